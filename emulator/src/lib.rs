@@ -1,0 +1,1 @@
+//! Labs: namespaces, wiring, link engines, telemetry and fidelity

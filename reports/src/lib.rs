@@ -1,0 +1,1 @@
+//! The result schema, statistics, tables and charts

@@ -1,0 +1,22 @@
+//! Sites, links, units and geography: YAML in, a validated model out.
+//!
+//! - [`units`]: typed quantities as `tc` writes them: rates, sizes, times, probabilities, queue sizes.
+//! - [`geography`]: coordinates, great-circle distances, the delay of light in fibre.
+//! - [`document`]: a YAML file with overrides (`--set`), and errors that know their line and column.
+//! - [`spec`]: the file format as serde types; the JSON Schema is generated from them.
+//! - [`model`]: the validated topology that everything else works on.
+//! - [`validate`]: from [`spec`] to [`model`]; every check of meaning.
+//! - [`route`]: shortest paths between sites.
+//! - [`catalogue`]: the topologies embedded in the binary.
+
+pub mod catalogue;
+pub mod document;
+pub mod geography;
+pub mod model;
+pub mod route;
+pub mod spec;
+pub mod units;
+pub mod validate;
+
+pub use document::{Document, InputError};
+pub use model::Topology;

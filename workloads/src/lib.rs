@@ -1,0 +1,1 @@
+//! Collectives, transports, external programs and the experiment runner
