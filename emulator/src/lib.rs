@@ -1,1 +1,31 @@
-//! Labs: namespaces, wiring, link engines, telemetry and fidelity
+//! Labs: a topology brought up out of Linux network namespaces and emulated links.
+//!
+//! From the ground up:
+//! - [`sandbox`]: the process tree a lab lives in: its own user (rootless), mount, network, PID namespaces,
+//!   so that a lab dies with its processes.
+//! - [`capability`]: what this kernel, user and machine can do; what `doctor` prints and `auto` decides by.
+//! - [`plan`]: a topology as nodes, interfaces, addresses, routes and sysctls; pure.
+//! - [`namespace`]: network + UTS namespaces held as file descriptors.
+//! - [`wiring`]: the plan carried out over rtnetlink.
+//! - [`engine`]: what a link engine is; [`netem`] is the kernel's, [`relay`] ours.
+//! - [`tc`]: the netlink encoding of the qdiscs and filters in use.
+//! - [`lab`]: all of the above as one thing that comes up, runs programs in its hosts and goes down.
+//! - [`keeper`]: a lab that stays up in the background: control socket, `exec`, `status`, `down`, `clean`.
+//! - [`probe`]: UDP probes that measure one-way delay between two nodes on one clock.
+//! - [`fidelity`]: every link held against its description.
+//! - [`telemetry`]: periodic readings of links, queues and hosts.
+
+pub mod capability;
+pub mod engine;
+pub mod fidelity;
+pub mod keeper;
+pub mod lab;
+pub mod namespace;
+pub mod netem;
+pub mod plan;
+pub mod probe;
+pub mod relay;
+pub mod sandbox;
+pub mod tc;
+pub mod telemetry;
+pub mod wiring;

@@ -1,0 +1,116 @@
+//! What a link engine is: the part of a lab that makes a lane behave as its description says.
+
+use longhaul_topologies::model::Channel;
+use serde::{Deserialize, Serialize};
+
+use crate::plan::ChannelId;
+
+/// The engines there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum EngineKind {
+    /// The host kernel's qdiscs: TBF and netem.
+    Netem,
+    /// longhaul's user-space data plane on AF_PACKET.
+    Relay,
+}
+
+/// Which engine the user asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum EngineChoice {
+    /// netem where the kernel has all that the topology needs, else the relay.
+    #[default]
+    Auto,
+    /// netem or nothing.
+    Netem,
+    /// The relay or nothing.
+    Relay,
+}
+
+/// An engine at work on all lanes of a lab.
+///
+/// Made by `netem::Netem::attach` or `relay::Relay::attach`; dropping it stops it.
+pub trait LinkEngine: Send {
+    /// Which one this is.
+    fn kind(&self) -> EngineKind;
+
+    /// Reads the counters of every channel. Blocking for at most a few milliseconds; called from a sampling thread,
+    /// never from async code.
+    ///
+    /// # Errors
+    /// If the engine has died, or the kernel does not answer.
+    fn counters(&mut self) -> Result<Vec<(ChannelId, ChannelCounters)>, EngineError>;
+
+    /// Makes `id` behave as `channel` from now on. Packets under way keep their fate.
+    ///
+    /// # Errors
+    /// If the engine cannot express `channel`.
+    fn set(&mut self, id: ChannelId, channel: &Channel) -> Result<(), EngineError>;
+
+    /// How late the engine itself was so far; `None` if it cannot tell (netem).
+    fn lateness(&mut self) -> Option<Lateness>;
+}
+
+/// Counters of one channel since the engine was attached. Packets are wire packets: a GSO super-packet
+/// counts as its segments.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChannelCounters {
+    /// Packets delivered at the far end (duplicates included).
+    pub packets: u64,
+    /// Bytes of Ethernet frames delivered at the far end.
+    pub bytes: u64,
+    /// Packets the full bottleneck queue refused.
+    pub queue_drops: u64,
+    /// Packets the loss model took; `None` if the engine does not tell.
+    pub losses: Option<u64>,
+    /// Packets the engine itself lost, which the description does not call for (a full socket buffer). Any is a defect
+    /// of the run.
+    pub engine_drops: u64,
+    /// Packets in the bottleneck queue now.
+    pub queue_packets: u64,
+    /// Bytes in the bottleneck queue now.
+    pub queue_bytes: u64,
+}
+
+/// How late packets left the engine, against the instant the link model had set.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct Lateness {
+    /// Releases counted.
+    pub releases: u64,
+    /// Median, in microseconds.
+    pub p50_us: f64,
+    /// 99th percentile, in microseconds.
+    pub p99_us: f64,
+    /// The worst, in microseconds.
+    pub max_us: f64,
+}
+
+/// Why an engine could not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// The engine cannot express this channel; the message says which field.
+    #[error("{engine:?} cannot express {what}")]
+    Inexpressible {
+        /// Which engine.
+        engine: EngineKind,
+        /// Which field and why.
+        what: String,
+    },
+    /// A system call or netlink request failed.
+    #[error("cannot {step}: {source}")]
+    Kernel {
+        /// What was attempted, on what.
+        step: String,
+        /// What the kernel answered.
+        source: std::io::Error,
+    },
+    /// The engine's thread is gone.
+    #[error("the {engine:?} engine has stopped: {reason}")]
+    Stopped {
+        /// Which engine.
+        engine: EngineKind,
+        /// Its last words.
+        reason: String,
+    },
+}

@@ -1,0 +1,133 @@
+//! A topology as nodes, interfaces, addresses, routes and sysctls. Pure: the same topology gives the same plan.
+//!
+//! ```text
+//!  host a-0 (eth0) ── (h0) ┐                                                ┌ (h0) ── (eth0) host b-0
+//!  host a-1 (eth0) ── (h1) ┤ a-gw (l0.0) ── (l0.0a) keeper (l0.0b) ── (l0.0) b-gw
+//! ```
+//! Every lane passes through the keeper's own network namespace as two interfaces without addresses:
+//! `l{link}.{lane}a` faces the gateway of site `a`, `l{link}.{lane}b` that of `b`. A link engine carries frames
+//! from one to the other: the relay through its sockets, netem through a redirecting filter.
+//!
+//! Addresses: site `s` (from 1) has 10.s.0.0/16: host `i` is 10.s.0.0 + i + 1, its gateway 10.s.255.254; hosts
+//! have /32 addresses and a default route on-link over 169.254.1.1 (fe80::1). Lane `n` (counted over all links) has
+//! the /31 at 172.16.0.0 + 2n, and fd6c:6800:ffff::/48 + 2n (/127); site `s` has fd6c:6800:s::/64. MAC
+//! addresses are locally administered and derived from the same numbers, and all neighbours are permanent
+//! entries, so no ARP or neighbour discovery crosses a lane.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use longhaul_topologies::Topology;
+use longhaul_topologies::model::{Channel, Direction, LinkId, SiteId};
+
+/// A node: an index into [`LabPlan::nodes`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NodeId(pub usize);
+
+/// A host or a gateway; one namespace each.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Node {
+    /// Its host name: `SITE-i` or `SITE-gw`.
+    pub name: String,
+    /// The site it stands in.
+    pub site: SiteId,
+    /// What it is.
+    pub kind: NodeKind,
+    /// Its address on the emulated network.
+    pub ipv4: Ipv4Addr,
+    /// Its address on the emulated network.
+    pub ipv6: Ipv6Addr,
+}
+
+/// What a node is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NodeKind {
+    /// The `n`th host of its site, from 0.
+    Host(usize),
+    /// Its site's router.
+    Gateway,
+}
+
+/// One lane of one link, in one direction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ChannelId {
+    /// The link.
+    pub link: LinkId,
+    /// The lane, from 0.
+    pub lane: usize,
+    /// Which way.
+    pub direction: Direction,
+}
+
+/// A lane: two gateway interfaces and the two keeper interfaces between them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Lane {
+    /// The link.
+    pub link: LinkId,
+    /// The lane, from 0.
+    pub lane: usize,
+    /// The end at the link's `a`.
+    pub a: LaneEnd,
+    /// The end at the link's `b`.
+    pub b: LaneEnd,
+    /// From `a` to `b`.
+    pub forward: Channel,
+    /// From `b` to `a`.
+    pub reverse: Channel,
+}
+
+/// A gateway's end of a lane.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LaneEnd {
+    /// The gateway.
+    pub gateway: NodeId,
+    /// The interface inside the gateway's namespace.
+    pub interface: String,
+    /// Its peer inside the keeper's namespace.
+    pub keeper_interface: String,
+    /// The gateway interface's MAC address.
+    pub mac: [u8; 6],
+    /// The gateway interface's address.
+    pub ipv4: Ipv4Addr,
+    /// The gateway interface's address.
+    pub ipv6: Ipv6Addr,
+}
+
+/// The whole plan.
+#[derive(Clone, Debug)]
+pub struct LabPlan {
+    /// The topology it carries out.
+    pub topology: Topology,
+    /// Hosts site by site, each site's gateway after its hosts.
+    pub nodes: Vec<Node>,
+    /// All lanes, link by link.
+    pub lanes: Vec<Lane>,
+}
+
+impl LabPlan {
+    /// Plans `topology`. Cannot fail: the model keeps within the address plan.
+    pub fn new(topology: Topology) -> Self {
+        let _ = topology;
+        unimplemented!()
+    }
+
+    /// The node at `id`.
+    pub fn node(&self, id: NodeId) -> &Node {
+        &self.nodes[id.0]
+    }
+
+    /// The node of that name.
+    pub fn node_named(&self, name: &str) -> Option<NodeId> {
+        self.nodes.iter().position(|node| node.name == name).map(NodeId)
+    }
+
+    /// The hosts, site by site.
+    pub fn hosts(&self) -> impl Iterator<Item = NodeId> + '_ {
+        (0..self.nodes.len()).map(NodeId).filter(|&id| matches!(self.node(id).kind, NodeKind::Host(_)))
+    }
+
+    /// The gateway of `site`.
+    pub fn gateway(&self, site: SiteId) -> NodeId {
+        let at = self.nodes.iter().position(|node| node.site == site && node.kind == NodeKind::Gateway);
+        NodeId(at.expect("every site has a gateway"))
+    }
+}
