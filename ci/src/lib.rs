@@ -1,1 +1,1 @@
-//! Verdicts on results, for continuous integration
+//! Verdicts on results, for continuous integration.
