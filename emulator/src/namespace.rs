@@ -58,10 +58,7 @@ impl Namespace {
     /// # Panics
     /// If `f` does.
     pub fn run<T: Send>(&self, f: impl FnOnce() -> T + Send) -> io::Result<T> {
-        on_own_thread(|| {
-            setns(&self.net, CloneFlags::CLONE_NEWNET)?;
-            Ok(f())
-        })
+        run_in(&self.net, f)
     }
 
     /// Makes `command` start inside both namespaces, in a process group of its own, with every signal unblocked and at
@@ -92,6 +89,23 @@ impl Namespace {
         // SAFETY: between fork and exec `enter` makes system calls only; it neither allocates nor locks.
         unsafe { command.pre_exec(enter) };
     }
+}
+
+/// Runs `f` on a thread of its own inside the network namespace `net`.
+///
+/// # Errors
+/// If the thread cannot enter.
+///
+/// # Panics
+/// If `f` does.
+pub(crate) fn run_in<T: Send>(
+    net: impl AsFd + Sync,
+    f: impl FnOnce() -> T + Send,
+) -> io::Result<T> {
+    on_own_thread(|| {
+        setns(&net, CloneFlags::CLONE_NEWNET)?;
+        Ok(f())
+    })
 }
 
 /// A folder of named network namespaces, on a tmpfs of its own; unmounted, with every name in it, on drop.
