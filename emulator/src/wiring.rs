@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use futures::stream::{self, StreamExt, TryStreamExt};
 use netlink_packet_route::AddressFamily;
+use netlink_packet_route::address::AddressHeaderFlags;
 use netlink_packet_route::link::{InfoData, InfoVeth};
 use netlink_packet_route::route::RouteMessage;
 use rtnetlink::{
@@ -223,9 +224,13 @@ async fn configure(
             address: ip,
             length,
         } = address.prefix;
-        let request = handle
+        let mut request = handle
             .address()
             .add(indices.of(node, &address.interface), ip, length);
+        if ip.is_ipv6() {
+            // Usable at once, as the routes' source for example; else only when a kernel worker has got round to it.
+            request.message_mut().header.flags |= AddressHeaderFlags::Nodad;
+        }
         request
             .execute()
             .await
