@@ -68,7 +68,12 @@ impl ResultWriter {
     ///
     /// # Errors
     /// If the file cannot be written.
-    pub fn sample(&mut self, point: usize, stack: &str, sample: &Sample) -> Result<(), FolderError> {
+    pub fn sample(
+        &mut self,
+        point: usize,
+        stack: &str,
+        sample: &Sample,
+    ) -> Result<(), FolderError> {
         let _ = (point, stack, sample);
         unimplemented!()
     }
