@@ -395,3 +395,27 @@ pub mod metric {
     /// Cumulative bytes acknowledged.
     pub const BYTES_ACKED: &str = "bytes_acked";
 }
+
+/// The JSON Schema of `result.json`; `reports/schema.json` is its printed form.
+pub fn schema() -> schemars::Schema {
+    schemars::schema_for!(RunResult)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_schema_file_is_current() {
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/schema.json");
+        let current = serde_json::to_string_pretty(&schema()).unwrap() + "\n";
+        if std::env::var_os("LONGHAUL_UPDATE_SCHEMA").is_some() {
+            std::fs::write(file, &current).unwrap();
+        }
+        let kept = std::fs::read_to_string(file).unwrap_or_default();
+        assert!(
+            kept == current,
+            "{file} is stale: run this test with LONGHAUL_UPDATE_SCHEMA=1"
+        );
+    }
+}
