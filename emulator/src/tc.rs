@@ -1,11 +1,19 @@
 //! The netlink encoding of the qdiscs and filters in use, for rtnetlink knows none of them.
 //!
 //! - [`bottleneck`]: rate and queue of a lane or a port: TBF over a FIFO.
+//! - [`delay_line`]: delay, jitter, loss, duplication and corruption: netem.
+//! - [`redirect`]: frames from one interface's ingress to another's egress: ingress, matchall or u32, mirred.
+//! - [`socket`]: a blocking netlink socket, for what must not wait for a runtime; [`stats`] reads the qdiscs' counters.
 //!
-//! Encoding is pure: a [`Qdisc`] is what to say to the kernel, [`install`] says it.
+//! Encoding is pure: a [`Qdisc`] is what to say to the kernel, [`install`] or [`socket::Socket::request`] says it.
 
 pub mod bottleneck;
+pub mod delay_line;
+mod distribution;
 mod encode;
+pub mod redirect;
+pub mod socket;
+pub mod stats;
 
 use futures::StreamExt;
 use netlink_packet_core::{
