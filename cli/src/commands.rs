@@ -29,3 +29,19 @@ pub fn run(command: Command, output: Output) -> Result<Exit, Failure> {
         Command::Rank => Ok(Exit::Program(longhaul_workloads::rank::main().try_into().unwrap_or(1))),
     }
 }
+
+/// Splits every `key=value` of `--set`.
+fn overrides(settings: &[String]) -> Result<Vec<(&str, &str)>, Failure> {
+    settings
+        .iter()
+        .map(|setting| {
+            setting.split_once('=').ok_or_else(|| {
+                Failure::with_help(
+                    Exit::Usage,
+                    format!("--set {setting}: no value"),
+                    "write --set KEY=VALUE, as in --set links.0.loss=0.1%",
+                )
+            })
+        })
+        .collect()
+}
