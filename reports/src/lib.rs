@@ -9,6 +9,8 @@
 //! - [`theme`]: the font, the colours and the sizes that charts and maps share.
 
 pub mod chart;
+#[cfg(test)]
+mod example;
 pub mod folder;
 pub mod map;
 pub mod result;
