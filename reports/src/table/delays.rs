@@ -49,7 +49,7 @@ fn table(series: &Series<'_>, full: bool) -> String {
         };
         grid.column(header, Align::Right, rows.iter().map(|(_, row)| cell(row)));
     };
-    millis("described", |row| row.described_us);
+    millis("asked", |row| row.described_us);
     if full {
         millis("least", |row| row.delay_us.min);
     }
@@ -70,7 +70,7 @@ fn table(series: &Series<'_>, full: bool) -> String {
         grid.column("lost", Align::Right, rows.iter().map(|(_, row)| lost(row)));
     } else {
         grid.column(
-            "lost (%)",
+            "lost %",
             Align::Right,
             rows.iter().map(|(_, row)| format!("{:.2}", share(row))),
         );

@@ -55,7 +55,7 @@ impl Grid {
             })
         };
         table.set_header(self.columns.iter().map(|column| {
-            let padding = "\n".repeat(height - column.header.lines().count());
+            let padding = "\n".repeat(height - column.header.lines().count().max(1));
             cell(&format!("{padding}{}", column.header), column.align)
         }));
         let rows = self

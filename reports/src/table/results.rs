@@ -141,9 +141,14 @@ fn table(series: &Series<'_>, width: usize) -> String {
         .collect();
     let constant = [data_type.clone(), op.clone(), root.to_string()];
     let stacked = |detail| {
-        let tables = placements
-            .iter()
-            .map(|one| layout(std::slice::from_ref(one), &constant, detail));
+        let tables = placements.iter().map(|one| {
+            let table = layout(std::slice::from_ref(one), &constant, detail);
+            format!(
+                " {}
+{table}",
+                placement_name(one.0)
+            )
+        });
         tables.collect::<Vec<_>>().join("\n")
     };
     let mut layouts = vec![stacked(Detail::Full), stacked(Detail::Brief)];
