@@ -12,8 +12,10 @@ pub mod chart;
 #[cfg(test)]
 mod example;
 pub mod folder;
+mod format;
 pub mod map;
 pub mod result;
+mod series;
 pub mod stats;
 pub mod table;
 pub mod theme;
