@@ -11,14 +11,15 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use futures::stream::{self, StreamExt, TryStreamExt};
-use netlink_packet_route::link::{InfoData, InfoVeth, LinkMessage};
-use netlink_packet_route::route::{RouteMessage, RouteNextHop};
+use netlink_packet_route::AddressFamily;
+use netlink_packet_route::link::{InfoData, InfoVeth};
+use netlink_packet_route::route::RouteMessage;
 use rtnetlink::{
     Handle, LinkMessageBuilder, LinkUnspec, LinkVeth, RouteMessageBuilder, RouteNextHopBuilder,
 };
 
 use crate::namespace::{self, Namespace};
-use crate::plan::{Interface, LabPlan, NodeConfig, NodeId, Place, Prefix, Route, Wire};
+use crate::plan::{Interface, LabPlan, NextHop, NodeConfig, NodeId, Place, Prefix, Route, Wire};
 
 /// What lies in the keeper's namespace for a lab: its ends of the lanes, gone (with the gateways' ends) on drop.
 ///
@@ -260,37 +261,37 @@ async fn configure(
 }
 
 fn route_message(node: NodeId, route: &Route, indices: &Indices<'_>) -> RouteMessage {
-    let next_hops: Vec<RouteNextHop> = route
-        .next_hops
-        .iter()
-        .map(|next| {
-            let index = indices.of(node, &next.interface);
-            match next.via {
-                // All are on the link, whether a prefix of the interface says so or not.
-                Some(via @ IpAddr::V4(_)) => RouteNextHopBuilder::new_ipv4()
-                    .interface(index)
-                    .via(via)
-                    .expect("one family")
-                    .onlink()
-                    .build(),
-                Some(via @ IpAddr::V6(_)) => RouteNextHopBuilder::new_ipv6()
-                    .interface(index)
-                    .via(via)
-                    .expect("one family")
-                    .build(),
-                None => RouteNextHopBuilder::new_ipv4().interface(index).build(),
-            }
-        })
-        .collect();
+    const ONE_FAMILY: &str = "a route is of one address family";
     let Prefix { address, length } = route.destination;
-    let message = RouteMessageBuilder::<IpAddr>::new()
+    let mut message = RouteMessageBuilder::<IpAddr>::new()
         .destination_prefix(address, length)
         .expect("the plan's prefixes are short enough");
-    let message = match route.source {
-        Some(source) => message.pref_source(source).expect("one family"),
-        None => message,
+    if let Some(source) = route.source {
+        message = message.pref_source(source).expect(ONE_FAMILY);
+    }
+    // The kernel has two ways of saying it, and refuses an IPv6 next hop without `via` in the second.
+    if let [only] = &*route.next_hops {
+        message = message.output_interface(indices.of(node, &only.interface));
+        if let Some(via) = only.via {
+            message = message.gateway(via).expect(ONE_FAMILY).onlink();
+        }
+        return message.build();
+    }
+    let next_hop = |next: &NextHop| {
+        let family = if address.is_ipv4() {
+            AddressFamily::Inet
+        } else {
+            AddressFamily::Inet6
+        };
+        let mut hop = RouteNextHopBuilder::new(family).interface(indices.of(node, &next.interface));
+        if let Some(via) = next.via {
+            hop = hop.via(via).expect(ONE_FAMILY).onlink();
+        }
+        hop.build()
     };
-    message.multipath(next_hops).build()
+    message
+        .multipath(route.next_hops.iter().map(next_hop).collect())
+        .build()
 }
 
 /// The indices of the nodes' interfaces.
