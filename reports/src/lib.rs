@@ -9,9 +9,13 @@
 //! - [`theme`]: the font, the colours and the sizes that charts and maps share.
 
 pub mod chart;
+#[cfg(test)]
+mod example;
 pub mod folder;
+mod format;
 pub mod map;
 pub mod result;
+mod series;
 pub mod stats;
 pub mod table;
 pub mod theme;

@@ -195,7 +195,9 @@ pub struct BoundTime {
 }
 
 /// Where a collective's output goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum Placement {
     /// Into another buffer.
@@ -286,7 +288,7 @@ pub struct DelaySummary {
     pub described_us: f64,
     /// One-way delay, microseconds.
     pub delay_us: Percentiles,
-    /// Packet delay variation (RFC 5481): p99 − p50, microseconds.
+    /// Packet delay variation (RFC 5481 section 4.2): 99th percentile above the least delay, microseconds.
     pub pdv_us: f64,
     /// Interarrival jitter (RFC 3550 section 6.4.1) at the end, microseconds.
     pub rfc3550_us: f64,
@@ -347,7 +349,9 @@ pub struct TelemetryRow {
 }
 
 /// Kinds of things observed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum Entity {
     /// A lane in one direction.
@@ -390,4 +394,28 @@ pub mod metric {
     pub const DELIVERY_RATE_BPS: &str = "delivery_rate_bps";
     /// Cumulative bytes acknowledged.
     pub const BYTES_ACKED: &str = "bytes_acked";
+}
+
+/// The JSON Schema of `result.json`; `reports/schema.json` is its printed form.
+pub fn schema() -> schemars::Schema {
+    schemars::schema_for!(RunResult)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_schema_file_is_current() {
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/schema.json");
+        let current = serde_json::to_string_pretty(&schema()).unwrap() + "\n";
+        if std::env::var_os("LONGHAUL_UPDATE_SCHEMA").is_some() {
+            std::fs::write(file, &current).unwrap();
+        }
+        let kept = std::fs::read_to_string(file).unwrap_or_default();
+        assert!(
+            kept == current,
+            "{file} is stale: run this test with LONGHAUL_UPDATE_SCHEMA=1"
+        );
+    }
 }

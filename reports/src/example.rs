@@ -1,0 +1,312 @@
+//! A made-up but plausible run, for the tests of everything that reads one.
+
+use std::collections::BTreeMap;
+
+use crate::result::{
+    Bound, BoundTime, ChannelSummary, DelaySummary, Entity, Environment, FidelityRow,
+    FidelitySection, Outcome, Percentiles, Placement, Point, RunResult, SCHEMA_VERSION, Sample,
+    TelemetryRow, Workload, metric,
+};
+use crate::stats::{self, InterarrivalJitter};
+
+/// How much of everything the run has.
+#[derive(Clone, Debug)]
+pub(crate) struct Shape {
+    pub stacks: &'static [&'static str],
+    /// Values of one swept setting; empty without a sweep.
+    pub algorithms: &'static [&'static str],
+    pub repeats: usize,
+    pub sizes: &'static [u64],
+    pub iterations: u64,
+    pub sites: &'static [&'static str],
+    /// Length of each point's workload; 0 leaves the telemetry empty.
+    pub seconds: f64,
+    /// Period of the samples and the probes.
+    pub period_s: f64,
+}
+
+impl Default for Shape {
+    fn default() -> Self {
+        Self {
+            stacks: &["cubic", "bbr"],
+            algorithms: &[],
+            repeats: 1,
+            sizes: &[256 << 10, 1 << 20, 4 << 20, 16 << 20],
+            iterations: 12,
+            sites: &["virginia", "dublin", "singapore"],
+            seconds: 6.0,
+            period_s: 0.05,
+        }
+    }
+}
+
+const RATE_BPS: u64 = 500_000_000;
+const RANKS: usize = 6;
+
+/// Numbers that look random and are the same every time (Steele, Lea, Flood: SplitMix64).
+struct Random(u64);
+
+impl Random {
+    /// Even over 0–1.
+    fn even(&mut self) -> f64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((z ^ (z >> 31)) >> 11) as f64 / (1_u64 << 53) as f64
+    }
+
+    /// Mostly small, sometimes large; mean 1.
+    fn tail(&mut self) -> f64 {
+        -(1.0 - self.even()).ln()
+    }
+}
+
+/// The ordered pairs of sites.
+fn pairs(sites: &[&str]) -> Vec<(String, String, f64)> {
+    let mut pairs = Vec::new();
+    for (i, from) in sites.iter().enumerate() {
+        for (j, to) in sites.iter().enumerate().filter(|(j, _)| *j != i) {
+            let described_us =
+                20_000.0 + 27_500.0 * (i.abs_diff(j) as f64 - 1.0) + 15_000.0 * i.min(j) as f64;
+            pairs.push(((*from).to_owned(), (*to).to_owned(), described_us));
+        }
+    }
+    pairs
+}
+
+/// A run of that shape, with its telemetry in time order.
+pub(crate) fn run(shape: &Shape) -> (RunResult, Vec<TelemetryRow>) {
+    let mut random = Random(7);
+    let (mut points, mut telemetry) = (Vec::new(), Vec::new());
+    let mut began_s = 1.5;
+    for repeat in 0..shape.repeats {
+        for (rank, stack) in shape.stacks.iter().enumerate() {
+            let settings: Vec<BTreeMap<String, String>> = match shape.algorithms {
+                [] => vec![BTreeMap::new()],
+                names => names
+                    .iter()
+                    .map(|name| BTreeMap::from([("algorithm".into(), (*name).into())]))
+                    .collect(),
+            };
+            for (variant, settings) in settings.into_iter().enumerate() {
+                let speed = 0.94 - 0.05 * (rank + 2 * variant) as f64;
+                let mut point = point(shape, points.len(), stack, speed, &mut random, began_s);
+                point.repeat = repeat;
+                if let (Some(name), Workload::Collective { algorithm, .. }) =
+                    (settings.get("algorithm"), &mut point.workload)
+                {
+                    algorithm.clone_from(name);
+                }
+                point.settings = settings;
+                watch(shape, &mut point, speed, &mut random, &mut telemetry);
+                began_s = point.ended_s + 1.0;
+                points.push(point);
+            }
+        }
+    }
+    let result = RunResult {
+        schema_version: SCHEMA_VERSION,
+        longhaul_version: "0.1.0".into(),
+        name: "quickstart".into(),
+        description: "all_reduce over three continents".into(),
+        command: "longhaul run quickstart --seed 1".into(),
+        started: "2026-01-02T03:04:05Z".into(),
+        finished: Some("2026-01-02T03:05:05Z".into()),
+        outcome: Outcome::Finished,
+        seed: 1,
+        experiment: serde_json::json!({"topology": "three-continents"}),
+        environment: Environment {
+            lab: "host".into(),
+            links: "relay".into(),
+            privilege: "root".into(),
+            kernel: "6.1.0".into(),
+            architecture: "x86_64".into(),
+            distribution: "Debian GNU/Linux 12".into(),
+            cpu: "a CPU".into(),
+            cpus: 2,
+            memory_bytes: 8 << 30,
+        },
+        points,
+    };
+    (result, telemetry)
+}
+
+fn point(
+    shape: &Shape,
+    index: usize,
+    stack: &str,
+    speed: f64,
+    random: &mut Random,
+    began_s: f64,
+) -> Point {
+    // A ring over the sites: every rank sends 2(n−1)/n of the array over the slowest link, in 2(n−1) steps.
+    let share = 2.0 * (RANKS - 1) as f64 / RANKS as f64;
+    let least_us = |size: u64| {
+        size as f64 * share * 8e6 / RATE_BPS as f64 + 2.0 * (RANKS - 1) as f64 * 20_000.0
+    };
+    let bound = Bound {
+        busbw_bps: RATE_BPS as f64,
+        reason: "the slowest link of the ring, virginia>dublin, carries every byte of bus bandwidth once at 500 Mbit/s"
+            .into(),
+        times: shape.sizes.iter().map(|&size_bytes| BoundTime { size_bytes, time_us: least_us(size_bytes) }).collect(),
+    };
+    let mut samples = Vec::new();
+    for &size_bytes in shape.sizes {
+        for placement in [Placement::OutOfPlace, Placement::InPlace] {
+            for iteration in 0..=shape.iterations {
+                samples.push(Sample {
+                    size_bytes,
+                    count: size_bytes / 4,
+                    placement,
+                    iteration: iteration.saturating_sub(1),
+                    warmup: iteration == 0,
+                    start_s: began_s,
+                    time_us: (least_us(size_bytes) / speed * (1.0 + 0.04 * random.tail())).round(),
+                    wrong: 0,
+                });
+            }
+        }
+    }
+    let summaries = stats::summarise(&samples, "all_reduce", RANKS, Some(&bound)).unwrap();
+    Point {
+        index,
+        stack: stack.to_owned(),
+        settings: BTreeMap::new(),
+        repeat: 0,
+        began_s,
+        ended_s: began_s + shape.seconds,
+        fidelity: FidelitySection {
+            faithful: true,
+            ..FidelitySection::default()
+        },
+        workload: Workload::Collective {
+            collective: "all_reduce".into(),
+            algorithm: "ring".into(),
+            data_type: "f32".into(),
+            op: "sum".into(),
+            root: -1,
+            ranks: RANKS,
+            hosts: shape
+                .sites
+                .iter()
+                .flat_map(|site| [format!("{site}-0"), format!("{site}-1")])
+                .collect(),
+        },
+        bound: Some(bound),
+        samples,
+        summaries,
+        delays: Vec::new(),
+        channels: Vec::new(),
+        commands: Vec::new(),
+    }
+}
+
+/// What the sampler and the probes saw of a point: traffic in bursts, queues that fill, delays with a tail.
+fn watch(
+    shape: &Shape,
+    point: &mut Point,
+    speed: f64,
+    random: &mut Random,
+    telemetry: &mut Vec<TelemetryRow>,
+) {
+    let periods = (shape.seconds / shape.period_s).round() as usize;
+    let pairs = pairs(shape.sites);
+    let mut bytes = vec![0.0; pairs.len()];
+    let mut delays = vec![Vec::new(); pairs.len()];
+    for period in 0..periods {
+        let time_s = (1e4 * (point.began_s + period as f64 * shape.period_s)).round() / 1e4;
+        // Iterations with pauses between them, longer and longer.
+        let busy = (period as f64 * shape.period_s * 2.0).sin() > -0.6;
+        for (index, (from, to, described_us)) in pairs.iter().enumerate() {
+            let mut row = |entity, name: String, metric: &str, value: f64| {
+                let metric = metric.to_owned();
+                telemetry.push(TelemetryRow {
+                    time_s,
+                    point: point.index,
+                    entity,
+                    name,
+                    metric,
+                    value,
+                });
+            };
+            let load = if busy {
+                speed * (0.75 + 0.25 * random.even())
+            } else {
+                0.0
+            };
+            bytes[index] += (load * RATE_BPS as f64 / 8.0 * shape.period_s).round();
+            let queue = if busy {
+                (400_000.0 * random.even() / speed).round()
+            } else {
+                0.0
+            };
+            let channel = format!("{from}>{to}/0");
+            row(
+                Entity::Channel,
+                channel.clone(),
+                metric::BYTES,
+                bytes[index],
+            );
+            row(Entity::Channel, channel, metric::QUEUE_BYTES, queue);
+            let probe = format!("{from}>{to}");
+            if random.even() < 0.004 {
+                row(Entity::Probe, probe, metric::PROBE_LOST, 1.0);
+            } else {
+                let delay =
+                    (described_us + queue * 8e6 / RATE_BPS as f64 + 300.0 * random.tail()).round();
+                delays[index].push(delay);
+                row(Entity::Probe, probe, metric::ONE_WAY_DELAY_US, delay);
+            }
+        }
+    }
+    for (index, (from, to, described_us)) in pairs.into_iter().enumerate() {
+        let delay_us = Percentiles::of(&delays[index]);
+        point.delays.push(DelaySummary {
+            from: from.clone(),
+            to: to.clone(),
+            described_us,
+            delay_us,
+            pdv_us: delay_us.packet_delay_variation(),
+            rfc3550_us: InterarrivalJitter::of(&delays[index]),
+            sent: periods as u64,
+            lost: (periods - delays[index].len()) as u64,
+        });
+        point.channels.push(ChannelSummary {
+            link: format!("{from}>{to}"),
+            lane: 0,
+            rate_bps: Some(RATE_BPS),
+            bytes: bytes[index] as u64,
+            packets: bytes[index] as u64 / 1500,
+            queue_drops: 0,
+            losses: None,
+            queue_peak_bytes: 400_000,
+        });
+        for (quantity, unit, asked, measured, bound) in [
+            (
+                "one-way delay",
+                "us",
+                described_us,
+                described_us + 40.0 + 10.0 * index as f64,
+                100.0 + 0.005 * described_us,
+            ),
+            (
+                "rate",
+                "bit/s",
+                RATE_BPS as f64,
+                RATE_BPS as f64 * 0.985,
+                RATE_BPS as f64 * 0.03,
+            ),
+        ] {
+            point.fidelity.checks.push(FidelityRow {
+                channel: format!("{from}>{to} lane 0"),
+                quantity: quantity.into(),
+                unit: unit.into(),
+                asked,
+                measured,
+                bound,
+                within: true,
+            });
+        }
+    }
+}
