@@ -136,7 +136,9 @@ pub struct Jitter {
 }
 
 /// The shape of jitter; tables and scaling as in iproute2's `netem/` folder.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum JitterDistribution {
     /// Even over `delay ± deviation`.
@@ -150,7 +152,17 @@ pub enum JitterDistribution {
 }
 
 /// Whether jitter may reorder packets.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    serde::Serialize,
+    serde::Deserialize,
+    schemars::JsonSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum PacketOrder {
     /// A packet never overtakes the one before it on its lane.
@@ -203,6 +215,9 @@ impl Topology {
 
     /// The site of that name.
     pub fn site_named(&self, name: &str) -> Option<SiteId> {
-        self.sites.iter().position(|site| site.name == name).map(SiteId)
+        self.sites
+            .iter()
+            .position(|site| site.name == name)
+            .map(SiteId)
     }
 }
