@@ -179,7 +179,7 @@ mod tests {
     #[test]
     #[cfg(target_endian = "little")]
     fn a_plain_delay_says_everything_that_a_change_would_keep() {
-        insta::assert_snapshot!(hex(&delay_line(&channel(), 7).options), @"");
+        insta::assert_snapshot!(hex(&delay_line(&channel(), 7).options), @"68890900 ffffff7f 00000000 00000000 00000000 00000000 0c000a00 005a6202 00000000 0c000b00 00000000 00000000 0c000400 00000000 00000000 0c000e00 07000000 00000000 14000600 00000000 00000000 00000000 00000000");
     }
 
     #[test]
@@ -191,7 +191,7 @@ mod tests {
             corruption: chance(100.0),
             ..channel()
         };
-        insta::assert_snapshot!(hex(&delay_line(&lossy, 7).options), @"");
+        insta::assert_snapshot!(hex(&delay_line(&lossy, 7).options), @"68890900 ffffff7f 00000080 00000000 00000040 00000000 0c000a00 005a6202 00000000 0c000b00 00000000 00000000 0c000400 ffffffff 00000000 0c000e00 07000000 00000000 14000600 00000000 00000000 00000000 00000000");
     }
 
     #[test]
