@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 use longhaul_reports::result::Placement;
 use serde::{Deserialize, Serialize};
 
-use crate::collective::{Algorithm, Collective, DataType, ReduceOp};
+use crate::collective::schedule::Shape;
+use crate::collective::{Algorithm, Collective, DataType, ReduceOp, Unsupported};
 
 /// One rank to start.
 #[derive(Debug)]
@@ -58,6 +59,35 @@ pub struct Operation {
     pub placement: Placement,
     /// Seeds the data.
     pub seed: u64,
+}
+
+impl Operation {
+    /// Whole elements of the array over so many ranks; see [`Collective::count`].
+    ///
+    /// # Errors
+    /// If there is not one element (per rank).
+    pub fn count(&self, ranks: usize) -> Result<u64, Unsupported> {
+        self.collective
+            .count(self.data_type, self.size_bytes, ranks)
+    }
+
+    /// The schedule's shape over ranks in these sites, with chunks of at most `chunk_bytes` (and at least one element).
+    ///
+    /// # Errors
+    /// If there is no such algorithm or root, or not one element (per rank).
+    pub fn shape(&self, sites: Vec<usize>, chunk_bytes: u64) -> Result<Shape, Unsupported> {
+        let shape = Shape {
+            collective: self.collective,
+            algorithm: self.algorithm,
+            count: self.count(sites.len())? as usize,
+            chunk: (chunk_bytes as usize / self.data_type.bytes()).max(1),
+            root: self.root,
+            placement: self.placement,
+            sites,
+        };
+        shape.check()?;
+        Ok(shape)
+    }
 }
 
 /// What one iteration gave.
@@ -143,7 +173,11 @@ impl World {
     ///
     /// # Errors
     /// If a rank does not start, or ends, or cannot be reached.
-    pub async fn start(ranks: Vec<RankSpec>, transport: TransportOptions, sampling: Duration) -> Result<Self, WorldError> {
+    pub async fn start(
+        ranks: Vec<RankSpec>,
+        transport: TransportOptions,
+        sampling: Duration,
+    ) -> Result<Self, WorldError> {
         let _ = (ranks, transport, sampling);
         unimplemented!()
     }
@@ -152,7 +186,12 @@ impl World {
     ///
     /// # Errors
     /// If a rank dies or goes silent: nothing arrived on its connections for `patience` while it waited.
-    pub async fn iterate(&mut self, operation: &Operation, iteration: u64, patience: Duration) -> Result<Iteration, WorldError> {
+    pub async fn iterate(
+        &mut self,
+        operation: &Operation,
+        iteration: u64,
+        patience: Duration,
+    ) -> Result<Iteration, WorldError> {
         let _ = (operation, iteration, patience);
         unimplemented!()
     }
