@@ -14,10 +14,26 @@
 //! addresses are locally administered and derived from the same numbers, and all neighbours are permanent
 //! entries, so no ARP or neighbour discovery crosses a lane.
 
+mod address;
+mod network;
+mod sysctl;
+#[cfg(test)]
+mod tests;
+
+use std::fmt::Write as _;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use longhaul_topologies::Topology;
 use longhaul_topologies::model::{Channel, Direction, LinkId, SiteId};
+use longhaul_topologies::route::Routes;
+
+use self::address::MacRole;
+
+pub(crate) use address::Prefix;
+pub(crate) use network::{Interface, NextHop, NodeConfig, Place, Route, Wire};
+
+/// The one interface of every host.
+pub const HOST_INTERFACE: &str = "eth0";
 
 /// A node: an index into [`LabPlan::nodes`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -101,13 +117,28 @@ pub struct LabPlan {
     pub nodes: Vec<Node>,
     /// All lanes, link by link.
     pub lanes: Vec<Lane>,
+    /// The veth pairs.
+    pub(crate) wires: Vec<Wire>,
+    /// What each node holds, in the order of `nodes`.
+    pub(crate) configs: Vec<NodeConfig>,
 }
 
 impl LabPlan {
     /// Plans `topology`. Cannot fail: the model keeps within the address plan.
     pub fn new(topology: Topology) -> Self {
-        let _ = topology;
-        unimplemented!()
+        let nodes = nodes(&topology);
+        let routes = Routes::new(&topology);
+        let mut plan = Self {
+            topology,
+            nodes,
+            lanes: Vec::new(),
+            wires: Vec::new(),
+            configs: Vec::new(),
+        };
+        plan.lanes = lanes(&plan);
+        plan.wires = network::wires(&plan);
+        plan.configs = network::configs(&plan, &routes);
+        plan
     }
 
     /// The node at `id`.
@@ -117,17 +148,115 @@ impl LabPlan {
 
     /// The node of that name.
     pub fn node_named(&self, name: &str) -> Option<NodeId> {
-        self.nodes.iter().position(|node| node.name == name).map(NodeId)
+        self.nodes
+            .iter()
+            .position(|node| node.name == name)
+            .map(NodeId)
     }
 
     /// The hosts, site by site.
     pub fn hosts(&self) -> impl Iterator<Item = NodeId> + '_ {
-        (0..self.nodes.len()).map(NodeId).filter(|&id| matches!(self.node(id).kind, NodeKind::Host(_)))
+        (0..self.nodes.len())
+            .map(NodeId)
+            .filter(|&id| matches!(self.node(id).kind, NodeKind::Host(_)))
     }
 
     /// The gateway of `site`.
     pub fn gateway(&self, site: SiteId) -> NodeId {
-        let at = self.nodes.iter().position(|node| node.site == site && node.kind == NodeKind::Gateway);
+        let at = self
+            .nodes
+            .iter()
+            .position(|node| node.site == site && node.kind == NodeKind::Gateway);
         NodeId(at.expect("every site has a gateway"))
     }
+
+    /// The text of every node's /etc/hosts.
+    pub fn hosts_file(&self) -> String {
+        let mut text =
+            String::from("127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n");
+        for node in &self.nodes {
+            writeln!(
+                text,
+                "{} {}\n{} {}",
+                node.ipv4, node.name, node.ipv6, node.name
+            )
+            .expect("a String takes all");
+        }
+        text
+    }
+}
+
+/// Hosts site by site, each site's gateway after its hosts.
+fn nodes(topology: &Topology) -> Vec<Node> {
+    let mut nodes = Vec::new();
+    for (id, site) in topology.sites.iter().enumerate() {
+        let id = SiteId(id);
+        nodes.extend((0..site.hosts).map(|number| Node {
+            name: format!("{}-{number}", site.name),
+            site: id,
+            kind: NodeKind::Host(number),
+            ipv4: address::host_ipv4(id, number),
+            ipv6: address::host_ipv6(id, number),
+        }));
+        nodes.push(Node {
+            name: format!("{}-gw", site.name),
+            site: id,
+            kind: NodeKind::Gateway,
+            ipv4: address::gateway_ipv4(id),
+            ipv6: address::gateway_ipv6(id),
+        });
+    }
+    nodes
+}
+
+/// Every lane of every link, numbered through.
+fn lanes(plan: &LabPlan) -> Vec<Lane> {
+    let mut lanes = Vec::new();
+    for (id, link) in plan.topology.links.iter().enumerate() {
+        for lane in 0..link.lanes {
+            let (ipv4, ipv6) = (
+                address::lane_ipv4(lanes.len()),
+                address::lane_ipv6(lanes.len()),
+            );
+            let end = |site: SiteId, side: usize| LaneEnd {
+                gateway: plan.gateway(site),
+                interface: format!("l{id}.{lane}"),
+                keeper_interface: format!("l{id}.{lane}{}", ["a", "b"][side]),
+                mac: address::mac(MacRole::Lane, ipv4[side]),
+                ipv4: ipv4[side],
+                ipv6: ipv6[side],
+            };
+            lanes.push(Lane {
+                link: LinkId(id),
+                lane,
+                a: end(link.a, 0),
+                b: end(link.b, 1),
+                forward: link.forward.clone(),
+                reverse: link.reverse.clone(),
+            });
+        }
+    }
+    lanes
+}
+
+/// The links that packets from `from` to `to` travel, in order.
+fn links_between(
+    topology: &Topology,
+    routes: &Routes,
+    from: SiteId,
+    to: SiteId,
+) -> Vec<(LinkId, Direction)> {
+    let mut path = Vec::new();
+    let mut at = from;
+    while let Some(id) = routes.next_hop(at, to) {
+        let link = &topology.links[id.0];
+        let direction = if link.a == at {
+            Direction::Forward
+        } else {
+            Direction::Reverse
+        };
+        at = if link.a == at { link.b } else { link.a };
+        path.push((id, direction));
+    }
+    path
 }

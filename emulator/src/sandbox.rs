@@ -8,6 +8,27 @@
 //! Whatever of the three is killed, the kernel ends everything in the PID namespace, and with the last process
 //! go the mounts, the network namespaces and every interface. Nothing has to be cleaned up by code that may
 //! not get to run.
+//!
+//! All three stay in the process group they were started in, so a terminal's Ctrl-C and Ctrl-Z reach the lab
+//! process as they would reach any program. The front passes on what was sent to it alone (`kill`), and nothing
+//! that came from the terminal: the lab process has had that already. A signal that `kill` sends to the whole
+//! group arrives twice.
+
+mod init;
+mod refusal;
+pub(crate) mod runtime;
+
+use std::io::{self, Read, Write};
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::sync::OnceLock;
+
+use nix::fcntl::OFlag;
+use nix::sys::signal::{SigHandler, SigSet, SigmaskHow, Signal};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::Pid;
+
+use runtime::RuntimeFolderError;
 
 /// Whose privileges the lab runs on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +44,8 @@ pub enum Privilege {
 pub struct Sandbox {
     /// Whose privileges the lab runs on.
     pub privilege: Privilege,
+    /// An empty folder (tmpfs) that only this sandbox sees and that goes with it: the place for a lab's files.
+    pub folder: PathBuf,
 }
 
 /// Why no sandbox could be made; each variant names the remedy.
@@ -40,11 +63,52 @@ pub enum SandboxError {
     #[error("cannot {step}: {source}")]
     Step {
         /// What was attempted.
-        step: &'static str,
+        step: String,
         /// What the kernel answered.
-        source: std::io::Error,
+        source: io::Error,
     },
+    /// The folder for longhaul's sockets and mount points cannot be used.
+    #[error(transparent)]
+    Folder(#[from] RuntimeFolderError),
 }
+
+impl SandboxError {
+    /// A failed step.
+    fn step(step: impl Into<String>, source: impl Into<io::Error>) -> Self {
+        SandboxError::Step {
+            step: step.into(),
+            source: source.into(),
+        }
+    }
+}
+
+impl Privilege {
+    /// What this process gets without asking for more: [`Root`](Privilege::Root) where it is root with every
+    /// capability that a lab needs, else [`Rootless`](Privilege::Rootless).
+    pub fn of_this_process() -> Self {
+        // include/uapi/linux/capability.h
+        const NET_ADMIN: u64 = 1 << 12;
+        const NET_RAW: u64 = 1 << 13;
+        const SYS_ADMIN: u64 = 1 << 21;
+        const NEEDED: u64 = NET_ADMIN | NET_RAW | SYS_ADMIN;
+        let capabilities =
+            refusal::status_field("CapEff").and_then(|hex| u64::from_str_radix(&hex, 16).ok());
+        let capable = capabilities.is_some_and(|set| set & NEEDED == NEEDED);
+        if nix::unistd::geteuid().is_root() && capable {
+            Privilege::Root
+        } else {
+            Privilege::Rootless
+        }
+    }
+}
+
+/// The sandbox this process is the lab process of.
+pub fn current() -> Option<&'static Sandbox> {
+    CURRENT.get()
+}
+
+/// Set once by [`enter_with`] in the lab process.
+static CURRENT: OnceLock<Sandbox> = OnceLock::new();
 
 /// Moves the rest of the program into a lab's namespaces. Returns only in the lab process; the front process
 /// waits for it and exits with its code (a death by signal `n` as 128 + n).
@@ -52,7 +116,190 @@ pub enum SandboxError {
 /// Must be called while the process has a single thread.
 ///
 /// # Errors
-/// If the kernel refuses namespaces to this user.
+/// If the kernel refuses namespaces to this user. The error returns in the process that called.
+///
+/// # Panics
+/// If the process has other threads: they would not come along.
 pub fn enter() -> Result<Sandbox, SandboxError> {
-    unimplemented!()
+    enter_with(Privilege::of_this_process(), || ())
+}
+
+/// As [`enter`], with a chosen privilege and with `at_exit` run by the front once the lab is gone, in the user's
+/// own namespaces. What `at_exit` owns stays alive (and undropped) in the lab process: a file lock in it is held for
+/// as long as any of the three processes lives.
+///
+/// # Errors
+/// As [`enter`].
+///
+/// # Panics
+/// As [`enter`].
+pub fn enter_with(privilege: Privilege, at_exit: impl FnOnce()) -> Result<Sandbox, SandboxError> {
+    let threads = std::fs::read_dir("/proc/self/task")
+        .map_err(|source| SandboxError::step("read /proc/self/task (is /proc mounted?)", source))?;
+    assert_eq!(
+        threads.count(),
+        1,
+        "a sandbox must be entered before any thread starts"
+    );
+
+    let request = init::Request {
+        privilege,
+        user: nix::unistd::geteuid(),
+        group: nix::unistd::getegid(),
+        folder: runtime::mount_point()?,
+    };
+    let signals = SignalMask::block()?;
+    let (control_reader, control_writer) = pipe()?;
+    let (status_reader, status_writer) = pipe()?;
+    // What is still in the buffer would be printed by both processes.
+    let _ = io::stdout().flush();
+
+    match clone_init(privilege)? {
+        Some(init) => {
+            drop((control_reader, status_writer));
+            wait_for_setup(init, privilege, status_reader)?;
+            let code = wait_for_end(init, control_writer, &signals)?;
+            at_exit();
+            std::process::exit(code);
+        }
+        None => {
+            drop((control_writer, status_reader));
+            init::run(&request, control_reader, status_writer);
+            // Here the lab process goes on.
+            std::mem::forget(at_exit);
+            Ok(CURRENT
+                .get_or_init(|| Sandbox {
+                    privilege,
+                    folder: request.folder,
+                })
+                .clone())
+        }
+    }
+}
+
+/// A pipe that no program the lab starts inherits.
+fn pipe() -> Result<(OwnedFd, OwnedFd), SandboxError> {
+    nix::unistd::pipe2(OFlag::O_CLOEXEC).map_err(|errno| SandboxError::step("create a pipe", errno))
+}
+
+/// Forks into new namespaces: the child's PID in the parent, `None` in the child.
+fn clone_init(privilege: Privilege) -> Result<Option<Pid>, SandboxError> {
+    let mut flags = libc::CLONE_NEWNS
+        | libc::CLONE_NEWNET
+        | libc::CLONE_NEWPID
+        | libc::CLONE_NEWUTS
+        | libc::CLONE_NEWIPC;
+    if privilege == Privilege::Rootless {
+        flags |= libc::CLONE_NEWUSER;
+    }
+    let flags = flags | libc::SIGCHLD;
+    // The argument order of s390x and cris; the rest has the flags first (clone(2)).
+    #[cfg(target_arch = "s390x")]
+    compile_error!("clone(2) takes its arguments in another order here");
+    // SAFETY: without CLONE_VM and a stack this is a fork: the child gets a copy of everything. The process has one
+    // thread (checked by the caller), so no lock is held by a thread that the child lacks. The C library's cached
+    // thread id is stale in the child only until that forks the lab process through the C library.
+    let pid = unsafe { libc::syscall(libc::SYS_clone, libc::c_long::from(flags), 0, 0, 0, 0) };
+    match pid {
+        -1 => Err(refusal::explain(
+            privilege,
+            &io::Error::last_os_error(),
+            "create new namespaces",
+        )),
+        0 => Ok(None),
+        pid => Ok(Some(Pid::from_raw(pid as libc::pid_t))),
+    }
+}
+
+/// Blocks until the lab process runs.
+fn wait_for_setup(init: Pid, privilege: Privilege, status: OwnedFd) -> Result<(), SandboxError> {
+    let mut report = Vec::new();
+    std::fs::File::from(status)
+        .read_to_end(&mut report)
+        .map_err(|source| SandboxError::step("hear from the sandbox", source))?;
+    let Some((source, step)) = init::read_report(&report) else {
+        return Ok(());
+    };
+    let _ = waitpid(init, None);
+    match source.kind() {
+        io::ErrorKind::PermissionDenied => Err(refusal::explain(privilege, &source, &step)),
+        _ => Err(SandboxError::step(step, source)),
+    }
+}
+
+/// Passes signals on to the lab process by way of init, until init is gone; its exit code.
+fn wait_for_end(init: Pid, control: OwnedFd, signals: &SignalMask) -> Result<i32, SandboxError> {
+    let mut control = std::fs::File::from(control);
+    loop {
+        match waitpid(init, Some(WaitPidFlag::WNOHANG)) {
+            Ok(status) => {
+                if let Some(code) = exit_code(status) {
+                    return Ok(code);
+                }
+            }
+            Err(errno) => return Err(SandboxError::step("wait for the lab", errno)),
+        }
+        if let Some(signal) = signals.next_sent_to_us_alone() {
+            // If init is gone already, the next turn sees it.
+            let _ = control.write_all(&[signal as u8]);
+        }
+    }
+}
+
+/// A process's end as a shell counts it; `None` if it has not ended.
+pub(crate) fn exit_code(status: WaitStatus) -> Option<i32> {
+    match status {
+        WaitStatus::Exited(_, code) => Some(code),
+        WaitStatus::Signaled(_, signal, _) => Some(128 + signal as i32),
+        _ => None,
+    }
+}
+
+/// The signals that the front and init wait for instead of dying from; unblocked again on drop.
+struct SignalMask {
+    /// What is blocked.
+    blocked: SigSet,
+    /// The mask before.
+    before: SigSet,
+}
+
+impl SignalMask {
+    /// Blocks them.
+    fn block() -> Result<Self, SandboxError> {
+        // A parent may have left SIGCHLD ignored; then children vanish before their code is read.
+        // SAFETY: SIG_DFL is no handler that could run.
+        unsafe { nix::sys::signal::signal(Signal::SIGCHLD, SigHandler::SigDfl) }
+            .map_err(|errno| SandboxError::step("reset SIGCHLD", errno))?;
+        let blocked: SigSet = [
+            Signal::SIGCHLD,
+            Signal::SIGINT,
+            Signal::SIGQUIT,
+            Signal::SIGTERM,
+            Signal::SIGHUP,
+        ]
+        .into_iter()
+        .collect();
+        let before = blocked
+            .thread_swap_mask(SigmaskHow::SIG_BLOCK)
+            .map_err(|errno| SandboxError::step("block signals", errno))?;
+        Ok(SignalMask { blocked, before })
+    }
+
+    /// Waits for a signal; `None` for one that is about a child or that the whole process group got from its terminal.
+    fn next_sent_to_us_alone(&self) -> Option<Signal> {
+        let mut info = std::mem::MaybeUninit::<libc::siginfo_t>::uninit();
+        // SAFETY: both pointers are valid for the call, and the set is initialised.
+        let number = unsafe { libc::sigwaitinfo(self.blocked.as_ref(), info.as_mut_ptr()) };
+        let signal = Signal::try_from(number).ok()?;
+        // SAFETY: sigwaitinfo returned a signal, so it has filled the structure in.
+        let from_terminal = unsafe { info.assume_init() }.si_code == libc::SI_KERNEL;
+        (signal != Signal::SIGCHLD && !from_terminal).then_some(signal)
+    }
+}
+
+impl Drop for SignalMask {
+    fn drop(&mut self) {
+        // Cannot fail with a mask that the kernel itself gave.
+        let _ = self.before.thread_set_mask();
+    }
 }

@@ -1,0 +1,110 @@
+//! The folder where longhaul keeps what only matters while labs are up: sockets, locks, mount points.
+//!
+//! `/run/longhaul` for root; `$XDG_RUNTIME_DIR/longhaul` for others, or `/tmp/longhaul-UID` where no such folder of
+//! theirs exists. `$LONGHAUL_RUNTIME_DIR`, an absolute path, overrides both.
+
+use std::fs::{DirBuilder, Permissions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use nix::unistd::{Uid, geteuid};
+
+/// Overrides the place.
+const OVERRIDE: &str = "LONGHAUL_RUNTIME_DIR";
+
+/// No lab can have this name: it does not start with a letter.
+const MOUNT_POINT: &str = ".lab";
+
+/// Why the runtime folder cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum RuntimeFolderError {
+    /// It cannot be created or opened.
+    #[error("cannot use {} as a private folder: {source}; set {OVERRIDE} to a folder that you may write to", path.display())]
+    Unusable {
+        /// Which folder.
+        path: PathBuf,
+        /// What the kernel answered.
+        source: io::Error,
+    },
+    /// Somebody else made it.
+    #[error("{} belongs to another user: remove it, or set {OVERRIDE} to a folder of your own", path.display())]
+    Foreign {
+        /// Which folder.
+        path: PathBuf,
+    },
+    /// The override is not absolute.
+    #[error("{OVERRIDE} must be an absolute path, not {}", path.display())]
+    Relative {
+        /// What it is.
+        path: PathBuf,
+    },
+}
+
+/// The runtime folder; made if missing, and the caller's own whatever was there before.
+pub(crate) fn folder() -> Result<PathBuf, RuntimeFolderError> {
+    let path = match std::env::var_os(OVERRIDE) {
+        Some(path) if Path::new(&path).is_absolute() => path.into(),
+        Some(path) => return Err(RuntimeFolderError::Relative { path: path.into() }),
+        None => standard_place(
+            geteuid(),
+            std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from),
+        ),
+    };
+    make_private(&path)?;
+    Ok(path)
+}
+
+/// The empty folder in it that a sandbox mounts its private tmpfs on, each in a mount namespace of its own.
+pub(crate) fn mount_point() -> Result<PathBuf, RuntimeFolderError> {
+    let path = folder()?.join(MOUNT_POINT);
+    make_private(&path)?;
+    Ok(path)
+}
+
+/// Where the folder is if nothing else is said. `su` and `sudo -u` leave another user's XDG_RUNTIME_DIR behind.
+fn standard_place(user: Uid, xdg: Option<PathBuf>) -> PathBuf {
+    if user.is_root() {
+        return "/run/longhaul".into();
+    }
+    let own = |path: &PathBuf| {
+        path.is_absolute()
+            && path
+                .metadata()
+                .is_ok_and(|meta| meta.uid() == user.as_raw())
+    };
+    match xdg.filter(own) {
+        Some(path) => path.join("longhaul"),
+        None => format!("/tmp/longhaul-{user}").into(),
+    }
+}
+
+/// Makes `path` a folder of the caller's that nobody else can enter. What is there already must be the caller's own and no
+/// symbolic link: in /tmp anybody could have planted it.
+pub(crate) fn make_private(path: &Path) -> Result<(), RuntimeFolderError> {
+    let unusable = |source| RuntimeFolderError::Unusable {
+        path: path.to_owned(),
+        source,
+    };
+    match DirBuilder::new().mode(0o700).create(path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(unusable(error)),
+        _ => {}
+    }
+    let folder = std::fs::OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_DIRECTORY | libc::O_NOFOLLOW)
+        .open(path)
+        .map_err(unusable)?;
+    let found = folder.metadata().map_err(unusable)?;
+    if found.uid() != geteuid().as_raw() {
+        return Err(RuntimeFolderError::Foreign {
+            path: path.to_owned(),
+        });
+    }
+    if found.mode() & 0o077 != 0 {
+        folder
+            .set_permissions(Permissions::from_mode(0o700))
+            .map_err(unusable)?;
+    }
+    Ok(())
+}
