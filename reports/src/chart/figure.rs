@@ -168,7 +168,7 @@ impl Panel {
                 Label::new(title, BODY, INK, Across::Left),
             );
         }
-        for (value, text) in self.y.ticks((height / 44.0) as usize) {
+        for (value, text) in self.y.ticks((height / 30.0) as usize) {
             let (_, y) = place((self.x.low(), value));
             canvas.line(
                 vec![(frame.left, y), (frame.right, y)],
@@ -180,7 +180,7 @@ impl Panel {
             );
         }
         let mut free_from = f64::NEG_INFINITY;
-        for (value, text) in self.x.ticks((width / 72.0) as usize) {
+        for (value, text) in self.x.ticks((width / 55.0) as usize) {
             let (x, _) = place((value, self.y.low()));
             canvas.line(
                 vec![(x, frame.top), (x, frame.bottom)],
