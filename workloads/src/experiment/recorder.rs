@@ -11,7 +11,7 @@ use longhaul_emulator::probe::ProbeSample;
 use longhaul_emulator::telemetry::Reading;
 use longhaul_reports::folder::{FolderError, ResultWriter};
 use longhaul_reports::result::{
-    ChannelSummary, DelaySummary, Entity, FidelityRow, FidelitySection, Outcome, Percentiles, Point, RunResult, Sample,
+    ChannelSummary, DelaySummary, EngineLateness, Entity, FidelityRow, FidelitySection, Outcome, Percentiles, Point, RunResult, Sample,
     TelemetryRow, Workload, metric,
 };
 use longhaul_reports::stats::{InterarrivalJitter, summarise};
@@ -255,7 +255,12 @@ pub(super) fn section(fidelity: &Fidelity) -> FidelitySection {
         faithful: fidelity.faithful(),
         findings: fidelity.findings.clone(),
         checks: fidelity.checks.iter().map(row).collect(),
-        lateness: fidelity.lateness,
+        lateness: fidelity.lateness.map(|late| EngineLateness {
+            releases: late.releases,
+            p50_us: late.p50_us,
+            p99_us: late.p99_us,
+            max_us: late.max_us,
+        }),
         engine_drops: fidelity.engine_drops,
         cpu_use: fidelity.cpu_use,
     }
