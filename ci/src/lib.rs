@@ -1,1 +1,7 @@
 //! Verdicts on results, for continuous integration.
+//!
+//! - [`verdict`]: whether a run may pass: it ended, its sums are right, its links were faithful.
+//!
+//! Baselines, comparison of results and their JUnit and Markdown forms are to come; see the CHANGELOG.
+
+pub mod verdict;

@@ -16,7 +16,9 @@ pub enum EngineKind {
 }
 
 /// Which engine the user asked for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum EngineChoice {
     /// netem where the kernel has all that the topology needs, else the relay.

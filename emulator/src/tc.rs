@@ -1,1 +1,83 @@
-//! (being written)
+//! The netlink encoding of the qdiscs and filters in use, for rtnetlink knows none of them.
+//!
+//! - [`bottleneck`]: rate and queue of a lane or a port: TBF over a FIFO.
+//! - [`delay_line`]: delay, jitter, loss, duplication and corruption: netem.
+//! - [`redirect`]: frames from one interface's ingress to another's egress: ingress, matchall or u32, mirred.
+//! - [`socket`]: a blocking netlink socket, for what must not wait for a runtime; [`stats`] reads the qdiscs' counters.
+//!
+//! Encoding is pure: a [`Qdisc`] is what to say to the kernel, [`install`] or [`socket::Socket::request`] says it.
+
+pub mod bottleneck;
+pub mod delay_line;
+mod distribution;
+mod encode;
+pub mod redirect;
+pub mod socket;
+pub mod stats;
+
+use futures::StreamExt;
+use netlink_packet_core::{
+    DefaultNla, NLM_F_ACK, NLM_F_CREATE, NLM_F_REPLACE, NLM_F_REQUEST, NetlinkMessage,
+    NetlinkPayload,
+};
+use netlink_packet_route::RouteNetlinkMessage;
+use netlink_packet_route::tc::{TcAttribute, TcHandle, TcMessage};
+
+/// `TCA_OPTIONS` of `linux/rtnetlink.h`.
+const TCA_OPTIONS: u16 = 2;
+
+/// The handle of every root qdisc of ours.
+pub const ROOT_HANDLE: TcHandle = TcHandle { major: 1, minor: 0 };
+
+/// A qdisc as it is asked of the kernel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Qdisc {
+    /// What it hangs from: [`TcHandle::ROOT`], [`TcHandle::INGRESS`] or a class of another qdisc.
+    pub parent: TcHandle,
+    /// Its own name.
+    pub handle: TcHandle,
+    /// `tbf`, `netem`…
+    pub kind: &'static str,
+    /// The payload of `TCA_OPTIONS`: for most kinds a struct followed by attributes, not a nest.
+    pub options: Vec<u8>,
+}
+
+impl Qdisc {
+    /// The request that puts this qdisc on interface `index`, or changes the one that is there into it.
+    pub fn request(&self, index: u32) -> NetlinkMessage<RouteNetlinkMessage> {
+        let mut message = TcMessage::with_index(index.cast_signed());
+        message.header.parent = self.parent;
+        message.header.handle = self.handle;
+        message.attributes = vec![
+            TcAttribute::Kind(self.kind.into()),
+            TcAttribute::Other(DefaultNla::new(TCA_OPTIONS, self.options.clone())),
+        ];
+        let payload = RouteNetlinkMessage::NewQueueDiscipline(message);
+        let mut request = NetlinkMessage::from(payload);
+        request.header.flags = NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE;
+        request
+    }
+}
+
+/// Puts `qdiscs`, parents first, on interface `index` of the namespace that `handle` speaks to.
+///
+/// # Errors
+/// If the kernel refuses one.
+pub async fn install(
+    handle: &rtnetlink::Handle,
+    index: u32,
+    qdiscs: &[Qdisc],
+) -> Result<(), rtnetlink::Error> {
+    let mut handle = handle.clone();
+    for qdisc in qdiscs {
+        let mut replies = handle.request(qdisc.request(index))?;
+        while let Some(reply) = replies.next().await {
+            if let NetlinkPayload::Error(error) = reply.payload
+                && error.code.is_some()
+            {
+                return Err(rtnetlink::Error::NetlinkError(error));
+            }
+        }
+    }
+    Ok(())
+}

@@ -11,7 +11,10 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use futures::stream::{self, StreamExt, TryStreamExt};
+use longhaul_topologies::model::QueueLimit;
+use longhaul_topologies::units::ByteSize;
 use netlink_packet_route::AddressFamily;
+use netlink_packet_route::address::AddressHeaderFlags;
 use netlink_packet_route::link::{InfoData, InfoVeth};
 use netlink_packet_route::route::RouteMessage;
 use rtnetlink::{
@@ -20,6 +23,8 @@ use rtnetlink::{
 
 use crate::namespace::{self, Namespace};
 use crate::plan::{Interface, LabPlan, NextHop, NodeConfig, NodeId, Place, Prefix, Route, Wire};
+use crate::tc;
+use crate::tc::bottleneck::{Bottleneck, Grain};
 
 /// What lies in the keeper's namespace for a lab: its ends of the lanes, gone (with the gateways' ends) on drop.
 ///
@@ -52,6 +57,13 @@ const LOOPBACK: u32 = 1;
 /// The first index given to our own interfaces: above those that the kernel puts into a new namespace by itself where
 /// tunnel modules are loaded (`tunl0`, `sit0`, `gre0`…).
 const FIRST_INDEX: u32 = 100;
+
+/// The queue of a port in a fabric with a rate, in full frames: the kernel's own default for an interface
+/// (`DEFAULT_TX_QUEUE_LEN` in `include/net/pkt_sched.h`).
+const FABRIC_QUEUE_FRAMES: u64 = 1000;
+
+/// Qdiscs count the Ethernet header (`ETH_HLEN`) in.
+const ETHERNET_HEADER: u64 = 14;
 
 impl Wiring {
     /// Wires `namespaces`, one per node of `plan`, the keeper's namespace being that of the calling thread. Within a tokio
@@ -89,6 +101,7 @@ impl Wiring {
         })
         .await?;
         wiring.raise_lane_ends(plan).await?;
+        each(&plan.wires, |wire| limit(wire, plan, &handles, &indices)).await?;
         each(0..plan.nodes.len(), |node| {
             configure(NodeId(node), plan, &handles[node], &indices)
         })
@@ -195,6 +208,38 @@ impl Drop for Wiring {
     }
 }
 
+/// Gives both ends of `wire` the fabric's rate, if it has one.
+async fn limit(
+    wire: &Wire,
+    plan: &LabPlan,
+    handles: &[Handle],
+    indices: &Indices<'_>,
+) -> Result<(), WiringError> {
+    let (Some(rate), Place::Node(host)) = (wire.rate, wire.far_place) else {
+        return Ok(());
+    };
+    let frame = u64::from(plan.topology.mtu) + ETHERNET_HEADER;
+    let queue = QueueLimit::Bytes(ByteSize::from_bytes(FABRIC_QUEUE_FRAMES * frame));
+    let qdiscs = Bottleneck {
+        rate,
+        queue,
+        grain: Grain::SuperPackets,
+    }
+    .qdiscs();
+    for (node, interface) in [(wire.gateway, &wire.near), (host, &wire.far)] {
+        let installed =
+            tc::install(&handles[node.0], indices.of(node, &interface.name), &qdiscs).await;
+        installed.map_err(|error| {
+            let (name, interface) = (&plan.node(node).name, &interface.name);
+            refused(
+                format!("limit {interface} in {name} to {rate} (does the kernel have sch_tbf?)"),
+                error,
+            )
+        })?;
+    }
+    Ok(())
+}
+
 /// Gives `node` its addresses, neighbours and routes. Its interfaces exist.
 async fn configure(
     node: NodeId,
@@ -223,9 +268,13 @@ async fn configure(
             address: ip,
             length,
         } = address.prefix;
-        let request = handle
+        let mut request = handle
             .address()
             .add(indices.of(node, &address.interface), ip, length);
+        if ip.is_ipv6() {
+            // Usable at once, as the routes' source for example; else only when a kernel worker has got round to it.
+            request.message_mut().header.flags |= AddressHeaderFlags::Nodad;
+        }
         request
             .execute()
             .await

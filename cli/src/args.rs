@@ -1,0 +1,199 @@
+//! The command line as clap types. What each command does is in [`crate::commands`].
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+
+/// Emulate the WAN between data centres, run real collectives over it, measure throughput and jitter.
+#[derive(Debug, Parser)]
+#[command(name = "longhaul", version, after_long_help = crate::exit::HELP)]
+pub struct Cli {
+    /// Print nothing but JSON on standard output
+    #[arg(long, global = true)]
+    pub json: bool,
+
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run an experiment: bring its sites up, measure the links, run the workload, write results and charts
+    Run(RunArgs),
+    /// List the experiments that come with longhaul, or show one
+    #[command(subcommand)]
+    Experiments(ExperimentsCommand),
+    /// Bring a topology up and leave it running in the background
+    Up(UpArgs),
+    /// Run a program inside a host of a lab that is up
+    Exec(ExecArgs),
+    /// Show the labs of this user, or one of them in detail
+    Status(StatusArgs),
+    /// Take a lab down
+    Down(DownArgs),
+    /// Remove what labs left behind that were killed
+    Clean,
+    /// List, show, check or draw topologies
+    #[command(subcommand)]
+    Topologies(TopologiesCommand),
+    /// Say what this machine can do, what is missing and how to get it
+    Doctor,
+    /// Print a shell completion script
+    Completions {
+        /// For which shell
+        shell: Shell,
+    },
+    /// Print the manual page, or write one page per command into a folder
+    Man {
+        /// The folder to write into
+        #[arg(long)]
+        out: Option<PathBuf>,
+    },
+    /// The body of one rank of a collective; started by `run` inside a host
+    #[command(name = "__rank", hide = true)]
+    Rank,
+}
+
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// A name of the catalogue (`longhaul experiments list`) or a file
+    pub experiment: String,
+
+    /// Where the sites live and whose clock counts
+    #[arg(long, value_enum, default_value_t = LabKind::Host)]
+    pub lab: LabKind,
+
+    /// Which engine carries the links; auto takes netem where the kernel has what the topology needs
+    #[arg(long, value_enum, default_value_t = Links::Auto)]
+    pub links: Links,
+
+    /// Seeds everything random, over the experiment's own seed
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+
+    /// Change a field of the experiment or its topology: `workload.iterations=20`, `topology.links.0.loss=0.1%`
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+
+    /// The folder for the results; must be new or empty [default: longhaul-results/EXPERIMENT-DATE-TIME]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+
+    /// Draw no charts
+    #[arg(long)]
+    pub no_charts: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct UpArgs {
+    /// A name of the catalogue (`longhaul topologies list`) or a file
+    pub topology: String,
+
+    /// The lab's name [default: the topology's]
+    #[arg(long)]
+    pub name: Option<String>,
+
+    /// Which engine carries the links; auto takes netem where the kernel has what the topology needs
+    #[arg(long, value_enum, default_value_t = Links::Auto)]
+    pub links: Links,
+
+    /// Seeds everything random in the links
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seed: u64,
+
+    /// Change a field of the topology: `links.0.loss=0.1%`
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct ExecArgs {
+    /// The lab [default: the only one that is up]
+    #[arg(long)]
+    pub name: Option<String>,
+
+    /// The host or gateway (`longhaul status` lists them)
+    pub host: String,
+
+    /// The program and its arguments
+    #[arg(last = true, required = true, num_args = 1..)]
+    pub command: Vec<std::ffi::OsString>,
+}
+
+#[derive(Debug, Args)]
+pub struct StatusArgs {
+    /// The lab to show in detail
+    pub name: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct DownArgs {
+    /// The lab [default: the only one that is up]
+    pub name: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum TopologiesCommand {
+    /// List the topologies that come with longhaul
+    List,
+    /// Print a topology's file, or its sites and links with every figure resolved
+    Show {
+        /// A name of the catalogue or a file
+        topology: String,
+        /// Print the YAML as it is
+        #[arg(long)]
+        yaml: bool,
+    },
+    /// Check topology files and say what is wrong with them
+    Check {
+        /// Names of the catalogue or files
+        #[arg(required = true)]
+        topologies: Vec<String>,
+    },
+    /// Draw a topology as a map, or as a graph where sites have no coordinates
+    Draw {
+        /// A name of the catalogue or a file
+        topology: String,
+        /// The picture to write; the ending says the format: .svg or .png [default: TOPOLOGY.svg]
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
+    /// Print the JSON Schema of topology files
+    Schema,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ExperimentsCommand {
+    /// List the experiments that come with longhaul
+    List,
+    /// Print an experiment's YAML
+    Show {
+        /// A name of the catalogue or a file
+        experiment: String,
+    },
+    /// Print the JSON Schema of experiment files
+    Schema,
+}
+
+/// Where the sites live and whose clock counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LabKind {
+    /// This machine's kernel, wall-clock time
+    Host,
+    /// A kernel of its own in virtual time (not yet in this version)
+    Virtual,
+    /// Real hosts and switches (not yet in this version)
+    Physical,
+}
+
+/// Which engine carries the links.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Links {
+    /// netem where the kernel has what the topology needs, else the relay
+    Auto,
+    /// The kernel's qdiscs
+    Netem,
+    /// longhaul's user-space data plane
+    Relay,
+}

@@ -1,0 +1,47 @@
+//! One module per command. Each takes its arguments and an [`Output`] and gives an exit code.
+
+mod doctor;
+mod experiments;
+mod lab;
+mod manual;
+mod run;
+mod topologies;
+
+use crate::args::{Cli, Command};
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::output::Output;
+
+/// Runs `command`.
+pub fn run(command: Command, output: Output) -> Result<Exit, Failure> {
+    match command {
+        Command::Run(args) => run::run(&args, output),
+        Command::Experiments(command) => experiments::run(command, output),
+        Command::Up(args) => lab::up(&args, output),
+        Command::Exec(args) => lab::exec(&args),
+        Command::Status(args) => lab::status(&args, output),
+        Command::Down(args) => lab::down(&args, output),
+        Command::Clean => lab::clean(output),
+        Command::Topologies(command) => topologies::run(command, output),
+        Command::Doctor => doctor::run(output),
+        Command::Completions { shell } => Ok(manual::completions::<Cli>(shell)),
+        Command::Man { out } => manual::man::<Cli>(out.as_deref()),
+        Command::Rank => Ok(Exit::Program(longhaul_workloads::rank::main().try_into().unwrap_or(1))),
+    }
+}
+
+/// Splits every `key=value` of `--set`.
+fn overrides(settings: &[String]) -> Result<Vec<(&str, &str)>, Failure> {
+    settings
+        .iter()
+        .map(|setting| {
+            setting.split_once('=').ok_or_else(|| {
+                Failure::with_help(
+                    Exit::Usage,
+                    format!("--set {setting}: no value"),
+                    "write --set KEY=VALUE, as in --set links.0.loss=0.1%",
+                )
+            })
+        })
+        .collect()
+}

@@ -1,0 +1,243 @@
+//! `topologies list|show|check|draw|schema`.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use comfy_table::{CellAlignment, Table, presets};
+use longhaul_reports::map;
+use longhaul_topologies::model::{Channel, DelaySource, Link, Loss, QueueLimit, Topology};
+use longhaul_topologies::{Document, catalogue, spec, validate};
+use serde_json::json;
+
+use crate::args::TopologiesCommand;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::output::Output;
+
+/// Runs `command`.
+pub fn run(command: TopologiesCommand, output: Output) -> Result<Exit, Failure> {
+    match command {
+        TopologiesCommand::List => list(output),
+        TopologiesCommand::Show { topology, yaml } => show(&topology, yaml, output),
+        TopologiesCommand::Check { topologies } => check(&topologies, output),
+        TopologiesCommand::Draw { topology, out } => draw(&topology, out, output),
+        TopologiesCommand::Schema => {
+            output.either(&spec::json_schema(), || {
+                serde_json::to_string_pretty(&spec::json_schema()).expect("a schema serialises")
+            });
+            Ok(Exit::Fine)
+        }
+    }
+}
+
+/// Opens a catalogue name or a file, lays `overrides` (`key=value`) over it and checks it.
+pub fn open(name_or_path: &str, overrides: &[String]) -> Result<(Document, Topology), Failure> {
+    let mut document = catalogue::open(name_or_path)?;
+    for (key, value) in crate::commands::overrides(overrides)? {
+        document.set(key, value)?;
+    }
+    let topology = validate::topology(&document)?;
+    Ok((document, topology))
+}
+
+fn list(output: Output) -> Result<Exit, Failure> {
+    let topologies = catalogue::entries()
+        .iter()
+        .map(|entry| open(entry.name, &[]).map(|(_, topology)| topology))
+        .collect::<Result<Vec<_>, _>>()?;
+    let rows: Vec<_> = topologies.iter().map(overview).collect();
+    output.either(&rows, || {
+        let mut table = plain_table(&["topology", "sites", "hosts", "links", "longest RTT", "what it is for"]);
+        for topology in &topologies {
+            table.add_row([
+                topology.name.clone(),
+                topology.sites.len().to_string(),
+                hosts(topology).to_string(),
+                topology.links.len().to_string(),
+                time(longest_rtt(topology)),
+                topology.description.clone(),
+            ]);
+        }
+        align_right(&mut table, 1..=4);
+        table.set_width(output.width().try_into().unwrap_or(u16::MAX)).to_string()
+    });
+    Ok(Exit::Fine)
+}
+
+fn show(name_or_path: &str, yaml: bool, output: Output) -> Result<Exit, Failure> {
+    let (document, topology) = open(name_or_path, &[])?;
+    if yaml {
+        output.either(&json!({ "yaml": document.text() }), || document.text().trim_end().to_owned());
+        return Ok(Exit::Fine);
+    }
+    let mut details = overview(&topology);
+    details["links"] = topology.links.iter().map(|link| link_details(&topology, link)).collect();
+    output.either(&details, || describe(&topology, output.width()));
+    Ok(Exit::Fine)
+}
+
+fn check(names: &[String], output: Output) -> Result<Exit, Failure> {
+    let mut exit = Exit::Fine;
+    let mut verdicts = Vec::new();
+    for name in names {
+        match open(name, &[]) {
+            Ok((_, topology)) => {
+                let summary = format!(
+                    "{name}: fine ({} sites, {} hosts, {} links)",
+                    topology.sites.len(),
+                    hosts(&topology),
+                    topology.links.len()
+                );
+                output.text(summary);
+                verdicts.push(json!({ "topology": name, "error": null }));
+            }
+            Err(failure) => {
+                if !output.is_json() {
+                    output.failure(&failure);
+                }
+                verdicts.push(json!({ "topology": name, "error": failure.to_json() }));
+                exit = failure.exit();
+            }
+        }
+    }
+    output.json(&verdicts);
+    Ok(exit)
+}
+
+fn draw(name_or_path: &str, out: Option<PathBuf>, output: Output) -> Result<Exit, Failure> {
+    let (_, topology) = open(name_or_path, &[])?;
+    let file = out.unwrap_or_else(|| Path::new(&topology.name).with_extension("svg"));
+    map::draw(&topology, &file).map_err(|error| Failure::new(Exit::Usage, &error))?;
+    output.either(&json!({ "file": file }), || file.display().to_string());
+    Ok(Exit::Fine)
+}
+
+fn overview(topology: &Topology) -> serde_json::Value {
+    json!({
+        "name": topology.name,
+        "description": topology.description,
+        "sites": topology.sites.iter().map(|site| json!({ "name": site.name, "place": site.place, "hosts": site.hosts })).collect::<Vec<_>>(),
+        "links": topology.links.len(),
+        "hosts": hosts(topology),
+        "longest_rtt_ms": longest_rtt(topology).as_secs_f64() * 1e3,
+    })
+}
+
+fn link_details(topology: &Topology, link: &Link) -> serde_json::Value {
+    let channel = |channel: &Channel| {
+        json!({
+            "rate_bps": channel.rate.map(|rate| rate.bits_per_second()),
+            "delay_us": channel.delay.as_secs_f64() * 1e6,
+            "jitter_us": channel.jitter.map(|jitter| jitter.deviation.as_secs_f64() * 1e6),
+            "loss": loss(&channel.loss),
+            "queue": queue(channel),
+        })
+    };
+    json!({
+        "a": topology.site(link.a).name,
+        "b": topology.site(link.b).name,
+        "lanes": link.lanes,
+        "forward": channel(&link.forward),
+        "reverse": channel(&link.reverse),
+    })
+}
+
+/// Sites and links with every figure resolved.
+fn describe(topology: &Topology, width: usize) -> String {
+    let width = width.try_into().unwrap_or(u16::MAX);
+    let mut sites = plain_table(&["site", "place", "latitude", "longitude", "hosts", "host ports"]);
+    for site in &topology.sites {
+        let degrees = |pick: fn(&longhaul_topologies::geography::Coordinates) -> f64| {
+            site.coordinates.as_ref().map_or_else(String::new, |at| format!("{:.2}", pick(at)))
+        };
+        sites.add_row([
+            site.name.clone(),
+            site.place.clone().unwrap_or_default(),
+            degrees(|at| at.latitude),
+            degrees(|at| at.longitude),
+            site.hosts.to_string(),
+            site.fabric.rate.map_or_else(|| "unlimited".to_owned(), |rate| rate.to_string()),
+        ]);
+    }
+    align_right(&mut sites, 2..=5);
+    let mut links = plain_table(&["channel", "lanes", "rate", "one way", "from", "jitter", "loss", "queue"]);
+    for link in &topology.links {
+        let (a, b) = (&topology.site(link.a).name, &topology.site(link.b).name);
+        for (name, channel) in [(format!("{a} > {b}"), &link.forward), (format!("{b} > {a}"), &link.reverse)] {
+            links.add_row([
+                name,
+                link.lanes.to_string(),
+                channel.rate.map_or_else(|| "unlimited".to_owned(), |rate| rate.to_string()),
+                time(channel.delay),
+                source(&channel.delay_source),
+                channel.jitter.map_or_else(|| "none".to_owned(), |jitter| time(jitter.deviation)),
+                loss(&channel.loss),
+                queue(channel),
+            ]);
+        }
+    }
+    align_right(&mut links, 1..=3);
+    format!(
+        "{}: {}\n\n{}\n\n{}",
+        topology.name,
+        topology.description,
+        sites.set_width(width),
+        links.set_width(width)
+    )
+}
+
+fn hosts(topology: &Topology) -> usize {
+    topology.sites.iter().map(|site| site.hosts).sum()
+}
+
+fn longest_rtt(topology: &Topology) -> Duration {
+    topology.links.iter().map(|link| link.forward.delay + link.reverse.delay).max().unwrap_or_default()
+}
+
+fn time(time: Duration) -> String {
+    match time.as_secs_f64() * 1e3 {
+        milliseconds if milliseconds >= 10.0 => format!("{milliseconds:.1} ms"),
+        milliseconds if milliseconds >= 1.0 => format!("{milliseconds:.2} ms"),
+        milliseconds => format!("{:.1} µs", milliseconds * 1e3),
+    }
+}
+
+fn source(source: &DelaySource) -> String {
+    match source {
+        DelaySource::OneWay => "stated".to_owned(),
+        DelaySource::HalfRtt => "half the RTT".to_owned(),
+        DelaySource::Fibre { distance_km, route_factor } => format!("{distance_km:.0} km × {route_factor}"),
+    }
+}
+
+fn loss(loss: &Loss) -> String {
+    match loss {
+        Loss::None => "none".to_owned(),
+        Loss::Independent(probability) => probability.to_string(),
+        Loss::GilbertElliott { to_bad, to_good, loss_in_bad, .. } => {
+            format!("bursts: {loss_in_bad} in the bad state, entered {to_bad}, left {to_good}")
+        }
+    }
+}
+
+fn queue(channel: &Channel) -> String {
+    match channel.queue_limit {
+        None => "none".to_owned(),
+        Some(QueueLimit::Bytes(bytes)) => format!("{} ({bytes})", channel.queue),
+        Some(QueueLimit::Packets(packets)) => format!("{packets} packets"),
+    }
+}
+
+fn plain_table(header: &[&str]) -> Table {
+    let mut table = Table::new();
+    table.load_preset(presets::UTF8_HORIZONTAL_ONLY).set_header(header.to_vec());
+    table
+}
+
+fn align_right(table: &mut Table, columns: std::ops::RangeInclusive<usize>) {
+    for column in columns {
+        if let Some(column) = table.column_mut(column) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! The exit codes: documented and stable.
+
+use std::process::ExitCode;
+
+/// How a command ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// All went as asked.
+    Fine,
+    /// An expectation or a gate did not hold: a wrong result, a failed workload.
+    NotHeld,
+    /// The command line or a file is wrong.
+    Usage,
+    /// This machine lacks something; the message says what and how to get it.
+    Lacking,
+    /// The lab's links were not what was asked for.
+    Unfaithful,
+    /// Ended by Ctrl-C or a signal.
+    Interrupted,
+    /// The code of the program that `exec` ran.
+    Program(u8),
+}
+
+/// The same, for `--help` and the manual page.
+pub const HELP: &str = "\
+Exit codes:
+  0    all went as asked
+  1    an expectation or gate did not hold (a wrong result, a failed workload)
+  2    the command line or a file is wrong
+  3    this machine lacks something; the message says what and how to get it
+  4    the lab was not faithful: a link was not what was asked for
+  130  interrupted
+  exec passes on the exit code of its program (128 + n if signal n ended it).";
+
+impl Exit {
+    /// The number.
+    pub fn code(self) -> u8 {
+        match self {
+            Exit::Fine => 0,
+            Exit::NotHeld => 1,
+            Exit::Usage => 2,
+            Exit::Lacking => 3,
+            Exit::Unfaithful => 4,
+            Exit::Interrupted => 130,
+            Exit::Program(code) => code,
+        }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        ExitCode::from(exit.code())
+    }
+}

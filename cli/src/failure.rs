@@ -1,0 +1,100 @@
+//! Everything that can end a command, its exit code and how it is shown.
+
+use std::error::Error;
+
+use longhaul_topologies::InputError;
+
+use crate::exit::Exit;
+
+/// Why a command ended early.
+#[derive(Debug)]
+pub enum Failure {
+    /// A file, a catalogue name or a `--set` is wrong.
+    Input(Box<InputError>),
+    /// Anything else.
+    Other {
+        /// The exit code it stands for.
+        exit: Exit,
+        /// What happened, with its causes.
+        message: String,
+        /// The way out.
+        help: Option<String>,
+    },
+}
+
+impl Failure {
+    /// A failure with the messages of `error` and its causes.
+    pub fn new(exit: Exit, error: &(dyn Error + 'static)) -> Self {
+        Failure::Other { exit, message: chain(error), help: None }
+    }
+
+    /// A failure in words, with the way out.
+    pub fn with_help(exit: Exit, message: impl Into<String>, help: impl Into<String>) -> Self {
+        Failure::Other { exit, message: message.into(), help: Some(help.into()) }
+    }
+
+    /// The exit code it stands for.
+    pub fn exit(&self) -> Exit {
+        match self {
+            Failure::Input(_) => Exit::Usage,
+            Failure::Other { exit, .. } => *exit,
+        }
+    }
+
+    /// For people, on standard error.
+    pub fn render(&self) -> String {
+        match self {
+            Failure::Input(error) => {
+                let mut text = String::new();
+                let theme = miette::GraphicalReportHandler::new();
+                match theme.render_report(&mut text, error.as_ref()) {
+                    Ok(()) => text.trim_end().to_owned(),
+                    Err(_) => error.to_string(),
+                }
+            }
+            Failure::Other { message, help: None, .. } => format!("error: {message}"),
+            Failure::Other { message, help: Some(help), .. } => format!("error: {message}\n\n{help}"),
+        }
+    }
+
+    /// For programs, on standard output.
+    pub fn to_json(&self) -> serde_json::Value {
+        match self {
+            Failure::Input(error) => serde_json::json!({
+                "exit_code": self.exit().code(),
+                "message": error.message,
+                "help": error.help,
+                "document": error.document,
+                "line": error.position.map(|(line, _)| line),
+                "column": error.position.map(|(_, column)| column),
+                "path": error.path.to_string(),
+            }),
+            Failure::Other { message, help, .. } => serde_json::json!({
+                "exit_code": self.exit().code(),
+                "message": message,
+                "help": help,
+            }),
+        }
+    }
+}
+
+impl From<InputError> for Failure {
+    fn from(error: InputError) -> Self {
+        Failure::Input(Box::new(error))
+    }
+}
+
+/// `message: cause: cause's cause`, leaving out a cause that its parent already quotes.
+fn chain(error: &(dyn Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.ends_with(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        source = cause.source();
+    }
+    text
+}

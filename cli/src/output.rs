@@ -1,0 +1,80 @@
+//! Where text goes: a terminal, a pipe, or JSON.
+
+use std::io::{IsTerminal, Write};
+
+use serde::Serialize;
+
+use crate::exit::Exit;
+use crate::failure::Failure;
+
+/// How this command talks. A reader that goes away (`| head`) ends nothing: what a command does matters more than who listens.
+#[derive(Clone, Copy, Debug)]
+pub struct Output {
+    format: Format,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Format {
+    Text,
+    Json,
+}
+
+impl Output {
+    /// Text, or JSON alone on standard output.
+    pub fn new(json: bool) -> Self {
+        Output { format: if json { Format::Json } else { Format::Text } }
+    }
+
+    /// Whether standard output carries JSON alone.
+    pub fn is_json(self) -> bool {
+        self.format == Format::Json
+    }
+
+    /// Whether progress bars make sense: they go to standard error.
+    pub fn is_terminal(self) -> bool {
+        self.format == Format::Text && std::io::stderr().is_terminal()
+    }
+
+    /// Columns of the terminal; of a wide page where there is none.
+    pub fn width(self) -> usize {
+        const PAGE: usize = 120;
+        terminal_size::terminal_size().map_or(PAGE, |(width, _)| usize::from(width.0))
+    }
+
+    /// Prints text for people; nothing in JSON.
+    pub fn text(self, text: impl std::fmt::Display) {
+        if self.format == Format::Text {
+            line(&text.to_string());
+        }
+    }
+
+    /// Prints a document; nothing in text.
+    pub fn json(self, value: &impl Serialize) {
+        if self.format == Format::Json {
+            line(&serde_json::to_string_pretty(value).expect("our own types serialise"));
+        }
+    }
+
+    /// Prints one of the two.
+    pub fn either(self, value: &impl Serialize, text: impl FnOnce() -> String) {
+        match self.format {
+            Format::Json => self.json(value),
+            Format::Text => self.text(text()),
+        }
+    }
+
+    /// Says what ended the command and gives its exit code.
+    pub fn failure(self, failure: &Failure) -> Exit {
+        match self.format {
+            Format::Json => self.json(&serde_json::json!({ "error": failure.to_json() })),
+            Format::Text => {
+                let _ = writeln!(std::io::stderr(), "{}", failure.render());
+            }
+        }
+        failure.exit()
+    }
+}
+
+fn line(text: &str) {
+    let _ = writeln!(std::io::stdout(), "{text}");
+}

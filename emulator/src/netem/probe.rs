@@ -1,0 +1,117 @@
+//! Whether this kernel has what the engine needs, found out by adding it.
+
+use std::io;
+use std::sync::OnceLock;
+use std::thread;
+use std::time::Duration;
+
+use longhaul_topologies::model::{
+    Channel, DelaySource, Jitter, JitterDistribution, Loss, PacketOrder, QueueLimit,
+};
+use longhaul_topologies::units::{ByteSize, Probability, QueueSize, Rate};
+use nix::sched::{CloneFlags, unshare};
+
+use crate::tc::Qdisc;
+use crate::tc::bottleneck::{Bottleneck, Grain};
+use crate::tc::delay_line::delay_line;
+use crate::tc::redirect::INGRESS;
+use crate::tc::socket::Socket;
+
+/// The index of `lo` in every network namespace (the kernel's `LOOPBACK_IFINDEX`).
+const LOOPBACK: u32 = 1;
+
+/// Whether the engine would work: adds everything it uses to a scratch network namespace, once per process. Kernel versions
+/// tell nothing: many kernels are built without netem. Where it is a module, this loads it.
+///
+/// # Errors
+/// What the kernel answered, to what.
+pub fn available() -> Result<(), String> {
+    static ANSWER: OnceLock<Result<(), String>> = OnceLock::new();
+    ANSWER.get_or_init(|| in_scratch_namespace(try_all)).clone()
+}
+
+/// Runs `f` in a network namespace that ends with it.
+pub(crate) fn in_scratch_namespace<T: Send>(
+    f: impl FnOnce(&mut Socket) -> Result<T, String> + Send,
+) -> Result<T, String> {
+    let work = || {
+        unshare(CloneFlags::CLONE_NEWNET)
+            .map_err(|errno| format!("no network namespace: {errno}"))?;
+        let mut socket = Socket::open().map_err(|error| format!("no netlink socket: {error}"))?;
+        f(&mut socket)
+    };
+    thread::scope(|scope| {
+        scope
+            .spawn(work)
+            .join()
+            .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
+}
+
+/// Adds `qdiscs` to the scratch namespace's `lo`.
+pub(crate) fn try_qdiscs(socket: &mut Socket, qdiscs: &[Qdisc]) -> Result<(), String> {
+    for qdisc in qdiscs {
+        let added = socket.request(qdisc.request(LOOPBACK));
+        added.map_err(|error| format!("{}: {}", qdisc.kind, explained(&error)))?;
+    }
+    Ok(())
+}
+
+/// Redirects what arrives at the scratch namespace's `lo`, to itself.
+pub(crate) fn try_redirect(socket: &mut Socket) -> Result<(), String> {
+    try_qdiscs(socket, &[INGRESS])?;
+    super::redirect(socket, LOOPBACK, LOOPBACK)
+        .map_err(|error| format!("matchall or u32, with mirred: {}", explained(&error)))
+}
+
+/// A bottleneck that uses all that the engine uses of TBF.
+pub(crate) fn sample_bottleneck() -> [Qdisc; 2] {
+    let bottleneck = Bottleneck {
+        rate: Rate::from_bits_per_second(1_000_000_000),
+        queue: QueueLimit::Packets(100),
+        grain: Grain::WirePackets {
+            frame: ByteSize::from_bytes(1514),
+        },
+    };
+    bottleneck.qdiscs()
+}
+
+/// A delay line that uses all that the engine uses of netem.
+pub(crate) fn sample_delay_line() -> Qdisc {
+    let half = Probability::new(0.5).expect("a probability");
+    let channel = Channel {
+        rate: None,
+        delay: Duration::from_millis(10),
+        delay_source: DelaySource::OneWay,
+        jitter: Some(Jitter {
+            deviation: Duration::from_millis(1),
+            distribution: JitterDistribution::Normal,
+            order: PacketOrder::Preserved,
+        }),
+        loss: Loss::GilbertElliott {
+            to_bad: half,
+            to_good: half,
+            loss_in_bad: half,
+            loss_in_good: half,
+        },
+        duplication: half,
+        corruption: half,
+        queue: QueueSize::Packets(1),
+        queue_limit: None,
+    };
+    delay_line(&channel, 1)
+}
+
+fn try_all(socket: &mut Socket) -> Result<(), String> {
+    try_redirect(socket)?;
+    try_qdiscs(socket, &sample_bottleneck())?;
+    try_qdiscs(socket, &[sample_delay_line()])
+}
+
+/// A qdisc or classifier that the kernel has not is "not found" to it.
+fn explained(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound => "this kernel does not have it".into(),
+        _ => error.to_string(),
+    }
+}

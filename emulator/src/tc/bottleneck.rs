@@ -1,0 +1,226 @@
+//! Rate and queue: a token bucket (`sch_tbf`) over a FIFO.
+//!
+//! Layouts from `linux/pkt_sched.h`:
+//! ```text
+//! tc_tbf_qopt { tc_ratespec rate, peakrate; u32 limit, buffer, mtu }            1 TCA_TBF_PARMS
+//! tc_ratespec { u8 cell_log, linklayer; u16 overhead; s16 cell_align; u16 mpu; u32 rate }
+//! 4 TCA_TBF_RATE64   5 TCA_TBF_PRATE64   6 TCA_TBF_BURST   7 TCA_TBF_PBURST
+//! tc_fifo_qopt { u32 limit }
+//! ```
+
+use std::time::Duration;
+
+use longhaul_topologies::model::QueueLimit;
+use longhaul_topologies::units::{ByteSize, Rate};
+use netlink_packet_route::tc::TcHandle;
+
+use super::encode::{Payload, needs_rate64, rate32, ticks};
+use super::{Qdisc, ROOT_HANDLE};
+
+const TCA_TBF_PARMS: u16 = 1;
+const TCA_TBF_RATE64: u16 = 4;
+const TCA_TBF_PRATE64: u16 = 5;
+const TCA_TBF_BURST: u16 = 6;
+const TCA_TBF_PBURST: u16 = 7;
+
+/// `TC_LINKLAYER_ETHERNET`: the kernel counts bytes as they are and wants no rate table.
+const LINKLAYER_ETHERNET: u8 = 1;
+
+/// How late the bucket's timer may fire before the rate falls short: tokens that do not fit the bucket are lost.
+/// Timer interrupts come within some 50 µs, but the softirq they raise waits for a busy CPU; a millisecond covers
+/// what two loaded cores show, and is short against the round trip of any WAN.
+const TIMER_SLACK: Duration = Duration::from_millis(1);
+
+/// The largest GSO super-packet (`GSO_LEGACY_MAX_SIZE`, 65,536) with the headers that qdiscs add for each of its segments.
+const SUPER_PACKET: u64 = 2 * 65_536;
+
+/// Fast enough to hold nothing up: a 1500-byte packet takes 12 ns. See [`Grain::WirePackets`].
+const NO_PEAK: Rate = Rate::from_bits_per_second(1_000_000_000_000);
+
+/// What the queue's unit is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Grain {
+    /// GSO super-packets are cut into wire packets before they queue, so that a queue of 100 packets holds 100 packets, and
+    /// a full one refuses packets, not 64 KiB at a time.
+    ///
+    /// TBF cuts what is longer than its bucket, which must stay deep for the rate to be met; but its second bucket, of the
+    /// peak rate, counts too. So that one is given the depth of one frame and a rate that never binds.
+    WirePackets {
+        /// The longest frame: MTU and Ethernet header.
+        frame: ByteSize,
+    },
+    /// Super-packets pass whole: cheaper, for queues that are never to matter.
+    SuperPackets,
+}
+
+/// A link's serialisation and the queue before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bottleneck {
+    /// Bytes are those of Ethernet frames, as qdiscs count.
+    pub rate: Rate,
+    /// How much waits, the frame being sent included.
+    pub queue: QueueLimit,
+    /// What the queue's unit is.
+    pub grain: Grain,
+}
+
+impl Bottleneck {
+    /// The qdiscs, for [`install`](super::install). To change a live one, install it again.
+    ///
+    /// The FIFOs of the two units have handles of their own: a qdisc cannot change its kind, but be replaced by one with
+    /// another handle.
+    pub fn qdiscs(&self) -> [Qdisc; 2] {
+        let (kind, major, limit) = match self.queue {
+            QueueLimit::Bytes(bytes) => ("bfifo", 2, saturated(bytes.bytes())),
+            QueueLimit::Packets(packets) => ("pfifo", 3, packets),
+        };
+        let tbf = Qdisc {
+            parent: TcHandle::ROOT,
+            handle: ROOT_HANDLE,
+            kind: "tbf",
+            options: self.tbf(limit),
+        };
+        let fifo = Qdisc {
+            parent: TcHandle { major: 1, minor: 1 },
+            handle: TcHandle { major, minor: 0 },
+            kind,
+            options: Payload::default().u32(limit).into_bytes(),
+        };
+        [tbf, fifo]
+    }
+
+    /// The bucket's depth: the longest packet, and what the timer may be late by.
+    pub fn burst(&self) -> ByteSize {
+        let packet = match self.grain {
+            Grain::WirePackets { frame } => frame.bytes(),
+            Grain::SuperPackets => SUPER_PACKET,
+        };
+        ByteSize::from_bytes(packet + self.rate.size_in(TIMER_SLACK).bytes())
+    }
+
+    /// `limit` is in the child's unit, bytes or packets: a change of TBF passes it on to whatever FIFO is there
+    /// (`fifo_set_limit`).
+    fn tbf(&self, limit: u32) -> Vec<u8> {
+        let rate = self.rate.bytes_per_second();
+        let burst = self.burst();
+        let peak = match self.grain {
+            Grain::WirePackets { frame } => Some((self.peak(), frame)),
+            Grain::SuperPackets => None,
+        };
+        let depth = |rate: Rate, size| ticks(saturated_nanoseconds(rate.time_for(size)));
+        let parameters = ratespec(Payload::default(), rate);
+        let parameters = ratespec(
+            parameters,
+            peak.map_or(0, |(peak, _)| peak.bytes_per_second()),
+        )
+        .u32(limit)
+        .u32(depth(self.rate, burst))
+        .u32(peak.map_or(0, |(peak, frame)| depth(peak, frame)));
+        let mut options = Payload::default()
+            .attribute(TCA_TBF_PARMS, parameters)
+            .attribute(
+                TCA_TBF_BURST,
+                Payload::default().u32(saturated(burst.bytes())),
+            );
+        if needs_rate64(rate) {
+            options = options.attribute(TCA_TBF_RATE64, Payload::default().u64(rate));
+        }
+        if let Some((peak, frame)) = peak {
+            options = options
+                .attribute(
+                    TCA_TBF_PRATE64,
+                    Payload::default().u64(peak.bytes_per_second()),
+                )
+                .attribute(
+                    TCA_TBF_PBURST,
+                    Payload::default().u32(saturated(frame.bytes())),
+                );
+        }
+        options.into_bytes()
+    }
+
+    /// The kernel wants the peak rate above the rate.
+    fn peak(&self) -> Rate {
+        let twice = Rate::from_bits_per_second(self.rate.bits_per_second().saturating_mul(2));
+        NO_PEAK.max(twice)
+    }
+}
+
+fn ratespec(payload: Payload, bytes_per_second: u64) -> Payload {
+    let linklayer = if bytes_per_second == 0 {
+        0
+    } else {
+        LINKLAYER_ETHERNET
+    };
+    payload
+        .u8(0)
+        .u8(linklayer)
+        .u16(0)
+        .u16(0)
+        .u16(0)
+        .u32(rate32(bytes_per_second))
+}
+
+fn saturated(value: u64) -> u32 {
+    u32::try_from(value).unwrap_or(u32::MAX)
+}
+
+fn saturated_nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::encode::hex;
+    use super::*;
+
+    fn bottleneck(rate: &str, queue: QueueLimit, grain: Grain) -> Bottleneck {
+        let rate = rate.parse().unwrap();
+        Bottleneck { rate, queue, grain }
+    }
+
+    const FRAMES: Grain = Grain::WirePackets {
+        frame: ByteSize::from_bytes(1514),
+    };
+
+    #[test]
+    #[cfg(target_endian = "little")]
+    fn a_port_is_a_bucket_and_a_queue_in_bytes() {
+        let queue = QueueLimit::Bytes(ByteSize::from_bytes(1_000_000));
+        let [tbf, fifo] = bottleneck("1Gbit", queue, Grain::SuperPackets).qdiscs();
+        // The bucket: 131,072 + 125,000 = 256,072 bytes, or 2,048,576 ns = 32,009 ticks.
+        insta::assert_snapshot!(hex(&tbf.options), @"28000100 00010000 00000000 40597307 00000000 00000000 00000000 40420f00 097d0000 00000000 08000600 48e80300");
+        insta::assert_snapshot!(hex(&fifo.options), @"40420f00");
+        assert_eq!((tbf.kind, fifo.kind), ("tbf", "bfifo"));
+    }
+
+    #[test]
+    #[cfg(target_endian = "little")]
+    fn wire_packets_get_a_second_bucket_of_one_frame() {
+        let [tbf, fifo] = bottleneck("100Mbit", QueueLimit::Packets(100), FRAMES).qdiscs();
+        insta::assert_snapshot!(hex(&tbf.options), @"28000100 00010000 00000000 20bcbe00 00010000 00000000 ffffffff 64000000 6d440000 00000000 08000600 be360000 0c000500 00a2941a 1d000000 08000700 ea050000");
+        insta::assert_snapshot!(hex(&fifo.options), @"64000000");
+        assert_eq!(fifo.kind, "pfifo");
+    }
+
+    #[test]
+    #[cfg(target_endian = "little")]
+    fn rates_beyond_32_bits_have_an_attribute_of_their_own() {
+        let [tbf, _] = bottleneck("800Gbit", QueueLimit::Packets(100), FRAMES).qdiscs();
+        insta::assert_snapshot!(hex(&tbf.options), @"28000100 00010000 00000000 ffffffff 00010000 00000000 ffffffff 64000000 093d0000 00000000 08000600 eae6f505 0c000400 00e87648 17000000 0c000500 00d0ed90 2e000000 08000700 ea050000");
+    }
+
+    #[test]
+    fn the_bucket_holds_a_frame_and_a_millisecond() {
+        let slow = bottleneck("1Mbit", QueueLimit::Packets(1), FRAMES);
+        assert_eq!(slow.burst().bytes(), 1514 + 125);
+        let fast = bottleneck("10Gbit", QueueLimit::Packets(1), FRAMES);
+        assert_eq!(fast.burst().bytes(), 1514 + 1_250_000);
+    }
+
+    #[test]
+    fn the_peak_rate_is_above_any_rate() {
+        let fast = bottleneck("4Tbit", QueueLimit::Packets(1), FRAMES);
+        assert!(fast.peak() > fast.rate);
+    }
+}

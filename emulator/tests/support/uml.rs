@@ -1,0 +1,359 @@
+//! Runs a program inside a User-mode-Linux kernel: root, and every qdisc as a module, on any machine with Debian's
+//! `user-mode-linux` package, root or not.
+//!
+//! The test's own binary is the guest's init: a test with `harness = false` calls [`init_if_guest`] first in `main` and
+//! [`boot`] when it wants a guest. The guest sees the machine's files read-only, a /run and a /dev of its own, and
+//! one folder in which to leave its results.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::CString;
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::AsRawFd;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::mount::{MsFlags, mount};
+
+/// The environment variable that tells the guest's init which folder its job lies in.
+const JOB: &str = "LONGHAUL_UML_JOB";
+
+/// Where the guest finds that folder.
+const GUEST_JOB: &str = "/run/job";
+
+/// Where Debian's package keeps the kernel's modules, in a folder named for its release.
+const MODULES: &str = "/usr/lib/uml/modules";
+
+/// Everything that labs use and Debian's kernel has as a module.
+const WANTED: [&str; 12] = [
+    "veth",
+    "sch_netem",
+    "sch_tbf",
+    "sch_ingress",
+    "sch_fq",
+    "sch_fq_codel",
+    "cls_matchall",
+    "cls_u32",
+    "act_mirred",
+    "tcp_bbr",
+    "tun",
+    "inet_diag",
+];
+
+/// What a program in a guest did.
+#[derive(Debug)]
+pub struct Output {
+    /// Its exit code; 128 + n for signal n.
+    pub code: i32,
+    /// What it wrote to its standard output.
+    pub stdout: String,
+    /// What it wrote to its standard error.
+    pub stderr: String,
+}
+
+/// A program to run in a guest.
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+struct Job {
+    program: PathBuf,
+    args: Vec<String>,
+    environment: BTreeMap<String, String>,
+}
+
+/// The kernel, if the machine has it.
+///
+/// # Errors
+/// Why not; for `skipped: …`.
+pub fn kernel() -> Result<PathBuf, String> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
+        .map(|folder| folder.join("linux.uml"))
+        .find(|candidate| candidate.is_file())
+        .ok_or_else(|| "no linux.uml (apt install user-mode-linux)".into())
+}
+
+/// Runs `program` in a guest with `memory` (`512M`), and waits for it.
+///
+/// # Errors
+/// If the guest did not come up, panicked, or was not done within `timeout`; with the last it said.
+pub fn boot(
+    program: &Path,
+    args: &[&str],
+    memory: &str,
+    timeout: Duration,
+) -> Result<Output, String> {
+    let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
+    let job = Job {
+        program: program.to_owned(),
+        args: args.iter().map(|&arg| arg.to_owned()).collect(),
+        environment: guest_environment(),
+    };
+    let text = serde_json::to_vec(&job).expect("a job is JSON");
+    fs::write(folder.path().join("job.json"), text).map_err(|error| error.to_string())?;
+    let console = run_kernel(folder.path(), memory, timeout)?;
+
+    let read = |name: &str| fs::read_to_string(folder.path().join(name));
+    let said = |what: &str| format!("the guest {what}; its console:\n{console}");
+    let code = read("code").map_err(|_| said("ended before the program did"))?;
+    Ok(Output {
+        code: code.parse().map_err(|_| said("left no exit code"))?,
+        stdout: read("stdout").map_err(|_| said("left no output"))?,
+        stderr: read("stderr").map_err(|_| said("left no output"))?,
+    })
+}
+
+/// Runs the kernel until it powers off; returns its console.
+fn run_kernel(job: &Path, memory: &str, timeout: Duration) -> Result<String, String> {
+    let init = std::env::current_exe().map_err(|error| error.to_string())?;
+    let console = job.join("console");
+    let log = File::create(&console).map_err(|error| error.to_string())?;
+    let errors = log.try_clone().map_err(|error| error.to_string())?;
+    let mut command = Command::new(kernel()?);
+    command
+        .arg(format!("mem={memory}"))
+        .args([
+            "rootfstype=hostfs",
+            "rootflags=/",
+            "ro",
+            "con0=null,fd:1",
+            "con=null",
+            "quiet",
+            "panic=-1",
+        ])
+        .arg(format!("init={}", init.display()))
+        .arg(format!("{JOB}={}", job.display()))
+        .stdin(Stdio::null())
+        .stdout(log)
+        .stderr(errors)
+        .process_group(0);
+    if wide_registers() {
+        hide_wide_registers(&mut command);
+    }
+    let mut child = command
+        .spawn()
+        .map_err(|error| format!("cannot start linux.uml: {error}"))?;
+    let deadline = Instant::now() + timeout;
+    let timed_out = loop {
+        match child.try_wait().map_err(|error| error.to_string())? {
+            Some(_) => break false,
+            None if Instant::now() > deadline => break true,
+            None => std::thread::sleep(Duration::from_millis(20)),
+        }
+    };
+    // The kernel's helpers and the guest's programs are processes of its group.
+    let group = nix::unistd::Pid::from_raw(child.id().cast_signed());
+    let _ = nix::sys::signal::killpg(group, nix::sys::signal::Signal::SIGKILL);
+    let _ = child.wait();
+    let console = fs::read(console)
+        .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+        .unwrap_or_default();
+    if timed_out {
+        return Err(format!(
+            "the guest was not done within {timeout:?}; its console:\n{console}"
+        ));
+    }
+    Ok(console)
+}
+
+/// If this process is a guest's init: does the job and powers the guest off. Else returns at once.
+pub fn init_if_guest() {
+    if std::process::id() != 1 || std::env::var_os(JOB).is_none() {
+        return;
+    }
+    if let Err(error) = run_job() {
+        println!("init: {error}");
+    }
+    nix::unistd::sync();
+    // SAFETY: takes a number and touches no memory of ours.
+    unsafe { libc::reboot(libc::RB_POWER_OFF) };
+    panic!("cannot power off: {}", io::Error::last_os_error());
+}
+
+fn run_job() -> io::Result<()> {
+    let at = |step: &str| {
+        let step = step.to_owned();
+        move |error: io::Error| io::Error::new(error.kind(), format!("cannot {step}: {error}"))
+    };
+    let mounted = |kind: &str, target: &str, data: Option<&str>| {
+        match mount(Some(kind), target, Some(kind), MsFlags::empty(), data) {
+            // The kernel mounts /dev itself where it is built to.
+            Ok(()) | Err(Errno::EBUSY) => Ok(()),
+            Err(errno) => Err(at(&format!("mount {target}"))(errno.into())),
+        }
+    };
+    mounted("proc", "/proc", None)?;
+    mounted("sysfs", "/sys", None)?;
+    mounted("tmpfs", "/run", None)?;
+    mounted("devtmpfs", "/dev", None)?;
+    for folder in ["/run/tmp", "/dev/shm", "/dev/pts", GUEST_JOB] {
+        fs::create_dir_all(folder).map_err(at(&format!("create {folder}")))?;
+    }
+    mounted("tmpfs", "/dev/shm", None)?;
+    mounted("devpts", "/dev/pts", None)?;
+    let job = std::env::var(JOB).map_err(io::Error::other)?;
+    mounted("hostfs", GUEST_JOB, Some(&job))?;
+    load_modules().map_err(at("load modules"))?;
+
+    let job = Path::new(GUEST_JOB);
+    let text = fs::read(job.join("job.json")).map_err(at("read the job"))?;
+    let Job {
+        program,
+        args,
+        environment,
+    } = serde_json::from_slice(&text)?;
+    let status = Command::new(&program)
+        .args(args)
+        .env_clear()
+        .envs(environment)
+        .stdin(Stdio::null())
+        .stdout(File::create(job.join("stdout"))?)
+        .stderr(File::create(job.join("stderr"))?)
+        .status()
+        .map_err(at(&format!("run {}", program.display())))?;
+    let code = status
+        .code()
+        .or(status.signal().map(|signal| 128 + signal))
+        .unwrap_or(-1);
+    fs::write(job.join("code"), code.to_string())
+}
+
+/// Loads what is [`WANTED`] and there, each module after those it needs.
+fn load_modules() -> io::Result<()> {
+    let release = nix::sys::utsname::uname()?
+        .release()
+        .to_string_lossy()
+        .into_owned();
+    let folder = Path::new(MODULES).join(release);
+    let Ok(text) = fs::read_to_string(folder.join("modules.dep")) else {
+        return Ok(());
+    };
+    let needs: BTreeMap<&str, Vec<&str>> = text
+        .lines()
+        .filter_map(|line| line.split_once(':'))
+        .map(|(module, needs)| (module, needs.split_whitespace().collect()))
+        .collect();
+    let mut loaded = BTreeSet::new();
+    for wanted in WANTED {
+        let file = format!("/{wanted}.ko");
+        let Some((module, needs)) = needs.iter().find(|(module, _)| module.ends_with(&file)) else {
+            continue;
+        };
+        // modules.dep lists what a module needs from the last to the first to load.
+        for module in needs.iter().rev().chain([module]) {
+            if loaded.insert(*module) {
+                load_module(&folder.join(module))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn load_module(path: &Path) -> io::Result<()> {
+    let file = File::open(path)?;
+    let parameters = CString::default();
+    // SAFETY: the descriptor is open and the parameters are a C string; the kernel checks the rest.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_finit_module,
+            file.as_raw_fd(),
+            parameters.as_ptr(),
+            0,
+        )
+    };
+    match Errno::result(result) {
+        Ok(_) | Err(Errno::EEXIST) => Ok(()),
+        Err(errno) => Err(io::Error::new(
+            io::Error::from(errno).kind(),
+            format!("{}: {errno}", path.display()),
+        )),
+    }
+}
+
+fn guest_environment() -> BTreeMap<String, String> {
+    let mut environment: BTreeMap<String, String> = [
+        (
+            "PATH",
+            "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        ),
+        ("HOME", "/run"),
+        ("TMPDIR", "/run/tmp"),
+        ("XDG_RUNTIME_DIR", "/run/tmp"),
+        ("LANG", "C.UTF-8"),
+    ]
+    .map(|(name, value)| (name.into(), value.into()))
+    .into();
+    if wide_registers() {
+        let without = "glibc.cpu.hwcaps=-AVX512F,-AVX512VL,-AVX512BW,-AVX2,-AVX,-AVX_Fast_Unaligned_Load,-ERMS";
+        environment.insert("GLIBC_TUNABLES".into(), without.into());
+    }
+    environment
+}
+
+/// Whether the CPU's register file is larger than kernels before 6.14 know (AMX): they then cannot restore a program's
+/// registers ("ptrace set fp regs failed") and no program runs.
+fn wide_registers() -> bool {
+    fs::read_to_string("/proc/cpuinfo").is_ok_and(|text| text.contains("amx_tile"))
+}
+
+/// Makes the kernel fall back to the registers up to SSE, by refusing it the ptrace request that shows more. What a
+/// preempted thread has in wider ones may be lost to another thread of its process, so [`guest_environment`] keeps glibc from
+/// using them.
+fn hide_wide_registers(command: &mut Command) {
+    const PTRACE_GETREGSET: u32 = 0x4204;
+    // Offsets into struct seccomp_data: the call's number, and the lower half of its first argument.
+    const NUMBER: u32 = 0;
+    const FIRST_ARGUMENT: u32 = 16;
+    let load = |offset| {
+        filter(
+            (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16,
+            0,
+            offset,
+        )
+    };
+    let skip_unless = |value, skip| {
+        filter(
+            (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16,
+            skip,
+            value,
+        )
+    };
+    let answer = |action| filter((libc::BPF_RET | libc::BPF_K) as u16, 0, action);
+    let mut program = [
+        load(NUMBER),
+        skip_unless(libc::SYS_ptrace as u32, 3),
+        load(FIRST_ARGUMENT),
+        skip_unless(PTRACE_GETREGSET, 1),
+        answer(libc::SECCOMP_RET_ERRNO | libc::EIO as u32),
+        answer(libc::SECCOMP_RET_ALLOW),
+    ];
+    let install = move || {
+        let filter = libc::sock_fprog {
+            len: program.len() as u16,
+            filter: program.as_mut_ptr(),
+        };
+        nix::sys::prctl::set_no_new_privs()?;
+        // SAFETY: `filter` and the program that it points to outlive the call, which copies them.
+        let result = unsafe {
+            libc::prctl(
+                libc::PR_SET_SECCOMP,
+                libc::SECCOMP_MODE_FILTER,
+                &raw const filter,
+            )
+        };
+        Errno::result(result)?;
+        Ok(())
+    };
+    // SAFETY: between fork and exec `install` makes two system calls; it neither allocates nor locks.
+    unsafe { command.pre_exec(install) };
+}
+
+fn filter(code: u16, skip_if_not: u8, k: u32) -> libc::sock_filter {
+    libc::sock_filter {
+        code,
+        jt: 0,
+        jf: skip_if_not,
+        k,
+    }
+}
