@@ -13,6 +13,7 @@ pub mod catalogue;
 mod environment;
 pub mod observer;
 pub mod points;
+mod recorder;
 pub mod runner;
 pub mod source;
 pub mod spec;

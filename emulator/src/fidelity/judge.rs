@@ -142,7 +142,7 @@ fn middle_width(jitter: Jitter) -> f64 {
     micros(jitter.deviation) * width
 }
 
-const PARETO_NORMAL_WIDTH: f64 = 0.49;
+const PARETO_NORMAL_WIDTH: f64 = 0.475;
 
 /// How many arrivals came before that of an earlier probe.
 fn reordered(delays: &[(Duration, Option<Duration>)]) -> usize {

@@ -88,8 +88,8 @@ fn verdict(points: &[Point], width: usize) -> String {
     }
     let lateness = points
         .iter()
-        .filter_map(|point| point.fidelity.lateness_us)
-        .map(|late| late.p99)
+        .filter_map(|point| point.fidelity.lateness)
+        .map(|late| late.p99_us)
         .reduce(f64::max);
     let drops: u64 = points.iter().map(|point| point.fidelity.engine_drops).sum();
     let cpu = points
