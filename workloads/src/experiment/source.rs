@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use longhaul_reports::result::Placement;
 use longhaul_topologies::model::Topology;
-use longhaul_topologies::{Document, DocumentPath, InputError, catalogue, validate};
+use longhaul_topologies::document::DocumentPath;
+use longhaul_topologies::{Document, InputError, catalogue, validate};
 use serde_json::Value;
 
 use super::points::{
