@@ -137,10 +137,7 @@ fn over_time(
     curve: impl Fn(&Delays) -> Vec<Vec<(f64, f64)>>,
 ) -> Option<Figure> {
     let paths = paths(folder);
-    let mut pairs: Vec<&(String, String)> = paths
-        .keys()
-        .filter(|(from, to)| from < to || !paths.contains_key(&(to.clone(), from.clone())))
-        .collect();
+    let mut pairs = pairs(folder);
     let variation = |path: &(String, String)| {
         let delays = paths
             .get(path)
@@ -166,7 +163,7 @@ fn over_time(
     let panels: Vec<Panel> = pairs
         .into_iter()
         .map(|(a, b)| {
-            let curves: Vec<Curve> = [(a, b), (b, a)]
+            let curves: Vec<Curve> = [(&a, &b), (&b, &a)]
                 .into_iter()
                 .enumerate()
                 .filter_map(|(way, (from, to))| {
@@ -239,6 +236,27 @@ fn distributions(
         legend: line_legend(&series),
         notes: Vec::new(),
     })
+}
+
+/// The pairs of sites that probes ran between, each in the direction seen first.
+fn pairs(folder: &ResultFolder) -> Vec<(String, String)> {
+    let mut pairs: Vec<(String, String)> = Vec::new();
+    for row in folder
+        .telemetry
+        .iter()
+        .filter(|row| row.entity == Entity::Probe && row.metric == metric::ONE_WAY_DELAY_US)
+    {
+        let Some((from, to)) = row.name.split_once('>') else {
+            continue;
+        };
+        if !pairs
+            .iter()
+            .any(|(a, b)| (a == from && b == to) || (a == to && b == from))
+        {
+            pairs.push((from.to_owned(), to.to_owned()));
+        }
+    }
+    pairs
 }
 
 /// All delays, by path and point.
