@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::chart::axis::Axis;
 use crate::chart::bandwidth::{line_legend, range_of, share_axis, steps};
 use crate::chart::figure::{Curve, Figure, Key, Panel};
-use crate::chart::traffic::{direction_legend, runs, time_range};
+use crate::chart::traffic::{direction_legend, runs, time_range, way_key};
 use crate::chart::{spans, subject};
 use crate::folder::ResultFolder;
 use crate::result::{Entity, metric};
@@ -168,12 +168,8 @@ fn over_time(
                 .enumerate()
                 .filter_map(|(way, (from, to))| {
                     let points = paths.get(&(from.clone(), to.clone()))?;
-                    let stroke = Stroke {
-                        width: 1.2,
-                        ..theme::stroke(way)
-                    };
                     Some(Curve {
-                        key: Key::line(stroke),
+                        key: way_key(way),
                         runs: points.values().flat_map(&curve).collect(),
                     })
                 })

@@ -42,7 +42,7 @@ pub(super) fn throughput_over_time(folder: &ResultFolder) -> Option<Figure> {
         let curves = [0, 1].map(|way| {
             let points = total(&link.lanes[way], |lane| rates(lane));
             Curve {
-                key: Key::line(theme::stroke(way)),
+                key: way_key(way),
                 runs: points,
             }
         });
@@ -109,7 +109,7 @@ pub(super) fn queue_over_time(folder: &ResultFolder) -> Option<Figure> {
                     )
                 };
                 Curve {
-                    key: Key::line(theme::stroke(way)),
+                    key: way_key(way),
                     runs: total(&link.lanes[way], kib),
                 }
             });
@@ -151,6 +151,14 @@ pub(super) fn time_range(folder: &ResultFolder) -> (f64, f64) {
     )
 }
 
+/// The look of a direction: thin, because series over time are dense.
+pub(super) fn way_key(way: usize) -> Key {
+    Key::line(Stroke {
+        width: 1.3,
+        ..theme::stroke(way)
+    })
+}
+
 /// The two directions of a pair, for panels titled `a – b`.
 pub(super) fn direction_legend() -> Vec<(Key, String)> {
     [
@@ -159,7 +167,7 @@ pub(super) fn direction_legend() -> Vec<(Key, String)> {
     ]
     .into_iter()
     .enumerate()
-    .map(|(way, text)| (Key::line(theme::stroke(way)), text.to_owned()))
+    .map(|(way, text)| (way_key(way), text.to_owned()))
     .collect()
 }
 
