@@ -266,7 +266,7 @@ mod tests {
     fn files_are_well_formed_svg_and_png_with_something_on_it() {
         let keep = std::env::var_os("LONGHAUL_KEEP_CHARTS").map(PathBuf::from);
         let temporary = tempfile::tempdir().unwrap();
-        let drawn = if keep.is_some() { 3 } else { 1 };
+        let drawn = if keep.is_some() { usize::MAX } else { 1 };
         for (shape, data) in shapes().into_iter().take(drawn) {
             let out = keep.as_deref().unwrap_or(temporary.path()).join(shape);
             let folder = folder(&data);

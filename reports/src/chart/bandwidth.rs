@@ -96,7 +96,7 @@ pub(super) fn busbw_vs_size(folder: &ResultFolder) -> Option<Figure> {
                 0,
                 Curve {
                     key,
-                    runs: vec![vec![(least, unlimited), (largest, unlimited)]],
+                    runs: vec![vec![(least / 1.2, unlimited), (largest * 1.2, unlimited)]],
                 },
             );
             legend.push((key, "bound of an endless message".to_owned()));
