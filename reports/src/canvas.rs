@@ -458,6 +458,54 @@ fn shrink(pixels: &[u8], (width, height): (u32, u32), by: u32) -> (Vec<u8>, (u32
     (small, size)
 }
 
+/// Fails unless `file` is an SVG of `canvas` with all its texts and the font.
+#[cfg(test)]
+pub(crate) fn assert_svg(file: &Path, canvas: &Canvas) {
+    let text = fs::read_to_string(file).unwrap();
+    let options = roxmltree::ParsingOptions {
+        allow_dtd: true,
+        ..Default::default()
+    };
+    let document = roxmltree::Document::parse_with_options(&text, options).unwrap();
+    let root = document.root_element();
+    assert_eq!(
+        root.attribute("width"),
+        Some(canvas.width.to_string().as_str())
+    );
+    let has = |tag: &str, content: &str| {
+        document.descendants().any(|node| {
+            node.has_tag_name((root.tag_name().namespace().unwrap(), tag))
+                && node.text().is_some_and(|text| {
+                    text.trim() == content || (tag == "style" && text.contains(content))
+                })
+        })
+    };
+    assert!(has("style", "@font-face"));
+    for (label, _) in canvas.labels() {
+        assert!(has("text", label), "{}: no text {label:?}", file.display());
+    }
+}
+
+/// Fails unless `file` is a PNG of `canvas` that shows more than paper.
+#[cfg(test)]
+pub(crate) fn assert_png(file: &Path, canvas: &Canvas) {
+    let image = image::open(file).unwrap().to_rgb8();
+    let scale = f64::from(PNG_SCALE);
+    assert_eq!(
+        image.dimensions(),
+        (
+            (canvas.width * scale) as u32,
+            (canvas.height * scale) as u32
+        )
+    );
+    let painted = image.pixels().filter(|pixel| pixel.0 != [255; 3]).count();
+    assert!(
+        painted as f64 > 0.002 * image.pixels().len() as f64,
+        "{} is blank",
+        file.display()
+    );
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -506,52 +554,4 @@ mod tests {
             .collect();
         assert_eq!(shrink(&pixels, (2, 2), 2), (vec![60; 3], (1, 1)));
     }
-}
-
-/// Fails unless `file` is an SVG of `canvas` with all its texts and the font.
-#[cfg(test)]
-pub(crate) fn assert_svg(file: &Path, canvas: &Canvas) {
-    let text = fs::read_to_string(file).unwrap();
-    let options = roxmltree::ParsingOptions {
-        allow_dtd: true,
-        ..Default::default()
-    };
-    let document = roxmltree::Document::parse_with_options(&text, options).unwrap();
-    let root = document.root_element();
-    assert_eq!(
-        root.attribute("width"),
-        Some(canvas.width.to_string().as_str())
-    );
-    let has = |tag: &str, content: &str| {
-        document.descendants().any(|node| {
-            node.has_tag_name((root.tag_name().namespace().unwrap(), tag))
-                && node.text().is_some_and(|text| {
-                    text.trim() == content || (tag == "style" && text.contains(content))
-                })
-        })
-    };
-    assert!(has("style", "@font-face"));
-    for (label, _) in canvas.labels() {
-        assert!(has("text", label), "{}: no text {label:?}", file.display());
-    }
-}
-
-/// Fails unless `file` is a PNG of `canvas` that shows more than paper.
-#[cfg(test)]
-pub(crate) fn assert_png(file: &Path, canvas: &Canvas) {
-    let image = image::open(file).unwrap().to_rgb8();
-    let scale = f64::from(PNG_SCALE);
-    assert_eq!(
-        image.dimensions(),
-        (
-            (canvas.width * scale) as u32,
-            (canvas.height * scale) as u32
-        )
-    );
-    let painted = image.pixels().filter(|pixel| pixel.0 != [255; 3]).count();
-    assert!(
-        painted as f64 > 0.002 * image.pixels().len() as f64,
-        "{} is blank",
-        file.display()
-    );
 }

@@ -1,7 +1,7 @@
 //! Bus bandwidth against size, and how iteration times are distributed.
 
 use crate::chart::axis::Axis;
-use crate::chart::figure::{Curve, Figure, Key, Panel};
+use crate::chart::figure::{Curve, Figure, Key, Panel, Run};
 use crate::chart::{marked_key, subject};
 use crate::folder::ResultFolder;
 use crate::format;
@@ -259,8 +259,8 @@ fn placement_name(placement: Placement) -> &'static str {
 }
 
 /// The bounds per size that differ, each with the index and the label of the first series that has it.
-fn distinct_bounds(series: &[Series<'_>]) -> Vec<(usize, String, Vec<(f64, f64)>)> {
-    let mut distinct: Vec<(usize, String, Vec<(f64, f64)>)> = Vec::new();
+fn distinct_bounds(series: &[Series<'_>]) -> Vec<(usize, String, Run)> {
+    let mut distinct: Vec<(usize, String, Run)> = Vec::new();
     for (index, series) in series.iter().enumerate() {
         let (
             Some(bound),

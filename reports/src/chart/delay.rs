@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::chart::axis::Axis;
 use crate::chart::bandwidth::{line_legend, range_of, share_axis, steps};
-use crate::chart::figure::{Curve, Figure, Key, Panel};
+use crate::chart::figure::{Curve, Figure, Key, Panel, Run};
 use crate::chart::traffic::{direction_legend, runs, time_range, way_key};
 use crate::chart::{spans, subject};
 use crate::folder::ResultFolder;
@@ -17,7 +17,7 @@ use crate::theme::{self, MUTED, Stroke};
 const MOST_PAIRS: usize = 6;
 
 /// The delays (send time in seconds, milliseconds) of one path during one point.
-type Delays = Vec<(f64, f64)>;
+type Delays = Run;
 
 /// The delays of every path, by point.
 type Paths = BTreeMap<(String, String), BTreeMap<usize, Delays>>;
@@ -134,7 +134,7 @@ pub(super) fn jitter_cdf(folder: &ResultFolder) -> Option<Figure> {
 fn over_time(
     folder: &ResultFolder,
     label: &str,
-    curve: impl Fn(&Delays) -> Vec<Vec<(f64, f64)>>,
+    curve: impl Fn(&Delays) -> Vec<Run>,
 ) -> Option<Figure> {
     let paths = paths(folder);
     let mut pairs = pairs(folder);

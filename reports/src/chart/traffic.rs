@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::chart::axis::Axis;
-use crate::chart::figure::{Curve, Figure, Key, Panel};
+use crate::chart::figure::{Curve, Figure, Key, Panel, Run};
 use crate::chart::{spans, subject};
 use crate::folder::ResultFolder;
 use crate::result::{Entity, TelemetryRow, metric};
@@ -16,7 +16,7 @@ const MOST_LINKS: usize = 6;
 const GAP_PERIODS: f64 = 3.5;
 
 /// Samples of one lane in one direction during one point.
-type Samples = Vec<(f64, f64)>;
+type Samples = Run;
 
 /// Both directions of one link, lanes apart: by direction, lane and point.
 #[derive(Debug, Default)]
@@ -34,13 +34,13 @@ pub(super) fn throughput_over_time(folder: &ResultFolder) -> Option<Figure> {
         link.lanes
             .iter()
             .flat_map(BTreeMap::values)
-            .map(|lane| increase(lane))
+            .map(increase)
             .sum::<f64>()
     };
     let (links, notes) = busiest(links, carried);
     let panels = links.iter().map(|((a, b), link)| {
         let curves = [0, 1].map(|way| {
-            let points = total(&link.lanes[way], |lane| rates(lane));
+            let points = total(&link.lanes[way], rates);
             Curve {
                 key: way_key(way),
                 runs: points,
@@ -230,7 +230,7 @@ fn increase(samples: &Samples) -> f64 {
 }
 
 /// Megabits per second between the samples of a byte counter, as stairs; a counter that went back is a gap.
-fn rates(samples: &Samples) -> Vec<Vec<(f64, f64)>> {
+fn rates(samples: &Samples) -> Vec<Run> {
     let mut all = Vec::new();
     for run in runs(samples) {
         let mut stairs = Vec::new();
@@ -250,7 +250,7 @@ fn rates(samples: &Samples) -> Vec<Vec<(f64, f64)>> {
 }
 
 /// Samples in time order, cut where none came for longer than the usual period.
-pub(super) fn runs(samples: &[(f64, f64)]) -> Vec<Vec<(f64, f64)>> {
+pub(super) fn runs(samples: &[(f64, f64)]) -> Vec<Run> {
     let periods: Vec<f64> = samples
         .windows(2)
         .map(|pair| pair[1].0 - pair[0].0)
@@ -264,9 +264,9 @@ pub(super) fn runs(samples: &[(f64, f64)]) -> Vec<Vec<(f64, f64)>> {
 /// The sum of the lanes of each point, which are sampled at the same moments.
 fn total(
     lanes: &BTreeMap<(String, usize), Samples>,
-    of_lane: impl Fn(&Samples) -> Vec<Vec<(f64, f64)>>,
-) -> Vec<Vec<(f64, f64)>> {
-    let mut points: BTreeMap<usize, Vec<Vec<Vec<(f64, f64)>>>> = BTreeMap::new();
+    of_lane: impl Fn(&Samples) -> Vec<Run>,
+) -> Vec<Run> {
+    let mut points: BTreeMap<usize, Vec<Vec<Run>>> = BTreeMap::new();
     for ((_, point), samples) in lanes {
         points.entry(*point).or_default().push(of_lane(samples));
     }
