@@ -43,11 +43,14 @@ pub(super) struct Span {
     pub name: String,
 }
 
+/// Connected points, in the units of the axes.
+pub(super) type Run = Vec<(f64, f64)>;
+
 /// Connected points; between runs there is no data.
 #[derive(Clone, Debug)]
 pub(super) struct Curve {
     pub key: Key,
-    pub runs: Vec<Vec<(f64, f64)>>,
+    pub runs: Vec<Run>,
 }
 
 /// How a curve looks, on the panel and in the legend.
@@ -222,7 +225,7 @@ impl Panel {
                 match points[..] {
                     [] => {}
                     [only] if curve.key.marker.is_none() => {
-                        canvas.dot(only, 2.0, curve.key.stroke.colour)
+                        canvas.dot(only, 2.0, curve.key.stroke.colour);
                     }
                     _ => canvas.line(points, curve.key.stroke),
                 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::chart::axis::Axis;
-use crate::chart::figure::{Curve, Figure, Key, Panel};
+use crate::chart::figure::{Curve, Figure, Key, Panel, Run};
 use crate::chart::{spans, subject};
 use crate::folder::ResultFolder;
 use crate::result::{Entity, TelemetryRow, metric};
@@ -16,13 +16,16 @@ const MOST_LINKS: usize = 6;
 const GAP_PERIODS: f64 = 3.5;
 
 /// Samples of one lane in one direction during one point.
-type Samples = Vec<(f64, f64)>;
+type Samples = Run;
 
 /// Both directions of one link, lanes apart: by direction, lane and point.
 #[derive(Debug, Default)]
 struct LinkSamples {
     lanes: [BTreeMap<(String, usize), Samples>; 2],
 }
+
+/// A link by its two sites.
+type NamedLink = ((String, String), LinkSamples);
 
 /// Delivered bits per second, per link and direction.
 pub(super) fn throughput_over_time(folder: &ResultFolder) -> Option<Figure> {
@@ -31,15 +34,15 @@ pub(super) fn throughput_over_time(folder: &ResultFolder) -> Option<Figure> {
         link.lanes
             .iter()
             .flat_map(BTreeMap::values)
-            .map(|lane| increase(lane))
+            .map(increase)
             .sum::<f64>()
     };
     let (links, notes) = busiest(links, carried);
     let panels = links.iter().map(|((a, b), link)| {
         let curves = [0, 1].map(|way| {
-            let points = total(&link.lanes[way], |lane| rates(lane));
+            let points = total(&link.lanes[way], rates);
             Curve {
-                key: Key::line(theme::stroke(way)),
+                key: way_key(way),
                 runs: points,
             }
         });
@@ -106,7 +109,7 @@ pub(super) fn queue_over_time(folder: &ResultFolder) -> Option<Figure> {
                     )
                 };
                 Curve {
-                    key: Key::line(theme::stroke(way)),
+                    key: way_key(way),
                     runs: total(&link.lanes[way], kib),
                 }
             });
@@ -148,6 +151,14 @@ pub(super) fn time_range(folder: &ResultFolder) -> (f64, f64) {
     )
 }
 
+/// The look of a direction: thin, because series over time are dense.
+pub(super) fn way_key(way: usize) -> Key {
+    Key::line(Stroke {
+        width: 1.3,
+        ..theme::stroke(way)
+    })
+}
+
 /// The two directions of a pair, for panels titled `a – b`.
 pub(super) fn direction_legend() -> Vec<(Key, String)> {
     [
@@ -156,17 +167,17 @@ pub(super) fn direction_legend() -> Vec<(Key, String)> {
     ]
     .into_iter()
     .enumerate()
-    .map(|(way, text)| (Key::line(theme::stroke(way)), text.to_owned()))
+    .map(|(way, text)| (way_key(way), text.to_owned()))
     .collect()
 }
 
 /// The samples of a metric of every channel, by the link's two sites.
-fn by_link(folder: &ResultFolder, metric: &str) -> Vec<((String, String), LinkSamples)> {
+fn by_link(folder: &ResultFolder, metric: &str) -> Vec<NamedLink> {
     let rows = folder
         .telemetry
         .iter()
         .filter(|row| row.entity == Entity::Channel && row.metric == metric);
-    let mut links: Vec<((String, String), LinkSamples)> = Vec::new();
+    let mut links: Vec<NamedLink> = Vec::new();
     for row in rows {
         let TelemetryRow {
             name,
@@ -196,16 +207,16 @@ fn by_link(folder: &ResultFolder, metric: &str) -> Vec<((String, String), LinkSa
     links
 }
 
-/// The links with the most, in their first order, and a note if some were left out.
-fn busiest<T>(mut links: Vec<T>, most: impl Fn(&LinkSamples) -> f64) -> (Vec<T>, Vec<String>)
-where
-    T: std::borrow::Borrow<((String, String), LinkSamples)>,
-{
+/// The links with the most, and a note if some were left out.
+fn busiest(
+    mut links: Vec<NamedLink>,
+    most: impl Fn(&LinkSamples) -> f64,
+) -> (Vec<NamedLink>, Vec<String>) {
     if links.len() <= MOST_LINKS {
         return (links, Vec::new());
     }
     let note = format!("the {MOST_LINKS} busiest of {} links", links.len());
-    links.sort_by(|a, b| most(&b.borrow().1).total_cmp(&most(&a.borrow().1)));
+    links.sort_by(|a, b| most(&b.1).total_cmp(&most(&a.1)));
     links.truncate(MOST_LINKS);
     (links, vec![note])
 }
@@ -219,7 +230,7 @@ fn increase(samples: &Samples) -> f64 {
 }
 
 /// Megabits per second between the samples of a byte counter, as stairs; a counter that went back is a gap.
-fn rates(samples: &Samples) -> Vec<Vec<(f64, f64)>> {
+fn rates(samples: &Samples) -> Vec<Run> {
     let mut all = Vec::new();
     for run in runs(samples) {
         let mut stairs = Vec::new();
@@ -239,7 +250,7 @@ fn rates(samples: &Samples) -> Vec<Vec<(f64, f64)>> {
 }
 
 /// Samples in time order, cut where none came for longer than the usual period.
-pub(super) fn runs(samples: &[(f64, f64)]) -> Vec<Vec<(f64, f64)>> {
+pub(super) fn runs(samples: &[(f64, f64)]) -> Vec<Run> {
     let periods: Vec<f64> = samples
         .windows(2)
         .map(|pair| pair[1].0 - pair[0].0)
@@ -253,9 +264,9 @@ pub(super) fn runs(samples: &[(f64, f64)]) -> Vec<Vec<(f64, f64)>> {
 /// The sum of the lanes of each point, which are sampled at the same moments.
 fn total(
     lanes: &BTreeMap<(String, usize), Samples>,
-    of_lane: impl Fn(&Samples) -> Vec<Vec<(f64, f64)>>,
-) -> Vec<Vec<(f64, f64)>> {
-    let mut points: BTreeMap<usize, Vec<Vec<Vec<(f64, f64)>>>> = BTreeMap::new();
+    of_lane: impl Fn(&Samples) -> Vec<Run>,
+) -> Vec<Run> {
+    let mut points: BTreeMap<usize, Vec<Vec<Run>>> = BTreeMap::new();
     for ((_, point), samples) in lanes {
         points.entry(*point).or_default().push(of_lane(samples));
     }
