@@ -1,21 +1,24 @@
 //! Labs in the background, from outside: what `up`, `exec`, `status`, `down` and `clean` do to processes, names and files.
 //!
-//! The lab itself is a stand-in: two nodes that nothing joins.
+//! The lab itself is a stand-in, two nodes that nothing joins, but for one test on a whole lab.
 
 mod stage;
+mod support;
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs::File;
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{Ipv4Addr, Ipv6Addr, UdpSocket};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Output};
+use std::time::{Duration, Instant};
 
 use longhaul_emulator::engine::{EngineChoice, EngineError, EngineKind};
 use longhaul_emulator::keeper::{
     self, ChannelStatus, Kept, LabName, NodeStatus, Purpose, Registration,
 };
+use longhaul_emulator::lab::LabOptions;
 use longhaul_emulator::namespace::Namespace;
 use longhaul_emulator::sandbox::Privilege;
 use nix::sched::{CloneFlags, unshare};
@@ -29,8 +32,11 @@ fn main() -> ExitCode {
         &[
             ("up", scene_up),
             ("up-in-vain", scene_up_in_vain),
+            ("up-whole", scene_up_whole),
             ("run", scene_run),
             ("exec", scene_exec),
+            ("echo", scene_echo),
+            ("ask", scene_ask),
             ("status", scene_status),
             ("down", scene_down),
             ("clean", scene_clean),
@@ -49,6 +55,7 @@ fn main() -> ExitCode {
             ("a_stopped_lab_is_killed", a_stopped_lab_is_killed),
             ("a_run_is_registered_and_can_be_interrupted", a_run_is_registered_and_can_be_interrupted),
             ("ip_netns_sees_roots_labs", ip_netns_sees_roots_labs),
+            ("a_whole_lab_carries_what_its_programs_send", a_whole_lab_carries_what_its_programs_send),
             ("a_planted_runtime_folder_is_refused", a_planted_runtime_folder_is_refused),
         ],
     )
@@ -135,6 +142,42 @@ fn scene_up_in_vain(arguments: &[String]) -> i32 {
     let bring_up = || Err::<StandIn, _>("the moon is in the way");
     let privilege = Privilege::of_this_process();
     code(keeper::up_with(name(arguments), "stand-in", EngineChoice::Auto, privilege, bring_up).map(drop))
+}
+
+/// Two sites of two hosts.
+fn scene_up_whole(arguments: &[String]) -> i32 {
+    let topology = support::topology(&[2, 2], &[(0, 1, 1)], Duration::from_millis(20));
+    code(keeper::up(name(arguments), topology, &LabOptions::default()).map(drop))
+}
+
+/// Inside a host: answers one datagram. Says when it listens.
+fn scene_echo(_: &[String]) -> i32 {
+    let echo = || -> std::io::Result<()> {
+        let socket = UdpSocket::bind("0.0.0.0:4791")?;
+        println!("ready");
+        let mut datagram = [0; 16];
+        let (length, from) = socket.recv_from(&mut datagram)?;
+        socket.send_to(&datagram[..length], from)?;
+        Ok(())
+    };
+    i32::from(echo().is_err())
+}
+
+/// Inside a host: the round-trip time to a host by its name, in milliseconds.
+fn scene_ask(arguments: &[String]) -> i32 {
+    let ask = || -> std::io::Result<Duration> {
+        let socket = UdpSocket::bind("0.0.0.0:0")?;
+        socket.set_read_timeout(Some(Duration::from_secs(5)))?;
+        let sent = Instant::now();
+        socket.send_to(b"question", (arguments[0].as_str(), 4791))?;
+        socket.recv(&mut [0; 16])?;
+        Ok(sent.elapsed())
+    };
+    match ask() {
+        Ok(time) => println!("{}", time.as_millis()),
+        Err(error) => println!("{error}"),
+    }
+    0
 }
 
 fn scene_run(_: &[String]) -> i32 {
@@ -431,6 +474,32 @@ fn ip_netns_sees_roots_labs() -> Outcome {
     let cleaned: Value = serde_json::from_str(&succeed(&stage, "clean", &[]))?;
     assert!(cleaned["namespaces"].as_array().is_some_and(|names| names.contains(&"lh-named-left-0".into())), "{cleaned}");
     assert_eq!(netns_names("named"), Vec::<PathBuf>::new());
+    Ok(())
+}
+
+fn a_whole_lab_carries_what_its_programs_send() -> Outcome {
+    for stage in stages() {
+        succeed(&stage, "up-whole", &["whole"]);
+        let me = stage.program().to_str().expect("a plain path").to_owned();
+        let mut echo = Playing::start(stage.scene("exec", &["whole", "s1-0", &me, "--scene", "echo"]));
+        echo.line("ready");
+        let time = succeed(&stage, "exec", &["whole", "s0-1", &me, "--scene", "ask", "s1-0"]);
+        let milliseconds: u64 = time.trim().parse().map_err(|_| time.clone())?;
+        // 20 ms each way; the machine may be late, but not early.
+        assert!((40..1000).contains(&milliseconds), "{time}");
+        assert_eq!(echo.code(), 0);
+
+        let status = status_of(&stage, "whole").expect("the lab");
+        let channels = status["detail"]["channels"].as_array().expect("a list").clone();
+        assert_eq!(channels.len(), 2, "{status}");
+        for channel in channels {
+            assert_eq!(channel["delay"], "20ms", "{channel}");
+            assert_eq!(channel["counters"]["packets"], 1, "{channel}");
+        }
+        let (_, namespaces) = tree_of(&stage, "whole");
+        succeed(&stage, "down", &["whole"]);
+        stage.wait_until_empty(&namespaces);
+    }
     Ok(())
 }
 

@@ -98,6 +98,11 @@ impl Stage {
         }
     }
 
+    /// This program, where the scenes can start it.
+    pub fn program(&self) -> &'static Path {
+        program()
+    }
+
     /// A scene ready to start.
     pub fn scene(&self, name: &str, arguments: &[&str]) -> Command {
         let mut command = Command::new(program());
