@@ -99,7 +99,8 @@ impl<P: Clone> ChannelModel<P> {
         }
     }
 
-    /// A packet reaches the channel at `now`, which must not run backwards.
+    /// A packet reaches the channel at `now`. Packets come in the order of their arrival; one that is read late may
+    /// have arrived before the last [`poll`](Self::poll), and is sent as if it had been read in time.
     pub(super) fn offer(&mut self, now: Time, packet: P, shape: PacketShape) {
         self.advance(now);
         if self.line.is_none() {

@@ -470,3 +470,17 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_packet_that_is_read_late_leaves_as_if_it_had_been_read_in_time() {
+    let mut model = model(&channel(Some(1_000_000_000), None, MILLISECOND));
+    model.offer(at(0), 1, shape(1));
+    assert_eq!(model.poll(at(900_000)), None);
+    model.offer(at(5_000), 2, shape(1));
+    model.offer(at(500_000), 3, shape(1));
+    let releases: Vec<_> = drain(&mut model)
+        .iter()
+        .map(|d| d.release.as_nanos())
+        .collect();
+    assert_eq!(releases, [1_012_112, 1_024_224, 1_512_112]);
+}
