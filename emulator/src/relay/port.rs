@@ -18,7 +18,7 @@ const LARGE_SLOT: usize = 17 * 4096;
 /// Slots that nearly fill a power of two of pages, which is what the kernel allocates.
 const LARGE_SLOTS_PER_BLOCK: usize = 15;
 /// Least and most bytes of each of an interface's two rings.
-const RING: (usize, usize) = (1 << 20, 8 << 20);
+const RING: (usize, usize) = (1 << 20, 16 << 20);
 
 /// One interface.
 #[derive(Debug)]
@@ -48,9 +48,16 @@ impl Port {
     pub(super) fn open(name: &str, mtu: u32, ports: usize, now: Time) -> io::Result<Self> {
         let index = if_nametoindex(name)?;
         let ring = (RING_MEMORY / 2 / ports.max(1)).clamp(RING.0, RING.1);
-        let slot = (mtu as usize + FRAME_OVERHEAD + SLOT_OVERHEAD).next_power_of_two().max(2048);
+        let slot = (mtu as usize + FRAME_OVERHEAD + SLOT_OVERHEAD)
+            .next_power_of_two()
+            .max(2048);
         let block = slot.max(1 << 16);
-        let small = RingSpec { longer_than: 0, slot, slots_per_block: block / slot, blocks: ring.div_ceil(block) };
+        let small = RingSpec {
+            longer_than: 0,
+            slot,
+            slots_per_block: block / slot,
+            blocks: ring.div_ceil(block),
+        };
         let large_block = LARGE_SLOT * LARGE_SLOTS_PER_BLOCK;
         let large = RingSpec {
             longer_than: small.capacity(),
@@ -80,7 +87,12 @@ impl Port {
     }
 
     /// Hands up to `limit` frames to `take`, oldest first, with the instant each arrived.
-    pub(super) fn receive(&mut self, limit: usize, clocks: Clocks, mut take: impl FnMut(Time, Received<'_>)) {
+    pub(super) fn receive(
+        &mut self,
+        limit: usize,
+        clocks: Clocks,
+        mut take: impl FnMut(Time, Received<'_>),
+    ) {
         for _ in 0..limit {
             let Some((side, received)) = self.oldest() else {
                 self.empty_at = clocks.monotonic;
@@ -97,7 +109,7 @@ impl Port {
         }
     }
 
-    /// Frames that found no slot so far.
+    /// Frames that found no slot so far. The kernel does not tell how many wire packets each was.
     pub(super) fn drops(&mut self) -> io::Result<u64> {
         self.drops += self.small.drops()? + self.large.drops()?;
         Ok(self.drops)
