@@ -14,6 +14,9 @@ use nix::unistd::Pid;
 const PATIENCE: Duration = Duration::from_secs(5);
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
+/// A trial's body.
+type Test = fn() -> Result<(), Failed>;
+
 fn main() -> ExitCode {
     if std::env::args()
         .nth(1)
@@ -21,7 +24,7 @@ fn main() -> ExitCode {
     {
         return ExitCode::from(longhaul_workloads::rank::main() as u8);
     }
-    let trials: [(&str, fn() -> Result<(), Failed>); 13] = [
+    let trials: [(&str, Test); 13] = [
         (
             "every_collective_and_algorithm_is_right",
             every_collective_and_algorithm_is_right,

@@ -26,9 +26,8 @@ impl Control {
             .and_then(|fd| fd.parse().ok())
             .ok_or(usage.clone())?;
         // SAFETY: fcntl only looks the number up.
-        if fd <= libc::STDERR_FILENO
-            || unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) } == -1
-        {
+        let is_open = unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) } != -1;
+        if fd <= libc::STDERR_FILENO || !is_open {
             return Err(usage);
         }
         // SAFETY: the descriptor is open, and this process was given it to own: nothing else in it uses that number.
