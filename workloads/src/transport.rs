@@ -21,13 +21,10 @@ use std::time::Duration;
 
 use mesh::Mesh;
 
-/// Who is told, now and then, that the transport is still at it.
+/// Who looks at the connections now and then.
 pub(crate) trait Attendant {
-    /// Called whenever the transport has woken, at least every [`ATTENTION`]. An error ends what it does.
-    ///
-    /// # Errors
-    /// If the rank is to end.
-    fn attend(&mut self, mesh: &Mesh) -> Result<(), TransportError>;
+    /// Called when the transport has woken, at least every [`ATTENTION`].
+    fn attend(&mut self, mesh: &Mesh);
 }
 
 /// The longest the transport sleeps at once.
@@ -80,9 +77,6 @@ pub(crate) enum TransportError {
         /// What came.
         got: String,
     },
-    /// The owner of the rank is gone.
-    #[error("the control connection has closed")]
-    Abandoned,
 }
 
 /// The bytes of a message of `length` bytes that go over connection `index` of `connections`: an equal split, as NCCL's

@@ -121,7 +121,7 @@ impl<'a> Exchange<'a> {
                 self.check_patience(last_move.elapsed(), patience)?;
             }
             if now - last_attended >= ATTENTION / 4 {
-                attendant.attend(self.mesh)?;
+                attendant.attend(self.mesh);
                 last_attended = now;
             }
         }
@@ -344,7 +344,8 @@ mod tests {
 
     fn receive(mesh: &Mesh) -> Result<(), TransportError> {
         let program = receiver_program();
-        let mut memory = Memory::new(program.layout.len() * 4);
+        let mut memory = Memory::default();
+        memory.resize(program.layout.len() * 4);
         let exchange = Exchange::new(mesh, &program, DataType::F32, ReduceOp::Sum, 5)?;
         exchange.run(&mut memory, PATIENCE, &mut Alone)
     }

@@ -10,13 +10,6 @@ pub(crate) struct Memory {
 }
 
 impl Memory {
-    /// Zeroed bytes.
-    pub(crate) fn new(length: usize) -> Self {
-        let mut memory = Self::default();
-        memory.resize(length);
-        memory
-    }
-
     /// Makes it `length` bytes long; what they hold is left open.
     pub(crate) fn resize(&mut self, length: usize) {
         self.words.resize(length.div_ceil(size_of::<u64>()), 0);
@@ -60,7 +53,8 @@ mod tests {
 
     #[test]
     fn disjoint_ranges_are_lent_in_either_order() {
-        let mut memory = Memory::new(10);
+        let mut memory = Memory::default();
+        memory.resize(10);
         memory
             .bytes_mut()
             .copy_from_slice(&[0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
