@@ -181,8 +181,8 @@ fn samples_follow_the_bytes() -> Result<(), Failed> {
 
 fn a_killed_rank_is_named() -> Result<(), Failed> {
     block_on(async {
-        let mut world = start(&[0; 4], LOOPBACK, options(1)).await?;
-        let victim = children()[2];
+        let (mut world, tag) = start_tagged("killed", 4).await?;
+        let victim = processes(&tag)[2];
         let (result, took) = disturb(&mut world, Algorithm::Ring, victim, Signal::SIGKILL).await;
         match result {
             WorldError::RankDied { rank: 2, host, how } => {
@@ -206,8 +206,8 @@ fn a_killed_rank_is_named() -> Result<(), Failed> {
 
 fn a_stopped_rank_is_named() -> Result<(), Failed> {
     block_on(async {
-        let mut world = start(&[0; 4], LOOPBACK, options(1)).await?;
-        let victim = children()[1];
+        let (mut world, tag) = start_tagged("stopped", 4).await?;
+        let victim = processes(&tag)[1];
         let (result, took) = disturb(&mut world, Algorithm::Ring, victim, Signal::SIGSTOP).await;
         assert!(
             matches!(&result, WorldError::Silent { rank: 1, host, .. } if host == "host-1"),
@@ -221,13 +221,13 @@ fn a_stopped_rank_is_named() -> Result<(), Failed> {
 
 fn a_stopped_leaf_that_nobody_waits_for_is_named() -> Result<(), Failed> {
     block_on(async {
-        let mut world = start(&[0; 3], LOOPBACK, options(1)).await?;
+        let (mut world, tag) = start_tagged("leaf", 3).await?;
         let operation = Operation {
             collective: Collective::Broadcast,
             ..all_reduce(1000)
         };
         expect_right(&mut world, &operation).await?;
-        freeze(children()[2]);
+        freeze(processes(&tag)[2]);
         let error = world
             .iterate(&operation, 1, Duration::from_secs(1))
             .await
@@ -242,7 +242,7 @@ fn a_stopped_leaf_that_nobody_waits_for_is_named() -> Result<(), Failed> {
 
 fn a_rank_that_does_not_start_is_named() -> Result<(), Failed> {
     block_on(async {
-        let mut specs = specs(&[0; 2], LOOPBACK);
+        let mut specs = specs("", &[0; 2], LOOPBACK);
         specs[1].command = Command::new("sh");
         specs[1].command.args(["-c", "echo no luck >&2; exit 7"]);
         let error = World::start(specs, options(1), Duration::from_millis(10))
@@ -256,7 +256,7 @@ fn a_rank_that_does_not_start_is_named() -> Result<(), Failed> {
 
 fn an_address_that_is_not_the_hosts_is_told() -> Result<(), Failed> {
     block_on(async {
-        let mut specs = specs(&[0; 2], LOOPBACK);
+        let mut specs = specs("", &[0; 2], LOOPBACK);
         // TEST-NET-1 (RFC 5737): nobody's.
         specs[1].address = "192.0.2.1".parse()?;
         let error = World::start(specs, options(1), Duration::from_millis(10))
@@ -308,17 +308,21 @@ fn what_cannot_be_done_is_refused() -> Result<(), Failed> {
 
 fn no_process_outlives_its_world() -> Result<(), Failed> {
     block_on(async {
-        let world = start(&[0; 4], LOOPBACK, options(1)).await?;
-        assert_eq!(children().len(), 4);
+        let (world, tag) = start_tagged("stopped-world", 4).await?;
+        assert_eq!(processes(&tag).len(), 4);
         world.stop().await;
-        assert_eq!(children(), []);
+        assert_eq!(processes(&tag), []);
 
-        let world = start(&[0; 4], LOOPBACK, options(1)).await?;
-        freeze(children()[3]);
+        let (world, tag) = start_tagged("dropped-world", 4).await?;
+        freeze(processes(&tag)[3]);
         drop(world);
         let deadline = Instant::now() + Duration::from_secs(5);
-        while !children().is_empty() {
-            assert!(Instant::now() < deadline, "still there: {:?}", children());
+        while !processes(&tag).is_empty() {
+            assert!(
+                Instant::now() < deadline,
+                "still there: {:?}",
+                processes(&tag)
+            );
             tokio::task::yield_now().await;
         }
         Ok(())
@@ -390,16 +394,29 @@ fn stat_fields(pid: Pid) -> Vec<String> {
         .collect()
 }
 
-/// The ranks of this test, oldest first: each trial runs on a thread of its own, whose children they are.
-fn children() -> Vec<Pid> {
-    let thread = nix::unistd::gettid();
-    let listed =
-        std::fs::read_to_string(format!("/proc/self/task/{thread}/children")).unwrap_or_default();
-    listed
-        .split_whitespace()
-        .filter_map(|pid| pid.parse().ok())
-        .map(Pid::from_raw)
-        .collect()
+/// The running ranks of the worlds whose commands carry `tag`, in rank order.
+fn processes(tag: &str) -> Vec<Pid> {
+    let mut found: Vec<(String, Pid)> = Vec::new();
+    for entry in std::fs::read_dir("/proc").expect("a /proc").flatten() {
+        let Some(pid) = entry
+            .file_name()
+            .to_str()
+            .and_then(|name| name.parse().ok())
+        else {
+            continue;
+        };
+        let command_line =
+            std::fs::read_to_string(entry.path().join("cmdline")).unwrap_or_default();
+        let mut arguments = command_line.split('\0').skip(1);
+        if (arguments.next(), arguments.next()) == (Some("__rank"), Some(tag)) {
+            found.push((
+                arguments.next().unwrap_or_default().to_owned(),
+                Pid::from_raw(pid),
+            ));
+        }
+    }
+    found.sort_by_key(|(rank, _)| rank.parse::<usize>().ok());
+    found.into_iter().map(|(_, pid)| pid).collect()
 }
 
 async fn expect_right(world: &mut World, operation: &Operation) -> Result<(), Failed> {
@@ -420,14 +437,29 @@ async fn start(
     address: IpAddr,
     transport: TransportOptions,
 ) -> Result<World, WorldError> {
-    World::start(specs(sites, address), transport, Duration::from_millis(1)).await
+    World::start(
+        specs("", sites, address),
+        transport,
+        Duration::from_millis(1),
+    )
+    .await
 }
 
-fn specs(sites: &[usize], address: IpAddr) -> Vec<RankSpec> {
+/// A world whose processes [`processes`] finds, by a tag of this run of the tests.
+async fn start_tagged(name: &str, ranks: usize) -> Result<(World, String), WorldError> {
+    let tag = format!("{name}-{}", std::process::id());
+    let specs = specs(&tag, &vec![0; ranks], LOOPBACK);
+    Ok((
+        World::start(specs, options(1), Duration::from_millis(1)).await?,
+        tag,
+    ))
+}
+
+fn specs(tag: &str, sites: &[usize], address: IpAddr) -> Vec<RankSpec> {
     let program = std::env::current_exe().expect("the test runs from a file");
-    let spec = |(rank, &site)| {
+    let spec = |(rank, &site): (usize, &usize)| {
         let mut command = Command::new(&program);
-        command.arg("__rank");
+        command.args(["__rank", tag, &rank.to_string()]);
         RankSpec {
             host: format!("host-{rank}"),
             site,
@@ -460,7 +492,6 @@ fn all_reduce(size_bytes: u64) -> Operation {
     }
 }
 
-/// On this thread alone, so that the ranks are its children.
 fn block_on(test: impl Future<Output = Result<(), Failed>>) -> Result<(), Failed> {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
