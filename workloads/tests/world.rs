@@ -14,6 +14,9 @@ use nix::unistd::Pid;
 const PATIENCE: Duration = Duration::from_secs(5);
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
+/// A trial's body.
+type Test = fn() -> Result<(), Failed>;
+
 fn main() -> ExitCode {
     if std::env::args()
         .nth(1)
@@ -21,7 +24,7 @@ fn main() -> ExitCode {
     {
         return ExitCode::from(longhaul_workloads::rank::main() as u8);
     }
-    let trials: [(&str, fn() -> Result<(), Failed>); 13] = [
+    let trials: [(&str, Test); 13] = [
         (
             "every_collective_and_algorithm_is_right",
             every_collective_and_algorithm_is_right,
@@ -178,8 +181,8 @@ fn samples_follow_the_bytes() -> Result<(), Failed> {
 
 fn a_killed_rank_is_named() -> Result<(), Failed> {
     block_on(async {
-        let mut world = start(&[0; 4], LOOPBACK, options(1)).await?;
-        let victim = children()[2];
+        let (mut world, tag) = start_tagged("killed", 4).await?;
+        let victim = processes(&tag)[2];
         let (result, took) = disturb(&mut world, Algorithm::Ring, victim, Signal::SIGKILL).await;
         match result {
             WorldError::RankDied { rank: 2, host, how } => {
@@ -203,8 +206,8 @@ fn a_killed_rank_is_named() -> Result<(), Failed> {
 
 fn a_stopped_rank_is_named() -> Result<(), Failed> {
     block_on(async {
-        let mut world = start(&[0; 4], LOOPBACK, options(1)).await?;
-        let victim = children()[1];
+        let (mut world, tag) = start_tagged("stopped", 4).await?;
+        let victim = processes(&tag)[1];
         let (result, took) = disturb(&mut world, Algorithm::Ring, victim, Signal::SIGSTOP).await;
         assert!(
             matches!(&result, WorldError::Silent { rank: 1, host, .. } if host == "host-1"),
@@ -218,13 +221,13 @@ fn a_stopped_rank_is_named() -> Result<(), Failed> {
 
 fn a_stopped_leaf_that_nobody_waits_for_is_named() -> Result<(), Failed> {
     block_on(async {
-        let mut world = start(&[0; 3], LOOPBACK, options(1)).await?;
+        let (mut world, tag) = start_tagged("leaf", 3).await?;
         let operation = Operation {
             collective: Collective::Broadcast,
             ..all_reduce(1000)
         };
         expect_right(&mut world, &operation).await?;
-        kill(children()[2], Signal::SIGSTOP)?;
+        freeze(processes(&tag)[2]);
         let error = world
             .iterate(&operation, 1, Duration::from_secs(1))
             .await
@@ -239,7 +242,7 @@ fn a_stopped_leaf_that_nobody_waits_for_is_named() -> Result<(), Failed> {
 
 fn a_rank_that_does_not_start_is_named() -> Result<(), Failed> {
     block_on(async {
-        let mut specs = specs(&[0; 2], LOOPBACK);
+        let mut specs = specs("", &[0; 2], LOOPBACK);
         specs[1].command = Command::new("sh");
         specs[1].command.args(["-c", "echo no luck >&2; exit 7"]);
         let error = World::start(specs, options(1), Duration::from_millis(10))
@@ -253,7 +256,7 @@ fn a_rank_that_does_not_start_is_named() -> Result<(), Failed> {
 
 fn an_address_that_is_not_the_hosts_is_told() -> Result<(), Failed> {
     block_on(async {
-        let mut specs = specs(&[0; 2], LOOPBACK);
+        let mut specs = specs("", &[0; 2], LOOPBACK);
         // TEST-NET-1 (RFC 5737): nobody's.
         specs[1].address = "192.0.2.1".parse()?;
         let error = World::start(specs, options(1), Duration::from_millis(10))
@@ -305,17 +308,21 @@ fn what_cannot_be_done_is_refused() -> Result<(), Failed> {
 
 fn no_process_outlives_its_world() -> Result<(), Failed> {
     block_on(async {
-        let world = start(&[0; 4], LOOPBACK, options(1)).await?;
-        assert_eq!(children().len(), 4);
+        let (world, tag) = start_tagged("stopped-world", 4).await?;
+        assert_eq!(processes(&tag).len(), 4);
         world.stop().await;
-        assert_eq!(children(), []);
+        assert_eq!(processes(&tag), []);
 
-        let world = start(&[0; 4], LOOPBACK, options(1)).await?;
-        kill(children()[3], Signal::SIGSTOP)?;
+        let (world, tag) = start_tagged("dropped-world", 4).await?;
+        freeze(processes(&tag)[3]);
         drop(world);
         let deadline = Instant::now() + Duration::from_secs(5);
-        while !children().is_empty() {
-            assert!(Instant::now() < deadline, "still there: {:?}", children());
+        while !processes(&tag).is_empty() {
+            assert!(
+                Instant::now() < deadline,
+                "still there: {:?}",
+                processes(&tag)
+            );
             tokio::task::yield_now().await;
         }
         Ok(())
@@ -356,28 +363,60 @@ async fn disturb(
     }
 }
 
-/// User and system time of a process, in clock ticks (proc_pid_stat(5), fields 14 and 15).
+/// Stops a process and waits until it stands still: the signal takes effect when one of its threads is next scheduled.
+fn freeze(pid: Pid) {
+    kill(pid, Signal::SIGSTOP).expect("the rank runs");
+    let deadline = Instant::now() + Duration::from_secs(5);
+    while stat_fields(pid).first().is_none_or(|state| state != "T") {
+        assert!(Instant::now() < deadline, "it does not stop");
+        std::thread::yield_now();
+    }
+}
+
+/// User and system time of a process, in clock ticks.
 fn cpu_ticks(pid: Pid) -> u64 {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    let after_name = stat.rsplit(')').next().unwrap_or_default();
-    after_name
-        .split_whitespace()
+    stat_fields(pid)
+        .iter()
         .skip(11)
         .take(2)
         .filter_map(|ticks| ticks.parse::<u64>().ok())
         .sum()
 }
 
-/// The ranks of this test, oldest first: each trial runs on a thread of its own, whose children they are.
-fn children() -> Vec<Pid> {
-    let thread = nix::unistd::gettid();
-    let listed =
-        std::fs::read_to_string(format!("/proc/self/task/{thread}/children")).unwrap_or_default();
-    listed
+/// What the kernel tells of a process after its name: from field 3, its state, on (proc_pid_stat(5)).
+fn stat_fields(pid: Pid) -> Vec<String> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit(')')
+        .next()
+        .unwrap_or_default()
         .split_whitespace()
-        .filter_map(|pid| pid.parse().ok())
-        .map(Pid::from_raw)
+        .map(str::to_owned)
         .collect()
+}
+
+/// The running ranks of the worlds whose commands carry `tag`, in rank order.
+fn processes(tag: &str) -> Vec<Pid> {
+    let mut found: Vec<(String, Pid)> = Vec::new();
+    for entry in std::fs::read_dir("/proc").expect("a /proc").flatten() {
+        let Some(pid) = entry
+            .file_name()
+            .to_str()
+            .and_then(|name| name.parse().ok())
+        else {
+            continue;
+        };
+        let command_line =
+            std::fs::read_to_string(entry.path().join("cmdline")).unwrap_or_default();
+        let mut arguments = command_line.split('\0').skip(1);
+        if (arguments.next(), arguments.next()) == (Some("__rank"), Some(tag)) {
+            found.push((
+                arguments.next().unwrap_or_default().to_owned(),
+                Pid::from_raw(pid),
+            ));
+        }
+    }
+    found.sort_by_key(|(rank, _)| rank.parse::<usize>().ok());
+    found.into_iter().map(|(_, pid)| pid).collect()
 }
 
 async fn expect_right(world: &mut World, operation: &Operation) -> Result<(), Failed> {
@@ -398,14 +437,29 @@ async fn start(
     address: IpAddr,
     transport: TransportOptions,
 ) -> Result<World, WorldError> {
-    World::start(specs(sites, address), transport, Duration::from_millis(1)).await
+    World::start(
+        specs("", sites, address),
+        transport,
+        Duration::from_millis(1),
+    )
+    .await
 }
 
-fn specs(sites: &[usize], address: IpAddr) -> Vec<RankSpec> {
+/// A world whose processes [`processes`] finds, by a tag of this run of the tests.
+async fn start_tagged(name: &str, ranks: usize) -> Result<(World, String), WorldError> {
+    let tag = format!("{name}-{}", std::process::id());
+    let specs = specs(&tag, &vec![0; ranks], LOOPBACK);
+    Ok((
+        World::start(specs, options(1), Duration::from_millis(1)).await?,
+        tag,
+    ))
+}
+
+fn specs(tag: &str, sites: &[usize], address: IpAddr) -> Vec<RankSpec> {
     let program = std::env::current_exe().expect("the test runs from a file");
-    let spec = |(rank, &site)| {
+    let spec = |(rank, &site): (usize, &usize)| {
         let mut command = Command::new(&program);
-        command.arg("__rank");
+        command.args(["__rank", tag, &rank.to_string()]);
         RankSpec {
             host: format!("host-{rank}"),
             site,
@@ -438,7 +492,6 @@ fn all_reduce(size_bytes: u64) -> Operation {
     }
 }
 
-/// On this thread alone, so that the ranks are its children.
 fn block_on(test: impl Future<Output = Result<(), Failed>>) -> Result<(), Failed> {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()

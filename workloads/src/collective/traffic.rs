@@ -1,6 +1,6 @@
 //! What a schedule asks of the network, whatever carries it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use super::DataType;
@@ -27,8 +27,7 @@ pub fn longest_chain(programs: &[Program], delay: impl Fn(usize, usize) -> Durat
         .iter()
         .map(|program| Vec::with_capacity(program.operations.len()))
         .collect();
-    let mut in_flight: BTreeMap<(usize, usize), std::collections::VecDeque<Duration>> =
-        BTreeMap::new();
+    let mut in_flight: BTreeMap<(usize, usize), VecDeque<Duration>> = BTreeMap::new();
     loop {
         let mut advanced = false;
         for (rank, program) in programs.iter().enumerate() {
