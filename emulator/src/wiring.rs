@@ -199,12 +199,12 @@ impl Drop for Wiring {
             })
         });
         match removed {
+            Ok(()) => {}
             // None was created.
             Err(error) if error.source.raw_os_error() == Some(libc::ENODEV) => {}
             Err(error) => {
-                tracing::warn!(%error, "interfaces of the lab are left behind in the keeper's namespace")
+                tracing::warn!(%error, "interfaces of the lab are left behind in the keeper's namespace");
             }
-            Ok(()) => {}
         }
     }
 }

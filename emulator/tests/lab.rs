@@ -256,6 +256,7 @@ async fn two_processes_have_labs_at_once() {
     let lab = up(chain()).await;
     let other = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "every_host_reaches_every_other_by_both_families"])
+        .env("LONGHAUL_RUNTIME_DIR", lab.folder().join("other"))
         .output()
         .unwrap();
     let told = String::from_utf8_lossy(&other.stdout);
