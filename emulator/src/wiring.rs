@@ -94,56 +94,21 @@ impl Wiring {
             },
         );
         let handles: Vec<Handle> = handles.collect::<Result<_, _>>()?;
-        let indices = Indices::new(plan);
+        let nodes = Nodes {
+            plan,
+            namespaces,
+            handles,
+            indices: Indices::new(plan),
+        };
 
-        each(&plan.wires, |wire| {
-            wiring.create(wire, plan, &handles, &indices, namespaces)
-        })
-        .await?;
+        each(&plan.wires, |wire| nodes.create(wire, &wiring)).await?;
         wiring.raise_lane_ends(plan).await?;
-        each(&plan.wires, |wire| limit(wire, plan, &handles, &indices)).await?;
-        each(0..plan.nodes.len(), |node| {
-            configure(NodeId(node), plan, &handles[node], &indices)
+        each(&plan.wires, |wire| nodes.limit(wire)).await?;
+        each((0..plan.nodes.len()).map(NodeId), |node| {
+            nodes.configure(node)
         })
         .await?;
         Ok(wiring)
-    }
-
-    /// Creates both ends of `wire`.
-    async fn create(
-        &self,
-        wire: &Wire,
-        plan: &LabPlan,
-        handles: &[Handle],
-        indices: &Indices<'_>,
-        namespaces: &[Namespace],
-    ) -> Result<(), WiringError> {
-        let mtu = plan.topology.mtu;
-        let far = match wire.far_place {
-            Place::Node(node) => end(&wire.far, mtu)
-                .index(indices.of(node, &wire.far.name))
-                .setns_by_fd(namespaces[node.0].net.as_raw_fd()),
-            Place::Keeper => end(&wire.far, mtu)
-                .link_group(self.group)
-                .setns_by_fd(self.keeper.as_raw_fd()),
-        };
-        let pair = LinkMessageBuilder::<LinkVeth>::new(&wire.near.name, &wire.far.name)
-            .index(indices.of(wire.gateway, &wire.near.name))
-            .address(wire.near.mac.to_vec())
-            .mtu(mtu)
-            .set_info_data(InfoData::Veth(InfoVeth::Peer(far.build())))
-            .build();
-        let created = handles[wire.gateway.0].link().add(pair).execute().await;
-        created.map_err(|error| {
-            refused(
-                format!(
-                    "create {} in {}",
-                    wire.near.name,
-                    plan.node(wire.gateway).name
-                ),
-                error,
-            )
-        })
     }
 
     /// Brings the lanes' ends in the keeper's namespace up, mute: no IPv6, so nothing of their own crosses a lane.
@@ -198,115 +163,161 @@ impl Drop for Wiring {
             })
         });
         match removed {
+            Ok(()) => {}
             // None was created.
             Err(error) if error.source.raw_os_error() == Some(libc::ENODEV) => {}
             Err(error) => {
-                tracing::warn!(%error, "interfaces of the lab are left behind in the keeper's namespace")
+                tracing::warn!(%error, "interfaces of the lab are left behind in the keeper's namespace");
             }
-            Ok(()) => {}
         }
     }
 }
 
-/// Gives both ends of `wire` the fabric's rate, if it has one.
-async fn limit(
-    wire: &Wire,
-    plan: &LabPlan,
-    handles: &[Handle],
-    indices: &Indices<'_>,
-) -> Result<(), WiringError> {
-    let (Some(rate), Place::Node(host)) = (wire.rate, wire.far_place) else {
-        return Ok(());
-    };
-    let frame = u64::from(plan.topology.mtu) + ETHERNET_HEADER;
-    let queue = QueueLimit::Bytes(ByteSize::from_bytes(FABRIC_QUEUE_FRAMES * frame));
-    let qdiscs = Bottleneck {
-        rate,
-        queue,
-        grain: Grain::SuperPackets,
-    }
-    .qdiscs();
-    for (node, interface) in [(wire.gateway, &wire.near), (host, &wire.far)] {
-        let installed =
-            tc::install(&handles[node.0], indices.of(node, &interface.name), &qdiscs).await;
-        installed.map_err(|error| {
-            let (name, interface) = (&plan.node(node).name, &interface.name);
-            refused(
-                format!("limit {interface} in {name} to {rate} (does the kernel have sch_tbf?)"),
-                error,
-            )
-        })?;
-    }
-    Ok(())
+/// The nodes on the way to what the plan says.
+struct Nodes<'a> {
+    plan: &'a LabPlan,
+    namespaces: &'a [Namespace],
+    /// A netlink socket in each.
+    handles: Vec<Handle>,
+    indices: Indices<'a>,
 }
 
-/// Gives `node` its addresses, neighbours and routes. Its interfaces exist.
-async fn configure(
-    node: NodeId,
-    plan: &LabPlan,
-    handle: &Handle,
-    indices: &Indices<'_>,
-) -> Result<(), WiringError> {
-    let config = &plan.configs[node.0];
-    let name = &plan.node(node).name;
-
-    each(indices.all_of(node), |(interface, index)| async move {
-        let request = handle.link().set(
-            LinkMessageBuilder::<LinkUnspec>::new()
-                .index(index)
-                .up()
-                .build(),
-        );
-        request
+impl Nodes<'_> {
+    /// Creates both ends of `wire`.
+    async fn create(&self, wire: &Wire, wiring: &Wiring) -> Result<(), WiringError> {
+        let mtu = self.plan.topology.mtu;
+        let far = match wire.far_place {
+            Place::Node(node) => end(&wire.far, mtu)
+                .index(self.indices.of(node, &wire.far.name))
+                .setns_by_fd(self.namespaces[node.0].net.as_raw_fd()),
+            Place::Keeper => end(&wire.far, mtu)
+                .link_group(wiring.group)
+                .setns_by_fd(wiring.keeper.as_raw_fd()),
+        };
+        let pair = LinkMessageBuilder::<LinkVeth>::new(&wire.near.name, &wire.far.name)
+            .index(self.indices.of(wire.gateway, &wire.near.name))
+            .address(wire.near.mac.to_vec())
+            .mtu(mtu)
+            .set_info_data(InfoData::Veth(InfoVeth::Peer(far.build())))
+            .build();
+        let created = self.handles[wire.gateway.0]
+            .link()
+            .add(pair)
             .execute()
-            .await
-            .map_err(|error| refused(format!("bring {interface} up in {name}"), error))
-    })
-    .await?;
-    each(&config.addresses, |address| async move {
-        let Prefix {
-            address: ip,
-            length,
-        } = address.prefix;
-        let mut request = handle
-            .address()
-            .add(indices.of(node, &address.interface), ip, length);
-        if ip.is_ipv6() {
-            // Usable at once, as the routes' source for example; else only when a kernel worker has got round to it.
-            request.message_mut().header.flags |= AddressHeaderFlags::Nodad;
-        }
-        request
-            .execute()
-            .await
-            .map_err(|error| refused(format!("give {name} the address {ip}"), error))
-    })
-    .await?;
-    each(&config.neighbours, |neighbour| async move {
-        let index = indices.of(node, &neighbour.interface);
-        let request = handle
-            .neighbours()
-            .add(index, neighbour.address)
-            .link_layer_address(&neighbour.mac);
-        request.execute().await.map_err(|error| {
+            .await;
+        created.map_err(|error| {
+            let (near, far, gateway) = (
+                &wire.near.name,
+                &wire.far.name,
+                &self.plan.node(wire.gateway).name,
+            );
             refused(
-                format!("give {name} the neighbour {}", neighbour.address),
+                format!("create {near} in {gateway} and its peer {far}"),
                 error,
             )
         })
-    })
-    .await?;
-    each(&config.routes, |route| async move {
-        let Prefix {
-            address: ip,
-            length,
-        } = route.destination;
-        let request = handle.route().add(route_message(node, route, indices));
-        request
-            .execute()
-            .await
-            .map_err(|error| refused(format!("give {name} a route to {ip}/{length}"), error))
-    })
-    .await
+    }
+
+    /// Gives both ends of `wire` the fabric's rate, if it has one.
+    async fn limit(&self, wire: &Wire) -> Result<(), WiringError> {
+        let (Some(rate), Place::Node(host)) = (wire.rate, wire.far_place) else {
+            return Ok(());
+        };
+        let frame = u64::from(self.plan.topology.mtu) + ETHERNET_HEADER;
+        let queue = QueueLimit::Bytes(ByteSize::from_bytes(FABRIC_QUEUE_FRAMES * frame));
+        let qdiscs = Bottleneck {
+            rate,
+            queue,
+            grain: Grain::SuperPackets,
+        }
+        .qdiscs();
+        for (node, interface) in [(wire.gateway, &wire.near), (host, &wire.far)] {
+            let installed = tc::install(
+                &self.handles[node.0],
+                self.indices.of(node, &interface.name),
+                &qdiscs,
+            )
+            .await;
+            installed.map_err(|error| {
+                let (name, interface) = (&self.plan.node(node).name, &interface.name);
+                refused(
+                    format!(
+                        "limit {interface} in {name} to {rate} (does the kernel have sch_tbf?)"
+                    ),
+                    error,
+                )
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Gives `node` its addresses, neighbours and routes. Its interfaces exist.
+    async fn configure(&self, node: NodeId) -> Result<(), WiringError> {
+        let config = &self.plan.configs[node.0];
+        let name = &self.plan.node(node).name;
+        let handle = &self.handles[node.0];
+
+        each(self.indices.all_of(node), |(interface, index)| async move {
+            let request = handle.link().set(
+                LinkMessageBuilder::<LinkUnspec>::new()
+                    .index(index)
+                    .up()
+                    .build(),
+            );
+            request
+                .execute()
+                .await
+                .map_err(|error| refused(format!("bring {interface} up in {name}"), error))
+        })
+        .await?;
+        each(&config.addresses, |address| async move {
+            let Prefix {
+                address: ip,
+                length,
+            } = address.prefix;
+            let mut request =
+                handle
+                    .address()
+                    .add(self.indices.of(node, &address.interface), ip, length);
+            if ip.is_ipv6() {
+                // Usable at once, as the routes' source for example; else only when a kernel worker has got round to it.
+                request.message_mut().header.flags |= AddressHeaderFlags::Nodad;
+            }
+            request
+                .execute()
+                .await
+                .map_err(|error| refused(format!("give {name} the address {ip}"), error))
+        })
+        .await?;
+        each(&config.neighbours, |neighbour| async move {
+            let index = self.indices.of(node, &neighbour.interface);
+            let request = handle
+                .neighbours()
+                .add(index, neighbour.address)
+                .link_layer_address(&neighbour.mac);
+            request.execute().await.map_err(|error| {
+                refused(
+                    format!("give {name} the neighbour {}", neighbour.address),
+                    error,
+                )
+            })
+        })
+        .await?;
+        each(&config.routes, |route| async move {
+            let Prefix {
+                address: ip,
+                length,
+            } = route.destination;
+            let request = handle
+                .route()
+                .add(route_message(node, route, &self.indices));
+            request
+                .execute()
+                .await
+                .map_err(|error| refused(format!("give {name} a route to {ip}/{length}"), error))
+        })
+        .await
+    }
 }
 
 fn route_message(node: NodeId, route: &Route, indices: &Indices<'_>) -> RouteMessage {

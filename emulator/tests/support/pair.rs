@@ -154,24 +154,22 @@ pub fn plan(forward: Channel, reverse: Channel) -> LabPlan {
         ipv4: address,
         ipv6: std::net::Ipv6Addr::UNSPECIFIED,
     };
-    LabPlan {
-        topology: Topology {
-            name: "pair".to_owned(),
-            description: String::new(),
-            sites: Vec::new(),
-            links: Vec::new(),
-            mtu: MTU,
-        },
-        nodes: Vec::new(),
-        lanes: vec![Lane {
-            link: LinkId(0),
-            lane: 0,
-            a: end("la", A),
-            b: end("lb", B),
-            forward,
-            reverse,
-        }],
-    }
+    let mut plan = LabPlan::new(Topology {
+        name: "pair".to_owned(),
+        description: String::new(),
+        sites: Vec::new(),
+        links: Vec::new(),
+        mtu: MTU,
+    });
+    plan.lanes = vec![Lane {
+        link: LinkId(0),
+        lane: 0,
+        a: end("la", A),
+        b: end("lb", B),
+        forward,
+        reverse,
+    }];
+    plan
 }
 
 /// A channel that only delays.
