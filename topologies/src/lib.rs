@@ -15,6 +15,7 @@ pub mod geography;
 pub mod model;
 pub mod route;
 pub mod spec;
+mod suggest;
 pub mod units;
 pub mod validate;
 

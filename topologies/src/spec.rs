@@ -1,1 +1,278 @@
-//! (being written)
+//! The file format as serde types; its JSON Schema is generated from them.
+//!
+//! These types say what may be written; [`crate::validate`] says what it means. A setting of a link's channel can
+//! stand in `defaults`, in the link, and in the link's `forward` or `reverse`: the innermost counts.
+
+mod either;
+mod from_model;
+
+use std::fmt;
+use std::str::FromStr;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::model::{JitterDistribution, PacketOrder};
+use crate::units::serial::as_string;
+use crate::units::{Probability, QueueSize, Rate, TimeSpan, UnitError};
+
+/// The JSON Schema of a topology file.
+pub fn schema() -> schemars::Schema {
+    schemars::schema_for!(TopologySpec)
+}
+
+/// Defines a struct that has, beside its own fields, those of every channel. (`#[serde(flatten)]` would lose both
+/// the check for unknown fields and the places of errors.)
+macro_rules! with_channel_settings {
+    ($(#[$attribute:meta])* pub struct $name:ident { $($own:tt)* }) => {
+        $(#[$attribute])*
+        #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+        #[serde(deny_unknown_fields)]
+        pub struct $name {
+            $($own)*
+            /// The rate of each lane, counted in Ethernet frames without preamble and FCS; unlimited if absent.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            pub rate: Option<Rate>,
+            /// The one-way propagation delay, or `fibre` to compute it from the sites' coordinates.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            pub delay: Option<DelaySpec>,
+            /// With `delay: fibre`, how much longer the cable is than the great circle; 1.3 if absent.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            #[schemars(range(min = 1.0, max = 20.0))]
+            pub route_factor: Option<f64>,
+            /// How much the delay varies; not at all if absent.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            pub jitter: Option<JitterSpec>,
+            /// Which packets are lost on the way; none if absent. Queue drops come on top.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            pub loss: Option<LossSpec>,
+            /// The chance that a packet arrives twice; none if absent.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            pub duplication: Option<Probability>,
+            /// The chance that a packet arrives with a flipped bit; none if absent.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            pub corruption: Option<Probability>,
+            /// How much the queue before the lane holds; 1bdp if absent.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            pub queue: Option<QueueSize>,
+        }
+
+        impl $name {
+            /// The settings of a channel among the fields.
+            pub(crate) fn channel(&self) -> ChannelSpec {
+                ChannelSpec {
+                    rate: self.rate,
+                    delay: self.delay,
+                    route_factor: self.route_factor,
+                    jitter: self.jitter,
+                    loss: self.loss,
+                    duplication: self.duplication,
+                    corruption: self.corruption,
+                    queue: self.queue,
+                }
+            }
+        }
+    };
+}
+
+/// A topology: data centres and the WAN links between them.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "longhaul topology")]
+pub struct TopologySpec {
+    /// The topology's name: lower-case letters, digits and dashes, beginning with a letter. The file's name if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// One line of what it is for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// The largest IP packet on every interface, in bytes; 1500 if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1280, max = 9000))]
+    pub mtu: Option<u32>,
+    /// What holds for every site and link that does not say otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub defaults: Option<Defaults>,
+    /// The data centres.
+    #[schemars(length(min = 1, max = 250))]
+    pub sites: Vec<SiteSpec>,
+    /// The WAN links between them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub links: Vec<LinkSpec>,
+}
+
+with_channel_settings! {
+    /// What holds for every site and link that does not say otherwise.
+    pub struct Defaults {
+        /// Hosts of each site.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[schemars(range(min = 1, max = 4094))]
+        pub hosts: Option<usize>,
+        /// The network inside each site.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub fabric: Option<FabricSpec>,
+        /// Lanes of each link.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[schemars(range(min = 1))]
+        pub lanes: Option<usize>,
+    }
+}
+
+/// A data centre.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SiteSpec {
+    /// Its name: lower-case letters, digits and dashes, beginning with a letter, at most 20 characters.
+    #[schemars(
+        length(min = 1, max = 20),
+        regex(pattern = r"^[a-z]([a-z0-9-]*[a-z0-9])?$")
+    )]
+    pub name: String,
+    /// What people call the place: `Ashburn, Virginia`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub place: Option<String>,
+    /// Degrees north of the equator.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = -90.0, max = 90.0))]
+    pub latitude: Option<f64>,
+    /// Degrees east of Greenwich.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = -180.0, max = 180.0))]
+    pub longitude: Option<f64>,
+    /// How many hosts it has; 1 if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 4094))]
+    pub hosts: Option<usize>,
+    /// The network inside it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fabric: Option<FabricSpec>,
+}
+
+/// The network inside a site.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FabricSpec {
+    /// The rate of each host's port, each direction; unlimited if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate: Option<Rate>,
+}
+
+with_channel_settings! {
+    /// A WAN link. It needs one of `delay` and `rtt`, here or in the defaults.
+    pub struct LinkSpec {
+        /// The names of the two sites; `forward` leads from the first to the second.
+        pub between: [String; 2],
+        /// Parallel lanes, each with all the settings; 1 if absent. Flows are spread over them by their hash.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[schemars(range(min = 1))]
+        pub lanes: Option<usize>,
+        /// The round-trip propagation delay: half of it each way.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub rtt: Option<TimeSpan>,
+        /// What differs from the first site to the second.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub forward: Option<ChannelSpec>,
+        /// What differs from the second site to the first.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub reverse: Option<ChannelSpec>,
+    }
+}
+
+with_channel_settings! {
+    /// One direction of a link.
+    pub struct ChannelSpec {}
+}
+
+/// A one-way delay.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum DelaySpec {
+    /// Great-circle distance × route factor ÷ the speed of light in fibre.
+    Fibre,
+    /// As long as this.
+    OneWay(TimeSpan),
+}
+
+impl FromStr for DelaySpec {
+    type Err = UnitError;
+
+    fn from_str(text: &str) -> Result<Self, UnitError> {
+        match text.trim() {
+            "fibre" | "fiber" => Ok(DelaySpec::Fibre),
+            time => time.parse().map(DelaySpec::OneWay),
+        }
+    }
+}
+
+impl fmt::Display for DelaySpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            DelaySpec::Fibre => f.pad("fibre"),
+            DelaySpec::OneWay(time) => time.fmt(f),
+        }
+    }
+}
+
+as_string!(DelaySpec, schema: {
+    "type": "string",
+    "description": "A one-way delay: a number and s, ms, us, ns or min; or `fibre` for great-circle distance × route factor ÷ the speed of light in fibre.",
+    "pattern": r"^\s*(fib(re|er)|(\d+\.?\d*|\.\d+)\s*([mMuUnNµμ]?[sS]([eE][cC][sS]?)?|[mM][iI][nN][sS]?))\s*$",
+    "examples": ["fibre", "40ms"],
+}, bare: "a delay such as `40ms`, or `fibre`");
+
+/// Variation of the delay: how much (normally distributed, order preserved), or all of it.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, JsonSchema)]
+#[serde(untagged)]
+pub enum JitterSpec {
+    /// The standard deviation of a normal distribution.
+    Deviation(TimeSpan),
+    /// Deviation, shape and order.
+    Full(JitterSettings),
+}
+
+/// Variation of the delay.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct JitterSettings {
+    /// Standard deviation for every distribution but uniform, whose half-width it is.
+    pub deviation: TimeSpan,
+    /// The shape; `normal` if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub distribution: Option<JitterDistribution>,
+    /// Whether packets keep their order; `preserved` if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order: Option<PacketOrder>,
+}
+
+/// Which packets are lost: each with one chance, or by a model.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, JsonSchema)]
+#[serde(untagged)]
+pub enum LossSpec {
+    /// Each with this chance, whatever happened to the others.
+    Independent(Probability),
+    /// By a model with a memory.
+    Model(LossModel),
+}
+
+/// A loss model with a memory.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LossModel {
+    /// Two states, a good and a bad one, each with its own loss.
+    pub gilbert_elliott: GilbertElliott,
+}
+
+/// The Gilbert–Elliott model: bursts of loss.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct GilbertElliott {
+    /// Chance per packet to go from the good state to the bad one.
+    pub to_bad: Probability,
+    /// Chance per packet to go back.
+    pub to_good: Probability,
+    /// Loss in the bad state; 100% if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loss_in_bad: Option<Probability>,
+    /// Loss in the good state; 0% if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loss_in_good: Option<Probability>,
+}

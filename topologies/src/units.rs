@@ -8,7 +8,7 @@ mod number;
 mod probability;
 mod queue;
 mod rate;
-mod serial;
+pub(crate) mod serial;
 mod size;
 mod time;
 

@@ -1,4 +1,4 @@
-//! The serialised form of every quantity: its text.
+//! The serialised form of every quantity, and of what else is written as one word: its text.
 
 /// Implements `Serialize`, `Deserialize` and `JsonSchema` for a type with `Display` and `FromStr`. Numbers go to
 /// `FromStr` too, so that a bare number gets the error that says which unit to write.
@@ -54,4 +54,4 @@ macro_rules! as_string {
     };
 }
 
-pub(super) use as_string;
+pub(crate) use as_string;

@@ -1,0 +1,133 @@
+//! What is wrong with an input file, where, and what would be right.
+
+use std::fmt;
+use std::sync::Arc;
+
+use miette::{LabeledSpan, NamedSource, SourceCode};
+
+use super::DocumentPath;
+
+/// What is wrong with an input file: where, what, and what would be right.
+///
+/// Prints as `FILE:LINE:COLUMN: message`; as a [`miette::Diagnostic`] it also shows the line and the help.
+#[derive(Debug)]
+pub struct InputError {
+    /// The file's path or the catalogue entry's name.
+    pub document: String,
+    /// 1-based line and column; absent if the value came from `--set`, or the file could not be read.
+    pub position: Option<(usize, usize)>,
+    /// Where in the document, as `--set` would write it.
+    pub path: DocumentPath,
+    /// What is wrong, in lower case.
+    pub message: String,
+    /// What would be right.
+    pub help: Option<String>,
+    excerpt: Option<Box<Excerpt>>,
+}
+
+/// The text an error points into.
+#[derive(Debug)]
+struct Excerpt {
+    /// The `key=value` of `--set` if the value came from there.
+    setting: Option<String>,
+    source: NamedSource<Arc<str>>,
+    /// Bytes of `source`.
+    offset: usize,
+    length: usize,
+}
+
+impl InputError {
+    /// An error about `document` as a whole.
+    pub fn new(document: impl Into<String>, message: impl Into<String>) -> Self {
+        InputError {
+            document: document.into(),
+            position: None,
+            path: DocumentPath::root(),
+            message: message.into(),
+            help: None,
+            excerpt: None,
+        }
+    }
+
+    /// The same error with a word on what would be right.
+    #[must_use]
+    pub fn with_help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+
+    /// The `key=value` of the `--set` that the wrong value came from.
+    pub fn setting(&self) -> Option<&str> {
+        self.excerpt.as_ref()?.setting.as_deref()
+    }
+
+    /// Points the error at `length` bytes from `offset` of the document's `text`.
+    pub(super) fn at_text(
+        mut self,
+        text: &Arc<str>,
+        (line, column): (usize, usize),
+        offset: usize,
+        length: usize,
+    ) -> Self {
+        self.position = Some((line, column));
+        let source = NamedSource::new(&self.document, Arc::clone(text));
+        self.excerpt = Some(Box::new(Excerpt {
+            setting: None,
+            source,
+            offset,
+            length,
+        }));
+        self
+    }
+
+    /// Points the error at the value of a `--set key=value`.
+    pub(super) fn at_setting(mut self, key: &str, value: &str) -> Self {
+        let setting = format!("{key}={value}");
+        let source = NamedSource::new("--set", Arc::from(setting.as_str()));
+        let excerpt = Excerpt {
+            setting: Some(setting),
+            source,
+            offset: key.len() + 1,
+            length: value.len(),
+        };
+        self.excerpt = Some(Box::new(excerpt));
+        self
+    }
+}
+
+impl fmt::Display for InputError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.position, self.setting()) {
+            (Some((line, column)), _) => write!(f, "{}:{line}:{column}: ", self.document)?,
+            (None, Some(setting)) => write!(f, "{} with --set {setting}: ", self.document)?,
+            (None, None) => write!(f, "{}: ", self.document)?,
+        }
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for InputError {}
+
+impl miette::Diagnostic for InputError {
+    fn code<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        Some(Box::new("longhaul::input"))
+    }
+
+    fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        self.help
+            .as_ref()
+            .map(|help| Box::new(help) as Box<dyn fmt::Display>)
+    }
+
+    fn source_code(&self) -> Option<&dyn SourceCode> {
+        self.excerpt
+            .as_ref()
+            .map(|excerpt| &excerpt.source as &dyn SourceCode)
+    }
+
+    fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
+        let excerpt = self.excerpt.as_ref()?;
+        let label = LabeledSpan::new(Some("here".to_owned()), excerpt.offset, excerpt.length);
+        Some(Box::new(std::iter::once(label)))
+    }
+}
