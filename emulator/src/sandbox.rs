@@ -17,16 +17,19 @@
 mod init;
 mod refusal;
 pub(crate) mod runtime;
+mod signals;
 
+use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use nix::fcntl::OFlag;
-use nix::sys::signal::{SigHandler, SigSet, SigmaskHow, Signal};
-use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::sys::wait::waitpid;
 use nix::unistd::Pid;
+
+pub(crate) use signals::SignalMask;
 
 use runtime::RuntimeFolderError;
 
@@ -158,7 +161,11 @@ pub fn enter_with(privilege: Privilege, at_exit: impl FnOnce()) -> Result<Sandbo
         Some(init) => {
             drop((control_reader, status_writer));
             wait_for_setup(init, privilege, status_reader)?;
-            let code = wait_for_end(init, control_writer, &signals)?;
+            let mut control = File::from(control_writer);
+            let code = signals.wait_for(init, |signal| {
+                // If init is gone already, the wait is over anyway.
+                let _ = control.write_all(&[signal as u8]);
+            })?;
             at_exit();
             std::process::exit(code);
         }
@@ -214,7 +221,7 @@ fn clone_init(privilege: Privilege) -> Result<Option<Pid>, SandboxError> {
 /// Blocks until the lab process runs.
 fn wait_for_setup(init: Pid, privilege: Privilege, status: OwnedFd) -> Result<(), SandboxError> {
     let mut report = Vec::new();
-    std::fs::File::from(status)
+    File::from(status)
         .read_to_end(&mut report)
         .map_err(|source| SandboxError::step("hear from the sandbox", source))?;
     let Some((source, step)) = init::read_report(&report) else {
@@ -224,82 +231,5 @@ fn wait_for_setup(init: Pid, privilege: Privilege, status: OwnedFd) -> Result<()
     match source.kind() {
         io::ErrorKind::PermissionDenied => Err(refusal::explain(privilege, &source, &step)),
         _ => Err(SandboxError::step(step, source)),
-    }
-}
-
-/// Passes signals on to the lab process by way of init, until init is gone; its exit code.
-fn wait_for_end(init: Pid, control: OwnedFd, signals: &SignalMask) -> Result<i32, SandboxError> {
-    let mut control = std::fs::File::from(control);
-    loop {
-        match waitpid(init, Some(WaitPidFlag::WNOHANG)) {
-            Ok(status) => {
-                if let Some(code) = exit_code(status) {
-                    return Ok(code);
-                }
-            }
-            Err(errno) => return Err(SandboxError::step("wait for the lab", errno)),
-        }
-        if let Some(signal) = signals.next_sent_to_us_alone() {
-            // If init is gone already, the next turn sees it.
-            let _ = control.write_all(&[signal as u8]);
-        }
-    }
-}
-
-/// A process's end as a shell counts it; `None` if it has not ended.
-pub(crate) fn exit_code(status: WaitStatus) -> Option<i32> {
-    match status {
-        WaitStatus::Exited(_, code) => Some(code),
-        WaitStatus::Signaled(_, signal, _) => Some(128 + signal as i32),
-        _ => None,
-    }
-}
-
-/// The signals that the front and init wait for instead of dying from; unblocked again on drop.
-struct SignalMask {
-    /// What is blocked.
-    blocked: SigSet,
-    /// The mask before.
-    before: SigSet,
-}
-
-impl SignalMask {
-    /// Blocks them.
-    fn block() -> Result<Self, SandboxError> {
-        // A parent may have left SIGCHLD ignored; then children vanish before their code is read.
-        // SAFETY: SIG_DFL is no handler that could run.
-        unsafe { nix::sys::signal::signal(Signal::SIGCHLD, SigHandler::SigDfl) }
-            .map_err(|errno| SandboxError::step("reset SIGCHLD", errno))?;
-        let blocked: SigSet = [
-            Signal::SIGCHLD,
-            Signal::SIGINT,
-            Signal::SIGQUIT,
-            Signal::SIGTERM,
-            Signal::SIGHUP,
-        ]
-        .into_iter()
-        .collect();
-        let before = blocked
-            .thread_swap_mask(SigmaskHow::SIG_BLOCK)
-            .map_err(|errno| SandboxError::step("block signals", errno))?;
-        Ok(SignalMask { blocked, before })
-    }
-
-    /// Waits for a signal; `None` for one that is about a child or that the whole process group got from its terminal.
-    fn next_sent_to_us_alone(&self) -> Option<Signal> {
-        let mut info = std::mem::MaybeUninit::<libc::siginfo_t>::uninit();
-        // SAFETY: both pointers are valid for the call, and the set is initialised.
-        let number = unsafe { libc::sigwaitinfo(self.blocked.as_ref(), info.as_mut_ptr()) };
-        let signal = Signal::try_from(number).ok()?;
-        // SAFETY: sigwaitinfo returned a signal, so it has filled the structure in.
-        let from_terminal = unsafe { info.assume_init() }.si_code == libc::SI_KERNEL;
-        (signal != Signal::SIGCHLD && !from_terminal).then_some(signal)
-    }
-}
-
-impl Drop for SignalMask {
-    fn drop(&mut self) {
-        // Cannot fail with a mask that the kernel itself gave.
-        let _ = self.before.thread_set_mask();
     }
 }

@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
-use nix::mount::{MsFlags, mount};
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SigSet, Signal, kill};
@@ -17,7 +17,8 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Gid, Pid, Uid, fork};
 
-use super::{Privilege, exit_code};
+use super::Privilege;
+use super::signals::exit_code;
 
 /// Exit code after SIGKILL, as a shell counts it: the front was killed.
 const KILLED: i32 = 128 + Signal::SIGKILL as i32;
@@ -85,7 +86,7 @@ fn set_up(request: &Request) -> Result<SignalFd, Failure> {
     if request.privilege == Privilege::Rootless {
         become_root_of_user_namespace(request.user, request.group)?;
     }
-    mount_private(&request.folder)?;
+    mount_private(request)?;
     bring_loopback_up().map_err(|error| ("bring the loopback interface up", error))?;
     raise_open_files_limit();
     let children: SigSet = [Signal::SIGCHLD].into_iter().collect();
@@ -104,7 +105,8 @@ fn become_root_of_user_namespace(user: Uid, group: Gid) -> Result<(), Failure> {
 }
 
 /// A mount namespace from which nothing leaks out, with /proc and /sys of the new namespaces where that is allowed.
-fn mount_private(folder: &Path) -> Result<(), Failure> {
+fn mount_private(request: &Request) -> Result<(), Failure> {
+    let folder = request.folder.as_path();
     let none = None::<&str>;
     let quiet = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
     mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none)
@@ -143,7 +145,7 @@ fn mount_sys(folder: &Path, flags: MsFlags) -> nix::Result<()> {
         let moved =
             mounted.and_then(|()| mount(Some(&parking), CGROUPS, none, MsFlags::MS_MOVE, none));
         if moved.is_err() {
-            nix::mount::umount2(&parking, nix::mount::MntFlags::MNT_DETACH)?;
+            umount2(&parking, MntFlags::MNT_DETACH)?;
         }
     }
     std::fs::remove_dir(&parking).map_err(|_| Errno::EIO)

@@ -1,0 +1,270 @@
+//! The user's end of the control socket: what the CLI calls.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::Signal;
+use serde::Serialize;
+
+use super::KeeperError;
+use super::name::LabName;
+use super::registry::{Cleaned, Entry, LabRecord, Life, Purpose, Registry};
+use super::wire::{Answer, LabDetail, Namespaces, Request, Wire};
+
+/// How long a keeper may take to answer: reading the counters of the largest lab takes milliseconds, but the machine may be busy.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long a lab may take to go down by itself before it is killed.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// How long the kernel may take to end what was killed.
+const REAPING: Duration = Duration::from_secs(10);
+
+/// One lab, as `status` shows it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct LabStatus {
+    /// Its name.
+    pub name: LabName,
+    /// Whether its processes live.
+    pub life: Life,
+    /// What it is; missing while it starts, or if it died then.
+    pub record: Option<LabRecord>,
+    /// What its keeper says; a run and a dead lab have none that could.
+    pub detail: Option<LabDetail>,
+    /// Why the keeper of a living lab says nothing.
+    pub trouble: Option<String>,
+}
+
+/// All labs of this user, by name.
+///
+/// # Errors
+/// If the registry cannot be read.
+pub fn status() -> Result<Vec<LabStatus>, KeeperError> {
+    let entries = Registry::open()?.entries()?;
+    Ok(entries.into_iter().map(LabStatus::of).collect())
+}
+
+/// The lab that is meant when none is named: the only one that is up.
+///
+/// # Errors
+/// If there is none, or more than one.
+pub fn only_lab() -> Result<LabName, KeeperError> {
+    let is_up = |entry: &Entry| {
+        entry.life == Life::Up
+            && entry
+                .record
+                .as_ref()
+                .is_some_and(|record| record.purpose == Purpose::Up)
+    };
+    let mut names: Vec<LabName> = Registry::open()?
+        .entries()?
+        .into_iter()
+        .filter(is_up)
+        .map(|entry| entry.name)
+        .collect();
+    match (names.pop(), names.is_empty()) {
+        (None, _) => Err(KeeperError::NoLab),
+        (Some(only), true) => Ok(only),
+        (Some(last), false) => {
+            names.push(last);
+            Err(KeeperError::SeveralLabs { names })
+        }
+    }
+}
+
+/// Takes a lab down, or interrupts a run; returns once nothing of it is left. A lab that does not react in ten
+/// seconds is killed.
+///
+/// # Errors
+/// If no such lab is up, or what is left of it cannot be removed.
+pub fn down(name: &LabName) -> Result<(), KeeperError> {
+    let registry = Registry::open()?;
+    let entry = registry.live(name)?;
+    let Some(record) = entry.record else {
+        return Err(KeeperError::Starting { name: name.clone() });
+    };
+    let front =
+        Front::open(record.pid).map_err(|e| KeeperError::lab("find the processes of", name, e))?;
+    // The lab lived after its front's id was looked up, so that id was not another process's.
+    registry.live(name)?;
+    let asked = match record.purpose {
+        Purpose::Up => Connection::open(&registry, name)
+            .and_then(|mut keeper| keeper.ask(&Request::Down))
+            .map(drop),
+        Purpose::Run => front
+            .signal(Signal::SIGTERM)
+            .map_err(|e| KeeperError::lab("interrupt", name, e)),
+    };
+    let gone = |patience| {
+        front
+            .wait(patience)
+            .map_err(|e| KeeperError::lab("wait for the end of", name, e))
+    };
+    if asked.is_err() || !gone(GRACE)? {
+        front
+            .signal(Signal::SIGKILL)
+            .map_err(|e| KeeperError::lab("kill", name, e))?;
+        if !gone(REAPING)? {
+            return Err(KeeperError::lab(
+                "kill",
+                name,
+                io::ErrorKind::TimedOut.into(),
+            ));
+        }
+    }
+    registry.remove_dead(name)
+}
+
+/// Removes what labs left that were killed; never touches one that lives.
+///
+/// # Errors
+/// If something of it cannot be removed.
+pub fn clean() -> Result<Cleaned, KeeperError> {
+    Registry::open()?.clean()
+}
+
+impl LabStatus {
+    fn of(entry: Entry) -> Self {
+        let serves = entry
+            .record
+            .as_ref()
+            .is_some_and(|record| record.purpose == Purpose::Up);
+        let mut status = LabStatus {
+            name: entry.name,
+            life: entry.life,
+            record: entry.record,
+            detail: None,
+            trouble: None,
+        };
+        if status.life == Life::Up && serves {
+            match Registry::open()
+                .and_then(|registry| Connection::open(&registry, &status.name)?.detail())
+            {
+                Ok(detail) => status.detail = Some(detail),
+                Err(error) => status.trouble = Some(error.to_string()),
+            }
+        }
+        status
+    }
+}
+
+/// A connection to a lab's keeper.
+pub(super) struct Connection {
+    name: LabName,
+    wire: Wire,
+}
+
+impl Connection {
+    /// Connects to a lab that lives.
+    pub(super) fn open(registry: &Registry, name: &LabName) -> Result<Self, KeeperError> {
+        let entry = registry.live(name)?;
+        if entry
+            .record
+            .is_some_and(|record| record.purpose == Purpose::Run)
+        {
+            return Err(KeeperError::IsRun { name: name.clone() });
+        }
+        let wire = UnixStream::connect(entry.folder.join("control"))
+            .and_then(|stream| Wire::new(stream, PATIENCE));
+        Ok(Connection {
+            name: name.clone(),
+            wire: wire.map_err(|e| KeeperError::lab("reach", name, e))?,
+        })
+    }
+
+    /// The namespaces of `node`.
+    pub(super) fn namespaces(&mut self, node: &str) -> Result<Namespaces, KeeperError> {
+        match self.ask(&Request::Enter {
+            node: node.to_owned(),
+        })? {
+            (Answer::Entered, descriptors) => {
+                Namespaces::from_descriptors(descriptors).ok_or_else(|| {
+                    KeeperError::lab(
+                        "enter",
+                        &self.name,
+                        io::Error::other("its keeper passed too few namespaces"),
+                    )
+                })
+            }
+            (Answer::NoSuchNode(nodes), _) => Err(KeeperError::NoSuchNode {
+                lab: self.name.clone(),
+                node: node.to_owned(),
+                nodes: nodes.join(", "),
+            }),
+            (answer, _) => Err(self.unexpected(answer)),
+        }
+    }
+
+    /// Everything there is to show.
+    pub(super) fn detail(&mut self) -> Result<LabDetail, KeeperError> {
+        match self.ask(&Request::Status)? {
+            (Answer::Status(detail), _) => Ok(detail),
+            (answer, _) => Err(self.unexpected(answer)),
+        }
+    }
+
+    fn ask(&mut self, request: &Request) -> Result<(Answer, Vec<OwnedFd>), KeeperError> {
+        let answer = self
+            .wire
+            .send(request, &[])
+            .and_then(|()| self.wire.receive());
+        answer
+            .and_then(|answer| answer.ok_or_else(|| io::ErrorKind::UnexpectedEof.into()))
+            .map_err(|e| KeeperError::lab("talk to", &self.name, e))
+    }
+
+    fn unexpected(&self, answer: Answer) -> KeeperError {
+        let reason = match answer {
+            Answer::Failed(reason) => reason,
+            other => {
+                format!("it answers {other:?}, which this version of longhaul does not understand")
+            }
+        };
+        KeeperError::lab("talk to", &self.name, io::Error::other(reason))
+    }
+}
+
+/// A lab's front process, held so that its id cannot become another's.
+struct Front(OwnedFd);
+
+impl Front {
+    fn open(pid: i32) -> io::Result<Self> {
+        // SAFETY: takes two numbers, returns a new descriptor.
+        let fd = Errno::result(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) })?;
+        // SAFETY: the descriptor is new and nobody else's; it fits as all descriptors do.
+        Ok(Front(unsafe { OwnedFd::from_raw_fd(fd as i32) }))
+    }
+
+    /// Sends a signal; one that is gone already needs none.
+    fn signal(&self, signal: Signal) -> io::Result<()> {
+        let fd = self.0.as_raw_fd();
+        let info = std::ptr::null::<libc::siginfo_t>();
+        // SAFETY: a null siginfo is allowed and means that of kill(2).
+        match Errno::result(unsafe {
+            libc::syscall(libc::SYS_pidfd_send_signal, fd, signal as i32, info, 0)
+        }) {
+            Err(Errno::ESRCH) => Ok(()),
+            outcome => Ok(outcome.map(drop)?),
+        }
+    }
+
+    /// Whether it ends within `patience`.
+    fn wait(&self, patience: Duration) -> io::Result<bool> {
+        let deadline = Instant::now() + patience;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
+            match poll(
+                &mut [PollFd::new(self.0.as_fd(), PollFlags::POLLIN)],
+                timeout,
+            ) {
+                Err(Errno::EINTR) => {}
+                outcome => return Ok(outcome? > 0),
+            }
+        }
+    }
+}

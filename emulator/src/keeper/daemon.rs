@@ -1,0 +1,336 @@
+//! A lab in the background, and the command that waits until it is up.
+
+use std::fmt::Display;
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufRead, BufReader, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+
+use longhaul_topologies::Topology;
+use longhaul_topologies::model::Direction;
+use longhaul_topologies::units::TimeSpan;
+use nix::fcntl::OFlag;
+use nix::sys::signalfd::SignalFd;
+use nix::sys::wait::waitpid;
+use nix::unistd::{ForkResult, dup2_stderr, dup2_stdin, dup2_stdout, fork, setsid};
+use serde::{Deserialize, Serialize};
+
+use super::client::Connection;
+use super::name::LabName;
+use super::registry::{Purpose, Registration, Registry};
+use super::wire::{ChannelStatus, Namespaces, NodeStatus};
+use super::{KeeperError, names, server};
+use crate::engine::{ChannelCounters, EngineChoice, EngineError, EngineKind};
+use crate::lab::{Lab, LabOptions};
+use crate::namespace::Namespace;
+use crate::plan::{ChannelId, Node};
+use crate::sandbox::{Privilege, SandboxError};
+
+/// What a keeper keeps: [`Lab`], or a stand-in in tests.
+pub trait Kept: Sync {
+    /// The engine that carries the lanes.
+    fn engine(&self) -> EngineKind;
+
+    /// Hosts and gateways, site by site.
+    fn nodes(&self) -> Vec<NodeStatus>;
+
+    /// Every lane in each direction, with its counters. May block for milliseconds.
+    ///
+    /// # Errors
+    /// If the engine has died.
+    fn channels(&self) -> Result<Vec<ChannelStatus>, EngineError>;
+
+    /// The namespaces of the node of that name.
+    fn namespace(&self, node: &str) -> Option<&Namespace>;
+
+    /// Takes it down.
+    fn down(self);
+}
+
+/// A lab that has come up.
+#[derive(Debug)]
+pub struct Started {
+    /// Why `ip netns` cannot see it, if it should and cannot. The lab is none the worse for it.
+    pub unnamed: Option<KeeperError>,
+}
+
+/// What a lab that does not come up tells the command that waits for it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Plea {
+    /// What went wrong.
+    message: String,
+    /// The way out, if known.
+    help: Option<String>,
+}
+
+/// Brings `topology` up as the lab `name` in the background; returns once it is up. Root's labs also get names in
+/// /run/netns, `lh-NAME-HOST`.
+///
+/// Must be called while the process has a single thread.
+///
+/// # Errors
+/// If the name is taken or the lab does not come up; then nothing of it is left.
+pub fn up(name: LabName, topology: Topology, options: &LabOptions) -> Result<Started, KeeperError> {
+    let subject = topology.name.clone();
+    let bring_up = || -> Result<RunningLab, Box<dyn std::error::Error>> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .build()?;
+        let lab = runtime.block_on(Lab::up(topology, options))?;
+        Ok(RunningLab { lab, runtime })
+    };
+    up_with(
+        name,
+        &subject,
+        options.engine,
+        Privilege::of_this_process(),
+        bring_up,
+    )
+}
+
+/// As [`up`], for anything that `bring_up` makes in the lab process.
+///
+/// # Errors
+/// As [`up`].
+pub fn up_with<K: Kept, E: Display>(
+    name: LabName,
+    subject: &str,
+    engine: EngineChoice,
+    privilege: Privilege,
+    bring_up: impl FnOnce() -> Result<K, E>,
+) -> Result<Started, KeeperError> {
+    let registration = Registration::claim(name.clone(), Purpose::Up, subject, engine)?;
+    let log = registration.folder().join("log");
+    let (news, teller) = nix::unistd::pipe2(OFlag::O_CLOEXEC)
+        .map_err(|e| KeeperError::lab("start", &name, e.into()))?;
+    // Each process would print what is in the buffer.
+    let _ = io::stdout().flush();
+    // SAFETY: the process has one thread, or the sandbox refuses later on.
+    match unsafe { fork() }.map_err(|e| KeeperError::lab("start", &name, e.into()))? {
+        ForkResult::Parent { child } => {
+            drop(teller);
+            let _ = waitpid(child, None);
+            registration.hand_over();
+            await_news(&name, news)?;
+        }
+        ForkResult::Child => {
+            drop(news);
+            leave_the_terminal(&log, teller, |teller| {
+                keep(registration, privilege, teller, bring_up)
+            })
+        }
+    }
+    let unnamed = match privilege {
+        Privilege::Root => name_namespaces(&name).err(),
+        Privilege::Rootless => None,
+    };
+    Ok(Started { unnamed })
+}
+
+/// Waits for what the lab has to say first; if that is bad, also for its end.
+fn await_news(name: &LabName, news: OwnedFd) -> Result<(), KeeperError> {
+    let mut news = BufReader::new(File::from(news));
+    let mut line = String::new();
+    news.read_line(&mut line)
+        .map_err(|e| KeeperError::lab("hear from", name, e))?;
+    let plea = match serde_json::from_str::<Result<(), Plea>>(&line) {
+        Ok(Ok(())) => return Ok(()),
+        Ok(Err(plea)) => plea,
+        Err(_) => Plea {
+            message: "its processes were killed".into(),
+            help: None,
+        },
+    };
+    // All processes of the lab hold the other end.
+    let _ = news.read_line(&mut line);
+    Err(KeeperError::NotUp {
+        name: name.clone(),
+        message: plea.message,
+        help: plea.help,
+    })
+}
+
+/// Says that the lab is up, or why not.
+fn tell(teller: OwnedFd, news: &Result<(), Plea>) -> io::Result<()> {
+    let mut line = serde_json::to_vec(news)?;
+    line.push(b'\n');
+    File::from(teller).write_all(&line)
+}
+
+/// Goes on as a process of a session of its own, without a terminal and with `log` for what it prints, and ends with
+/// `rest`. Forks once more, so that the command that waits has no child whose end it would have to wait for.
+fn leave_the_terminal(
+    log: &Path,
+    teller: OwnedFd,
+    rest: impl FnOnce(OwnedFd) -> Result<(), Plea>,
+) -> ! {
+    let left = || -> io::Result<()> {
+        setsid()?;
+        // SAFETY: still one thread.
+        if let ForkResult::Parent { .. } = unsafe { fork() }? {
+            // SAFETY: ends the process, without the exit handlers that are the other's to run.
+            unsafe { libc::_exit(0) }
+        }
+        std::env::set_current_dir("/")?;
+        let log = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .mode(0o600)
+            .open(log)?;
+        dup2_stdin(File::open("/dev/null")?)?;
+        dup2_stdout(&log)?;
+        dup2_stderr(&log)?;
+        Ok(())
+    };
+    let outcome = match left() {
+        Ok(()) => rest(teller),
+        Err(error) => {
+            let plea = Plea {
+                message: format!("cannot leave the terminal: {error}"),
+                help: None,
+            };
+            let _ = tell(teller, &Err(plea.clone()));
+            Err(plea)
+        }
+    };
+    std::process::exit(i32::from(outcome.is_err()))
+}
+
+/// The lab from its first process to its last.
+fn keep<K: Kept, E: Display>(
+    registration: Registration,
+    privilege: Privilege,
+    teller: OwnedFd,
+    bring_up: impl FnOnce() -> Result<K, E>,
+) -> Result<(), Plea> {
+    let prepared = enter(registration, privilege);
+    let (listener, signals) = match prepared {
+        Ok(prepared) => prepared,
+        Err(error) => {
+            let plea = Plea::from(error);
+            let _ = tell(teller, &Err(plea.clone()));
+            return Err(plea);
+        }
+    };
+    let lab = match bring_up() {
+        Ok(lab) => lab,
+        Err(error) => {
+            let plea = Plea {
+                message: error.to_string(),
+                help: None,
+            };
+            let _ = tell(teller, &Err(plea.clone()));
+            return Err(plea);
+        }
+    };
+    // A command that was interrupted meanwhile does not know that it has a lab.
+    let outcome = tell(teller, &Ok(())).and_then(|()| server::serve(&lab, &listener, &signals));
+    lab.down();
+    outcome.map_err(|error| Plea {
+        message: format!("the keeper failed: {error}"),
+        help: None,
+    })
+}
+
+/// Enters the sandbox with all that has to be made before.
+fn enter(
+    registration: Registration,
+    privilege: Privilege,
+) -> Result<(UnixListener, SignalFd), KeeperError> {
+    let name = registration.name().clone();
+    let path = registration.folder().join("control");
+    let listener =
+        UnixListener::bind(&path).map_err(|e| KeeperError::path("listen on", &path, e))?;
+    registration.enter(privilege)?;
+    let signals =
+        server::ending_signals().map_err(|e| KeeperError::lab("watch for signals to", &name, e))?;
+    Ok((listener, signals))
+}
+
+/// Makes the lab visible to `ip netns`.
+fn name_namespaces(name: &LabName) -> Result<(), KeeperError> {
+    let registry = Registry::open()?;
+    let mut keeper = Connection::open(&registry, name)?;
+    let nodes: Vec<String> = keeper
+        .detail()?
+        .nodes
+        .into_iter()
+        .map(|node| node.name)
+        .collect();
+    names::add(name, &registry.folder_of(name), &nodes, |node| {
+        let Namespaces { network, .. } = keeper.namespaces(node)?;
+        Ok(network)
+    })
+}
+
+impl From<KeeperError> for Plea {
+    fn from(error: KeeperError) -> Self {
+        let message = error.to_string();
+        let help = match error {
+            KeeperError::Sandbox(SandboxError::Refused { help, .. }) => Some(help),
+            _ => None,
+        };
+        Plea { message, help }
+    }
+}
+
+/// A lab and the runtime that its connections live on.
+struct RunningLab {
+    lab: Lab,
+    runtime: tokio::runtime::Runtime,
+}
+
+impl Kept for RunningLab {
+    fn engine(&self) -> EngineKind {
+        self.lab.engine_kind()
+    }
+
+    fn nodes(&self) -> Vec<NodeStatus> {
+        let plan = self.lab.plan();
+        let status = |node: &Node| NodeStatus {
+            name: node.name.clone(),
+            site: plan.topology.site(node.site).name.clone(),
+            ipv4: node.ipv4,
+            ipv6: node.ipv6,
+        };
+        plan.nodes.iter().map(status).collect()
+    }
+
+    fn channels(&self) -> Result<Vec<ChannelStatus>, EngineError> {
+        let topology = &self.lab.plan().topology;
+        let status = |(id, counters): (ChannelId, ChannelCounters)| {
+            let link = &topology.links[id.link.0];
+            let (from, to) = match id.direction {
+                Direction::Forward => (link.a, link.b),
+                Direction::Reverse => (link.b, link.a),
+            };
+            let channel = link.channel(id.direction);
+            ChannelStatus {
+                from: topology.site(from).name.clone(),
+                to: topology.site(to).name.clone(),
+                lane: id.lane,
+                rate: channel.rate,
+                delay: TimeSpan::from(channel.delay),
+                jitter: channel
+                    .jitter
+                    .map(|jitter| TimeSpan::from(jitter.deviation)),
+                queue: channel.queue,
+                counters,
+            }
+        };
+        Ok(self.lab.counters()?.into_iter().map(status).collect())
+    }
+
+    fn namespace(&self, node: &str) -> Option<&Namespace> {
+        self.lab
+            .plan()
+            .node_named(node)
+            .map(|id| self.lab.namespace(id))
+    }
+
+    fn down(self) {
+        self.runtime.block_on(self.lab.down());
+    }
+}

@@ -1,0 +1,309 @@
+//! The labs of this user: a folder each, in the runtime folder.
+//!
+//! ```text
+//! NAME/lab.json   what it is: see LabRecord
+//! NAME/lock       locked (flock) by every process of the lab's sandbox: free means dead, whatever it died from
+//! NAME/control    the keeper's socket (`up` only)
+//! NAME/log        what the keeper printed (`up` only)
+//! NAME/names      the names it has in /run/netns, one a line (root's `up` only)
+//! .registry       locked while any of this is read or changed
+//! ```
+
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+
+use super::name::LabName;
+use super::{KeeperError, names};
+use crate::engine::EngineChoice;
+use crate::sandbox::{self, Privilege, Sandbox, SandboxError, runtime};
+
+/// What the registry tells of a lab, alive or dead.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LabRecord {
+    /// Its name.
+    pub name: LabName,
+    /// What it is up for.
+    pub purpose: Purpose,
+    /// The name of its topology or, of a run, its experiment.
+    pub subject: String,
+    /// The engine that was asked for.
+    pub engine: EngineChoice,
+    /// The process that all of it ends with.
+    pub pid: i32,
+    /// When it was started, in seconds since 1970 (UTC).
+    pub started: u64,
+}
+
+/// What a lab is up for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Purpose {
+    /// To stay until it is taken down.
+    Up,
+    /// For one run, which takes no commands from outside.
+    Run,
+}
+
+/// Whether a lab's processes live.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Life {
+    /// They do.
+    Up,
+    /// They were killed; `clean` removes what they left.
+    Dead,
+}
+
+/// The folder of all labs of this user.
+#[derive(Clone, Debug)]
+pub(super) struct Registry {
+    folder: PathBuf,
+}
+
+/// One lab in it.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub name: LabName,
+    pub folder: PathBuf,
+    pub life: Life,
+    /// Missing if it died before it wrote one.
+    pub record: Option<LabRecord>,
+}
+
+/// A name claimed for a lab. Dropping it gives the name back, with all that the registry has under it.
+#[derive(Debug)]
+pub struct Registration {
+    registry: Registry,
+    record: LabRecord,
+    /// Held while the lab lives; none once handed over to another process.
+    lock: Option<File>,
+}
+
+impl Registry {
+    pub(super) fn open() -> Result<Self, KeeperError> {
+        Ok(Registry {
+            folder: runtime::folder().map_err(SandboxError::from)?,
+        })
+    }
+
+    pub(super) fn folder_of(&self, name: &LabName) -> PathBuf {
+        self.folder.join(name.as_str())
+    }
+
+    /// All labs, by name.
+    pub(super) fn entries(&self) -> Result<Vec<Entry>, KeeperError> {
+        let _guard = self.guard()?;
+        self.entries_guarded()
+    }
+
+    /// The lab of that name, if it lives.
+    pub(super) fn live(&self, name: &LabName) -> Result<Entry, KeeperError> {
+        let entry = self
+            .entries()?
+            .into_iter()
+            .find(|entry| entry.name == *name);
+        match entry {
+            Some(entry) if entry.life == Life::Up => Ok(entry),
+            Some(_) => Err(KeeperError::Dead { name: name.clone() }),
+            None => Err(KeeperError::NoSuchLab { name: name.clone() }),
+        }
+    }
+
+    /// Removes what dead labs left; their names, and those of their namespaces.
+    pub(super) fn clean(&self) -> Result<Cleaned, KeeperError> {
+        let _guard = self.guard()?;
+        let (live, dead): (Vec<_>, Vec<_>) = self
+            .entries_guarded()?
+            .into_iter()
+            .partition(|e| e.life == Life::Up);
+        let mut cleaned = Cleaned::default();
+        for entry in dead {
+            cleaned.namespaces.extend(remove(&entry.folder)?);
+            cleaned.labs.push(entry.name);
+        }
+        let live: Vec<LabName> = live.into_iter().map(|entry| entry.name).collect();
+        cleaned.namespaces.extend(names::remove_orphans(&live)?);
+        Ok(cleaned)
+    }
+
+    /// Removes the lab of that name if it is dead.
+    pub(super) fn remove_dead(&self, name: &LabName) -> Result<(), KeeperError> {
+        let _guard = self.guard()?;
+        if let Some(entry) = self
+            .entries_guarded()?
+            .iter()
+            .find(|e| e.name == *name && e.life == Life::Dead)
+        {
+            remove(&entry.folder)?;
+        }
+        Ok(())
+    }
+
+    fn entries_guarded(&self) -> Result<Vec<Entry>, KeeperError> {
+        let listing =
+            fs::read_dir(&self.folder).map_err(|e| KeeperError::path("list", &self.folder, e))?;
+        let mut entries = Vec::new();
+        for item in listing {
+            let item = item.map_err(|e| KeeperError::path("list", &self.folder, e))?;
+            let Some(name) = item
+                .file_name()
+                .to_str()
+                .and_then(|name| name.parse::<LabName>().ok())
+            else {
+                continue;
+            };
+            let folder = item.path();
+            let life = match File::open(folder.join("lock")).map(|lock| lock.try_lock_shared()) {
+                Ok(Err(TryLockError::WouldBlock)) => Life::Up,
+                _ => Life::Dead,
+            };
+            let record = fs::read(folder.join("lab.json"))
+                .ok()
+                .and_then(|text| serde_json::from_slice(&text).ok());
+            entries.push(Entry {
+                name,
+                folder,
+                life,
+                record,
+            });
+        }
+        entries.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(entries)
+    }
+
+    /// Keeps other longhaul processes from changing the registry until dropped. Nobody holds it for longer than a few
+    /// file operations.
+    fn guard(&self) -> Result<File, KeeperError> {
+        let path = self.folder.join(".registry");
+        let error = |source| KeeperError::path("lock", &path, source);
+        let file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(&path)
+            .map_err(error)?;
+        file.lock().map_err(error)?;
+        Ok(file)
+    }
+}
+
+/// What [`clean`](super::clean) removed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Cleaned {
+    /// Dead labs.
+    pub labs: Vec<LabName>,
+    /// Names in /run/netns that belonged to no lab that lives.
+    pub namespaces: Vec<String>,
+}
+
+impl Registration {
+    /// Claims `name` for a lab that is about to start. What a dead lab left under that name goes.
+    ///
+    /// # Errors
+    /// If a living lab has that name, or the runtime folder cannot be used.
+    pub fn claim(
+        name: LabName,
+        purpose: Purpose,
+        subject: &str,
+        engine: EngineChoice,
+    ) -> Result<Self, KeeperError> {
+        let registry = Registry::open()?;
+        let _guard = registry.guard()?;
+        let folder = registry.folder_of(&name);
+        match registry
+            .entries_guarded()?
+            .into_iter()
+            .find(|entry| entry.name == name)
+        {
+            Some(Entry { life: Life::Up, .. }) => return Err(KeeperError::NameTaken { name }),
+            Some(Entry {
+                life: Life::Dead, ..
+            }) => drop(remove(&folder)?),
+            None => {}
+        }
+        DirBuilder::new()
+            .mode(0o700)
+            .create(&folder)
+            .map_err(|e| KeeperError::path("create", &folder, e))?;
+        let path = folder.join("lock");
+        let lock = File::create_new(&path).map_err(|e| KeeperError::path("create", &path, e))?;
+        lock.try_lock()
+            .map_err(|e| KeeperError::path("lock", &path, e.into()))?;
+
+        let started = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |since| since.as_secs());
+        let record = LabRecord {
+            name,
+            purpose,
+            subject: subject.to_owned(),
+            engine,
+            pid: 0,
+            started,
+        };
+        let registration = Registration {
+            registry: registry.clone(),
+            record,
+            lock: Some(lock),
+        };
+        Ok(registration)
+    }
+
+    /// The lab's name.
+    pub fn name(&self) -> &LabName {
+        &self.record.name
+    }
+
+    /// The lab's folder in the registry.
+    pub(super) fn folder(&self) -> PathBuf {
+        self.registry.folder_of(&self.record.name)
+    }
+
+    /// Enters a sandbox (see [`sandbox::enter_with`]) that holds the registration: its front gives the name back
+    /// when the lab is gone.
+    ///
+    /// # Errors
+    /// If there is no sandbox to be had, or the registry cannot be written.
+    pub fn enter(mut self, privilege: Privilege) -> Result<Sandbox, KeeperError> {
+        self.record.pid = std::process::id().cast_signed();
+        let path = self.folder().join("lab.json");
+        let text = serde_json::to_vec_pretty(&self.record)
+            .map_err(|e| KeeperError::path("write", &path, e.into()))?;
+        fs::write(&path, text).map_err(|e| KeeperError::path("write", &path, e))?;
+        Ok(sandbox::enter_with(privilege, move || drop(self))?)
+    }
+
+    /// Leaves it to a forked process that has it, too.
+    pub(super) fn hand_over(mut self) {
+        self.lock = None;
+    }
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        if self.lock.is_none() {
+            return;
+        }
+        // What cannot be removed here, `clean` will name.
+        if let Ok(_guard) = self.registry.guard() {
+            let _ = remove(&self.folder());
+        }
+    }
+}
+
+/// Removes a lab's folder, its names in /run/netns first; those names. Under the registry's guard only.
+fn remove(folder: &Path) -> Result<Vec<String>, KeeperError> {
+    let names = names::remove_listed(folder)?;
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(KeeperError::path("remove", folder, error))
+        }
+        _ => Ok(names),
+    }
+}

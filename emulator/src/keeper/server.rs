@@ -1,0 +1,137 @@
+//! The keeper's end of the control socket, in the lab process.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::time::Duration;
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::eventfd::EventFd;
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::SignalFd;
+use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
+
+use super::Kept;
+use super::wire::{Answer, LabDetail, Request, Wire};
+use crate::sandbox::{self, Privilege};
+
+/// How long a client may take over its own request: it is a program on this machine that has it ready.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// The signals that end a lab: what `kill`, a closed terminal and a shutdown send.
+const ENDING: [Signal; 3] = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP];
+
+/// Tells that one of the signals has come. Make it before any thread starts: threads inherit what is blocked.
+pub(super) fn ending_signals() -> io::Result<SignalFd> {
+    let set: SigSet = ENDING.into_iter().collect();
+    set.thread_block()?;
+    Ok(SignalFd::with_flags(
+        &set,
+        nix::sys::signalfd::SfdFlags::SFD_CLOEXEC,
+    )?)
+}
+
+/// Answers clients until one asks for the end or a signal does.
+pub(super) fn serve(
+    lab: &impl Kept,
+    listener: &UnixListener,
+    signals: &SignalFd,
+) -> io::Result<()> {
+    let namespaces = OwnNamespaces::open()?;
+    let end = EventFd::new()?;
+    listener.set_nonblocking(true)?;
+    std::thread::scope(|scope| {
+        loop {
+            let mut sources = [listener.as_fd(), end.as_fd(), signals.as_fd()]
+                .map(|fd| PollFd::new(fd, PollFlags::POLLIN));
+            match poll(&mut sources, PollTimeout::NONE) {
+                Err(nix::errno::Errno::EINTR) => continue,
+                outcome => outcome?,
+            };
+            let [client_waits, told_to_end, signalled] =
+                sources.map(|source| source.any().unwrap_or(true));
+            if told_to_end || signalled {
+                return Ok(());
+            }
+            if client_waits && let Ok((client, _)) = listener.accept() {
+                scope.spawn(|| {
+                    // A client that does not keep to the protocol, or is gone, gets no answer.
+                    let _ = attend(client, lab, &namespaces, &end);
+                });
+            }
+        }
+    })
+}
+
+/// Answers one client until it closes.
+fn attend(
+    client: UnixStream,
+    lab: &impl Kept,
+    own: &OwnNamespaces,
+    end: &EventFd,
+) -> io::Result<()> {
+    // The folder keeps others out; this does too, should the folder's mode be changed.
+    if getsockopt(&client, PeerCredentials)?.uid() != nix::unistd::geteuid().as_raw() {
+        return Ok(());
+    }
+    let mut wire = Wire::new(client, PATIENCE)?;
+    while let Some((request, _)) = wire.receive::<Request>()? {
+        match request {
+            Request::Status => wire.send(&status(lab), &[])?,
+            Request::Enter { node } => match lab.namespace(&node) {
+                Some(namespace) => {
+                    let mut all = vec![own.mount.as_fd(), own.pid.as_fd(), own.ipc.as_fd()];
+                    all.extend([namespace.net.as_fd(), namespace.uts.as_fd()]);
+                    all.extend(own.user.as_ref().map(AsFd::as_fd));
+                    wire.send(&Answer::Entered, &all)?;
+                }
+                None => {
+                    let nodes = lab.nodes().into_iter().map(|node| node.name).collect();
+                    wire.send(&Answer::NoSuchNode(nodes), &[])?;
+                }
+            },
+            Request::Down => {
+                wire.send(&Answer::GoingDown, &[])?;
+                end.write(1)?;
+                return Ok(());
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Everything there is to show.
+fn status(lab: &impl Kept) -> Answer {
+    match lab.channels() {
+        Ok(channels) => Answer::Status(LabDetail {
+            engine: lab.engine(),
+            nodes: lab.nodes(),
+            channels,
+        }),
+        Err(error) => Answer::Failed(error.to_string()),
+    }
+}
+
+/// The namespaces that all nodes of a lab share.
+struct OwnNamespaces {
+    mount: OwnedFd,
+    pid: OwnedFd,
+    ipc: OwnedFd,
+    /// Rootless only.
+    user: Option<OwnedFd>,
+}
+
+impl OwnNamespaces {
+    fn open() -> io::Result<Self> {
+        let open = |kind: &str| File::open(format!("/proc/self/ns/{kind}")).map(OwnedFd::from);
+        let rootless =
+            sandbox::current().is_some_and(|sandbox| sandbox.privilege == Privilege::Rootless);
+        Ok(OwnNamespaces {
+            mount: open("mnt")?,
+            pid: open("pid")?,
+            ipc: open("ipc")?,
+            user: rootless.then(|| open("user")).transpose()?,
+        })
+    }
+}
