@@ -51,15 +51,21 @@ pub enum State {
 pub fn host_capabilities() -> Vec<Capability> {
     let machine = Machine::at(Path::new("/"));
     let mut capabilities = machine.capabilities();
-    capabilities.extend(trial::on_the_host(&machine.remedies()));
+    capabilities.extend(trial::on_the_host());
     capabilities
 }
 
 /// What entering a sandbox has shown: whose privileges labs run on, or why there can be none.
 pub fn sandbox_capability(outcome: Result<&Sandbox, &SandboxError>) -> Capability {
     let state = match outcome {
-        Ok(Sandbox { privilege: Privilege::Root, .. }) => State::Present("as root".into()),
-        Ok(Sandbox { privilege: Privilege::Rootless, .. }) => State::Present("rootless, in a user namespace".into()),
+        Ok(Sandbox {
+            privilege: Privilege::Root,
+            ..
+        }) => State::Present("as root".into()),
+        Ok(Sandbox {
+            privilege: Privilege::Rootless,
+            ..
+        }) => State::Present("rootless, in a user namespace".into()),
         Err(SandboxError::Refused { reason, help }) => State::missing(reason, Some(help.clone())),
         Err(error) => State::missing(error, None),
     };
@@ -73,13 +79,20 @@ pub fn lab_capabilities() -> Vec<Capability> {
 
 impl Capability {
     fn new(name: impl Into<String>, state: State, needed_for: &'static str) -> Self {
-        Self { name: name.into(), state, needed_for }
+        Self {
+            name: name.into(),
+            state,
+            needed_for,
+        }
     }
 }
 
 impl State {
     fn missing(reason: impl ToString, remedy: Option<String>) -> Self {
-        State::Missing { reason: reason.to_string(), remedy }
+        State::Missing {
+            reason: reason.to_string(),
+            remedy,
+        }
     }
 }
 
@@ -91,12 +104,15 @@ mod tests {
     fn json_names_the_state_and_what_to_do() {
         let missing = State::missing("this kernel does not have it", Some("apt install x".into()));
         let capability = Capability::new("netem", missing, "the netem engine");
-        insta::assert_json_snapshot!(capability, @r#""#);
+        insta::assert_snapshot!(serde_json::to_string(&capability).unwrap(), @r#"{"name":"netem","state":{"missing":{"reason":"this kernel does not have it","remedy":"apt install x"}},"needed_for":"the netem engine"}"#);
     }
 
     #[test]
     fn a_refused_sandbox_keeps_its_remedy() {
-        let refused = SandboxError::Refused { reason: "no".into(), help: "do this".into() };
+        let refused = SandboxError::Refused {
+            reason: "no".into(),
+            help: "do this".into(),
+        };
         let State::Missing { reason, remedy } = sandbox_capability(Err(&refused)).state else {
             panic!("present");
         };

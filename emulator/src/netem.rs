@@ -13,7 +13,7 @@
 //!
 //! The qdiscs go with their interfaces.
 
-mod probe;
+pub(crate) mod probe;
 
 use std::collections::BTreeMap;
 use std::io;

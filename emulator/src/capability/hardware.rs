@@ -34,11 +34,17 @@ pub(super) fn nics(root: &Path) -> Vec<Capability> {
                 Some(other) => format!("PCI vendor {other}"),
                 None => "no PCI device".to_owned(),
             };
-            if let Some(driver) = fs::read_link(device.join("driver")).ok().as_deref().and_then(Path::file_name) {
+            if let Some(driver) = fs::read_link(device.join("driver"))
+                .ok()
+                .as_deref()
+                .and_then(Path::file_name)
+            {
                 detail += &format!(", driver {}", driver.to_string_lossy());
             }
             // −1, or an error, while the link is down.
-            match text(&classes.join(name).join("speed")).and_then(|speed| speed.parse::<u64>().ok()) {
+            match text(&classes.join(name).join("speed"))
+                .and_then(|speed| speed.parse::<u64>().ok())
+            {
                 Some(megabits) => detail += &format!(", {megabits} Mbit/s"),
                 None => detail += ", speed unknown",
             }
@@ -49,7 +55,11 @@ pub(super) fn nics(root: &Path) -> Vec<Capability> {
         })
         .collect();
     if nics.is_empty() {
-        vec![Capability::new("NIC", State::missing("no interface has hardware behind it", None), NIC_USE)]
+        vec![Capability::new(
+            "NIC",
+            State::missing("no interface has hardware behind it", None),
+            NIC_USE,
+        )]
     } else {
         nics
     }
@@ -60,7 +70,9 @@ fn rdma_devices(root: &Path) -> BTreeMap<String, String> {
     let classes = root.join("sys/class/infiniband");
     let devices = entries(&classes).into_iter().flat_map(|device| {
         let interfaces = entries(&classes.join(&device).join("device/net"));
-        interfaces.into_iter().map(move |interface| (interface, device.clone()))
+        interfaces
+            .into_iter()
+            .map(move |interface| (interface, device.clone()))
     });
     devices.collect()
 }
@@ -71,10 +83,17 @@ pub(super) fn gpus(root: &Path) -> Vec<Capability> {
     let named: Vec<Capability> = entries(&by_driver)
         .iter()
         .map(|address| {
-            let information = text(&by_driver.join(address).join("information")).unwrap_or_default();
-            let model = information.lines().find_map(|line| line.strip_prefix("Model:"));
+            let information =
+                text(&by_driver.join(address).join("information")).unwrap_or_default();
+            let model = information
+                .lines()
+                .find_map(|line| line.strip_prefix("Model:"));
             let model = model.map_or("NVIDIA GPU", str::trim);
-            Capability::new(format!("GPU {address}"), State::Present(model.into()), GPU_USE)
+            Capability::new(
+                format!("GPU {address}"),
+                State::Present(model.into()),
+                GPU_USE,
+            )
         })
         .collect();
     if !named.is_empty() {
@@ -91,7 +110,11 @@ pub(super) fn gpus(root: &Path) -> Vec<Capability> {
         })
         .collect();
     if without_driver.is_empty() {
-        vec![Capability::new("GPU", State::missing("no NVIDIA GPU on the PCI bus", None), GPU_USE)]
+        vec![Capability::new(
+            "GPU",
+            State::missing("no NVIDIA GPU on the PCI bus", None),
+            GPU_USE,
+        )]
     } else {
         without_driver
     }
@@ -99,7 +122,8 @@ pub(super) fn gpus(root: &Path) -> Vec<Capability> {
 
 fn is_gpu(device: &Path) -> bool {
     let class = text(&device.join("class")).unwrap_or_default();
-    text(&device.join("vendor")).as_deref() == Some(NVIDIA) && GPU_CLASSES.iter().any(|gpu| class.starts_with(gpu))
+    text(&device.join("vendor")).as_deref() == Some(NVIDIA)
+        && GPU_CLASSES.iter().any(|gpu| class.starts_with(gpu))
 }
 
 fn text(path: &Path) -> Option<String> {
@@ -125,9 +149,19 @@ mod tests {
         write(root, "sys/class/net/enp1s0np0/device/vendor", "0x15b3\n");
         write(root, "sys/class/net/enp1s0np0/speed", "400000\n");
         write(root, "sys/class/net/lo/mtu", "65536\n");
-        write(root, "sys/class/infiniband/mlx5_0/device/net/enp1s0np0/mtu", "9000\n");
-        symlink("../../../bus/pci/drivers/mlx5_core", root.join("sys/class/net/enp1s0np0/device/driver")).unwrap();
-        let [nic] = &nics(root)[..] else { panic!("lo has no hardware") };
+        write(
+            root,
+            "sys/class/infiniband/mlx5_0/device/net/enp1s0np0/mtu",
+            "9000\n",
+        );
+        symlink(
+            "../../../bus/pci/drivers/mlx5_core",
+            root.join("sys/class/net/enp1s0np0/device/driver"),
+        )
+        .unwrap();
+        let [nic] = &nics(root)[..] else {
+            panic!("lo has no hardware")
+        };
         assert_eq!(nic.name, "NIC enp1s0np0");
         let expected = "NVIDIA ConnectX, driver mlx5_core, 400000 Mbit/s, RDMA device mlx5_0";
         assert_eq!(nic.state, State::Present(expected.into()));
@@ -138,8 +172,13 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         write(root.path(), "sys/class/net/eth0/device/vendor", "0x8086\n");
         write(root.path(), "sys/class/net/eth0/speed", "-1\n");
-        let [nic] = &nics(root.path())[..] else { panic!("one") };
-        assert_eq!(nic.state, State::Present("PCI vendor 0x8086, speed unknown".into()));
+        let [nic] = &nics(root.path())[..] else {
+            panic!("one")
+        };
+        assert_eq!(
+            nic.state,
+            State::Present("PCI vendor 0x8086, speed unknown".into())
+        );
     }
 
     #[test]
@@ -150,10 +189,22 @@ mod tests {
         write(root, "sys/bus/pci/devices/0000:01:00.0/class", "0x030200\n");
         write(root, "sys/bus/pci/devices/0000:01:00.1/vendor", "0x10de\n");
         write(root, "sys/bus/pci/devices/0000:01:00.1/class", "0x040300\n");
-        let [gpu] = &gpus(root)[..] else { panic!("its audio function is no GPU") };
-        assert!(matches!(gpu.state, State::Missing { remedy: Some(_), .. }));
+        let [gpu] = &gpus(root)[..] else {
+            panic!("its audio function is no GPU")
+        };
+        assert!(matches!(
+            gpu.state,
+            State::Missing {
+                remedy: Some(_),
+                ..
+            }
+        ));
 
-        write(root, "proc/driver/nvidia/gpus/0000:01:00.0/information", "Model: \t\t NVIDIA H100\nIRQ: 16\n");
+        write(
+            root,
+            "proc/driver/nvidia/gpus/0000:01:00.0/information",
+            "Model: \t\t NVIDIA H100\nIRQ: 16\n",
+        );
         assert_eq!(gpus(root)[0].state, State::Present("NVIDIA H100".into()));
     }
 }

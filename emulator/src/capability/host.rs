@@ -15,11 +15,51 @@ pub(super) struct Machine {
 
 /// Programs that workloads and tests start, what for, and their packages.
 const TOOLS: [(&str, &str, Package); 8] = [
-    ("ping", "checking delays by hand", Package { debian: "iputils-ping", fedora: "iputils", arch: "iputils" }),
-    ("iperf3", "command workloads", Package { debian: "iperf3", fedora: "iperf3", arch: "iperf3" }),
-    ("ethtool", "physical labs", Package { debian: "ethtool", fedora: "ethtool", arch: "ethtool" }),
-    ("tcpdump", "looking into a lab", Package { debian: "tcpdump", fedora: "tcpdump", arch: "tcpdump" }),
-    ("mpirun", "MPI workloads", Package { debian: "openmpi-bin", fedora: "openmpi", arch: "openmpi" }),
+    (
+        "ping",
+        "checking delays by hand",
+        Package {
+            debian: "iputils-ping",
+            fedora: "iputils",
+            arch: "iputils",
+        },
+    ),
+    (
+        "iperf3",
+        "command workloads",
+        Package {
+            debian: "iperf3",
+            fedora: "iperf3",
+            arch: "iperf3",
+        },
+    ),
+    (
+        "ethtool",
+        "physical labs",
+        Package {
+            debian: "ethtool",
+            fedora: "ethtool",
+            arch: "ethtool",
+        },
+    ),
+    (
+        "tcpdump",
+        "looking into a lab",
+        Package {
+            debian: "tcpdump",
+            fedora: "tcpdump",
+            arch: "tcpdump",
+        },
+    ),
+    (
+        "mpirun",
+        "MPI workloads",
+        Package {
+            debian: "openmpi-bin",
+            fedora: "openmpi",
+            arch: "openmpi",
+        },
+    ),
     (
         "all_reduce_perf",
         "NCCL workloads on GPUs",
@@ -29,23 +69,49 @@ const TOOLS: [(&str, &str, Package); 8] = [
             arch: "nccl-tests (built from https://github.com/NVIDIA/nccl-tests)",
         },
     ),
-    ("ib_write_bw", "RDMA workloads in physical labs", Package { debian: "perftest", fedora: "perftest", arch: "perftest" }),
+    (
+        "ib_write_bw",
+        "RDMA workloads in physical labs",
+        Package {
+            debian: "perftest",
+            fedora: "perftest",
+            arch: "perftest",
+        },
+    ),
     (
         "linux.uml",
         "longhaul's own tests of netem",
-        Package { debian: "user-mode-linux", fedora: "user-mode-linux", arch: "user-mode-linux" },
+        Package {
+            debian: "user-mode-linux",
+            fedora: "user-mode-linux",
+            arch: "user-mode-linux",
+        },
     ),
 ];
 
 /// PyTorch's folder among Python's packages.
-const TORCH: Package = Package { debian: "python3-torch", fedora: "python3-torch", arch: "python-pytorch" };
+const TORCH: Package = Package {
+    debian: "python3-torch",
+    fedora: "python3-torch",
+    arch: "python-pytorch",
+};
 
 impl Machine {
     pub(super) fn at(root: &Path) -> Self {
         let path = std::env::var_os("PATH").unwrap_or_default();
-        let usual = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
+        let usual = [
+            "/usr/local/sbin",
+            "/usr/local/bin",
+            "/usr/sbin",
+            "/usr/bin",
+            "/sbin",
+            "/bin",
+        ];
         let path = std::env::split_paths(&path).chain(usual.map(PathBuf::from));
-        Self { root: root.to_owned(), path: path.collect() }
+        Self {
+            root: root.to_owned(),
+            path: path.collect(),
+        }
     }
 
     pub(super) fn remedies(&self) -> Remedies {
@@ -96,18 +162,30 @@ impl Machine {
         let release = self.text("proc/sys/kernel/osrelease");
         let os_release = self.text("etc/os-release").unwrap_or_default();
         let distribution = field(&os_release, "PRETTY_NAME").unwrap_or("unknown distribution");
-        let state = release.map(|release| State::Present(format!("Linux {release}, {distribution}")));
-        Capability::new("kernel", state.unwrap_or_else(|| unreadable("/proc/sys/kernel/osrelease")), "everything")
+        let state =
+            release.map(|release| State::Present(format!("Linux {release}, {distribution}")));
+        Capability::new(
+            "kernel",
+            state.unwrap_or_else(|| unreadable("/proc/sys/kernel/osrelease")),
+            "everything",
+        )
     }
 
     fn cpus(&self) -> Capability {
         let text = self.text("proc/cpuinfo").unwrap_or_default();
-        let count = text.lines().filter(|line| line.starts_with("processor")).count();
-        let model = text.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
+        let count = text
+            .lines()
+            .filter(|line| line.starts_with("processor"))
+            .count();
+        let model = text
+            .lines()
+            .find_map(|line| line.strip_prefix("model name")?.split_once(':'));
         let model = model.map_or(String::new(), |(_, model)| format!(", {}", model.trim()));
         let state = match count {
             0 => unreadable("/proc/cpuinfo"),
-            1 => State::Present(format!("1{model}; the links' engine and the workload share it: expect less than 500 Mbit/s")),
+            1 => State::Present(format!(
+                "1{model}; the links' engine and the workload share it: expect less than 500 Mbit/s"
+            )),
             _ => State::Present(format!("{count}{model}")),
         };
         Capability::new("CPUs", state, "the rate that links can be emulated at")
@@ -116,29 +194,39 @@ impl Machine {
     fn memory(&self) -> Capability {
         let text = self.text("proc/meminfo").unwrap_or_default();
         let kibibytes = |key: &str| -> Option<u64> {
-            let line = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'))?;
+            let line = text
+                .lines()
+                .find_map(|line| line.strip_prefix(key)?.strip_prefix(':'))?;
             line.split_whitespace().next()?.parse().ok()
         };
         let state = match (kibibytes("MemTotal"), kibibytes("MemAvailable")) {
-            (Some(total), Some(available)) => {
-                State::Present(format!("{} MiB, {} MiB available", total / 1024, available / 1024))
-            }
+            (Some(total), Some(available)) => State::Present(format!(
+                "{} MiB, {} MiB available",
+                total / 1024,
+                available / 1024
+            )),
             _ => unreadable("/proc/meminfo"),
         };
-        Capability::new("memory", state, "message sizes, and bytes under way on long fast links")
+        Capability::new(
+            "memory",
+            state,
+            "message sizes, and bytes under way on long fast links",
+        )
     }
 
     fn clock(&self) -> Capability {
         let sources = "sys/devices/system/clocksource/clocksource0";
         let current = self.text(&format!("{sources}/current_clocksource"));
-        let available = self.text(&format!("{sources}/available_clocksource")).unwrap_or_default();
+        let available = self
+            .text(&format!("{sources}/available_clocksource"))
+            .unwrap_or_default();
         let state = match current.as_deref() {
             None => State::Unknown("sysfs does not name it".into()),
             // Reading these leaves user space, or the machine: microseconds instead of nanoseconds.
             Some(slow @ ("hpet" | "acpi_pm" | "xen" | "jiffies")) => {
-                let remedy = available.contains("tsc").then(|| {
-                    format!("echo tsc | sudo tee /{sources}/current_clocksource")
-                });
+                let remedy = available
+                    .contains("tsc")
+                    .then(|| format!("echo tsc | sudo tee /{sources}/current_clocksource"));
                 State::missing(format!("{slow} is slow to read"), remedy)
             }
             Some(fast) => State::Present(fast.into()),
@@ -150,7 +238,10 @@ impl Machine {
         let state = if self.root.join("sys/kernel/btf/vmlinux").exists() {
             State::Present("the kernel describes its types".into())
         } else {
-            State::missing("no /sys/kernel/btf/vmlinux", Some("run a kernel built with CONFIG_DEBUG_INFO_BTF".into()))
+            State::missing(
+                "no /sys/kernel/btf/vmlinux",
+                Some("run a kernel built with CONFIG_DEBUG_INFO_BTF".into()),
+            )
         };
         Capability::new("BTF", state, "congestion controls written in BPF")
     }
@@ -158,28 +249,51 @@ impl Machine {
     fn congestion_controls(&self, remedies: &Remedies) -> Capability {
         let loaded = self.text("proc/sys/net/ipv4/tcp_available_congestion_control");
         let Some(loaded) = loaded else {
-            return Capability::new("congestion controls", unreadable("/proc/sys/net/ipv4"), "TCP stacks");
+            return Capability::new(
+                "congestion controls",
+                unreadable("/proc/sys/net/ipv4"),
+                "TCP stacks",
+            );
         };
         let mut names: Vec<String> = loaded.split_whitespace().map(str::to_owned).collect();
         let loadable = self.loadable_congestion_controls(&remedies.release);
-        names.extend(loadable.into_iter().filter(|name| !loaded.split_whitespace().any(|one| one == name)));
+        names.extend(
+            loadable
+                .into_iter()
+                .filter(|name| !loaded.split_whitespace().any(|one| one == name)),
+        );
         let state = if names.iter().any(|name| name == "bbr") {
             State::Present(names.join(", "))
         } else {
             let reason = format!("only {}: no bbr", names.join(", "));
-            State::missing(reason, Some(remedies.module("tcp_bbr", "CONFIG_TCP_CONG_BBR")))
+            State::missing(
+                reason,
+                Some(remedies.module("tcp_bbr", "CONFIG_TCP_CONG_BBR")),
+            )
         };
-        Capability::new("congestion controls", state, "TCP stacks; the catalogue compares cubic and bbr")
+        Capability::new(
+            "congestion controls",
+            state,
+            "TCP stacks; the catalogue compares cubic and bbr",
+        )
     }
 
     /// Those that are modules: `tcp_bbr.ko`, compressed or not.
     fn loadable_congestion_controls(&self, release: &str) -> Vec<String> {
         /// `tcp_*` modules beside them that are something else.
         const OTHERS: [&str; 2] = ["diag", "probe"];
-        let folder = self.root.join("lib/modules").join(release).join("kernel/net/ipv4");
+        let folder = self
+            .root
+            .join("lib/modules")
+            .join(release)
+            .join("kernel/net/ipv4");
         let mut names: Vec<String> = entries(&folder)
             .iter()
-            .filter_map(|file| file.strip_prefix("tcp_")?.split_once(".ko").map(|(name, _)| name.to_owned()))
+            .filter_map(|file| {
+                file.strip_prefix("tcp_")?
+                    .split_once(".ko")
+                    .map(|(name, _)| name.to_owned())
+            })
             .filter(|name| !OTHERS.contains(&&**name))
             .collect();
         names.sort();
@@ -188,22 +302,40 @@ impl Machine {
 
     fn program(&self, name: &str) -> Option<PathBuf> {
         let candidates = self.path.iter().map(|folder| folder.join(name));
-        candidates.into_iter().find(|candidate| self.below(candidate).is_file())
+        candidates
+            .into_iter()
+            .find(|candidate| self.below(candidate).is_file())
     }
 
     /// PyTorch, looked for where Python's packages of the system, of pip and of the user lie.
     fn torch(&self) -> Option<PathBuf> {
-        let home = std::env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
+        let home = std::env::var_os("HOME")
+            .map(PathBuf::from)
+            .unwrap_or_default();
         let environment = std::env::var_os("VIRTUAL_ENV").map(PathBuf::from);
-        let roots = [PathBuf::from("/usr/lib"), PathBuf::from("/usr/local/lib"), home.join(".local/lib")];
-        let roots = roots.into_iter().chain(environment.map(|folder| folder.join("lib")));
+        let roots = [
+            PathBuf::from("/usr/lib"),
+            PathBuf::from("/usr/local/lib"),
+            home.join(".local/lib"),
+        ];
+        let roots = roots
+            .into_iter()
+            .chain(environment.map(|folder| folder.join("lib")));
         let candidates = roots.flat_map(|root| {
             let versions = entries(&self.below(&root));
-            let pythons = versions.into_iter().filter(|name| name.starts_with("python3"));
-            let folders = pythons.flat_map(|name| ["dist-packages", "site-packages"].map(|kind| PathBuf::from(&name).join(kind)));
-            folders.map(move |folder| root.join(folder).join("torch")).collect::<Vec<_>>()
+            let pythons = versions
+                .into_iter()
+                .filter(|name| name.starts_with("python3"));
+            let folders = pythons.flat_map(|name| {
+                ["dist-packages", "site-packages"].map(|kind| PathBuf::from(&name).join(kind))
+            });
+            folders
+                .map(move |folder| root.join(folder).join("torch"))
+                .collect::<Vec<_>>()
         });
-        candidates.into_iter().find(|candidate| self.below(candidate).is_dir())
+        candidates
+            .into_iter()
+            .find(|candidate| self.below(candidate).is_dir())
     }
 
     fn below(&self, path: &Path) -> PathBuf {
@@ -212,14 +344,21 @@ impl Machine {
 
     /// A file's text, trimmed; `None` if it cannot be read.
     fn text(&self, path: &str) -> Option<String> {
-        Some(fs::read_to_string(self.root.join(path)).ok()?.trim().to_owned())
+        Some(
+            fs::read_to_string(self.root.join(path))
+                .ok()?
+                .trim()
+                .to_owned(),
+        )
     }
 }
 
 /// The names in a folder, sorted; none if it cannot be read.
 pub(super) fn entries(folder: &Path) -> Vec<String> {
     let names = fs::read_dir(folder).into_iter().flatten().flatten();
-    let mut names: Vec<String> = names.filter_map(|entry| entry.file_name().into_string().ok()).collect();
+    let mut names: Vec<String> = names
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .collect();
     names.sort();
     names
 }
@@ -247,11 +386,18 @@ mod tests {
 
     fn state(machine: &Machine, name: &str) -> State {
         let capabilities = machine.capabilities();
-        let found = capabilities.into_iter().find(|capability| capability.name == name);
-        found.unwrap_or_else(|| panic!("nothing said of {name}")).state
+        let found = capabilities
+            .into_iter()
+            .find(|capability| capability.name == name);
+        found
+            .unwrap_or_else(|| panic!("nothing said of {name}"))
+            .state
     }
 
-    const UBUNTU: (&str, &str) = ("etc/os-release", "PRETTY_NAME=\"Ubuntu 24.04 LTS\"\nID=ubuntu\n");
+    const UBUNTU: (&str, &str) = (
+        "etc/os-release",
+        "PRETTY_NAME=\"Ubuntu 24.04 LTS\"\nID=ubuntu\n",
+    );
 
     #[test]
     fn an_empty_machine_is_unknown_not_a_crash() {
@@ -263,7 +409,8 @@ mod tests {
 
     #[test]
     fn the_kernel_is_named_with_its_distribution() {
-        let (_root, machine) = machine(&[UBUNTU, ("proc/sys/kernel/osrelease", "6.8.0-31-generic\n")]);
+        let (_root, machine) =
+            machine(&[UBUNTU, ("proc/sys/kernel/osrelease", "6.8.0-31-generic\n")]);
         let expected = State::Present("Linux 6.8.0-31-generic, Ubuntu 24.04 LTS".into());
         assert_eq!(state(&machine, "kernel"), expected);
     }
@@ -271,14 +418,23 @@ mod tests {
     #[test]
     fn a_missing_program_comes_with_the_command_that_installs_it() {
         let (_root, machine) = machine(&[UBUNTU, ("usr/bin/ping", "")]);
-        assert_eq!(state(&machine, "ping"), State::Present("/usr/bin/ping".into()));
-        let expected = State::missing("not found in PATH", Some("sudo apt install openmpi-bin".into()));
+        assert_eq!(
+            state(&machine, "ping"),
+            State::Present("/usr/bin/ping".into())
+        );
+        let expected = State::missing(
+            "not found in PATH",
+            Some("sudo apt install openmpi-bin".into()),
+        );
         assert_eq!(state(&machine, "mpirun"), expected);
     }
 
     #[test]
     fn congestion_controls_that_are_modules_count() {
-        let available = ("proc/sys/net/ipv4/tcp_available_congestion_control", "reno cubic\n");
+        let available = (
+            "proc/sys/net/ipv4/tcp_available_congestion_control",
+            "reno cubic\n",
+        );
         let release = ("proc/sys/kernel/osrelease", "6.1.0\n");
         let (_root, without) = machine(&[UBUNTU, available, release]);
         let State::Missing { reason, remedy } = state(&without, "congestion controls") else {
@@ -291,18 +447,33 @@ mod tests {
         let bbr = (&*format!("{modules}/tcp_bbr.ko.xz"), "");
         let diag = (&*format!("{modules}/tcp_diag.ko.xz"), "");
         let (_root, with) = machine(&[available, release, bbr, diag]);
-        assert_eq!(state(&with, "congestion controls"), State::Present("reno, cubic, bbr".into()));
+        assert_eq!(
+            state(&with, "congestion controls"),
+            State::Present("reno, cubic, bbr".into())
+        );
     }
 
     #[test]
     fn a_slow_clock_has_a_remedy_only_where_there_is_a_better_one() {
         let sources = "sys/devices/system/clocksource/clocksource0";
         let current = (&*format!("{sources}/current_clocksource"), "hpet\n");
-        let better = (&*format!("{sources}/available_clocksource"), "tsc hpet acpi_pm\n");
+        let better = (
+            &*format!("{sources}/available_clocksource"),
+            "tsc hpet acpi_pm\n",
+        );
         let (_root, machine_with) = machine(&[current, better]);
-        assert!(matches!(state(&machine_with, "fast clock"), State::Missing { remedy: Some(_), .. }));
+        assert!(matches!(
+            state(&machine_with, "fast clock"),
+            State::Missing {
+                remedy: Some(_),
+                ..
+            }
+        ));
         let (_root, machine_without) = machine(&[current]);
-        assert!(matches!(state(&machine_without, "fast clock"), State::Missing { remedy: None, .. }));
+        assert!(matches!(
+            state(&machine_without, "fast clock"),
+            State::Missing { remedy: None, .. }
+        ));
     }
 
     #[test]

@@ -30,7 +30,12 @@ impl Family {
     /// From the text of /etc/os-release.
     pub(super) fn from_os_release(text: &str) -> Self {
         let ids = ["ID", "ID_LIKE"].iter().filter_map(|key| field(text, key));
-        let mut ids = ids.flat_map(|value| value.split_whitespace().map(str::to_owned).collect::<Vec<_>>());
+        let mut ids = ids.flat_map(|value| {
+            value
+                .split_whitespace()
+                .map(str::to_owned)
+                .collect::<Vec<_>>()
+        });
         ids.find_map(|id| match &*id {
             "ubuntu" => Some(Family::Ubuntu),
             "debian" => Some(Family::Debian),
@@ -57,12 +62,16 @@ impl Remedies {
     pub(super) fn module(&self, module: &str, option: &str) -> String {
         let release = &self.release;
         match self.family {
-            Family::Ubuntu => format!("sudo apt install linux-modules-extra-{release} && sudo modprobe {module}"),
+            Family::Ubuntu => {
+                format!("sudo apt install linux-modules-extra-{release} && sudo modprobe {module}")
+            }
             Family::Debian => format!(
                 "sudo modprobe {module}; if there is none: sudo apt install linux-image-$(dpkg --print-architecture) \
                  (cloud images run a kernel without it) and reboot"
             ),
-            Family::Fedora => format!("sudo dnf install kernel-modules-extra-{release} && sudo modprobe {module}"),
+            Family::Fedora => {
+                format!("sudo dnf install kernel-modules-extra-{release} && sudo modprobe {module}")
+            }
             Family::Arch => format!("sudo modprobe {module} (after a kernel update: reboot first)"),
             Family::Other => format!("sudo modprobe {module}, or run a kernel built with {option}"),
         }
@@ -71,7 +80,9 @@ impl Remedies {
 
 /// The value of `key` in os-release's shell syntax.
 pub(super) fn field<'a>(text: &'a str, key: &str) -> Option<&'a str> {
-    let value = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='))?;
+    let value = text
+        .lines()
+        .find_map(|line| line.strip_prefix(key)?.strip_prefix('='))?;
     Some(value.trim().trim_matches(['"', '\'']))
 }
 
@@ -91,7 +102,10 @@ mod tests {
 
     #[test]
     fn a_module_is_named_for_the_running_kernel() {
-        let ubuntu = Remedies { family: Family::Ubuntu, release: "6.8.0-1010-azure".into() };
+        let ubuntu = Remedies {
+            family: Family::Ubuntu,
+            release: "6.8.0-1010-azure".into(),
+        };
         assert_eq!(
             ubuntu.module("sch_netem", "CONFIG_NET_SCH_NETEM"),
             "sudo apt install linux-modules-extra-6.8.0-1010-azure && sudo modprobe sch_netem"
