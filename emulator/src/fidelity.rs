@@ -1,17 +1,42 @@
 //! Every link held against its description, before the workload; the engine and the CPU watched during it.
+//!
+//! - [`measure`]: probes and trains over every channel, gateway to gateway, bound to the lane's own addresses.
+//! - [`judge`]: from what was observed to what was off. Pure.
+//! - [`Watch`]: the engine and the CPU while the workload runs.
 
+mod judge;
+mod train;
+mod watch;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use longhaul_topologies::Topology;
+use longhaul_topologies::model::Direction;
 use serde::{Deserialize, Serialize};
 
 use crate::engine::Lateness;
+use crate::lab::Lab;
+use crate::plan::{ChannelId, LabPlan};
+use crate::probe::{ProbeEnd, ProbeError, ProbeRoute, Prober};
+
+use judge::{Observed, checks};
+pub use watch::Watch;
+
+/// How long the probes run. With the trains, a lab is measured in 1 to 2 seconds.
+const PROBING: Duration = Duration::from_millis(1000);
+
+/// Time between two probes of a channel where there are few: over 200 samples a channel.
+const PROBE_INTERVAL: Duration = Duration::from_millis(4);
 
 /// What was asked, what was measured, and whether that is close enough, for one quantity of one channel.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct FidelityCheck {
     /// `virginia>dublin lane 0`.
     pub channel: String,
-    /// `one-way delay`, `jitter`, `rate`, `loss`.
+    /// `one-way delay`, `jitter`, `rate`, `loss`, `reordered`.
     pub quantity: String,
-    /// Unit of the three figures: `us`, `bit/s`, `%`.
+    /// Unit of the three figures: `us`, `bit/s`, `%`, `packets`.
     pub unit: String,
     /// What the description asks for.
     pub asked: f64,
@@ -40,9 +65,85 @@ pub struct Fidelity {
     pub findings: Vec<String>,
 }
 
+/// What [`measure`] found.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Measured {
+    /// Every quantity of every channel that could be measured.
+    pub checks: Vec<FidelityCheck>,
+    /// What could not be, and why.
+    pub skipped: Vec<String>,
+}
+
 impl Fidelity {
+    /// Judges a run by the checks before it and the watch during it.
+    pub fn new(checks: Vec<FidelityCheck>, lateness: Option<Lateness>, engine_drops: u64, cpu_use: f64) -> Self {
+        let mut fidelity = Self { checks, lateness, engine_drops, cpu_use, findings: Vec::new() };
+        fidelity.findings = judge::findings(&fidelity);
+        fidelity
+    }
+
     /// Nothing was off.
     pub fn faithful(&self) -> bool {
         self.findings.is_empty()
     }
+}
+
+/// Measures every channel of an idle lab. Blocks for a second or two; ends early, with nothing, once `stop` is set.
+///
+/// # Errors
+/// If a gateway has no room for a socket, or sending fails.
+pub fn measure(lab: &Lab, stop: &AtomicBool) -> Result<Measured, ProbeError> {
+    let channels = channels(lab.plan());
+    let routes: Vec<ProbeRoute> = channels.iter().map(|&(_, route)| route).collect();
+    let samples = probe(lab, &routes, stop)?;
+    let trains = train::run(lab, &channels, stop)?;
+    if stop.load(Ordering::Relaxed) {
+        return Ok(Measured::default());
+    }
+    let mut measured = Measured::default();
+    for (index, (&(id, _), train)) in channels.iter().zip(trains).enumerate() {
+        let link = &lab.plan().topology.links[id.link.0];
+        let delays = samples.iter().filter(|sample| sample.path == index).map(|sample| (sample.sent, sample.delay));
+        let observed = Observed { delays: delays.collect(), train };
+        let name = channel_name(&lab.plan().topology, id);
+        let found = checks(&name, link.channel(id.direction), &observed, channels.len());
+        measured.checks.extend(found.checks);
+        measured.skipped.extend(found.skipped);
+    }
+    Ok(measured)
+}
+
+fn probe(lab: &Lab, routes: &[ProbeRoute], stop: &AtomicBool) -> Result<Vec<crate::probe::ProbeSample>, ProbeError> {
+    let prober = Prober::start_routes(lab, routes, PROBE_INTERVAL)?;
+    while prober.started().elapsed() < PROBING {
+        if stop.load(Ordering::Relaxed) {
+            return Ok(Vec::new());
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    prober.stop()
+}
+
+/// Every channel with the gateways' addresses on its own lane.
+fn channels(plan: &LabPlan) -> Vec<(ChannelId, ProbeRoute)> {
+    let both = plan.lanes.iter().flat_map(|lane| Direction::BOTH.map(|direction| (lane, direction)));
+    both.map(|(lane, direction)| {
+        let [a, b] = [&lane.a, &lane.b].map(|end| ProbeEnd { node: end.gateway, address: end.ipv4.into() });
+        let id = ChannelId { link: lane.link, lane: lane.lane, direction };
+        match direction {
+            Direction::Forward => (id, ProbeRoute { from: a, to: b }),
+            Direction::Reverse => (id, ProbeRoute { from: b, to: a }),
+        }
+    })
+    .collect()
+}
+
+/// `virginia>dublin lane 0`.
+fn channel_name(topology: &Topology, id: ChannelId) -> String {
+    let link = &topology.links[id.link.0];
+    let (from, to) = match id.direction {
+        Direction::Forward => (link.a, link.b),
+        Direction::Reverse => (link.b, link.a),
+    };
+    format!("{}>{} lane {}", topology.site(from).name, topology.site(to).name, id.lane)
 }

@@ -1,16 +1,26 @@
 //! A lab: a topology that is up.
 
+mod mounts;
+mod processes;
+
 use std::ffi::OsStr;
+use std::fs;
 use std::io;
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::Command;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use longhaul_topologies::Topology;
 use longhaul_topologies::model::Channel;
 
-use crate::engine::{ChannelCounters, EngineChoice, EngineError, EngineKind, Lateness};
-use crate::namespace::Namespace;
+use self::mounts::{LabFolder, Overlay};
+use crate::engine::{ChannelCounters, EngineChoice, EngineError, EngineKind, Lateness, LinkEngine};
+use crate::namespace::{Namespace, NamespaceFolder};
+use crate::netem::{self, Netem};
 use crate::plan::{ChannelId, LabPlan, NodeId};
+use crate::relay::Relay;
+use crate::sandbox;
+use crate::wiring::{Wiring, WiringError};
 
 /// What a lab is brought up with, beside its topology.
 #[derive(Clone, Debug, Default)]
@@ -21,14 +31,26 @@ pub struct LabOptions {
     pub seed: u64,
 }
 
-/// A topology that is up. Lives in the lab process of a [`sandbox`](crate::sandbox); dropping it takes it down.
+/// A topology that is up. Lives in the lab process of a [`sandbox`]; dropping it takes it down.
+///
+/// A process may bring up one lab after another, but only one at a time: they share `/etc/hosts` and the keeper's
+/// network namespace.
 pub struct Lab {
-    /// What was built.
-    plan: LabPlan,
+    // In the order in which it is taken down, after the processes.
+    /// What carries the lanes.
+    engine: Mutex<Box<dyn LinkEngine>>,
+    /// What lies outside the nodes' namespaces. Held to be dropped.
+    _wiring: Wiring,
     /// One per node, in the plan's order.
     namespaces: Vec<Namespace>,
-    /// A private folder (tmpfs) for the lab's own files: hosts file, sockets, logs.
-    folder: PathBuf,
+    /// `/etc/hosts` and its like. Held to be dropped.
+    _overlays: Vec<Overlay>,
+    /// The namespaces' names. Held to be dropped.
+    _names: NamespaceFolder,
+    /// The lab's own files.
+    folder: LabFolder,
+    /// What was built.
+    plan: LabPlan,
 }
 
 /// Why a lab did not come up.
@@ -48,13 +70,33 @@ pub enum LabError {
 }
 
 impl Lab {
-    /// Builds namespaces, wiring, links. Must be called inside a sandbox's lab process, within a tokio runtime.
+    /// Builds namespaces, wiring, links. Must be called inside a sandbox's lab process, within a tokio runtime; keeps its
+    /// thread busy for some tenths of a second.
     ///
     /// # Errors
     /// If the kernel refuses a step; what was built until then is gone when this returns.
+    ///
+    /// # Panics
+    /// Outside a sandbox: the lab's mounts would be everybody's.
     pub async fn up(topology: Topology, options: &LabOptions) -> Result<Self, LabError> {
-        let _ = (topology, options);
-        unimplemented!()
+        let sandbox = sandbox::current().expect("a lab comes up inside a sandbox");
+        let plan = LabPlan::new(topology);
+        let folder = LabFolder::create(&sandbox.folder).map_err(step("create the lab's folder"))?;
+        let names = NamespaceFolder::mount(folder.path().join("netns"))
+            .map_err(step("mount the folder of namespace names"))?;
+        let namespaces = create_namespaces(&plan, &names)?;
+        let overlays = lay_overlays(&plan, &folder, &names)?;
+        let wiring = Wiring::build(&plan, &namespaces).await?;
+        let engine = attach_engine(&plan, &namespaces, options).await?;
+        Ok(Self {
+            engine: Mutex::new(engine),
+            _wiring: wiring,
+            namespaces,
+            _overlays: overlays,
+            _names: names,
+            folder,
+            plan,
+        })
     }
 
     /// What was built.
@@ -64,7 +106,7 @@ impl Lab {
 
     /// The engine that carries the lanes.
     pub fn engine_kind(&self) -> EngineKind {
-        unimplemented!()
+        self.engine().kind()
     }
 
     /// The namespaces of `node`.
@@ -81,8 +123,8 @@ impl Lab {
     }
 
     /// A private folder for the lab's own files; gone with the lab.
-    pub fn folder(&self) -> &std::path::Path {
-        &self.folder
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     /// The counters of every channel. Blocking; not for async code.
@@ -90,7 +132,7 @@ impl Lab {
     /// # Errors
     /// If the engine has died.
     pub fn counters(&self) -> Result<Vec<(ChannelId, ChannelCounters)>, EngineError> {
-        unimplemented!()
+        self.engine().counters()
     }
 
     /// Changes a live channel.
@@ -98,17 +140,126 @@ impl Lab {
     /// # Errors
     /// If the engine cannot express it.
     pub fn set(&self, id: ChannelId, channel: &Channel) -> Result<(), EngineError> {
-        let _ = (id, channel);
-        unimplemented!()
+        self.engine().set(id, channel)
     }
 
     /// The engine's own lateness so far.
     pub fn lateness(&self) -> Option<Lateness> {
-        unimplemented!()
+        self.engine().lateness()
     }
 
     /// Takes the lab down: ends every process in its hosts, stops the engine, lets the namespaces go.
     pub async fn down(self) {
-        unimplemented!()
+        // Blocks for as long as killed processes take to end.
+        if let Err(panic) = tokio::task::spawn_blocking(|| drop(self)).await {
+            std::panic::resume_unwind(panic.into_panic());
+        }
+    }
+
+    fn engine(&self) -> MutexGuard<'_, Box<dyn LinkEngine>> {
+        // An engine that panicked says so in its next answer; the lock adds nothing to that.
+        self.engine.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        if let Err(error) = processes::end_all_in(&self.namespaces) {
+            tracing::warn!(%error, "a program in the lab outlives it until its sandbox ends");
+        }
+    }
+}
+
+impl From<WiringError> for LabError {
+    fn from(WiringError { step, source }: WiringError) -> Self {
+        Self::Step { step, source }
+    }
+}
+
+/// One namespace per node, in the plan's order.
+fn create_namespaces(plan: &LabPlan, names: &NamespaceFolder) -> Result<Vec<Namespace>, LabError> {
+    let create = |name: &String| {
+        Namespace::create(names, name).map_err(step(format!("create the namespaces of {name}")))
+    };
+    plan.nodes.iter().map(|node| create(&node.name)).collect()
+}
+
+/// The lab's own /etc/hosts, no DNS, and its namespaces for `ip netns`.
+fn lay_overlays(
+    plan: &LabPlan,
+    folder: &LabFolder,
+    names: &NamespaceFolder,
+) -> Result<Vec<Overlay>, LabError> {
+    let hosts = folder.path().join("hosts");
+    fs::write(&hosts, plan.hosts_file()).map_err(step("write the hosts file"))?;
+    let resolver = folder.path().join("resolv.conf");
+    // No server is within reach of a host; one that is asked in vain costs ten seconds.
+    fs::write(&resolver, "").map_err(step("write resolv.conf"))?;
+    let mut overlays = Vec::new();
+    for (source, target, loss) in [
+        (
+            &*hosts,
+            "/etc/hosts",
+            "programs in the lab cannot look up its names",
+        ),
+        (
+            &*resolver,
+            "/etc/resolv.conf",
+            "programs in the lab may wait for a name server",
+        ),
+        (
+            names.path(),
+            "/run/netns",
+            "`ip netns` does not show the lab's namespaces",
+        ),
+    ] {
+        match Overlay::lay(source, target)
+            .map_err(step(format!("lay the lab's own over {target}")))?
+        {
+            Some(overlay) => overlays.push(overlay),
+            None => tracing::info!("{target} does not exist on this machine: {loss}"),
+        }
+    }
+    Ok(overlays)
+}
+
+/// The engine that `options` asks for; for `auto`, netem unless something speaks against it.
+async fn attach_engine(
+    plan: &LabPlan,
+    namespaces: &[Namespace],
+    options: &LabOptions,
+) -> Result<Box<dyn LinkEngine>, EngineError> {
+    let kind = match options.engine {
+        EngineChoice::Netem => EngineKind::Netem,
+        EngineChoice::Relay => EngineKind::Relay,
+        EngineChoice::Auto => match why_not_netem(plan) {
+            None => EngineKind::Netem,
+            Some(reason) => {
+                tracing::info!("the relay carries the links: {reason}");
+                EngineKind::Relay
+            }
+        },
+    };
+    Ok(match kind {
+        EngineKind::Netem => Box::new(Netem::attach(plan, namespaces, options.seed).await?),
+        EngineKind::Relay => Box::new(Relay::attach(plan, options.seed)?),
+    })
+}
+
+/// What keeps netem from carrying this plan, if anything does.
+fn why_not_netem(plan: &LabPlan) -> Option<String> {
+    let mut channels = plan
+        .lanes
+        .iter()
+        .flat_map(|lane| [&lane.forward, &lane.reverse]);
+    netem::available()
+        .and_then(|()| channels.try_for_each(netem::expressible))
+        .err()
+}
+
+fn step(step: impl Into<String>) -> impl FnOnce(io::Error) -> LabError {
+    move |source| LabError::Step {
+        step: step.into(),
+        source,
     }
 }

@@ -30,7 +30,7 @@ use longhaul_topologies::route::Routes;
 use self::address::MacRole;
 
 pub(crate) use address::Prefix;
-pub(crate) use network::{Interface, NodeConfig, Place, Route, Wire};
+pub(crate) use network::{Interface, NextHop, NodeConfig, Place, Route, Wire};
 
 /// The one interface of every host.
 pub const HOST_INTERFACE: &str = "eth0";

@@ -1,11 +1,38 @@
 //! UDP probes that measure one-way delay between two nodes. All sockets live in the lab process, so sender and
 //! receiver read one clock.
+//!
+//! That clock is CLOCK_REALTIME, because the kernel stamps arrivals (SO_TIMESTAMPNS) with it. What NTP does to it
+//! while a probe is under way goes into the delay: slewing at most 500 ppm of it (`adjtimex(2)`), 40 µs for 80 ms;
+//! a step in full, in either direction. The send time is read right before the system call, so a sender that is
+//! pre-empted between the two makes that one delay longer: medians do not see it, maxima can.
 
-use std::time::Duration;
+mod ledger;
+mod socket;
 
+use std::net::IpAddr;
+use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+use std::{io, thread};
+
+use nix::poll::{PollFd, PollFlags, ppoll};
+use nix::sys::time::TimeSpec;
 use serde::{Deserialize, Serialize};
 
+use crate::lab::Lab;
 use crate::plan::NodeId;
+
+use ledger::Ledger;
+pub(crate) use socket::{ProbeSocket, clock};
+
+/// The most probes a prober sends in a second, all paths together. At about 10 µs each they take 2 % of one core.
+const MOST_PER_SECOND: u32 = 2000;
+
+/// When a probe that has not arrived counts as lost: several times the longest path there is (the antipodes over a
+/// geostationary satellite: 0.3 s) with a full queue on it.
+const GIVE_UP: Duration = Duration::from_secs(2);
 
 /// Where a stream of probes goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,4 +52,242 @@ pub struct ProbeSample {
     pub sent: Duration,
     /// One-way delay; `None` if it had not arrived when the prober stopped or two seconds later than sent.
     pub delay: Option<Duration>,
+}
+
+/// One end of a path: an address of a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ProbeEnd {
+    pub(crate) node: NodeId,
+    pub(crate) address: IpAddr,
+}
+
+/// A path between two addresses, which may be those of a single lane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ProbeRoute {
+    pub(crate) from: ProbeEnd,
+    pub(crate) to: ProbeEnd,
+}
+
+/// Why probing did not start, or ended.
+#[derive(Debug, thiserror::Error)]
+pub enum ProbeError {
+    /// A probe socket could not be made in a node.
+    #[error("cannot open a probe socket in {node}: {source}")]
+    Open {
+        /// The node's name.
+        node: String,
+        /// What the kernel answered.
+        source: io::Error,
+    },
+    /// The prober's thread could not be started or failed.
+    #[error("cannot {step}: {source}")]
+    Thread {
+        /// What was attempted.
+        step: &'static str,
+        /// What the system answered.
+        source: io::Error,
+    },
+}
+
+/// Sends probes over a list of paths, one after another at even distances, until it is stopped or dropped.
+#[derive(Debug)]
+pub struct Prober {
+    interval: Duration,
+    started: Instant,
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<io::Result<()>>>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    stop: AtomicBool,
+    ledger: Mutex<Ledger>,
+}
+
+impl Prober {
+    /// Starts probing every path once per `interval`, or less often if that were more than 2000 probes a second in all.
+    ///
+    /// # Errors
+    /// If a node has no room for a socket.
+    pub fn start(lab: &Lab, paths: &[ProbePath], interval: Duration) -> Result<Self, ProbeError> {
+        let end = |node| ProbeEnd { node, address: lab.plan().node(node).ipv4.into() };
+        let routes: Vec<ProbeRoute> =
+            paths.iter().map(|path| ProbeRoute { from: end(path.from), to: end(path.to) }).collect();
+        Self::start_routes(lab, &routes, interval)
+    }
+
+    /// The same between given addresses.
+    pub(crate) fn start_routes(lab: &Lab, routes: &[ProbeRoute], interval: Duration) -> Result<Self, ProbeError> {
+        let sockets = Sockets::open(lab, routes)?;
+        let interval = stretched(interval, routes.len());
+        let shared = Arc::new(Shared { stop: AtomicBool::new(false), ledger: Mutex::default() });
+        let started = Instant::now();
+        let thread = thread::Builder::new()
+            .name("prober".into())
+            .spawn({
+                let shared = Arc::clone(&shared);
+                move || probe(&sockets, &shared, started, interval)
+            })
+            .map_err(|source| ProbeError::Thread { step: "start the prober", source })?;
+        Ok(Self { interval, started, shared, thread: Some(thread) })
+    }
+
+    /// Time between two probes of one path; longer than asked for if there are many paths.
+    pub fn interval(&self) -> Duration {
+        self.interval
+    }
+
+    /// The zero of [`ProbeSample::sent`].
+    pub fn started(&self) -> Instant {
+        self.started
+    }
+
+    /// The probes whose fate was settled since the last call, in the order they were sent.
+    pub fn drain(&mut self) -> Vec<ProbeSample> {
+        self.shared.ledger().drain(self.started.elapsed(), GIVE_UP)
+    }
+
+    /// Sends no more, waits for what is under way (no longer than twice the greatest delay seen), and gives what
+    /// [`drain`](Self::drain) had not yet given.
+    ///
+    /// # Errors
+    /// If the prober's thread failed.
+    pub fn stop(mut self) -> Result<Vec<ProbeSample>, ProbeError> {
+        self.finish().map_err(|source| ProbeError::Thread { step: "probe", source })?;
+        Ok(self.shared.ledger().drain(self.started.elapsed(), Duration::ZERO))
+    }
+
+    fn finish(&mut self) -> io::Result<()> {
+        self.shared.stop.store(true, Ordering::Relaxed);
+        match self.thread.take().map(JoinHandle::join) {
+            None => Ok(()),
+            Some(Ok(outcome)) => outcome,
+            Some(Err(panic)) => std::panic::resume_unwind(panic),
+        }
+    }
+}
+
+impl Drop for Prober {
+    fn drop(&mut self) {
+        self.shared.ledger().abandon();
+        if let Err(error) = self.finish() {
+            tracing::warn!(%error, "the prober had failed");
+        }
+    }
+}
+
+impl Shared {
+    fn ledger(&self) -> std::sync::MutexGuard<'_, Ledger> {
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One socket per end, and the pair of each path.
+struct Sockets {
+    sockets: Vec<ProbeSocket>,
+    routes: Vec<(usize, usize)>,
+}
+
+impl Sockets {
+    fn open(lab: &Lab, routes: &[ProbeRoute]) -> Result<Self, ProbeError> {
+        let mut ends: Vec<ProbeEnd> = Vec::new();
+        let mut index = |end: ProbeEnd| {
+            ends.iter().position(|&known| known == end).unwrap_or_else(|| {
+                ends.push(end);
+                ends.len() - 1
+            })
+        };
+        let routes = routes.iter().map(|route| (index(route.from), index(route.to))).collect();
+        let sockets = ends
+            .iter()
+            .map(|&end| ProbeSocket::open(lab, end).map_err(|source| open_error(lab, end, source)))
+            .collect::<Result<_, _>>()?;
+        Ok(Self { sockets, routes })
+    }
+}
+
+/// Names the node on which a socket could not be made.
+pub(crate) fn open_error(lab: &Lab, end: ProbeEnd, source: io::Error) -> ProbeError {
+    ProbeError::Open { node: lab.plan().node(end.node).name.clone(), source }
+}
+
+/// The interval that keeps all paths together within [`MOST_PER_SECOND`].
+fn stretched(interval: Duration, paths: usize) -> Duration {
+    let paths = u32::try_from(paths).unwrap_or(u32::MAX);
+    interval.max(Duration::from_secs(1) * paths / MOST_PER_SECOND)
+}
+
+/// The prober's thread: sends by an absolute schedule, so that a late probe does not shift those after it.
+fn probe(sockets: &Sockets, shared: &Shared, started: Instant, interval: Duration) -> io::Result<()> {
+    let Ok(paths) = u32::try_from(sockets.routes.len()) else { return Ok(()) };
+    if paths == 0 {
+        return Ok(());
+    }
+    let step = interval / paths;
+    let mut due = Duration::ZERO;
+    let mut turn = 0;
+    while !shared.stop.load(Ordering::Relaxed) {
+        let now = started.elapsed();
+        if now >= due {
+            sockets.send(turn, shared, now)?;
+            turn = (turn + 1) % sockets.routes.len();
+            // After a stall the probes that were missed are left out: a burst of them would be load, not a measurement.
+            due = if now > due + interval { now + step } else { due + step };
+        }
+        sockets.receive(shared, due.saturating_sub(started.elapsed()))?;
+    }
+    let deadline = started.elapsed() + shared.ledger().grace(GIVE_UP);
+    while shared.ledger().is_waiting() && started.elapsed() < deadline {
+        sockets.receive(shared, Duration::from_millis(5))?;
+    }
+    Ok(())
+}
+
+impl Sockets {
+    fn send(&self, turn: usize, shared: &Shared, now: Duration) -> io::Result<()> {
+        let (from, to) = self.routes[turn];
+        let id = shared.ledger().sent(turn, now, clock());
+        let delivered = self.sockets[from].send(self.sockets[to].address(), &id.to_be_bytes())?;
+        if !delivered {
+            shared.ledger().unsent(id);
+        }
+        Ok(())
+    }
+
+    /// Waits for arrivals no longer than `patience`, and takes all there are.
+    fn receive(&self, shared: &Shared, patience: Duration) -> io::Result<()> {
+        let mut waits: Vec<PollFd> =
+            self.sockets.iter().map(|socket| PollFd::new(socket.as_fd(), PollFlags::POLLIN)).collect();
+        // Looks at the stop flag at least this often.
+        let patience = patience.min(Duration::from_millis(50));
+        match ppoll(&mut waits, Some(TimeSpec::from_duration(patience)), None) {
+            Ok(_) | Err(nix::errno::Errno::EINTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+        for (socket, wait) in self.sockets.iter().zip(&waits) {
+            if !wait.any().unwrap_or(false) {
+                continue;
+            }
+            let mut buffer = [0; 64];
+            while let Some(arrival) = socket.receive(&mut buffer)? {
+                if let Ok(id) = buffer[..arrival.length].try_into().map(u64::from_be_bytes) {
+                    shared.ledger().arrived(id, arrival.at);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_paths_stretch_the_interval_to_the_allowed_total() {
+        let ten = Duration::from_millis(10);
+        assert_eq!(stretched(ten, 6), ten);
+        assert_eq!(stretched(ten, 20), ten);
+        assert_eq!(stretched(ten, 90), Duration::from_millis(45));
+    }
 }

@@ -1,1 +1,214 @@
-//! (being written)
+//! longhaul's user-space data plane: one thread that carries frames between the two keeper interfaces of every lane.
+//!
+//! ```text
+//!  ring ─ frame ─ offer ┐                                    ┌ poll ─ egress ─ sendmmsg
+//!  (driver, port)       └ model: queue → line → propagation ┘
+//! ```
+//! The logic is sans-IO:
+//! - [`model`]: a channel; [`line`] is its transmitter, [`propagation`] the way behind it, [`loss`] and [`jitter`] the
+//!   impairments, [`random`] their streams.
+//! - [`segment`]: super-packets and how to cut them; [`vnet`] and [`checksum`] are what that needs.
+//! - [`schedule`]: which channel is due next; [`time`]: instants.
+//!
+//! Around it: [`driver`] is the thread, [`port`] an interface with its receive [`ring`]s and its [`egress`], [`frame`]
+//! the packets in memory, [`clocks`] the machine's clocks, [`tuning`] what keeps the thread on time.
+
+mod checksum;
+mod clocks;
+mod driver;
+mod egress;
+mod frame;
+mod jitter;
+mod line;
+mod loss;
+mod model;
+mod port;
+mod propagation;
+mod random;
+mod ring;
+mod schedule;
+mod segment;
+mod time;
+mod tuning;
+mod vnet;
+
+use std::any::Any;
+use std::io;
+use std::sync::Arc;
+use std::sync::mpsc::{self, Sender, SyncSender};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use longhaul_topologies::model::Channel;
+use nix::sys::eventfd::{EfdFlags, EventFd};
+
+use self::driver::{Command, Driver, DriverError};
+pub use self::tuning::{Grant, Tuning};
+use crate::engine::{ChannelCounters, EngineError, EngineKind, Lateness, LinkEngine};
+use crate::plan::{ChannelId, LabPlan};
+
+/// How long the relay's thread may take to answer. It answers between two batches; only a machine that does not
+/// schedule it at all makes it miss this.
+const ANSWER: Duration = Duration::from_secs(10);
+
+/// The relay at work on all lanes of a lab. Dropping it stops its thread and closes its sockets.
+#[derive(Debug)]
+pub struct Relay {
+    channels: Vec<ChannelId>,
+    tuning: Tuning,
+    /// Absent once the thread is gone.
+    thread: Option<Thread>,
+    /// Its last words, once it is.
+    last_words: String,
+}
+
+#[derive(Debug)]
+struct Thread {
+    commands: Sender<Command>,
+    wake: Arc<EventFd>,
+    handle: JoinHandle<Result<(), DriverError>>,
+}
+
+impl Relay {
+    /// Opens the keeper interfaces of every lane of `plan` in the current network namespace and starts to carry frames.
+    /// `seed` decides which packets are lost, delayed, doubled and corrupted.
+    ///
+    /// # Errors
+    /// If an interface does not exist, its sockets or their memory are refused, or no thread can be started.
+    pub fn attach(plan: &LabPlan, seed: u64) -> Result<Self, EngineError> {
+        let (commands, inbox) = mpsc::channel();
+        let wake = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)
+            .map_err(|error| kernel("create an eventfd", error.into()))?;
+        let wake = Arc::new(wake);
+        let (report, started) = mpsc::sync_channel(1);
+        let handle = {
+            let (plan, wake) = (plan.clone(), Arc::clone(&wake));
+            let work = move || {
+                // The driver shares packets by `Rc`, so it is made on the thread it stays on.
+                let driver = match Driver::open(&plan, seed, inbox, wake) {
+                    Ok(driver) => driver,
+                    Err(DriverError { step, source }) => {
+                        // The other side waits for this, or is gone and does not care.
+                        let _ = report.send(Err(EngineError::Kernel { step, source }));
+                        return Ok(());
+                    }
+                };
+                let (tuning, _idle_hold) = tuning::apply();
+                let _ = report.send(Ok(tuning));
+                driver.run()
+            };
+            std::thread::Builder::new()
+                .name("relay".to_owned())
+                .spawn(work)
+                .map_err(|error| kernel("start the relay's thread", error))?
+        };
+        let thread = Thread { commands, wake, handle };
+        match started.recv() {
+            Ok(Ok(tuning)) => Ok(Relay {
+                channels: channels(plan),
+                tuning,
+                thread: Some(thread),
+                last_words: String::new(),
+            }),
+            Ok(Err(error)) => {
+                // It is about to return; its answer was the error.
+                let _ = thread.handle.join();
+                Err(error)
+            }
+            Err(_) => Err(stopped(thread.last_words())),
+        }
+    }
+
+    /// What the relay's thread asked of the kernel to be on time, and what it got.
+    pub fn tuning(&self) -> &Tuning {
+        &self.tuning
+    }
+
+    /// Has the thread answer a command.
+    fn ask<T>(&mut self, command: impl FnOnce(SyncSender<T>) -> Command) -> Result<T, EngineError> {
+        let Some(thread) = &self.thread else {
+            return Err(stopped(self.last_words.clone()));
+        };
+        let (answer, answered) = mpsc::sync_channel(1);
+        if thread.commands.send(command(answer)).is_ok() {
+            thread.wake.write(1).map_err(|error| kernel("wake the relay's thread", error.into()))?;
+            match answered.recv_timeout(ANSWER) {
+                Ok(answer) => return Ok(answer),
+                Err(mpsc::RecvTimeoutError::Timeout) => {
+                    return Err(stopped(format!("its thread has not answered for {} s", ANSWER.as_secs())));
+                }
+                Err(mpsc::RecvTimeoutError::Disconnected) => {}
+            }
+        }
+        if let Some(thread) = self.thread.take() {
+            self.last_words = thread.last_words();
+        }
+        Err(stopped(self.last_words.clone()))
+    }
+}
+
+impl LinkEngine for Relay {
+    fn kind(&self) -> EngineKind {
+        EngineKind::Relay
+    }
+
+    fn counters(&mut self) -> Result<Vec<(ChannelId, ChannelCounters)>, EngineError> {
+        self.ask(Command::Counters)
+    }
+
+    fn set(&mut self, id: ChannelId, channel: &Channel) -> Result<(), EngineError> {
+        if !self.channels.contains(&id) {
+            let what = format!("a change of {id:?}, which this lab does not have");
+            return Err(EngineError::Inexpressible { engine: EngineKind::Relay, what });
+        }
+        self.ask(|answer| Command::Set(id, Box::new(channel.clone()), answer))
+    }
+
+    fn lateness(&mut self) -> Option<Lateness> {
+        self.ask(Command::Lateness).ok()
+    }
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        if let Some(thread) = self.thread.take() {
+            // Nobody is left to tell how it ended.
+            let _ = thread.last_words();
+        }
+    }
+}
+
+impl Thread {
+    /// Ends the thread, if it has not ended by itself, and answers why it did.
+    fn last_words(self) -> String {
+        drop(self.commands);
+        // The counter of an eventfd takes 2^64 − 2 wake-ups before it refuses one.
+        let _ = self.wake.write(1);
+        match self.handle.join() {
+            Ok(Ok(())) => "it was told to".to_owned(),
+            Ok(Err(error)) => error.to_string(),
+            Err(panic) => format!("its thread panicked: {}", message(panic.as_ref())),
+        }
+    }
+}
+
+fn message(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("without a message")
+}
+
+fn channels(plan: &LabPlan) -> Vec<ChannelId> {
+    let of = |lane: &crate::plan::Lane| {
+        longhaul_topologies::model::Direction::BOTH
+            .map(|direction| ChannelId { link: lane.link, lane: lane.lane, direction })
+    };
+    plan.lanes.iter().flat_map(of).collect()
+}
+
+fn kernel(step: &str, source: io::Error) -> EngineError {
+    EngineError::Kernel { step: step.to_owned(), source }
+}
+
+fn stopped(reason: String) -> EngineError {
+    EngineError::Stopped { engine: EngineKind::Relay, reason }
+}

@@ -1,1 +1,167 @@
-//! (being written)
+//! Periodic readings of links, queues and hosts, on a thread of their own.
+//!
+//! Readings come by an absolute schedule, and each carries the instant it was taken at, so a late one shifts neither
+//! those after it nor its own place on the time axis.
+
+mod interface;
+
+use std::sync::{Arc, mpsc};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+use std::{io, thread};
+
+use crate::engine::{ChannelCounters, EngineError};
+use crate::lab::Lab;
+use crate::plan::{ChannelId, NodeId};
+
+use interface::InterfaceFile;
+pub use interface::InterfaceCounters;
+
+/// The state of a lab at one instant.
+#[derive(Clone, Debug)]
+pub struct Reading {
+    /// When it was taken.
+    pub at: Instant,
+    /// How much later than the schedule.
+    pub late: Duration,
+    /// Every channel's counters, since the lab came up.
+    pub channels: Vec<(ChannelId, ChannelCounters)>,
+    /// Every host's counters, since the lab came up.
+    pub hosts: Vec<(NodeId, InterfaceCounters)>,
+}
+
+/// Why there are no (more) readings.
+#[derive(Debug, thiserror::Error)]
+pub enum TelemetryError {
+    /// A host's counters could not be opened or read.
+    #[error("cannot read the interface counters of {host}: {source}")]
+    Host {
+        /// The host's name.
+        host: String,
+        /// What the kernel answered.
+        source: io::Error,
+    },
+    /// The link engine does not answer.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// The sampler's thread could not be started.
+    #[error("cannot start the sampler: {0}")]
+    Thread(io::Error),
+}
+
+/// Reads a lab's counters on a fixed period until it is stopped or dropped.
+#[derive(Debug)]
+pub struct Sampler {
+    readings: mpsc::Receiver<Reading>,
+    /// Dropped to stop the thread.
+    running: Option<mpsc::Sender<()>>,
+    thread: Option<JoinHandle<Result<(), TelemetryError>>>,
+}
+
+impl Sampler {
+    /// Starts reading `lab` every `period`, the first time at once.
+    ///
+    /// # Errors
+    /// If a host's counters cannot be opened.
+    pub fn start(lab: Arc<Lab>, period: Duration) -> Result<Self, TelemetryError> {
+        let hosts = open_hosts(&lab)?;
+        let (sender, readings) = mpsc::channel();
+        let (running, stopped) = mpsc::channel();
+        let thread = thread::Builder::new()
+            .name("sampler".into())
+            .spawn(move || sample(&lab, &hosts, period, &sender, &stopped))
+            .map_err(TelemetryError::Thread)?;
+        Ok(Self { readings, running: Some(running), thread: Some(thread) })
+    }
+
+    /// The readings since the last call, in time order.
+    pub fn drain(&mut self) -> Vec<Reading> {
+        self.readings.try_iter().collect()
+    }
+
+    /// Takes a last reading and gives all that [`drain`](Self::drain) had not yet given.
+    ///
+    /// # Errors
+    /// If the engine or a host had stopped answering.
+    pub fn stop(mut self) -> Result<Vec<Reading>, TelemetryError> {
+        self.finish()?;
+        Ok(self.drain())
+    }
+
+    fn finish(&mut self) -> Result<(), TelemetryError> {
+        self.running = None;
+        match self.thread.take().map(JoinHandle::join) {
+            None => Ok(()),
+            Some(Ok(outcome)) => outcome,
+            Some(Err(panic)) => std::panic::resume_unwind(panic),
+        }
+    }
+}
+
+impl Drop for Sampler {
+    fn drop(&mut self) {
+        if let Err(error) = self.finish() {
+            tracing::warn!(%error, "the sampler had failed");
+        }
+    }
+}
+
+fn open_hosts(lab: &Lab) -> Result<Vec<(NodeId, InterfaceFile)>, TelemetryError> {
+    let open = |host| {
+        let file = lab.namespace(host).run(InterfaceFile::open).and_then(|file| file);
+        file.map(|file| (host, file)).map_err(|source| host_error(lab, host, source))
+    };
+    lab.plan().hosts().map(open).collect()
+}
+
+fn host_error(lab: &Lab, host: NodeId, source: io::Error) -> TelemetryError {
+    TelemetryError::Host { host: lab.plan().node(host).name.clone(), source }
+}
+
+/// The sampler's thread.
+fn sample(
+    lab: &Lab,
+    hosts: &[(NodeId, InterfaceFile)],
+    period: Duration,
+    readings: &mpsc::Sender<Reading>,
+    stopped: &mpsc::Receiver<()>,
+) -> Result<(), TelemetryError> {
+    let mut due = Instant::now();
+    loop {
+        let wait = stopped.recv_timeout(due.saturating_duration_since(Instant::now()));
+        let at = Instant::now();
+        let channels = lab.counters()?;
+        let hosts = hosts
+            .iter()
+            .map(|(host, file)| match file.read() {
+                Ok(counters) => Ok((*host, counters)),
+                Err(source) => Err(host_error(lab, *host, source)),
+            })
+            .collect::<Result<_, _>>()?;
+        let late = at.saturating_duration_since(due);
+        let wanted = readings.send(Reading { at, late, channels, hosts });
+        if wait != Err(mpsc::RecvTimeoutError::Timeout) || wanted.is_err() {
+            return Ok(());
+        }
+        due = next(due, period, Instant::now());
+    }
+}
+
+/// The first instant of the schedule that is not past: after a stall, missed readings are left out.
+fn next(due: Instant, period: Duration, now: Instant) -> Instant {
+    let missed = now.saturating_duration_since(due).as_nanos() / period.as_nanos().max(1);
+    due + period * u32::try_from(missed + 1).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn readings_keep_to_the_schedule_after_a_stall() {
+        let start = Instant::now();
+        let ms = Duration::from_millis;
+        assert_eq!(next(start, ms(100), start + ms(3)), start + ms(100));
+        assert_eq!(next(start, ms(100), start + ms(250)), start + ms(300));
+    }
+}

@@ -11,14 +11,20 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use futures::stream::{self, StreamExt, TryStreamExt};
-use netlink_packet_route::link::{InfoData, InfoVeth, LinkMessage};
-use netlink_packet_route::route::{RouteMessage, RouteNextHop};
+use longhaul_topologies::model::QueueLimit;
+use longhaul_topologies::units::ByteSize;
+use netlink_packet_route::AddressFamily;
+use netlink_packet_route::address::AddressHeaderFlags;
+use netlink_packet_route::link::{InfoData, InfoVeth};
+use netlink_packet_route::route::RouteMessage;
 use rtnetlink::{
     Handle, LinkMessageBuilder, LinkUnspec, LinkVeth, RouteMessageBuilder, RouteNextHopBuilder,
 };
 
 use crate::namespace::{self, Namespace};
-use crate::plan::{Interface, LabPlan, NodeConfig, NodeId, Place, Prefix, Route, Wire};
+use crate::plan::{Interface, LabPlan, NextHop, NodeConfig, NodeId, Place, Prefix, Route, Wire};
+use crate::tc;
+use crate::tc::bottleneck::{Bottleneck, Grain};
 
 /// What lies in the keeper's namespace for a lab: its ends of the lanes, gone (with the gateways' ends) on drop.
 ///
@@ -51,6 +57,13 @@ const LOOPBACK: u32 = 1;
 /// The first index given to our own interfaces: above those that the kernel puts into a new namespace by itself where
 /// tunnel modules are loaded (`tunl0`, `sit0`, `gre0`…).
 const FIRST_INDEX: u32 = 100;
+
+/// The queue of a port in a fabric with a rate, in full frames: the kernel's own default for an interface
+/// (`DEFAULT_TX_QUEUE_LEN` in `include/net/pkt_sched.h`).
+const FABRIC_QUEUE_FRAMES: u64 = 1000;
+
+/// Qdiscs count the Ethernet header (`ETH_HLEN`) in.
+const ETHERNET_HEADER: u64 = 14;
 
 impl Wiring {
     /// Wires `namespaces`, one per node of `plan`, the keeper's namespace being that of the calling thread. Within a tokio
@@ -88,6 +101,7 @@ impl Wiring {
         })
         .await?;
         wiring.raise_lane_ends(plan).await?;
+        each(&plan.wires, |wire| limit(wire, plan, &handles, &indices)).await?;
         each(0..plan.nodes.len(), |node| {
             configure(NodeId(node), plan, &handles[node], &indices)
         })
@@ -194,6 +208,38 @@ impl Drop for Wiring {
     }
 }
 
+/// Gives both ends of `wire` the fabric's rate, if it has one.
+async fn limit(
+    wire: &Wire,
+    plan: &LabPlan,
+    handles: &[Handle],
+    indices: &Indices<'_>,
+) -> Result<(), WiringError> {
+    let (Some(rate), Place::Node(host)) = (wire.rate, wire.far_place) else {
+        return Ok(());
+    };
+    let frame = u64::from(plan.topology.mtu) + ETHERNET_HEADER;
+    let queue = QueueLimit::Bytes(ByteSize::from_bytes(FABRIC_QUEUE_FRAMES * frame));
+    let qdiscs = Bottleneck {
+        rate,
+        queue,
+        grain: Grain::SuperPackets,
+    }
+    .qdiscs();
+    for (node, interface) in [(wire.gateway, &wire.near), (host, &wire.far)] {
+        let installed =
+            tc::install(&handles[node.0], indices.of(node, &interface.name), &qdiscs).await;
+        installed.map_err(|error| {
+            let (name, interface) = (&plan.node(node).name, &interface.name);
+            refused(
+                format!("limit {interface} in {name} to {rate} (does the kernel have sch_tbf?)"),
+                error,
+            )
+        })?;
+    }
+    Ok(())
+}
+
 /// Gives `node` its addresses, neighbours and routes. Its interfaces exist.
 async fn configure(
     node: NodeId,
@@ -222,9 +268,13 @@ async fn configure(
             address: ip,
             length,
         } = address.prefix;
-        let request = handle
+        let mut request = handle
             .address()
             .add(indices.of(node, &address.interface), ip, length);
+        if ip.is_ipv6() {
+            // Usable at once, as the routes' source for example; else only when a kernel worker has got round to it.
+            request.message_mut().header.flags |= AddressHeaderFlags::Nodad;
+        }
         request
             .execute()
             .await
@@ -260,37 +310,37 @@ async fn configure(
 }
 
 fn route_message(node: NodeId, route: &Route, indices: &Indices<'_>) -> RouteMessage {
-    let next_hops: Vec<RouteNextHop> = route
-        .next_hops
-        .iter()
-        .map(|next| {
-            let index = indices.of(node, &next.interface);
-            match next.via {
-                // All are on the link, whether a prefix of the interface says so or not.
-                Some(via @ IpAddr::V4(_)) => RouteNextHopBuilder::new_ipv4()
-                    .interface(index)
-                    .via(via)
-                    .expect("one family")
-                    .onlink()
-                    .build(),
-                Some(via @ IpAddr::V6(_)) => RouteNextHopBuilder::new_ipv6()
-                    .interface(index)
-                    .via(via)
-                    .expect("one family")
-                    .build(),
-                None => RouteNextHopBuilder::new_ipv4().interface(index).build(),
-            }
-        })
-        .collect();
+    const ONE_FAMILY: &str = "a route is of one address family";
     let Prefix { address, length } = route.destination;
-    let message = RouteMessageBuilder::<IpAddr>::new()
+    let mut message = RouteMessageBuilder::<IpAddr>::new()
         .destination_prefix(address, length)
         .expect("the plan's prefixes are short enough");
-    let message = match route.source {
-        Some(source) => message.pref_source(source).expect("one family"),
-        None => message,
+    if let Some(source) = route.source {
+        message = message.pref_source(source).expect(ONE_FAMILY);
+    }
+    // The kernel has two ways of saying it, and refuses an IPv6 next hop without `via` in the second.
+    if let [only] = &*route.next_hops {
+        message = message.output_interface(indices.of(node, &only.interface));
+        if let Some(via) = only.via {
+            message = message.gateway(via).expect(ONE_FAMILY).onlink();
+        }
+        return message.build();
+    }
+    let next_hop = |next: &NextHop| {
+        let family = if address.is_ipv4() {
+            AddressFamily::Inet
+        } else {
+            AddressFamily::Inet6
+        };
+        let mut hop = RouteNextHopBuilder::new(family).interface(indices.of(node, &next.interface));
+        if let Some(via) = next.via {
+            hop = hop.via(via).expect(ONE_FAMILY).onlink();
+        }
+        hop.build()
     };
-    message.multipath(next_hops).build()
+    message
+        .multipath(route.next_hops.iter().map(next_hop).collect())
+        .build()
 }
 
 /// The indices of the nodes' interfaces.

@@ -1,8 +1,23 @@
 //! Charts as SVG and PNG, fonts embedded.
+//!
+//! A series is a stack with its settings, repeats pooled. Every value shown is computed from the files of the
+//! result; what a chart leaves out, it says.
 
+mod axis;
+mod bandwidth;
+mod delay;
+mod figure;
+mod traffic;
+
+use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::folder::{FolderError, ResultFolder};
+use crate::chart::figure::{Figure, Key, Span};
+use crate::folder::{FolderError, ResultFolder, io_error};
+use crate::format::plural;
+use crate::result::{RunResult, Workload};
+use crate::series::Series;
+use crate::theme;
 
 /// Draws every chart that `folder` has data for into `out` (made if missing), each as SVG and PNG; returns the
 /// files in the order a reader wants them.
@@ -10,6 +25,258 @@ use crate::folder::{FolderError, ResultFolder};
 /// # Errors
 /// If a file cannot be written.
 pub fn draw_all(folder: &ResultFolder, out: &Path) -> Result<Vec<PathBuf>, FolderError> {
-    let _ = (folder, out);
-    unimplemented!()
+    fs::create_dir_all(out).map_err(io_error("make the folder", out))?;
+    let mut files = Vec::new();
+    for figure in figures(folder) {
+        let canvas = figure.draw();
+        let (svg, png) = (
+            out.join(format!("{}.svg", figure.name)),
+            out.join(format!("{}.png", figure.name)),
+        );
+        canvas.write_svg(&svg)?;
+        canvas.write_png(&png)?;
+        files.extend([svg, png]);
+    }
+    Ok(files)
+}
+
+/// Every chart there is data for, in reading order.
+fn figures(folder: &ResultFolder) -> Vec<Figure> {
+    let all = [
+        bandwidth::busbw_vs_size(folder),
+        bandwidth::iteration_time_cdf(folder),
+        traffic::throughput_over_time(folder),
+        traffic::queue_over_time(folder),
+        delay::delay_over_time(folder),
+        delay::jitter_over_time(folder),
+        delay::delay_cdf(folder),
+        delay::jitter_cdf(folder),
+    ];
+    all.into_iter().flatten().collect()
+}
+
+/// `quickstart: all_reduce, 6 ranks on 3 …`: what was run, for subtitles.
+fn subject(result: &RunResult) -> String {
+    let mut parts = vec![result.name.clone()];
+    // The experiment file's own words for the topology; a topology written out in full has a name of its own.
+    let topology = &result.experiment["topology"];
+    if let Some(name) = topology.as_str().or_else(|| topology["name"].as_str()) {
+        parts.push(format!("topology {name}"));
+    }
+    match result.points.first().map(|point| &point.workload) {
+        Some(Workload::Collective {
+            collective,
+            ranks,
+            data_type,
+            ..
+        }) => {
+            parts.push(format!("{collective} of {data_type}"));
+            parts.push(plural(*ranks, "rank"));
+        }
+        Some(Workload::Command { command }) => parts.push(command.join(" ")),
+        None => {}
+    }
+    parts.push(format!("links {}", result.environment.links));
+    parts.join(" · ")
+}
+
+/// The look of the series of that index, on charts of few points.
+fn marked_key(index: usize) -> Key {
+    Key {
+        stroke: theme::stroke(index),
+        marker: Some(theme::marker(index)),
+    }
+}
+
+/// The points as parts of the time axis.
+fn spans(result: &RunResult) -> Vec<Span> {
+    Series::of(result)
+        .iter()
+        .flat_map(|series| {
+            series.points.iter().map(|point| Span {
+                from: point.began_s,
+                to: point.ended_s,
+                name: series.label.clone(),
+            })
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::canvas::Frame;
+    use crate::example::{self, Shape};
+
+    const SITES: &[&str] = &["virginia", "dublin", "singapore"];
+    const MANY_SITES: &[&str] = &[
+        "virginia",
+        "dublin",
+        "singapore",
+        "sydney",
+        "sao-paulo",
+        "johannesburg",
+        "tokyo",
+    ];
+
+    fn folder(shape: &Shape) -> ResultFolder {
+        let (result, telemetry) = example::run(shape);
+        ResultFolder { result, telemetry }
+    }
+
+    /// Every shape of data that charts must stay readable for.
+    fn shapes() -> Vec<(&'static str, Shape)> {
+        let few = Shape {
+            sites: SITES,
+            ..Shape::default()
+        };
+        let mib = &[16 << 20];
+        vec![
+            (
+                "one-stack-one-size",
+                Shape {
+                    stacks: &["cubic"],
+                    sizes: mib,
+                    seconds: 3.0,
+                    ..few.clone()
+                },
+            ),
+            ("two-stacks-four-sizes", few.clone()),
+            (
+                "two-stacks-three-repeats",
+                Shape {
+                    repeats: 3,
+                    seconds: 4.0,
+                    ..few.clone()
+                },
+            ),
+            (
+                "twelve-series",
+                Shape {
+                    stacks: &["cubic", "bbr", "reno", "dctcp"],
+                    algorithms: &["ring", "tree", "hierarchical"],
+                    sizes: &[
+                        64 << 10,
+                        256 << 10,
+                        1 << 20,
+                        4 << 20,
+                        16 << 20,
+                        64 << 20,
+                        256 << 20,
+                    ],
+                    ..few.clone()
+                },
+            ),
+            (
+                "twenty-links",
+                Shape {
+                    sites: MANY_SITES,
+                    ..few.clone()
+                },
+            ),
+            (
+                "five-minutes",
+                Shape {
+                    seconds: 150.0,
+                    ..few.clone()
+                },
+            ),
+            (
+                "no-telemetry",
+                Shape {
+                    seconds: 0.0,
+                    ..few
+                },
+            ),
+        ]
+    }
+
+    #[test]
+    fn every_text_lies_inside_the_picture_and_over_no_other() {
+        for (shape, data) in shapes() {
+            for figure in figures(&folder(&data)) {
+                let canvas = figure.draw();
+                let picture = Frame {
+                    left: 0.0,
+                    top: 0.0,
+                    right: canvas.width,
+                    bottom: canvas.height,
+                };
+                let labels: Vec<_> = canvas.labels().collect();
+                assert!(
+                    labels.len() > 8,
+                    "{shape}/{} has hardly any text",
+                    figure.name
+                );
+                for (index, (text, frame)) in labels.iter().enumerate() {
+                    assert!(
+                        picture.contains(frame),
+                        "{shape}/{}: {text:?} leaves the picture",
+                        figure.name
+                    );
+                    for (other, other_frame) in &labels[index + 1..] {
+                        assert!(
+                            !frame.overlaps(other_frame),
+                            "{shape}/{}: {text:?} over {other:?}",
+                            figure.name
+                        );
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn charts_come_in_reading_order_and_only_with_data() {
+        let names = |shape: &Shape| {
+            figures(&folder(shape))
+                .iter()
+                .map(|figure| figure.name)
+                .collect::<Vec<_>>()
+        };
+        let all = [
+            "busbw-vs-size",
+            "iteration-time-cdf",
+            "throughput-over-time",
+            "queue-over-time",
+            "delay-over-time",
+            "jitter-over-time",
+            "delay-cdf",
+            "jitter-cdf",
+        ];
+        assert_eq!(names(&Shape::default()), all);
+        assert_eq!(
+            names(&Shape {
+                seconds: 0.0,
+                ..Shape::default()
+            }),
+            all[..2]
+        );
+        assert!(
+            names(&Shape {
+                stacks: &[],
+                ..Shape::default()
+            })
+            .is_empty()
+        );
+    }
+
+    /// Draws some shapes; `LONGHAUL_KEEP_CHARTS=DIR` draws all of them there, to be looked at.
+    #[test]
+    fn files_are_well_formed_svg_and_png_with_something_on_it() {
+        let keep = std::env::var_os("LONGHAUL_KEEP_CHARTS").map(PathBuf::from);
+        let temporary = tempfile::tempdir().unwrap();
+        let drawn = if keep.is_some() { usize::MAX } else { 1 };
+        for (shape, data) in shapes().into_iter().take(drawn) {
+            let out = keep.as_deref().unwrap_or(temporary.path()).join(shape);
+            let folder = folder(&data);
+            let files = draw_all(&folder, &out).unwrap();
+            assert_eq!(files.len(), 2 * figures(&folder).len());
+            for (pair, figure) in files.chunks(2).zip(figures(&folder)) {
+                let canvas = figure.draw();
+                crate::canvas::assert_svg(&pair[0], &canvas);
+                crate::canvas::assert_png(&pair[1], &canvas);
+            }
+        }
+    }
 }

@@ -6,14 +6,17 @@
 //! - [`table`]: tables in nccl-tests' columns.
 //! - [`chart`]: charts as SVG and PNG, fonts embedded.
 //! - [`map`]: a topology drawn on the globe or as a graph.
-//! - [`theme`]: the font, the colours and the sizes that charts and maps share.
+//! - `theme`: the font, the colours and the sizes that charts and maps share.
 
+mod canvas;
 pub mod chart;
 #[cfg(test)]
 mod example;
 pub mod folder;
+mod format;
 pub mod map;
 pub mod result;
+mod series;
 pub mod stats;
 pub mod table;
-pub mod theme;
+mod theme;

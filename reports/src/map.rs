@@ -1,16 +1,192 @@
 //! A topology drawn on the globe or, without coordinates, as a graph.
+//!
+//! Links follow great circles; coastlines are Natural Earth's at 1:110 million, too coarse for sites that are
+//! close together: those are drawn as a graph too.
 
+mod globe;
+mod graph;
+mod labels;
+
+use std::ffi::OsStr;
 use std::path::Path;
 
 use longhaul_topologies::Topology;
 
+use crate::canvas::{Across, Canvas, Frame, Label, Place};
 use crate::folder::FolderError;
+use crate::format::plural;
+use crate::theme::{BODY, INK, MUTED, SEA, SMALL, Stroke, TITLE};
+
+const WIDTH: f64 = 1100.0;
+const MARGIN: f64 = 24.0;
+
+/// Where sites and links lie on the canvas.
+#[derive(Clone, Debug)]
+struct Layout {
+    frame: Frame,
+    /// Land; empty for a graph.
+    land: Vec<Vec<Place>>,
+    /// By site.
+    sites: Vec<Place>,
+    /// By link; more than one piece where a link leaves the map on one side and comes back on the other.
+    paths: Vec<Vec<Vec<Place>>>,
+    /// What kind of drawing it is, for the reader.
+    note: &'static str,
+}
 
 /// Draws `topology` into `file`; the ending says the format: `.svg` or `.png`.
 ///
 /// # Errors
 /// If the ending is neither, or the file cannot be written.
 pub fn draw(topology: &Topology, file: &Path) -> Result<(), FolderError> {
-    let _ = (topology, file);
-    unimplemented!()
+    match file.extension().and_then(OsStr::to_str) {
+        Some("svg") => picture(topology).write_svg(file),
+        Some("png") => picture(topology).write_png(file),
+        _ => Err(FolderError::Malformed {
+            path: file.to_owned(),
+            message: "maps are drawn as .svg or .png: let the name end in one of them".to_owned(),
+        }),
+    }
+}
+
+fn picture(topology: &Topology) -> Canvas {
+    let top = MARGIN + TITLE + 34.0;
+    let layout =
+        globe::layout(topology, WIDTH, top).unwrap_or_else(|| graph::layout(topology, WIDTH, top));
+    let frame = layout.frame;
+
+    // Labels first: links without room for theirs are listed below the frame, which decides the height.
+    let mut annotations = labels::place(topology, &layout);
+    let listed: Vec<String> = annotations.unplaced.drain(..).collect();
+    let height = frame.bottom + 14.0 + 20.0 * (listed.len() + 1) as f64 + 4.0;
+    let mut canvas = Canvas::new(WIDTH, height.ceil());
+
+    canvas.label(
+        (MARGIN, MARGIN + TITLE / 2.0),
+        Label::new(&topology.name, TITLE, INK, Across::Left),
+    );
+    let hosts: usize = topology.sites.iter().map(|site| site.hosts).sum();
+    let subtitle = [
+        plural(topology.sites.len(), "site"),
+        plural(hosts, "host"),
+        plural(topology.links.len(), "link"),
+        "labels: rate and round-trip time".to_owned(),
+    ];
+    canvas.label(
+        (MARGIN, MARGIN + TITLE + 16.0),
+        Label::new(subtitle.join(" · "), SMALL + 1.0, MUTED, Across::Left),
+    );
+
+    if !layout.land.is_empty() {
+        canvas.rectangle(frame, SEA);
+    }
+    for ring in layout.land {
+        canvas.area(ring, crate::theme::LAND);
+    }
+    for (link, path) in layout.paths.iter().enumerate() {
+        let stroke = Stroke {
+            width: 2.0,
+            ..Stroke::solid(crate::theme::stroke(link % 6).colour, 2.0)
+        };
+        for piece in path {
+            canvas.line(piece.clone(), stroke);
+        }
+    }
+    for &site in &layout.sites {
+        canvas.dot(site, 6.0, crate::theme::PAPER);
+        canvas.dot(site, 4.5, INK);
+    }
+    for (at, label) in annotations.placed {
+        let area = label.frame(at);
+        canvas.rectangle(labels::padded(area), crate::theme::PAPER);
+        canvas.label(at, label);
+    }
+    for (line, text) in listed.iter().enumerate() {
+        let y = frame.bottom + 18.0 + 20.0 * line as f64;
+        canvas.label((MARGIN, y), Label::new(text, BODY - 1.0, INK, Across::Left));
+    }
+    let note = Label::new(layout.note, SMALL - 1.0, MUTED, Across::Left);
+    canvas.label((MARGIN, height - 14.0), note);
+    canvas
+}
+
+#[cfg(test)]
+mod tests {
+    use longhaul_topologies::{catalogue, validate};
+
+    use super::*;
+
+    fn catalogue_topologies() -> Vec<Topology> {
+        let entries = catalogue::entries();
+        assert!(!entries.is_empty());
+        entries
+            .iter()
+            .map(|entry| validate::topology(&catalogue::open(entry.name).unwrap()).unwrap())
+            .collect()
+    }
+
+    #[test]
+    fn texts_of_the_catalogue_lie_inside_the_picture_and_over_no_other() {
+        for topology in catalogue_topologies() {
+            let canvas = picture(&topology);
+            let whole = Frame {
+                left: 0.0,
+                top: 0.0,
+                right: canvas.width,
+                bottom: canvas.height,
+            };
+            let labels: Vec<_> = canvas.labels().collect();
+            assert!(
+                labels.len() >= 3 + topology.sites.len() + topology.links.len(),
+                "{}",
+                topology.name
+            );
+            for (index, (text, frame)) in labels.iter().enumerate() {
+                assert!(
+                    whole.contains(frame),
+                    "{}: {text:?} leaves the picture",
+                    topology.name
+                );
+                for (other, other_frame) in &labels[index + 1..] {
+                    assert!(
+                        !frame.overlaps(other_frame),
+                        "{}: {text:?} over {other:?}",
+                        topology.name
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn sites_without_coordinates_become_a_graph() {
+        for mut topology in catalogue_topologies() {
+            topology.sites[0].coordinates = None;
+            assert!(globe::layout(&topology, WIDTH, 80.0).is_none());
+            assert!(
+                picture(&topology)
+                    .labels()
+                    .any(|(text, _)| text.contains(&topology.links.len().to_string()))
+            );
+        }
+    }
+
+    /// Draws two; `LONGHAUL_KEEP_CHARTS=DIR` draws the whole catalogue there, to be looked at.
+    #[test]
+    fn the_ending_says_the_format() {
+        let keep = std::env::var_os("LONGHAUL_KEEP_CHARTS").map(std::path::PathBuf::from);
+        let temporary = tempfile::tempdir().unwrap();
+        let out = keep.as_deref().unwrap_or(temporary.path());
+        let drawn = if keep.is_some() { usize::MAX } else { 1 };
+        for topology in catalogue_topologies().into_iter().rev().take(drawn) {
+            let canvas = picture(&topology);
+            let file = |ending: &str| out.join(format!("map-{}.{ending}", topology.name));
+            draw(&topology, &file("svg")).unwrap();
+            crate::canvas::assert_svg(&file("svg"), &canvas);
+            draw(&topology, &file("png")).unwrap();
+            crate::canvas::assert_png(&file("png"), &canvas);
+            let error = draw(&topology, &file("pdf")).unwrap_err().to_string();
+            assert!(error.contains(".svg or .png"), "{error}");
+        }
+    }
 }

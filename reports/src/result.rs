@@ -148,11 +148,24 @@ pub struct FidelitySection {
     /// Asked against measured, per channel and quantity.
     pub checks: Vec<FidelityRow>,
     /// How late the link engine released packets, if it can tell.
-    pub lateness_us: Option<Percentiles>,
+    pub lateness: Option<EngineLateness>,
     /// Packets the engine lost against the description.
     pub engine_drops: u64,
     /// Share of the machine's CPU time in use during the workload, 0–1.
     pub cpu_use: f64,
+}
+
+/// How late the link engine released packets, against the instant that the link's description set.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct EngineLateness {
+    /// Releases counted.
+    pub releases: u64,
+    /// Median, microseconds.
+    pub p50_us: f64,
+    /// 99th percentile, microseconds.
+    pub p99_us: f64,
+    /// The worst, microseconds.
+    pub max_us: f64,
 }
 
 /// One quantity of one channel: asked against measured.

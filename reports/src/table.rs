@@ -1,22 +1,152 @@
 //! Tables in nccl-tests' columns.
+//!
+//! Every table comes in several layouts, the richest first; the first that fits the width is used, so that no
+//! cell is ever wrapped. Plain text: no colours.
+
+mod delays;
+mod fidelity;
+mod grid;
+mod results;
 
 use crate::result::RunResult;
 
 /// The results of every point: nccl-tests' columns (out-of-place, then in-place) and p50/p95/p99; one table per
-/// combination of stack and settings, headed by it. As wide as `width` columns allow.
+/// combination of stack and settings, headed by it, repeats pooled. As wide as `width` columns allow.
 pub fn results(result: &RunResult, width: usize) -> String {
-    let _ = (result, width);
-    unimplemented!()
+    results::tables(result, width)
 }
 
-/// One-way delay and jitter between sites, per stack.
+/// Bus bandwidth of every combination of stack and settings side by side, per size, each with its ratio to the
+/// first; empty if there are fewer than two to compare.
+pub fn comparison(result: &RunResult, width: usize) -> String {
+    results::comparison(result, width)
+}
+
+/// One-way delay and jitter between sites, per stack; empty if no probe was sent.
 pub fn delays(result: &RunResult, width: usize) -> String {
-    let _ = (result, width);
-    unimplemented!()
+    delays::tables(result, width)
 }
 
 /// The fidelity section: asked against measured.
 pub fn fidelity(result: &RunResult, width: usize) -> String {
-    let _ = (result, width);
-    unimplemented!()
+    fidelity::table(result, width)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::example::{self, Shape};
+    use crate::result::CommandOutcome;
+    use crate::result::Workload;
+
+    /// The same text at every width, one after another, each under its width.
+    fn at_widths(table: impl Fn(usize) -> String) -> String {
+        [80, 120, 200]
+            .map(|width| format!("=== {width} columns\n{}", table(width)))
+            .join("\n")
+    }
+
+    fn two_by_two() -> RunResult {
+        let sizes = &[256 << 10, 16 << 20];
+        example::run(&Shape {
+            sizes,
+            seconds: 2.0,
+            ..Shape::default()
+        })
+        .0
+    }
+
+    fn twelve_series() -> RunResult {
+        let stacks = &["cubic", "bbr", "reno", "dctcp"];
+        let algorithms = &["ring", "tree", "hierarchical"];
+        example::run(&Shape {
+            stacks,
+            algorithms,
+            repeats: 2,
+            seconds: 0.5,
+            ..Shape::default()
+        })
+        .0
+    }
+
+    #[test]
+    fn results_speak_nccl_tests_columns() {
+        insta::assert_snapshot!(at_widths(|width| results(&two_by_two(), width)));
+    }
+
+    #[test]
+    fn comparison_sets_every_series_against_the_first() {
+        insta::assert_snapshot!(at_widths(|width| comparison(&twelve_series(), width)));
+    }
+
+    #[test]
+    fn delays_are_told_per_path() {
+        insta::assert_snapshot!(at_widths(|width| delays(&two_by_two(), width)));
+    }
+
+    #[test]
+    fn few_checks_are_all_shown() {
+        insta::assert_snapshot!(at_widths(|width| fidelity(&two_by_two(), width)));
+    }
+
+    #[test]
+    fn of_many_checks_the_worst_are_shown() {
+        let mut run = twelve_series();
+        run.points[3].fidelity.faithful = false;
+        run.points[3].fidelity.findings =
+            vec!["one-way delay of virginia>dublin was 3.2 ms off".into()];
+        run.points[3].fidelity.checks[4].measured *= 1.2;
+        run.points[3].fidelity.checks[4].within = false;
+        insta::assert_snapshot!(at_widths(|width| fidelity(&run, width)));
+    }
+
+    #[test]
+    fn wrong_elements_fail_the_footer() {
+        let mut run = two_by_two();
+        run.points.truncate(1);
+        run.points[0].summaries[0].wrong = 3;
+        assert!(results(&run, 120).contains("# Out of bounds values : 3 FAILED"));
+    }
+
+    #[test]
+    fn commands_are_told_by_their_exit_codes() {
+        let mut run = two_by_two();
+        run.points.truncate(1);
+        run.points[0].workload = Workload::Command {
+            command: vec!["iperf3".into(), "-c".into(), "dublin-0".into()],
+        };
+        run.points[0].commands = vec![CommandOutcome {
+            host: "virginia-0".into(),
+            exit_code: 0,
+            log: "logs/virginia-0.txt".into(),
+        }];
+        insta::assert_snapshot!(results(&run, 80));
+    }
+
+    #[test]
+    fn nothing_passes_the_width() {
+        for run in [two_by_two(), twelve_series()] {
+            for width in [80, 100, 120, 160, 200] {
+                for text in [
+                    results(&run, width),
+                    comparison(&run, width),
+                    delays(&run, width),
+                    fidelity(&run, width),
+                ] {
+                    assert!(grid::line_width(&text) <= width, "{width}:\n{text}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn runs_without_points_have_tables_without_rows() {
+        let (mut run, _) = example::run(&Shape::default());
+        run.points.clear();
+        assert_eq!(
+            (results(&run, 80), comparison(&run, 80), delays(&run, 80)),
+            Default::default()
+        );
+        assert!(fidelity(&run, 80).contains("0 points"));
+    }
 }

@@ -9,6 +9,7 @@ mod error;
 mod overrides;
 mod path;
 mod source;
+mod strict;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -20,6 +21,7 @@ pub use error::InputError;
 pub use path::DocumentPath;
 
 use source::{Part, Source};
+use strict::Strict;
 
 /// A YAML file (or catalogue entry) and the overrides laid over it; or a part of one (see [`Document::at`]).
 #[derive(Clone, Debug)]
@@ -118,7 +120,10 @@ impl Document {
     /// # Errors
     /// If a field is unknown, missing or of the wrong kind.
     pub fn parse<T: DeserializeOwned>(&self) -> Result<T, InputError> {
-        serde_path_to_error::deserialize(self.value()).map_err(|error| self.refusal(&error))
+        if self.value().is_null() {
+            return Err(self.error(&DocumentPath::root(), "there is nothing here"));
+        }
+        serde_path_to_error::deserialize(Strict(self.value())).map_err(|error| self.refusal(&error))
     }
 
     /// An error about the value at `path` (of this document): `message` says in lower case what is wrong.
@@ -169,7 +174,7 @@ impl Document {
             .split_once(", expected ")
             .filter(|_| message.starts_with("unknown "))
         else {
-            return self.point(&path, Part::Value, message);
+            return self.point(&path, Part::Value, in_plain_words(&message));
         };
         let part = if wrong.starts_with("unknown field") {
             Part::Key
@@ -192,6 +197,24 @@ impl Document {
         };
         self.point(&path, part, wrong.to_owned()).with_help(help)
     }
+}
+
+/// serde's message without Rust's names for types.
+fn in_plain_words(message: &str) -> String {
+    const WORDS: [(&str, &str); 9] = [
+        ("expected usize", "expected a whole number, 0 or more"),
+        ("expected u32", "expected a whole number, 0 or more"),
+        ("expected u64", "expected a whole number, 0 or more"),
+        ("expected f64", "expected a number"),
+        ("expected a sequence", "expected a list"),
+        ("elements in sequence", "entries in the list"),
+        ("expected an array of length", "expected a list of length"),
+        ("invalid type: map", "invalid type: mapping"),
+        ("invalid type: sequence", "invalid type: list"),
+    ];
+    WORDS.iter().fold(message.to_owned(), |text, (from, to)| {
+        text.replace(from, to)
+    })
 }
 
 /// The names between backticks.
@@ -440,7 +463,7 @@ links:
         for (text, position) in [
             ("a: [1, 2\nb: 3\n", Some((2, 2))),
             ("a: 1\na: 2\n", Some((2, 1))),
-            ("a: 1\n---\nb: 2\n", Some((2, 1))),
+            ("a: 1\n---\nb: 2\n", Some((3, 1))),
             ("a: *nowhere\n", Some((1, 4))),
         ] {
             let error = Document::from_text("bad.yaml", text).unwrap_err();

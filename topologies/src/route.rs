@@ -135,3 +135,147 @@ fn first_step(exits: &[Exit], costs: &[Option<Cost>], best: Option<Cost>) -> Opt
             },
         )
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::document::Document;
+    use crate::validate;
+
+    /// Sites `s0`, `s1`, … and links with these ends and delays (forward, reverse) in milliseconds.
+    fn topology(sites: usize, links: &[(usize, usize, u64, u64)]) -> Topology {
+        let mut text = "sites:\n".to_owned();
+        text.extend((0..sites).map(|index| format!("  - name: s{index}\n")));
+        text += "links:\n";
+        text.extend(links.iter().map(|(a, b, forward, reverse)| {
+            format!(
+                "  - {{between: [s{a}, s{b}], forward: {{delay: {forward}ms}}, reverse: {{delay: {reverse}ms}}}}\n"
+            )
+        }));
+        validate::topology(&Document::from_text("net.yaml", &text).unwrap()).unwrap()
+    }
+
+    fn links(path: &[(LinkId, Direction)]) -> Vec<usize> {
+        path.iter().map(|(link, _)| link.0).collect()
+    }
+
+    #[test]
+    fn a_detour_that_is_faster_wins() {
+        let topology = topology(3, &[(0, 1, 50, 50), (0, 2, 20, 20), (2, 1, 20, 20)]);
+        let routes = Routes::new(&topology);
+        let path = routes.path(SiteId(1), SiteId(0));
+        assert_eq!(
+            path,
+            [
+                (LinkId(2), Direction::Reverse),
+                (LinkId(1), Direction::Reverse)
+            ]
+        );
+        assert_eq!(
+            routes.delay(SiteId(1), SiteId(0)),
+            Duration::from_millis(40)
+        );
+        assert_eq!(routes.next_hop(SiteId(1), SiteId(0)), Some(LinkId(2)));
+    }
+
+    #[test]
+    fn each_direction_counts_its_own_delay() {
+        let topology = topology(3, &[(0, 1, 50, 10), (0, 2, 20, 20), (2, 1, 20, 20)]);
+        let routes = Routes::new(&topology);
+        assert_eq!(links(&routes.path(SiteId(0), SiteId(1))), [1, 2]);
+        assert_eq!(links(&routes.path(SiteId(1), SiteId(0))), [0]);
+    }
+
+    #[test]
+    fn ties_go_to_fewer_links_then_to_the_lowest() {
+        let fewer = topology(3, &[(0, 2, 20, 20), (2, 1, 20, 20), (0, 1, 40, 40)]);
+        assert_eq!(links(&Routes::new(&fewer).path(SiteId(0), SiteId(1))), [2]);
+        let square = topology(4, &[(0, 2, 5, 5), (0, 3, 5, 5), (3, 1, 5, 5), (2, 1, 5, 5)]);
+        assert_eq!(
+            links(&Routes::new(&square).path(SiteId(0), SiteId(1))),
+            [0, 3]
+        );
+        assert_eq!(
+            links(&Routes::new(&square).path(SiteId(1), SiteId(0))),
+            [2, 1]
+        );
+    }
+
+    #[test]
+    fn a_site_is_at_itself() {
+        let routes = Routes::new(&topology(2, &[(0, 1, 1, 1)]));
+        assert_eq!(routes.next_hop(SiteId(1), SiteId(1)), None);
+        assert_eq!(routes.path(SiteId(1), SiteId(1)), []);
+        assert_eq!(routes.delay(SiteId(1), SiteId(1)), Duration::ZERO);
+    }
+
+    /// A ring, so that it is connected, and chords over it.
+    fn networks() -> impl Strategy<Value = Topology> {
+        (3usize..8).prop_flat_map(|sites| {
+            let delays =
+                proptest::collection::vec((0u64..5, 0u64..5, any::<bool>()), sites * sites);
+            delays.prop_map(move |delays| {
+                let mut links = Vec::new();
+                for a in 0..sites {
+                    for b in a + 1..sites {
+                        let (forward, reverse, chord) = delays[a * sites + b];
+                        if chord || b == a + 1 || (a == 0 && b == sites - 1) {
+                            links.push((a, b, forward, reverse));
+                        }
+                    }
+                }
+                topology(sites, &links)
+            })
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn paths_arrive_and_none_is_shorter(topology in networks()) {
+            let routes = Routes::new(&topology);
+            let sites = topology.sites.len();
+            // Floyd and Warshall, over (delay, hops).
+            let mut best = vec![vec![(Duration::MAX, usize::MAX); sites]; sites];
+            for (site, row) in best.iter_mut().enumerate() {
+                row[site] = (Duration::ZERO, 0);
+            }
+            for link in &topology.links {
+                best[link.a.0][link.b.0] = (link.forward.delay, 1);
+                best[link.b.0][link.a.0] = (link.reverse.delay, 1);
+            }
+            for via in 0..sites {
+                for from in 0..sites {
+                    for to in 0..sites {
+                        let (first, second) = (best[from][via], best[via][to]);
+                        let sum = (first.0.saturating_add(second.0), first.1.saturating_add(second.1));
+                        best[from][to] = best[from][to].min(sum);
+                    }
+                }
+            }
+            for from in 0..sites {
+                for to in 0..sites {
+                    let path = routes.path(SiteId(from), SiteId(to));
+                    let mut at = SiteId(from);
+                    let mut delay = Duration::ZERO;
+                    for &(link, direction) in &path {
+                        let link = &topology.links[link.0];
+                        let (leaves, arrives) = match direction {
+                            Direction::Forward => (link.a, link.b),
+                            Direction::Reverse => (link.b, link.a),
+                        };
+                        prop_assert_eq!(leaves, at);
+                        at = arrives;
+                        delay += link.channel(direction).delay;
+                    }
+                    prop_assert_eq!(at, SiteId(to));
+                    prop_assert_eq!((delay, path.len()), best[from][to]);
+                    prop_assert_eq!(delay, routes.delay(SiteId(from), SiteId(to)));
+                }
+            }
+        }
+    }
+}

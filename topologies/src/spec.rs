@@ -25,9 +25,8 @@ pub fn schema() -> schemars::Schema {
 /// the check for unknown fields and the places of errors.)
 macro_rules! with_channel_settings {
     ($(#[$attribute:meta])* pub struct $name:ident { $($own:tt)* }) => {
-        $(#[$attribute])*
         #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-        #[serde(deny_unknown_fields)]
+        $(#[$attribute])*
         pub struct $name {
             $($own)*
             /// The rate of each lane, counted in Ethernet frames without preamble and FCS; unlimited if absent.
@@ -77,7 +76,10 @@ macro_rules! with_channel_settings {
 
 /// A topology: data centres and the WAN links between them.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(
+    deny_unknown_fields,
+    expecting = "a topology: a mapping with `sites` and `links`"
+)]
 #[schemars(title = "longhaul topology")]
 pub struct TopologySpec {
     /// The topology's name: lower-case letters, digits and dashes, beginning with a letter. The file's name if absent.
@@ -103,6 +105,7 @@ pub struct TopologySpec {
 
 with_channel_settings! {
     /// What holds for every site and link that does not say otherwise.
+    #[serde(deny_unknown_fields, expecting = "a mapping of settings of sites and links")]
     pub struct Defaults {
         /// Hosts of each site.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -120,7 +123,7 @@ with_channel_settings! {
 
 /// A data centre.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a site: a mapping with `name`")]
 pub struct SiteSpec {
     /// Its name: lower-case letters, digits and dashes, beginning with a letter, at most 20 characters.
     #[schemars(
@@ -150,7 +153,7 @@ pub struct SiteSpec {
 
 /// The network inside a site.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a fabric: a mapping with `rate`")]
 pub struct FabricSpec {
     /// The rate of each host's port, each direction; unlimited if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -159,6 +162,7 @@ pub struct FabricSpec {
 
 with_channel_settings! {
     /// A WAN link. It needs one of `delay` and `rtt`, here or in the defaults.
+    #[serde(deny_unknown_fields, expecting = "a link: a mapping with `between` and settings")]
     pub struct LinkSpec {
         /// The names of the two sites; `forward` leads from the first to the second.
         pub between: [String; 2],
@@ -180,6 +184,7 @@ with_channel_settings! {
 
 with_channel_settings! {
     /// One direction of a link.
+    #[serde(deny_unknown_fields, expecting = "a mapping of settings of one direction")]
     pub struct ChannelSpec {}
 }
 
@@ -255,7 +260,7 @@ pub enum LossSpec {
 
 /// A loss model with a memory.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a mapping with `gilbert_elliott`")]
 pub struct LossModel {
     /// Two states, a good and a bad one, each with its own loss.
     pub gilbert_elliott: GilbertElliott,
@@ -263,7 +268,10 @@ pub struct LossModel {
 
 /// The Gilbert–Elliott model: bursts of loss.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(
+    deny_unknown_fields,
+    expecting = "a mapping with `to_bad` and `to_good`"
+)]
 pub struct GilbertElliott {
     /// Chance per packet to go from the good state to the bad one.
     pub to_bad: Probability,
@@ -275,4 +283,47 @@ pub struct GilbertElliott {
     /// Loss in the good state; 0% if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub loss_in_good: Option<Probability>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalogue;
+    use crate::document::Document;
+
+    /// Written anew by `UPDATE_SCHEMA=1 cargo test -p longhaul-topologies schema`.
+    #[test]
+    fn the_schema_in_the_repository_is_current() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/schema.json");
+        let current = serde_json::to_string_pretty(&schema()).unwrap() + "\n";
+        if std::env::var_os("UPDATE_SCHEMA").is_some() {
+            std::fs::write(path, &current).unwrap();
+        }
+        let stored = std::fs::read_to_string(path).unwrap_or_default();
+        assert!(
+            stored == current,
+            "topologies/schema.json is out of date: run this test with UPDATE_SCHEMA=1"
+        );
+    }
+
+    #[test]
+    fn what_is_read_is_what_is_written() {
+        for entry in catalogue::entries() {
+            let spec: TopologySpec = catalogue::open(entry.name).unwrap().parse().unwrap();
+            let text = serde_json::to_string(&spec).unwrap();
+            assert_eq!(
+                Document::from_text("written", &text)
+                    .unwrap()
+                    .parse::<TopologySpec>()
+                    .unwrap(),
+                spec
+            );
+        }
+    }
+
+    #[test]
+    fn fibre_is_spelt_either_way() {
+        assert_eq!("fiber".parse(), Ok(DelaySpec::Fibre));
+        assert_eq!("fibre".parse(), Ok(DelaySpec::Fibre));
+    }
 }

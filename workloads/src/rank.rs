@@ -1,6 +1,48 @@
 //! What runs inside a rank's process.
+//!
+//! A rank is one thread. It reads requests from its control connection and answers each; while it moves bytes, it says
+//! now and then that it is at work, and notices when the world is gone.
+
+mod control;
+mod session;
+
+use control::Control;
+use session::Session;
 
 /// The body of `longhaul __rank`: serves the control connection it inherited until told to stop. Returns the exit code.
 pub fn main() -> i32 {
-    unimplemented!()
+    let mut control = match Control::inherited() {
+        Ok(control) => control,
+        Err(error) => {
+            eprintln!("{error}");
+            return 2;
+        }
+    };
+    let mut session: Option<Session> = None;
+    loop {
+        let request = match control.next_request() {
+            Ok(Some(request)) => request,
+            Ok(None) => return 0,
+            Err(error) => {
+                eprintln!("cannot read the control connection: {error}");
+                return 1;
+            }
+        };
+        let answer = match &mut session {
+            Some(session) => session.answer(request, &mut control),
+            None => Session::join(request).map(|(joined, reply)| {
+                session = Some(joined);
+                Some(reply)
+            }),
+        };
+        let sent = match answer {
+            Ok(None) => Ok(()),
+            Ok(Some(reply)) => control.send(&reply),
+            Err(error) => control.send(&error.into()),
+        };
+        if sent.is_err() {
+            // The world is gone: nobody is left to tell.
+            return 0;
+        }
+    }
 }

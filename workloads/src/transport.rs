@@ -1,1 +1,92 @@
-//! (being written)
+//! How ranks move bytes: kernel TCP.
+//!
+//! - [`mesh`]: a rank's listener and its connections; each carries data one way, from the rank that opened it.
+//! - [`exchange`]: one rank's program carried out over its connections, on one thread.
+//! - [`outbound`], [`inbound`]: one peer's messages each way, split over the pair's connections.
+//! - [`frame`]: what lies between messages on a connection, so that a connection out of step is noticed.
+//! - [`memory`]: a rank's buffers.
+//! - [`tcp_info`]: what the kernel tells about a connection.
+
+pub mod exchange;
+mod frame;
+mod inbound;
+pub mod memory;
+pub mod mesh;
+mod outbound;
+mod tcp_info;
+
+use std::io;
+use std::ops::Range;
+use std::time::Duration;
+
+use mesh::Mesh;
+
+/// Who is told, now and then, that the transport is still at it.
+pub trait Attendant {
+    /// Called whenever the transport has woken, at least every [`ATTENTION`]. An error ends what it does.
+    ///
+    /// # Errors
+    /// If the rank is to end.
+    fn attend(&mut self, mesh: &Mesh) -> Result<(), TransportError>;
+}
+
+/// The longest the transport sleeps at once.
+pub const ATTENTION: Duration = Duration::from_millis(100);
+
+/// Why bytes could not be moved.
+#[derive(Debug, thiserror::Error)]
+pub enum TransportError {
+    /// The system refused a step.
+    #[error("cannot {step}: {source}")]
+    System {
+        /// What was attempted, on what.
+        step: String,
+        /// What the system answered.
+        source: io::Error,
+    },
+    /// A peer cannot be connected to.
+    #[error("cannot connect to rank {peer}: {source}")]
+    Unreachable {
+        /// Which.
+        peer: usize,
+        /// What the system answered.
+        source: io::Error,
+    },
+    /// A connection broke.
+    #[error("lost the connection to rank {peer}: {source}")]
+    Lost {
+        /// Which.
+        peer: usize,
+        /// What the system answered.
+        source: io::Error,
+    },
+    /// Nothing moved for too long.
+    #[error("{what} rank {peer} for {:.1} s", waited.as_secs_f64())]
+    Stalled {
+        /// The peer waited for.
+        peer: usize,
+        /// `nothing from`, `nothing taken by`, `no connection from`.
+        what: &'static str,
+        /// How long.
+        waited: Duration,
+    },
+    /// A connection carries something else than the schedule says.
+    #[error("the connection from rank {peer} is out of step: expected {expected}, got {got}")]
+    OutOfStep {
+        /// The sending rank.
+        peer: usize,
+        /// The frame that should have come.
+        expected: String,
+        /// What came.
+        got: String,
+    },
+    /// The owner of the rank is gone.
+    #[error("the control connection has closed")]
+    Abandoned,
+}
+
+/// The bytes of a message of `length` bytes that go over connection `index` of `connections`: an equal split, as NCCL's
+/// socket transport has it.
+fn piece(length: usize, index: usize, connections: usize) -> Range<usize> {
+    length * index / connections..length * (index + 1) / connections
+}

@@ -4,14 +4,33 @@
 //! socket pair as its only tie to the lab process: rendezvous, the common start of each iteration, results and
 //! TCP_INFO samples go over it, so nothing of the control crosses the emulated network.
 
+pub(crate) mod clock;
+pub(crate) mod protocol;
+
+mod diagnosis;
+mod process;
+mod roll_call;
+
+use std::io;
 use std::net::IpAddr;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use longhaul_reports::result::Placement;
 use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 
-use crate::collective::{Algorithm, Collective, DataType, ReduceOp};
+use clock::ClockAnchor;
+use process::RankHandle;
+use protocol::{Reply, Request};
+use roll_call::RollCall;
+
+use crate::collective::schedule::Shape;
+use crate::collective::{Algorithm, Collective, DataType, ReduceOp, Unsupported};
+
+/// How long a rank may take to start and listen.
+const START_PATIENCE: Duration = Duration::from_secs(10);
 
 /// One rank to start.
 #[derive(Debug)]
@@ -60,6 +79,35 @@ pub struct Operation {
     pub seed: u64,
 }
 
+impl Operation {
+    /// Whole elements of the array over so many ranks; see [`Collective::count`].
+    ///
+    /// # Errors
+    /// If there is not one element (per rank).
+    pub fn count(&self, ranks: usize) -> Result<u64, Unsupported> {
+        self.collective
+            .count(self.data_type, self.size_bytes, ranks)
+    }
+
+    /// The schedule's shape over ranks in these sites, with chunks of at most `chunk_bytes` (and at least one element).
+    ///
+    /// # Errors
+    /// If there is no such algorithm or root, or not one element (per rank).
+    pub fn shape(&self, sites: Vec<usize>, chunk_bytes: u64) -> Result<Shape, Unsupported> {
+        let shape = Shape {
+            collective: self.collective,
+            algorithm: self.algorithm,
+            count: self.count(sites.len())? as usize,
+            chunk: (chunk_bytes as usize / self.data_type.bytes()).max(1),
+            root: self.root,
+            placement: self.placement,
+            sites,
+        };
+        shape.check()?;
+        Ok(shape)
+    }
+}
+
 /// What one iteration gave.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Iteration {
@@ -69,6 +117,8 @@ pub struct Iteration {
     pub time: Duration,
     /// The same per rank.
     pub rank_times: Vec<Duration>,
+    /// How late the last rank started: the skew of the common start.
+    pub latest_start: Duration,
     /// Wrong elements, all ranks together.
     pub wrong: u64,
 }
@@ -127,43 +177,201 @@ pub enum WorldError {
         /// What was attempted.
         step: String,
         /// What the system answered.
-        source: std::io::Error,
+        source: io::Error,
     },
-    /// This collective has no such algorithm.
-    #[error("{0}")]
-    Unsupported(String),
+    /// This collective has no such algorithm, or the size is too small for it.
+    #[error(transparent)]
+    Unsupported(#[from] Unsupported),
 }
 
-/// Ranks that are up and connected.
+/// Ranks that are up. They are ended when it is dropped.
 #[derive(Debug)]
-pub struct World {}
+pub struct World {
+    ranks: Vec<RankHandle>,
+    sites: Vec<usize>,
+    transport: TransportOptions,
+    roll: RollCall,
+    samples: Vec<ConnectionSample>,
+    clock: ClockAnchor,
+    /// It cannot go on: an operation failed, or was dropped midway.
+    broken: bool,
+}
 
 impl World {
-    /// Starts the ranks and connects them.
+    /// Starts the ranks and tells each where the others listen. They connect when an operation first needs it, before
+    /// its common start.
     ///
     /// # Errors
-    /// If a rank does not start, or ends, or cannot be reached.
-    pub async fn start(ranks: Vec<RankSpec>, transport: TransportOptions, sampling: Duration) -> Result<Self, WorldError> {
-        let _ = (ranks, transport, sampling);
-        unimplemented!()
+    /// If a rank does not start, or ends, or does not answer.
+    pub async fn start(
+        ranks: Vec<RankSpec>,
+        transport: TransportOptions,
+        sampling: Duration,
+    ) -> Result<Self, WorldError> {
+        let clock = ClockAnchor::now();
+        let sites: Vec<usize> = ranks.iter().map(|spec| spec.site).collect();
+        let (events, receiver) = mpsc::unbounded_channel();
+        let mut roll = RollCall::new(
+            ranks.iter().map(|spec| spec.host.clone()).collect(),
+            receiver,
+        );
+        let nonce = nonce();
+        let mut handles = Vec::new();
+        for (rank, spec) in ranks.into_iter().enumerate() {
+            let address = spec.address;
+            let mut handle = RankHandle::spawn(rank, spec, events.clone())?;
+            let transport = transport.clone();
+            handle
+                .send(&Request::Join {
+                    rank,
+                    sites: sites.clone(),
+                    address,
+                    nonce,
+                    transport,
+                    sampling,
+                })
+                .await;
+            handles.push(handle);
+        }
+        let addresses = roll
+            .gather(START_PATIENCE, |reply| match reply {
+                Reply::Listening { address } => Some(address),
+                _ => None,
+            })
+            .await?;
+        let mut world = Self {
+            ranks: handles,
+            sites,
+            transport,
+            roll,
+            samples: Vec::new(),
+            clock,
+            broken: false,
+        };
+        world.tell_all(&Request::Peers { addresses }).await;
+        Ok(world)
     }
 
     /// Runs one iteration of `operation` on all ranks from a common start and checks its result.
     ///
+    /// Before the start, buffers are filled and connections opened; after the last rank's end, outputs are checked. The
+    /// start lies a little in the future, so that a rank begins late only if its process is not scheduled:
+    /// [`Iteration::latest_start`] is by how much, and it is part of the time.
+    ///
     /// # Errors
-    /// If a rank dies or goes silent: nothing arrived on its connections for `patience` while it waited.
-    pub async fn iterate(&mut self, operation: &Operation, iteration: u64, patience: Duration) -> Result<Iteration, WorldError> {
-        let _ = (operation, iteration, patience);
-        unimplemented!()
+    /// If a rank dies or goes silent: nothing arrived on its connections for `patience` while it waited. The world cannot
+    /// be used after that.
+    pub async fn iterate(
+        &mut self,
+        operation: &Operation,
+        iteration: u64,
+        patience: Duration,
+    ) -> Result<Iteration, WorldError> {
+        if self.broken {
+            let source = io::Error::other("an earlier operation failed; start a new world");
+            return Err(WorldError::System {
+                step: format!("run iteration {iteration}"),
+                source,
+            });
+        }
+        operation.shape(self.sites.clone(), self.transport.chunk_bytes)?;
+        self.broken = true;
+        let result = self.run(operation, iteration, patience).await;
+        self.broken = result.is_err();
+        result
     }
 
-    /// The TCP_INFO samples that have come in since the last call.
+    /// The TCP_INFO samples that have come in since the last call. Ranks hand them in at the end of each iteration.
     pub fn connection_samples(&mut self) -> Vec<ConnectionSample> {
-        unimplemented!()
+        std::mem::take(&mut self.samples)
     }
 
     /// Ends the ranks and waits for them.
     pub async fn stop(self) {
-        unimplemented!()
+        self.ranks
+            .into_iter()
+            .map(RankHandle::stop)
+            .collect::<JoinSet<()>>()
+            .join_all()
+            .await;
     }
+
+    async fn run(
+        &mut self,
+        operation: &Operation,
+        iteration: u64,
+        patience: Duration,
+    ) -> Result<Iteration, WorldError> {
+        self.tell_all(&Request::Prepare {
+            operation: *operation,
+            iteration,
+            patience,
+        })
+        .await;
+        self.roll
+            .gather(patience, |reply| {
+                matches!(reply, Reply::Ready).then_some(())
+            })
+            .await?;
+
+        let start_ns = clock::now_ns() + start_lead(self.ranks.len()).as_nanos() as u64;
+        self.tell_all(&Request::Start { at_ns: start_ns }).await;
+        let times = self
+            .roll
+            .gather(patience, |reply| match reply {
+                Reply::Finished {
+                    started_ns,
+                    ended_ns,
+                    samples,
+                } => Some((started_ns, ended_ns, samples)),
+                _ => None,
+            })
+            .await?;
+
+        self.tell_all(&Request::Check).await;
+        let wrong = self
+            .roll
+            .gather(patience, |reply| match reply {
+                Reply::Checked { wrong } => Some(wrong),
+                _ => None,
+            })
+            .await?;
+
+        let since_start = |ns: u64| Duration::from_nanos(ns.saturating_sub(start_ns));
+        let rank_times: Vec<Duration> = times
+            .iter()
+            .map(|(_, ended_ns, _)| since_start(*ended_ns))
+            .collect();
+        let latest_start = times
+            .iter()
+            .map(|(started_ns, ..)| since_start(*started_ns))
+            .max()
+            .unwrap_or_default();
+        self.samples
+            .extend(times.into_iter().flat_map(|(_, _, samples)| samples));
+        Ok(Iteration {
+            start: self.clock.instant(start_ns),
+            time: rank_times.iter().copied().max().unwrap_or_default(),
+            rank_times,
+            latest_start,
+            wrong: wrong.into_iter().sum(),
+        })
+    }
+
+    async fn tell_all(&mut self, request: &Request) {
+        for rank in &mut self.ranks {
+            rank.send(request).await;
+        }
+    }
+}
+
+/// How far ahead the common start lies: the time to tell every rank, with room for a busy machine.
+fn start_lead(ranks: usize) -> Duration {
+    Duration::from_millis(2) + Duration::from_micros(100) * ranks as u32
+}
+
+/// A number that strangers on the network do not know.
+fn nonce() -> u64 {
+    use std::hash::{BuildHasher, Hasher, RandomState};
+    RandomState::new().build_hasher().finish()
 }

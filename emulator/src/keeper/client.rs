@@ -99,24 +99,19 @@ pub fn down(name: &LabName) -> Result<(), KeeperError> {
             .signal(Signal::SIGTERM)
             .map_err(|e| KeeperError::lab("interrupt", name, e)),
     };
-    let gone = |patience| {
-        front
-            .wait(patience)
-            .map_err(|e| KeeperError::lab("wait for the end of", name, e))
-    };
-    if asked.is_err() || !gone(GRACE)? {
-        front
-            .signal(Signal::SIGKILL)
-            .map_err(|e| KeeperError::lab("kill", name, e))?;
-        if !gone(REAPING)? {
-            return Err(KeeperError::lab(
-                "kill",
-                name,
-                io::ErrorKind::TimedOut.into(),
-            ));
-        }
+    let gone = front.wait(GRACE).map_err(|e| KeeperError::lab("wait for the end of", name, e));
+    if asked.is_err() || !gone? {
+        front.signal(Signal::SIGKILL).map_err(|e| KeeperError::lab("kill", name, e))?;
     }
-    registry.remove_dead(name)
+    // The front gives the name back as the last thing it does. Killed, it cannot, and the others take a moment to die.
+    let deadline = Instant::now() + REAPING;
+    while !registry.remove_dead(name)? {
+        if Instant::now() > deadline {
+            return Err(KeeperError::lab("kill", name, io::ErrorKind::TimedOut.into()));
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    Ok(())
 }
 
 /// Removes what labs left that were killed; never touches one that lives.

@@ -66,7 +66,7 @@ pub(super) struct Plea {
 }
 
 /// Brings `topology` up as the lab `name` in the background; returns once it is up. Root's labs also get names in
-/// /run/netns, `lh-NAME-HOST`.
+/// /run/netns, `lh-NAME-HOST`, unless `$LONGHAUL_RUNTIME_DIR` is set.
 ///
 /// Must be called while the process has a single thread.
 ///
@@ -122,10 +122,8 @@ pub fn up_with<K: Kept, E: Display>(
             })
         }
     }
-    let unnamed = match privilege {
-        Privilege::Root => name_namespaces(&name).err(),
-        Privilege::Rootless => None,
-    };
+    let named = privilege == Privilege::Root && names::are_used();
+    let unnamed = if named { name_namespaces(&name).err() } else { None };
     Ok(Started { unnamed })
 }
 

@@ -1,7 +1,10 @@
-//! Names for a lab's network namespaces in /run/netns, where `ip netns` looks: `lh-LAB-NODE`. Root's labs only.
+//! Names for a lab's network namespaces in /run/netns, where `ip netns` looks: `lh-LAB-NODE`.
 //!
 //! A name is a bind mount in the host's mount namespace, so it outlives the lab's processes and must be taken away by
-//! `down`, by the lab's front or by `clean`. It also keeps its namespace alive until then.
+//! the lab's front or by `clean`. It also keeps its namespace alive until then.
+//!
+//! Only labs that root has in the standard runtime folder are named: so whoever cleans that folder knows every lab that
+//! a name can belong to.
 
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io;
@@ -14,12 +17,18 @@ use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
 use super::KeeperError;
 use super::name::LabName;
+use crate::sandbox::runtime;
 
 /// Where iproute2 keeps its names (NETNS_RUN_DIR in its ip/ipnetns.c).
 const FOLDER: &str = "/run/netns";
 
 /// The file in a lab's folder that lists its names.
 const LIST: &str = "names";
+
+/// Whether labs that this process starts or cleans are named.
+pub(super) fn are_used() -> bool {
+    nix::unistd::geteuid().is_root() && runtime::is_standard()
+}
 
 /// The name of `node` of `lab`.
 fn name_of(lab: &LabName, node: &str) -> String {
@@ -82,12 +91,10 @@ pub(super) fn remove_listed(lab_folder: &Path) -> Result<Vec<String>, KeeperErro
 
 /// Takes away the names of labs that the registry does not know, whatever became of their folders; those names.
 pub(super) fn remove_orphans(live: &[LabName]) -> Result<Vec<String>, KeeperError> {
-    let Ok(listing) = fs::read_dir(FOLDER) else {
-        return Ok(Vec::new());
+    let listing = match fs::read_dir(FOLDER) {
+        Ok(listing) if are_used() => listing,
+        _ => return Ok(Vec::new()),
     };
-    if !nix::unistd::geteuid().is_root() {
-        return Ok(Vec::new());
-    }
     let of_live = |name: &str| live.iter().any(|lab| name.starts_with(&name_of(lab, "")));
     let mut names: Vec<String> = listing
         .filter_map(|item| item.ok()?.file_name().into_string().ok())

@@ -5,7 +5,7 @@
 //! NAME/lock       locked (flock) by every process of the lab's sandbox: free means dead, whatever it died from
 //! NAME/control    the keeper's socket (`up` only)
 //! NAME/log        what the keeper printed (`up` only)
-//! NAME/names      the names it has in /run/netns, one a line (root's `up` only)
+//! NAME/names      the names it has in /run/netns, one a line (see super::names)
 //! .registry       locked while any of this is read or changed
 //! ```
 
@@ -131,17 +131,14 @@ impl Registry {
         Ok(cleaned)
     }
 
-    /// Removes the lab of that name if it is dead.
-    pub(super) fn remove_dead(&self, name: &LabName) -> Result<(), KeeperError> {
+    /// Removes the lab of that name if it is dead; whether there is none of that name any more.
+    pub(super) fn remove_dead(&self, name: &LabName) -> Result<bool, KeeperError> {
         let _guard = self.guard()?;
-        if let Some(entry) = self
-            .entries_guarded()?
-            .iter()
-            .find(|e| e.name == *name && e.life == Life::Dead)
-        {
-            remove(&entry.folder)?;
+        match self.entries_guarded()?.into_iter().find(|entry| entry.name == *name) {
+            Some(entry) if entry.life == Life::Up => Ok(false),
+            Some(entry) => remove(&entry.folder).map(|_| true),
+            None => Ok(true),
         }
-        Ok(())
     }
 
     fn entries_guarded(&self) -> Result<Vec<Entry>, KeeperError> {

@@ -8,7 +8,6 @@ use longhaul_topologies::model::{DelaySource, Fabric, Link, Loss, QueueLimit, Si
 use longhaul_topologies::units::{ByteSize, Probability, QueueSize, Rate};
 use proptest::prelude::*;
 
-use super::network::NextHop;
 use super::*;
 
 /// A channel of `rate` and 10 ms with a queue of 64 KiB.

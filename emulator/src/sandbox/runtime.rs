@@ -1,7 +1,8 @@
 //! The folder where longhaul keeps what only matters while labs are up: sockets, locks, mount points.
 //!
 //! `/run/longhaul` for root; `$XDG_RUNTIME_DIR/longhaul` for others, or `/tmp/longhaul-UID` where no such folder of
-//! theirs exists. `$LONGHAUL_RUNTIME_DIR`, an absolute path, overrides both.
+//! theirs exists. `$LONGHAUL_RUNTIME_DIR`, an absolute path, overrides both; labs of different folders do not know of
+//! each other.
 
 use std::fs::{DirBuilder, Permissions};
 use std::io;
@@ -53,6 +54,11 @@ pub(crate) fn folder() -> Result<PathBuf, RuntimeFolderError> {
     };
     make_private(&path)?;
     Ok(path)
+}
+
+/// Whether it is the one that all labs of this user share unless told otherwise.
+pub(crate) fn is_standard() -> bool {
+    std::env::var_os(OVERRIDE).is_none()
 }
 
 /// The empty folder in it that a sandbox mounts its private tmpfs on, each in a mount namespace of its own.

@@ -75,6 +75,9 @@ impl Stage {
             return None;
         }
         let folder = tempfile::tempdir().expect("a temporary folder");
+        if user == As::Root {
+            hide_run();
+        }
         if user == As::Nobody {
             std::os::unix::fs::chown(folder.path(), Some(NOBODY), Some(NOBODY))
                 .expect("a folder for nobody");
@@ -89,21 +92,22 @@ impl Stage {
 
     /// The runtime folder of all scenes on this stage.
     pub fn runtime(&self) -> PathBuf {
-        self.folder.path().join("runtime")
+        match self.user {
+            As::Root => "/run/longhaul".into(),
+            As::Nobody => self.folder.path().join("runtime"),
+        }
     }
 
     /// A scene ready to start.
     pub fn scene(&self, name: &str, arguments: &[&str]) -> Command {
         let mut command = Command::new(program());
         command.arg("--scene").arg(name).args(arguments);
-        command
-            .env("LONGHAUL_RUNTIME_DIR", self.runtime())
-            .env("STAGE", &self.mark)
-            .current_dir("/");
-        command.stdin(Stdio::null());
-        if self.user == As::Nobody {
-            command.uid(NOBODY).gid(NOBODY);
-        }
+        command.env("STAGE", &self.mark).env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
+        command.current_dir("/").stdin(Stdio::null());
+        match self.user {
+            As::Root => command.env_remove("LONGHAUL_RUNTIME_DIR"),
+            As::Nobody => command.env("LONGHAUL_RUNTIME_DIR", self.runtime()).uid(NOBODY).gid(NOBODY),
+        };
         command
     }
 
@@ -254,7 +258,7 @@ pub fn namespaces_of(pid: i32) -> BTreeSet<PathBuf> {
     kinds
         .iter()
         .filter_map(|kind| {
-            read(&pid.to_string(), kind).filter(|ns| Some(ns) != read("self", kind).as_ref())
+            read(&pid.to_string(), kind).filter(|ns| Some(ns) != read("thread-self", kind).as_ref())
         })
         .collect()
 }
@@ -273,6 +277,16 @@ pub fn children_of(pid: i32) -> Vec<i32> {
 pub fn state_of(pid: i32) -> Option<char> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     stat.rsplit_once(") ")?.1.chars().next()
+}
+
+/// Gives this thread, and the scenes it plays, a /run of their own: labs and `ip netns` names of the machine are out of
+/// sight and out of reach.
+fn hide_run() {
+    use nix::mount::{MsFlags, mount};
+    let none = None::<&str>;
+    nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS).expect("a mount namespace");
+    mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).expect("private mounts");
+    mount(none, "/run", Some("tmpfs"), MsFlags::empty(), none).expect("a tmpfs");
 }
 
 /// This program where every user can run it.

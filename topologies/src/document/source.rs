@@ -13,6 +13,8 @@ use super::{DocumentPath, InputError};
 /// A full mesh of 250 sites, the most there can be, takes some 3 MB.
 pub(super) const MAX_BYTES: usize = 8 << 20;
 const MAX_NODES: usize = 1_000_000;
+/// Nodes that aliases may repeat: a few defaults are shared, not a text multiplied.
+const MAX_REPLAYED: usize = 50_000;
 /// The formats need six levels; the readers recurse.
 const MAX_DEPTH: usize = 32;
 
@@ -135,12 +137,11 @@ fn read_yaml(text: &str) -> Result<Node, Problem> {
             flow_nesting_limit: MAX_DEPTH,
             max_nodes: MAX_NODES,
             max_events: 4 * MAX_NODES,
-            max_documents: 1,
             max_aliases: 1_000,
             max_anchors: 1_000,
         },
         alias_limits: serde_yaml::alias_limits! {
-            max_total_replayed_events: MAX_NODES,
+            max_total_replayed_events: MAX_REPLAYED,
             max_replay_stack_depth: MAX_DEPTH,
         },
         // As YAML 1.2 has it: no `<<`, and `no` is a text.
@@ -162,16 +163,40 @@ impl Problem {
 
 /// The reader's message in this project's form: without the position, which the error has, and in lower case.
 fn message_of(error: &serde_yaml::Error) -> String {
-    let text = error.without_snippet().to_string();
+    let error = error.without_snippet();
+    match error {
+        serde_yaml::Error::DuplicateMappingKey { key: Some(key), .. } => {
+            return format!("the key `{}` is there twice", key.escape_debug());
+        }
+        serde_yaml::Error::MergeKeyNotAllowed { .. } => {
+            return "merge keys (`<<`) are not read: write the fields out".to_owned();
+        }
+        serde_yaml::Error::UnknownAnchor { .. } => {
+            return "there is no anchor of this name before it: put the text in quotes if none is meant".to_owned();
+        }
+        serde_yaml::Error::Budget { .. } => {
+            return "the document is too large, too deeply nested, or repeats too much by aliases"
+                .to_owned();
+        }
+        serde_yaml::Error::MultipleDocuments { .. } => {
+            return "a second document begins here: a file holds one".to_owned();
+        }
+        _ => {}
+    }
+    let text = error.render_with_formatter(&serde_yaml::UserMessageFormatter);
     let first = text.lines().next().unwrap_or_default();
-    let first = first.split(" at line ").next().unwrap_or(first);
-    let mut letters = first.trim_end_matches('.').chars();
-    let lower = letters
+    let first = first
+        .split(" at line ")
         .next()
-        .map(|letter| letter.to_lowercase().chain(letters).collect::<String>());
-    lower
-        .filter(|message| !message.is_empty())
-        .unwrap_or_else(|| "this is not YAML".to_owned())
+        .unwrap_or(first)
+        .trim_end_matches('.');
+    match first.split_at_checked(1) {
+        Some((letter, rest)) if !rest.starts_with(char::is_uppercase) => {
+            letter.to_lowercase() + rest
+        }
+        _ if first.is_empty() => "this is not YAML".to_owned(),
+        _ => first.to_owned(),
+    }
 }
 
 /// Points `error` at `location`, no further than to the end of its line; at the start of the text if unknown.

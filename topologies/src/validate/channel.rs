@@ -7,7 +7,7 @@ use crate::model::{
     Channel, DelaySource, Jitter, JitterDistribution, Loss, PacketOrder, QueueLimit,
 };
 use crate::spec::{ChannelSpec, GilbertElliott, JitterSettings, JitterSpec, LossSpec};
-use crate::units::{ByteSize, Probability, QueueSize, Rate};
+use crate::units::{ByteSize, Probability, QueueSize, Rate, TimeSpan};
 
 /// A 1500-byte packet takes 12 s at this rate: slower links are never meant.
 const LEAST_RATE: Rate = Rate::from_bits_per_second(1_000);
@@ -133,19 +133,19 @@ fn jitter(
         | JitterDistribution::ParetoNormal => REACH_OF_TABLES,
     };
     if deviation.saturating_mul(reach) > delay {
-        let most = delay / reach;
+        let [deviation, delay, most] = [deviation, delay, delay / reach].map(TimeSpan::from);
+        let part = if reach > 1 {
+            ", a quarter of the delay"
+        } else {
+            ""
+        };
         return Err(document
             .error(
                 &path,
-                format!("a jitter of {deviation:?} is too much for a delay of {delay:?}"),
+                format!("a jitter of {deviation} is too much for a delay of {delay}"),
             )
             .with_help(format!(
-                "packets would have to arrive before they are sent: at most {most:?}{}",
-                if reach > 1 {
-                    ", a quarter of the delay"
-                } else {
-                    ""
-                }
+                "packets would have to arrive before they are sent: at most {most}{part}"
             )));
     }
     Ok(Some(Jitter {

@@ -9,6 +9,7 @@ use crate::document::{Document, DocumentPath, InputError};
 use crate::geography::{DEFAULT_ROUTE_FACTOR, fibre_delay};
 use crate::model::{DelaySource, Direction, Link, Site, SiteId};
 use crate::spec::{ChannelSpec, Defaults, DelaySpec, LinkSpec, TopologySpec};
+use crate::units::TimeSpan;
 
 /// Past any path on Earth, and to the Moon and back.
 const LONGEST_DELAY: Duration = Duration::from_secs(10);
@@ -174,20 +175,24 @@ impl Reader<'_> {
                 }
                 Some((DelaySpec::Fibre, path)) => self.fibre(layers, ends, path)?,
                 None => {
-                    let key = match direction {
-                        Direction::Forward => "forward",
-                        Direction::Reverse => "reverse",
-                    };
+                    let [from, to] = match direction {
+                        Direction::Forward => ends,
+                        Direction::Reverse => [ends[1], ends[0]],
+                    }
+                    .map(|end| &self.sites[end.0].name);
                     return Err(self
                         .document
-                        .error(self.path, format!("the link says neither `delay` nor `rtt` for its {key} direction"))
+                        .error(self.path, format!("the link does not say its delay from `{from}` to `{to}`"))
                         .with_help("write `delay: 40ms` (one way), `rtt: 80ms` (both ways together), or `delay: fibre` (from the distance)"));
                 }
             }
         };
         if delay > LONGEST_DELAY {
-            let message =
-                format!("a one-way delay of {delay:?} is too long: at most {LONGEST_DELAY:?}");
+            let message = format!(
+                "a one-way delay of {} is too long: at most {}",
+                TimeSpan::from(delay),
+                TimeSpan::from(LONGEST_DELAY)
+            );
             return Err(self.document.error(&stated_at, message));
         }
         if !matches!(source, DelaySource::Fibre { .. }) {
@@ -205,8 +210,9 @@ impl Reader<'_> {
             &rtt_path
         };
         self.document.error(culprit, "the link says both `rtt` and `delay`").with_help(format!(
-            "an `rtt` of {rtt:?} means a delay of {:?} each way: remove one of the two (`--set {}=null` does)",
-            rtt / 2,
+            "an `rtt` of {} means a delay of {} each way: remove one of the two (`--set {}=null` does)",
+            TimeSpan::from(rtt),
+            TimeSpan::from(rtt / 2),
             if culprit == delay { &rtt_path } else { delay },
         ))
     }

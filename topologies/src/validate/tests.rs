@@ -1,1 +1,349 @@
+//! What a topology file may say, and what is said about one that is wrong.
 
+use std::fmt::Write;
+use std::time::Duration;
+
+use miette::Diagnostic;
+
+use super::*;
+use crate::document::Document;
+use crate::model::{DelaySource, Jitter, JitterDistribution, Loss, PacketOrder, QueueLimit};
+use crate::units::{ByteSize, Probability, QueueSize};
+
+fn read(text: &str) -> Result<Topology, InputError> {
+    topology(&Document::from_text("lab.yaml", text)?)
+}
+
+/// Two sites, `a` and `b`, and one link with these settings.
+fn two_sites(link: &str) -> String {
+    format!(
+        "sites: [{{name: a}}, {{name: b}}]\nlinks:\n  - between: [a, b]\n{}",
+        indent(link)
+    )
+}
+
+fn indent(lines: &str) -> String {
+    lines.lines().map(|line| format!("    {line}\n")).collect()
+}
+
+fn link(settings: &str) -> Link {
+    read(&two_sites(settings))
+        .unwrap_or_else(|error| panic!("{error}"))
+        .links
+        .remove(0)
+}
+
+#[test]
+fn the_innermost_setting_counts() {
+    let text = "
+sites: [{name: a}, {name: b}]
+defaults: {rate: 100Mbit, loss: 1%, delay: 10ms, lanes: 2, queue: 2bdp}
+links:
+  - between: [a, b]
+    rate: 200Mbit
+    forward: {rate: 300Mbit, delay: 30ms}
+";
+    let link = &read(text).unwrap().links[0];
+    assert_eq!(link.lanes, 2);
+    assert_eq!(link.forward.rate, "300Mbit".parse().ok());
+    assert_eq!(link.reverse.rate, "200Mbit".parse().ok());
+    assert_eq!(
+        (link.forward.delay, link.reverse.delay),
+        (Duration::from_millis(30), Duration::from_millis(10))
+    );
+    assert_eq!(
+        link.forward.loss,
+        Loss::Independent(Probability::new(0.01).unwrap())
+    );
+    assert_eq!(link.forward.queue, QueueSize::Bdp(2.0));
+}
+
+#[test]
+fn an_rtt_is_halved() {
+    let link = link("rtt: 81ms");
+    assert_eq!(
+        (link.forward.delay, link.reverse.delay),
+        (Duration::from_micros(40_500), Duration::from_micros(40_500))
+    );
+    assert_eq!(link.forward.delay_source, DelaySource::HalfRtt);
+}
+
+#[test]
+fn an_rtt_overrides_a_default_delay() {
+    let text = "{sites: [{name: a}, {name: b}], defaults: {delay: 1ms}, links: [{between: [a, b], rtt: 80ms}]}";
+    assert_eq!(
+        read(text).unwrap().links[0].forward.delay,
+        Duration::from_millis(40)
+    );
+}
+
+#[test]
+fn queues_are_resolved_at_the_links_own_round_trip() {
+    let limit = |queue: &str| {
+        link(&format!(
+            "rate: 100Mbit\nforward: {{delay: 30ms}}\nreverse: {{delay: 10ms}}\n{queue}"
+        ))
+        .forward
+        .queue_limit
+    };
+    let bytes = |bytes| Some(QueueLimit::Bytes(ByteSize::from_bytes(bytes)));
+    assert_eq!(limit(""), bytes(500_000));
+    assert_eq!(limit("queue: 0.5bdp"), bytes(250_000));
+    assert_eq!(limit("queue: 10ms"), bytes(125_000));
+    assert_eq!(limit("queue: 64KB"), bytes(65_536));
+    assert_eq!(limit("queue: 100p"), Some(QueueLimit::Packets(100)));
+    assert_eq!(link("delay: 10ms").forward.queue_limit, None);
+}
+
+#[test]
+fn a_queue_in_bdps_holds_at_least_a_super_packet() {
+    let link = link("rate: 100Mbit\ndelay: 10us");
+    assert_eq!(
+        link.forward.queue_limit,
+        Some(QueueLimit::Bytes(ByteSize::from_bytes(65_536)))
+    );
+}
+
+#[test]
+fn short_forms_of_jitter_and_loss_fill_in_the_rest() {
+    let short = link("delay: 40ms\njitter: 0.2ms").forward;
+    let normal = Jitter {
+        deviation: Duration::from_micros(200),
+        distribution: JitterDistribution::Normal,
+        order: PacketOrder::Preserved,
+    };
+    assert_eq!(short.jitter, Some(normal));
+    let full =
+        link("delay: 40ms\njitter: {deviation: 40ms, distribution: uniform, order: by-delay}")
+            .forward;
+    assert_eq!(
+        full.jitter.map(|jitter| jitter.order),
+        Some(PacketOrder::ByDelay)
+    );
+    let model = link("delay: 40ms\nloss: {gilbert_elliott: {to_bad: 1%, to_good: 20%}}")
+        .forward
+        .loss;
+    let percent = |percent: f64| Probability::new(percent / 100.0).unwrap();
+    assert_eq!(
+        model,
+        Loss::GilbertElliott {
+            to_bad: percent(1.0),
+            to_good: percent(20.0),
+            loss_in_bad: percent(100.0),
+            loss_in_good: Probability::ZERO
+        }
+    );
+}
+
+#[test]
+fn jitter_and_loss_of_nothing_are_none() {
+    let channel = link("delay: 0s\njitter: 0ms\nloss: 0%").forward;
+    assert_eq!((channel.jitter, channel.loss), (None, Loss::None));
+}
+
+#[test]
+fn a_topology_without_links_is_one_site() {
+    let topology = read("{name: alone, sites: [{name: here, hosts: 3}]}").unwrap();
+    assert_eq!(
+        (topology.sites[0].hosts, topology.links.len(), topology.mtu),
+        (3, 0, 1500)
+    );
+}
+
+#[test]
+fn the_address_plan_is_not_overrun() {
+    let sites = |count: usize, hosts: usize| {
+        let list: String = (0..count)
+            .map(|index| format!("  - {{name: s{index}, hosts: {hosts}}}\n"))
+            .collect();
+        let links: String = (1..count)
+            .map(|index| format!("  - {{between: [s0, s{index}], delay: 1ms}}\n"))
+            .collect();
+        format!("sites:\n{list}links:\n{links}")
+    };
+    assert!(read(&sites(250, 4094)).is_ok());
+    let error = read(&sites(251, 1)).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "lab.yaml:252:5: 251 sites are too many: the address plan has room for 250"
+    );
+    assert!(read(&sites(2, 4095)).unwrap_err().message.contains("4094"));
+    assert!(read(&two_sites("delay: 1ms\nlanes: 524288")).is_ok());
+    assert!(
+        read(&two_sites("delay: 1ms\nlanes: 524289"))
+            .unwrap_err()
+            .message
+            .contains("too many lanes")
+    );
+}
+
+/// Files that are wrong, each in one way.
+const WRONG: &[(&str, &str)] = &[
+    ("empty file", ""),
+    ("not a mapping", "- a\n- b\n"),
+    (
+        "list for a mapping",
+        "sites: [{name: a, fabric: [1Gbit]}]\n",
+    ),
+    ("no sites", "sites: []\n"),
+    ("sites missing", "name: x\n"),
+    ("unknown field", "sites: [{name: a, host: 2}]\n"),
+    (
+        "field of the wrong kind",
+        "sites: [{name: a, hosts: many}]\n",
+    ),
+    ("negative count", "sites: [{name: a, hosts: -1}]\n"),
+    ("no hosts", "sites: [{name: a, hosts: 0}]\n"),
+    ("bad site name", "sites: [{name: New York}]\n"),
+    ("site name with a path in it", "sites: [{name: ../etc}]\n"),
+    ("duplicate site", "sites:\n  - name: a\n  - name: a\n"),
+    ("half a place", "sites: [{name: a, latitude: 50}]\n"),
+    (
+        "not on Earth",
+        "sites: [{name: a, latitude: 95, longitude: 0}]\n",
+    ),
+    ("MTU without IPv6", "mtu: 1000\nsites: [{name: a}]\n"),
+    ("bad topology name", "name: My Lab\nsites: [{name: a}]\n"),
+    ("unclosed bracket", "sites: [{name: a}\nlinks: []\n"),
+    ("bad indentation", "sites:\n  - name: a\n   hosts: 2\n"),
+    ("duplicate key", "sites: [{name: a}]\nsites: [{name: b}]\n"),
+    ("tab", "sites:\n\t- name: a\n"),
+    (
+        "merge key",
+        "base: &base {hosts: 2}\nsites:\n  - <<: *base\n    name: a\n",
+    ),
+    (
+        "disconnected sites",
+        "sites: [{name: a}, {name: b}, {name: c}]\nlinks: [{between: [a, c], delay: 1ms}]\n",
+    ),
+    (
+        "unknown site",
+        "sites: [{name: virginia}, {name: dublin}]\nlinks:\n  - between: [virgina, dublin]\n    delay: 1ms\n",
+    ),
+    (
+        "one end",
+        "sites: [{name: a}]\nlinks: [{between: [a], delay: 1ms}]\n",
+    ),
+    (
+        "three ends",
+        "sites: [{name: a}]\nlinks: [{between: [a, b, c], delay: 1ms}]\n",
+    ),
+    ("unknown anchor", "sites: [{name: *a}]\n"),
+    ("two documents", "sites: [{name: a}]\n---\nsites: []\n"),
+    (
+        "duplicate link",
+        "sites: [{name: a}, {name: b}]\nlinks:\n  - {between: [a, b], delay: 1ms}\n  - {between: [b, a], delay: 1ms}\n",
+    ),
+    (
+        "fibre without coordinates",
+        "sites: [{name: a}, {name: b}]\nlinks: [{between: [a, b], delay: fibre}]\n",
+    ),
+    (
+        "route factor below 1",
+        "sites: [{name: a, latitude: 0, longitude: 0}, {name: b, latitude: 1, longitude: 1}]\nlinks: [{between: [a, b], delay: fibre, route_factor: 0.9}]\n",
+    ),
+];
+
+/// Settings of a link that are wrong, each in one way.
+const WRONG_LINKS: &[(&str, &str)] = &[
+    ("no delay", "rate: 1Gbit"),
+    ("delay and rtt", "delay: 40ms\nrtt: 80ms"),
+    (
+        "rtt and a delay of one direction",
+        "rtt: 80ms\nforward: {delay: 50ms}",
+    ),
+    ("delay without a unit", "delay: 40"),
+    ("negative delay", "delay: -40ms"),
+    ("endless delay", "delay: 1min"),
+    ("idle route factor", "delay: 40ms\nroute_factor: 1.4"),
+    ("no lanes", "delay: 40ms\nlanes: 0"),
+    ("rate of zero", "delay: 40ms\nrate: 0Mbit"),
+    ("rate without a unit", "delay: 40ms\nrate: 500"),
+    ("unknown unit", "delay: 40ms\nrate: 5Mb"),
+    ("absurd rate", "delay: 40ms\nreverse: {rate: 1Tbit}"),
+    ("loss of 120 %", "delay: 40ms\nloss: 120%"),
+    ("loss of 100 %", "delay: 40ms\nloss: 100%"),
+    ("loss without a unit", "delay: 40ms\nloss: 0.01"),
+    ("loss that is a list", "delay: 40ms\nloss: [1%]"),
+    (
+        "burst that never begins",
+        "delay: 40ms\nloss: {gilbert_elliott: {to_bad: 0%, to_good: 10%}}",
+    ),
+    (
+        "burst that never ends",
+        "delay: 40ms\nloss:\n  gilbert_elliott:\n    to_bad: 1%\n    to_good: 0%",
+    ),
+    (
+        "misspelt field of a model",
+        "delay: 40ms\nloss: {gilbert_elliott: {to_bad: 1%, to_god: 10%}}",
+    ),
+    ("jitter beyond the delay", "delay: 1ms\njitter: 0.5ms"),
+    (
+        "unknown distribution",
+        "delay: 40ms\njitter: {deviation: 1ms, distribution: gaussian}",
+    ),
+    ("queue without a rate", "delay: 40ms\nqueue: 2bdp"),
+    (
+        "queue below a packet",
+        "delay: 40ms\nrate: 1Mbit\nqueue: 1ms",
+    ),
+    (
+        "queue without a unit",
+        "delay: 40ms\nrate: 1Mbit\nqueue: 100",
+    ),
+    ("queue of nothing", "delay: 40ms\nrate: 1Mbit\nqueue: 0p"),
+];
+
+/// The error as text: message, the line with what is marked in it, help.
+fn render(text: &str, error: &InputError) -> String {
+    let mut out = format!("{error}\n");
+    if let Some((line, column)) = error.position {
+        let label = error.labels().unwrap().next().unwrap();
+        let line = text.split('\n').nth(line - 1).unwrap_or_default();
+        let marked = text[label.offset()..][..label.len()].chars().count().max(1);
+        writeln!(
+            out,
+            "  | {line}\n  | {}{}",
+            " ".repeat(column - 1),
+            "^".repeat(marked)
+        )
+        .unwrap();
+    }
+    if let Some(help) = &error.help {
+        writeln!(out, "  help: {help}").unwrap();
+    }
+    out
+}
+
+#[test]
+fn wrong_files_are_told_where_and_what_would_be_right() {
+    let files = WRONG.iter().map(|&(name, text)| (name, text.to_owned()));
+    let links = WRONG_LINKS
+        .iter()
+        .map(|&(name, settings)| (name, two_sites(settings)));
+    let report: String = files
+        .chain(links)
+        .map(|(name, text)| {
+            let error = read(&text).expect_err(name);
+            assert!(error.position.is_some(), "{name}: {error}");
+            format!("# {name}\n{}\n", render(&text, &error))
+        })
+        .collect();
+    insta::assert_snapshot!(report);
+}
+
+#[test]
+fn an_override_that_conflicts_is_the_one_that_is_named() {
+    let mut document = Document::from_text("lab.yaml", &two_sites("rtt: 80ms")).unwrap();
+    document.set("links.a-b.delay", "40ms").unwrap();
+    let error = topology(&document).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "lab.yaml with --set links.a-b.delay=40ms: the link says both `rtt` and `delay`"
+    );
+    document.set("links.0.rtt", "null").unwrap();
+    assert_eq!(
+        topology(&document).unwrap().links[0].forward.delay,
+        Duration::from_millis(40)
+    );
+}

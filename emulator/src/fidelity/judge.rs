@@ -1,0 +1,293 @@
+//! From what was observed to what was off. Pure.
+
+use std::time::Duration;
+
+use longhaul_topologies::model::{Channel, Jitter, JitterDistribution, Loss, PacketOrder};
+use longhaul_topologies::units::ByteSize;
+
+use super::train::Train;
+use super::{Fidelity, FidelityCheck};
+
+/// Ethernet, IPv4 and UDP headers: what a datagram is longer on the wire than its payload.
+pub(super) const UDP_HEADERS: u64 = 14 + 20 + 8;
+/// A probe's frame: its payload is a number of 8 bytes.
+const PROBE_FRAME: u64 = UDP_HEADERS + 8;
+
+/// What a median one-way delay may be off on a machine that does other things: wake-ups of the engine's thread (median
+/// 20 to 80 µs idle or busy, shared/facts: datapath) and the veth hops on the way.
+const DELAY_NOISE_US: f64 = 250.0;
+/// What it may be off in proportion: below 1 % a bandwidth-delay product, and so a transport, does not notice.
+const DELAY_SHARE: f64 = 0.01;
+/// The half-width that wake-ups alone give the middle two thirds of the delays.
+const JITTER_NOISE_US: f64 = 250.0;
+/// A distribution's width from a few hundred samples that are not independent (order-preserving jitter makes them
+/// follow each other).
+const JITTER_SHARE: f64 = 0.3;
+/// A rate over tens of milliseconds, released in bursts of up to 250 µs by a thread that may wake a millisecond late.
+const RATE_SHARE: f64 = 0.05;
+/// The chance that a faithful lab fails on its loss, all channels together.
+const LOSS_FALSE_ALARM: f64 = 0.01;
+/// Fewer samples than this say nothing about a median or a width.
+const FEWEST: usize = 10;
+
+/// Packets that leave later than this change what a transport sees as its RTT by more than the delay's own bound, for a
+/// hundredth of the packets.
+const LATENESS_P99_US: f64 = 5000.0;
+/// A median lateness is a delay that the description does not have.
+const LATENESS_P50_US: f64 = 500.0;
+/// Above it the ranks, the stack and the engine wait for a CPU, and it bounds the figures in place of the links.
+const CPU_SATURATED: f64 = 0.97;
+
+/// What was seen of one channel.
+#[derive(Debug)]
+pub(super) struct Observed {
+    /// Probes in the order they were sent: when, and how long they took.
+    pub(super) delays: Vec<(Duration, Option<Duration>)>,
+    /// The packet train, or why there was none.
+    pub(super) train: Result<Train, String>,
+}
+
+/// The checks of one channel, and those that could not be made.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    pub(super) checks: Vec<FidelityCheck>,
+    pub(super) skipped: Vec<String>,
+}
+
+/// Judges what was seen of `channel`, one of `channels`.
+pub(super) fn checks(name: &str, channel: &Channel, observed: &Observed, channels: usize) -> Found {
+    let mut found = Found::default();
+    let check = |quantity: &str, unit: &str, asked: f64, measured: f64, bound: f64, samples: usize| FidelityCheck {
+        channel: name.to_owned(),
+        quantity: quantity.to_owned(),
+        unit: unit.to_owned(),
+        asked,
+        measured,
+        bound,
+        within: (measured - asked).abs() <= bound,
+        samples: samples as u64,
+    };
+    let delays: Vec<f64> = observed.delays.iter().filter_map(|(_, delay)| *delay).map(micros).collect();
+    if delays.len() < FEWEST {
+        let all = observed.delays.len();
+        found.skipped.push(format!("{name}: delay and jitter, as {} of {all} probes arrived", delays.len()));
+    } else {
+        let (asked, measured, bound) = delay(channel, &delays);
+        found.checks.push(check("one-way delay", "us", asked, measured, bound, delays.len()));
+        let (asked, measured, bound) = jitter(channel, &delays);
+        found.checks.push(check("jitter", "us", asked, measured, bound, delays.len()));
+    }
+    if channel.jitter.is_none_or(|jitter| jitter.order == PacketOrder::Preserved) {
+        let reordered = reordered(&observed.delays) as f64;
+        found.checks.push(check("reordered", "packets", 0.0, reordered, 0.0, delays.len()));
+    }
+    if !observed.delays.is_empty() {
+        found.checks.push(loss(name, channel, observed, channels));
+    }
+    match (&observed.train, channel.rate) {
+        (Ok(train), Some(rate)) => match train.rate() {
+            Ok(measured) => {
+                let asked = rate.bits_per_second() as f64;
+                // The bottleneck stands before the loss: what is lost had its time on the wire.
+                let measured = measured / (1.0 - mean_loss(&channel.loss));
+                let blur = channel.jitter.map_or(0.0, |jitter| jitter.deviation.as_secs_f64() / train.duration().as_secs_f64());
+                let bound = asked * (RATE_SHARE + 2.0 * blur);
+                found.checks.push(check("rate", "bit/s", asked, measured, bound, train.arrivals.len()));
+            }
+            Err(reason) => found.skipped.push(format!("{name}: rate, as {reason}")),
+        },
+        (Err(reason), _) => found.skipped.push(format!("{name}: rate, as {reason}")),
+        (Ok(_), None) => {}
+    }
+    found
+}
+
+/// Asked, measured and bound of the one-way delay: the median, or, where jitter is asked for, the mean, which is what a
+/// description's `delay` is for a skewed distribution.
+fn delay(channel: &Channel, delays: &[f64]) -> (f64, f64, f64) {
+    let own = channel.rate.map_or(Duration::ZERO, |rate| rate.time_for(ByteSize::from_bytes(PROBE_FRAME)));
+    let asked = micros(channel.delay + own);
+    let plain = DELAY_NOISE_US.max(DELAY_SHARE * asked);
+    let Some(jitter) = channel.jitter else { return (asked, quantile(delays, 0.5), plain) };
+    let mean = delays.iter().sum::<f64>() / delays.len() as f64;
+    let deviation = micros(jitter.deviation);
+    let chance = 3.0 * deviation / (delays.len() as f64).sqrt();
+    // A packet that may not overtake waits for the one before it, which makes the mean longer, by less than this.
+    let waiting = match jitter.order {
+        PacketOrder::Preserved => deviation,
+        PacketOrder::ByDelay => 0.0,
+    };
+    (asked, mean, plain + chance + waiting)
+}
+
+/// Asked, measured and bound of the jitter, as half the width of the middle 68.27 % of the delays: one standard deviation
+/// if they are normal, and, unlike the standard deviation, not decided by one late wake-up.
+fn jitter(channel: &Channel, delays: &[f64]) -> (f64, f64, f64) {
+    let asked = channel.jitter.map_or(0.0, middle_width);
+    let measured = (quantile(delays, 0.841_34) - quantile(delays, 0.158_66)) / 2.0;
+    (asked, measured, JITTER_NOISE_US + JITTER_SHARE * asked)
+}
+
+/// Half the width of the middle 68.27 % of a jitter, microseconds.
+fn middle_width(jitter: Jitter) -> f64 {
+    // In units of the standard deviation (uniform: of its half-width). Pareto by iproute2's netem/pareto.c, which is
+    // (u^(-1/3) − 1.5) × 4/3; its mixture by netem/paretonormal.c, a quarter normal plus three quarters Pareto, by
+    // numerical convolution.
+    let width = match jitter.distribution {
+        JitterDistribution::Uniform => 0.6827,
+        JitterDistribution::Normal => 1.0,
+        JitterDistribution::Pareto => 0.525,
+        JitterDistribution::ParetoNormal => PARETO_NORMAL_WIDTH,
+    };
+    micros(jitter.deviation) * width
+}
+
+const PARETO_NORMAL_WIDTH: f64 = 0.475;
+
+/// How many arrivals came before that of an earlier probe.
+fn reordered(delays: &[(Duration, Option<Duration>)]) -> usize {
+    let arrivals = delays.iter().filter_map(|&(sent, delay)| delay.map(|delay| sent + delay));
+    // Sending times are of another clock and a moment before those that delays count from.
+    let slack = Duration::from_micros(100);
+    let mut last = Duration::ZERO;
+    arrivals
+        .filter(|&arrival| {
+            let early = arrival + slack < last;
+            last = last.max(arrival);
+            early
+        })
+        .count()
+}
+
+/// The loss check: lost probes within the interval that `channel` gives them, which the sample's size decides.
+fn loss(name: &str, channel: &Channel, observed: &Observed, channels: usize) -> FidelityCheck {
+    let sent = observed.delays.len() as u64;
+    let lost = observed.delays.iter().filter(|(_, delay)| delay.is_none()).count() as u64;
+    let asked = mean_loss(&channel.loss);
+    // Losses that come in bursts say less than as many that do not.
+    let effective = ((sent as f64 * independence(&channel.loss)).round() as u64).max(1);
+    let tail = LOSS_FALSE_ALARM / channels.max(1) as f64 / 2.0;
+    let (least, most) = binomial_interval(effective, asked, tail);
+    let share = |count: u64| count as f64 / effective as f64;
+    let measured = lost as f64 / sent as f64;
+    // Rounded outward by half a loss: a count stands for all shares that round to it.
+    let half = if asked == 0.0 { 0.0 } else { 0.5 / effective as f64 };
+    let bound = (share(most) - asked).max(asked - share(least)) + half;
+    FidelityCheck {
+        channel: name.to_owned(),
+        quantity: "loss".to_owned(),
+        unit: "%".to_owned(),
+        asked: asked * 100.0,
+        measured: measured * 100.0,
+        bound: bound * 100.0,
+        within: (share(least) - half..=share(most) + half).contains(&measured),
+        samples: sent,
+    }
+}
+
+/// The share of packets lost in the long run.
+fn mean_loss(loss: &Loss) -> f64 {
+    match loss {
+        Loss::None => 0.0,
+        Loss::Independent(probability) => probability.fraction(),
+        Loss::GilbertElliott { to_bad, to_good, loss_in_bad, loss_in_good } => {
+            let (bad, good) = (to_bad.fraction(), to_good.fraction());
+            let in_bad = if bad + good > 0.0 { bad / (bad + good) } else { 0.0 };
+            in_bad * loss_in_bad.fraction() + (1.0 - in_bad) * loss_in_good.fraction()
+        }
+    }
+}
+
+/// How many independent packets one packet is worth for estimating the mean: (1 − r) ÷ (1 + r), where r is the
+/// correlation of the model's state from packet to packet.
+fn independence(loss: &Loss) -> f64 {
+    match loss {
+        Loss::None | Loss::Independent(_) => 1.0,
+        Loss::GilbertElliott { to_bad, to_good, .. } => {
+            let correlation = (1.0 - to_bad.fraction() - to_good.fraction()).clamp(0.0, 0.999);
+            (1.0 - correlation) / (1.0 + correlation)
+        }
+    }
+}
+
+/// The least and the greatest count that each have at least `tail` of a binomial distribution on their far side.
+fn binomial_interval(trials: u64, probability: f64, tail: f64) -> (u64, u64) {
+    if probability <= 0.0 {
+        return (0, 0);
+    }
+    if probability >= 1.0 {
+        return (trials, trials);
+    }
+    let odds = (probability / (1.0 - probability)).ln();
+    let mut log_mass = trials as f64 * (1.0 - probability).ln();
+    let (mut below, mut least, mut most) = (0.0, None, trials);
+    for count in 0..=trials {
+        below += log_mass.exp();
+        if least.is_none() && below > tail {
+            least = Some(count);
+        }
+        if below >= 1.0 - tail {
+            most = count;
+            break;
+        }
+        log_mass += ((trials - count) as f64).ln() - ((count + 1) as f64).ln() + odds;
+    }
+    (least.unwrap_or(most), most)
+}
+
+/// What was off, by how much and what to do.
+pub(super) fn findings(fidelity: &Fidelity) -> Vec<String> {
+    let mut findings: Vec<String> = fidelity.checks.iter().filter(|check| !check.within).map(off).collect();
+    if fidelity.engine_drops > 0 {
+        findings.push(format!(
+            "the link engine lost {} packets that the description does not lose; give the run more CPU, or lower the rates",
+            fidelity.engine_drops
+        ));
+    }
+    if let Some(lateness) = fidelity.lateness
+        && (lateness.p99_us > LATENESS_P99_US || lateness.p50_us > LATENESS_P50_US)
+    {
+        findings.push(format!(
+            "the link engine released packets late: by {:.0} µs in the median and {:.0} µs at the 99th percentile \
+             (allowed: {LATENESS_P50_US} and {LATENESS_P99_US}); stop other work on this machine, or lower the rates",
+            lateness.p50_us, lateness.p99_us
+        ));
+    }
+    if fidelity.cpu_use > CPU_SATURATED {
+        findings.push(format!(
+            "the CPU was {:.0} % in use, so that it may have bounded the figures; use fewer ranks, lower rates or more cores",
+            fidelity.cpu_use * 100.0
+        ));
+    }
+    findings
+}
+
+fn off(check: &FidelityCheck) -> String {
+    let FidelityCheck { channel, quantity, unit, asked, measured, bound, .. } = check;
+    let remedy = match quantity.as_str() {
+        "rate" => "lower the rate, or use an engine and a machine that can carry it",
+        "loss" | "reordered" => "look for another load or shaper on this machine, and try the other link engine",
+        _ => "stop other work on this machine, or raise the delay until the noise does not matter",
+    };
+    match unit.as_str() {
+        "bit/s" => format!(
+            "{quantity} of {channel} is {:.1} Mbit/s instead of {:.1} (±{:.1}): {remedy}",
+            measured / 1e6,
+            asked / 1e6,
+            bound / 1e6
+        ),
+        _ => format!("{quantity} of {channel} is {measured:.3} {unit} instead of {asked:.3} (±{bound:.3}): {remedy}"),
+    }
+}
+
+fn micros(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1e6
+}
+
+/// By nearest rank; `values` must not be empty.
+fn quantile(values: &[f64], share: f64) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let rank = (share * sorted.len() as f64).ceil() as usize;
+    sorted[rank.clamp(1, sorted.len()) - 1]
+}

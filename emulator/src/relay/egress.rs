@@ -1,0 +1,150 @@
+//! Packets on their way out, handed to the kernel in batches.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::ops::Range;
+use std::rc::Rc;
+
+use nix::errno::Errno;
+use nix::libc;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+use super::frame::{Frame, Pool};
+use super::propagation::{Delivery, PacketState};
+use super::segment;
+use super::time::Time;
+use super::vnet::{VNET_HEADER, VnetHeader};
+
+/// How many packets go out with one system call. More save little (a call costs a fraction of a packet's way through the
+/// receiver's stack) and make the last ones late.
+const BATCH: usize = 16;
+
+/// How often a full socket buffer is waited for, a millisecond at most each time, before the packet counts as dropped.
+const RETRIES: u32 = 3;
+
+/// The packets of one batch.
+#[derive(Debug, Default)]
+pub(super) struct Egress {
+    queued: Vec<Outgoing>,
+    /// Header buffers to use again.
+    spare: Vec<Vec<u8>>,
+}
+
+/// One packet or super-packet to send.
+#[derive(Debug)]
+struct Outgoing {
+    vnet: VnetHeader,
+    /// Rewritten headers, or the whole packet where it was changed.
+    header: Vec<u8>,
+    frame: Rc<Frame>,
+    /// What of the frame follows the header.
+    rest: Range<usize>,
+    release: Time,
+    packets: u64,
+    bytes: u64,
+}
+
+/// What became of a packet or super-packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Sent {
+    /// Whether the kernel took it.
+    pub(super) outcome: Outcome,
+    /// When it should have left.
+    pub(super) release: Time,
+    /// The wire packets it stands for.
+    pub(super) packets: u64,
+    /// The bytes of their frames.
+    pub(super) bytes: u64,
+}
+
+/// Whether the kernel took a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    Taken,
+    Refused,
+}
+
+impl Egress {
+    /// Whether the batch has to be flushed before the next packet.
+    pub(super) fn is_full(&self) -> bool {
+        self.queued.len() == BATCH
+    }
+
+    /// Adds a delivery to the batch.
+    pub(super) fn push(&mut self, delivery: Delivery<Rc<Frame>>) {
+        let Delivery { release, packet: frame, segments, bytes, state } = delivery;
+        let mut header = self.spare.pop().unwrap_or_default();
+        header.clear();
+        let mut vnet = frame.vnet;
+        let mut rest = 0..frame.bytes.len();
+        if let Some(layout) = frame.layout.filter(|layout| segments != (0..layout.shape().segments)) {
+            vnet = layout.cut(&frame.vnet, &frame.bytes, &segments, &mut header);
+            rest = layout.payload(&segments);
+        }
+        if let PacketState::Corrupted { selector } = state {
+            header.extend_from_slice(&frame.bytes[rest]);
+            rest = 0..0;
+            segment::corrupt(&mut vnet, &mut header, selector);
+        }
+        let packets = segments.len() as u64;
+        self.queued.push(Outgoing { vnet, header, frame, rest, release, packets, bytes });
+    }
+
+    /// Sends the batch on `socket` and tells `report` what became of each, in order.
+    pub(super) fn flush(&mut self, socket: BorrowedFd<'_>, pool: &mut Pool, mut report: impl FnMut(Sent)) {
+        let mut done = 0;
+        while done < self.queued.len() {
+            let (outcome, count) = match send_patiently(socket, &self.queued[done..]) {
+                Ok(count) => (Outcome::Taken, count),
+                // The error is the first packet's; those behind it get their own chance.
+                Err(_) => (Outcome::Refused, 1),
+            };
+            for out in &self.queued[done..done + count] {
+                report(Sent { outcome, release: out.release, packets: out.packets, bytes: out.bytes });
+            }
+            done += count;
+        }
+        for out in self.queued.drain(..) {
+            self.spare.push(out.header);
+            pool.recycle(out.frame);
+        }
+    }
+}
+
+/// Waits a bounded time for room.
+fn send_patiently(socket: BorrowedFd<'_>, batch: &[Outgoing]) -> io::Result<usize> {
+    for _ in 0..RETRIES {
+        match send(socket, batch) {
+            Err(Errno::EAGAIN | Errno::ENOBUFS) => {
+                let mut fds = [PollFd::new(socket.as_fd(), PollFlags::POLLOUT)];
+                // Whether there is room now shows in the next attempt.
+                let _ = poll(&mut fds, PollTimeout::from(1u8));
+            }
+            Err(Errno::EINTR) => {}
+            other => return Ok(other?),
+        }
+    }
+    Ok(send(socket, batch)?)
+}
+
+/// One `sendmmsg`: how many packets the kernel took, at least one.
+fn send(socket: BorrowedFd<'_>, batch: &[Outgoing]) -> nix::Result<usize> {
+    let count = batch.len().min(BATCH);
+    // SAFETY: all-zero iovec and mmsghdr are valid and empty.
+    let (mut parts, mut messages) = unsafe {
+        (std::mem::zeroed::<[[libc::iovec; 3]; BATCH]>(), std::mem::zeroed::<[libc::mmsghdr; BATCH]>())
+    };
+    for ((out, parts), message) in batch.iter().zip(&mut parts).zip(&mut messages) {
+        let vnet: &[u8; VNET_HEADER] = bytemuck::cast_ref(&out.vnet);
+        *parts = [&vnet[..], &out.header, &out.frame.bytes[out.rest.clone()]]
+            .map(|part| libc::iovec { iov_base: part.as_ptr().cast_mut().cast(), iov_len: part.len() });
+        message.msg_hdr.msg_iov = parts.as_mut_ptr();
+        message.msg_hdr.msg_iovlen = parts.len() as _;
+    }
+    // SAFETY: `messages` holds `count` messages, whose parts point into `parts` and `batch`; both outlive the call, which
+    // only reads them (but for `msg_len`, which is ours).
+    let sent = unsafe {
+        libc::sendmmsg(socket.as_raw_fd(), messages.as_mut_ptr(), count as libc::c_uint, libc::MSG_DONTWAIT)
+    };
+    Errno::result(sent).map(|sent| sent as usize)
+}

@@ -1,0 +1,337 @@
+//! Labs on real namespaces, seen with the eyes of the programs in them.
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Command, ExitCode};
+use std::time::{Duration, Instant};
+
+use libtest_mimic::Trial;
+use longhaul_emulator::engine::EngineChoice;
+use longhaul_emulator::lab::{Lab, LabError, LabOptions};
+use longhaul_emulator::plan::{Node, NodeId};
+use longhaul_topologies::Topology;
+use support::{test, topology};
+
+fn main() -> ExitCode {
+    support::run(vec![
+        test(
+            "every_host_reaches_every_other_by_both_families",
+            every_host_reaches_every_other_by_both_families,
+        ),
+        test(
+            "flows_spread_over_the_lanes_of_a_link",
+            flows_spread_over_the_lanes_of_a_link,
+        ),
+        test(
+            "a_fabrics_rate_holds_between_its_hosts",
+            a_fabrics_rate_holds_between_its_hosts,
+        ),
+        test(
+            "a_program_sees_the_labs_names_and_no_others",
+            a_program_sees_the_labs_names_and_no_others,
+        ),
+        test(
+            "ip_netns_names_lead_to_the_nodes",
+            ip_netns_names_lead_to_the_nodes,
+        ),
+        test("programs_end_with_the_lab", programs_end_with_the_lab),
+        test(
+            "labs_follow_one_another_and_leave_nothing",
+            labs_follow_one_another_and_leave_nothing,
+        ),
+        test(
+            "a_lab_that_fails_to_come_up_leaves_nothing",
+            a_lab_that_fails_to_come_up_leaves_nothing,
+        ),
+        Trial::test("two_processes_have_labs_at_once", || {
+            Ok(two_processes_have_labs_at_once())
+        }),
+    ])
+}
+
+/// Three sites in a row: from the first to the last is two links.
+fn chain() -> Topology {
+    topology(
+        &[2, 1, 1],
+        &[(0, 1, 2), (1, 2, 1)],
+        Duration::from_millis(1),
+    )
+}
+
+async fn up(topology: Topology) -> Lab {
+    Lab::up(
+        topology,
+        &LabOptions {
+            engine: EngineChoice::Relay,
+            seed: 1,
+        },
+    )
+    .await
+    .unwrap()
+}
+
+async fn every_host_reaches_every_other_by_both_families() {
+    let lab = up(chain()).await;
+    let hosts: Vec<NodeId> = lab.plan().hosts().collect();
+    for address in [
+        |node: &Node| IpAddr::V4(node.ipv4),
+        |node: &Node| IpAddr::V6(node.ipv6),
+    ] {
+        let socket = |&host: &NodeId| {
+            lab.namespace(host)
+                .run(|| bound(address(lab.plan().node(host))))
+                .unwrap()
+        };
+        let sockets: Vec<UdpSocket> = hosts.iter().map(socket).collect();
+        for socket in &sockets {
+            for to in &sockets {
+                socket.send_to(b"hello", to.local_addr().unwrap()).unwrap();
+            }
+        }
+        let everyone: BTreeSet<SocketAddr> = sockets
+            .iter()
+            .map(|socket| socket.local_addr().unwrap())
+            .collect();
+        for socket in &sockets {
+            assert_eq!(
+                senders(socket, everyone.len()),
+                everyone,
+                "heard by {:?}",
+                socket.local_addr()
+            );
+        }
+    }
+    lab.down().await;
+}
+
+async fn flows_spread_over_the_lanes_of_a_link() {
+    let lab = up(topology(&[1, 1], &[(0, 1, 2)], Duration::from_millis(1))).await;
+    let [from, to] = lab.plan().hosts().collect::<Vec<_>>()[..] else {
+        unreachable!("two hosts")
+    };
+    for address in [
+        |node: &Node| IpAddr::V4(node.ipv4),
+        |node: &Node| IpAddr::V6(node.ipv6),
+    ] {
+        let before = packets_from_gateway();
+        let receiver = lab
+            .namespace(to)
+            .run(|| bound(address(lab.plan().node(to))))
+            .unwrap();
+        // All on one lane by chance: 2 in 2^64.
+        for _ in 0..64 {
+            let sender = lab
+                .namespace(from)
+                .run(|| bound(address(lab.plan().node(from))))
+                .unwrap();
+            sender
+                .send_to(b"flow", receiver.local_addr().unwrap())
+                .unwrap();
+        }
+        assert_eq!(senders(&receiver, 64).len(), 64);
+        for (lane, (before, after)) in before.into_iter().zip(packets_from_gateway()).enumerate() {
+            assert!(after > before, "lane {lane} carried nothing");
+        }
+    }
+    lab.down().await;
+}
+
+async fn a_fabrics_rate_holds_between_its_hosts() {
+    const BYTES: usize = 2_000_000;
+    let mut topology = topology(&[2, 1], &[(0, 1, 1)], Duration::from_millis(1));
+    topology.sites[0].fabric.rate = Some("20Mbit".parse().unwrap());
+    let lab = up(topology).await;
+    let [from, to] = ["s0-0", "s0-1"].map(|name| lab.plan().node_named(name).unwrap());
+    let address = lab.plan().node(to).ipv4;
+    let listener = lab
+        .namespace(to)
+        .run(|| TcpListener::bind((address, 0)).unwrap())
+        .unwrap();
+    let target = listener.local_addr().unwrap();
+    let mut sender = lab
+        .namespace(from)
+        .run(|| TcpStream::connect(target).unwrap())
+        .unwrap();
+    let mut receiver = listener.accept().unwrap().0;
+    let start = Instant::now();
+    let sending = std::thread::spawn(move || sender.write_all(&[0; BYTES]).unwrap());
+    receiver.read_exact(&mut vec![0; BYTES]).unwrap();
+    sending.join().unwrap();
+    let rate = BYTES as f64 * 8.0 / start.elapsed().as_secs_f64() / 1e6;
+    // Headers take 4 %; a full bucket passes at once.
+    assert!((15.0..24.0).contains(&rate), "{rate} Mbit/s");
+    lab.down().await;
+}
+
+/// What the keeper's ends of link 0's two lanes have received from site 0.
+fn packets_from_gateway() -> [u64; 2] {
+    let devices = fs::read_to_string("/proc/thread-self/net/dev").unwrap();
+    ["l0.0a:", "l0.1a:"].map(|name| {
+        let line = devices
+            .lines()
+            .find_map(|line| line.trim().strip_prefix(name))
+            .unwrap();
+        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    })
+}
+
+fn bound(address: IpAddr) -> UdpSocket {
+    let socket = UdpSocket::bind((address, 0)).unwrap();
+    socket
+        .set_read_timeout(Some(Duration::from_secs(5)))
+        .unwrap();
+    socket
+}
+
+/// Who sent the next `count` datagrams.
+fn senders(socket: &UdpSocket, count: usize) -> BTreeSet<SocketAddr> {
+    (0..count)
+        .filter_map(|_| Some(socket.recv_from(&mut [0; 16]).ok()?.1))
+        .collect()
+}
+
+async fn a_program_sees_the_labs_names_and_no_others() {
+    let lab = up(chain()).await;
+    let host = lab.plan().node_named("s1-0").unwrap();
+    let seen = |path: &str| {
+        String::from_utf8(lab.command(host, "cat").arg(path).output().unwrap().stdout).unwrap()
+    };
+    assert_eq!(seen("/proc/sys/kernel/hostname"), "s1-0\n");
+    if fs::exists("/etc/hosts").unwrap() {
+        assert_eq!(seen("/etc/hosts"), lab.plan().hosts_file());
+    }
+    assert_eq!(seen("/etc/resolv.conf"), "");
+    let interfaces = seen("/proc/self/net/dev");
+    let interfaces: BTreeSet<&str> = interfaces
+        .lines()
+        .filter_map(|line| Some(line.split_once(':')?.0.trim()))
+        .collect();
+    assert_eq!(interfaces, ["eth0", "lo"].into());
+    lab.down().await;
+}
+
+async fn ip_netns_names_lead_to_the_nodes() {
+    let lab = up(chain()).await;
+    for (id, node) in lab.plan().nodes.iter().enumerate() {
+        let named = fs::metadata(lab.folder().join("netns").join(&node.name)).unwrap();
+        let held = fs::File::from(lab.namespace(NodeId(id)).net.try_clone().unwrap())
+            .metadata()
+            .unwrap();
+        assert_eq!(
+            std::os::unix::fs::MetadataExt::ino(&named),
+            std::os::unix::fs::MetadataExt::ino(&held)
+        );
+    }
+    lab.down().await;
+}
+
+async fn programs_end_with_the_lab() {
+    let lab = up(chain()).await;
+    let host = lab.plan().node_named("s0-1").unwrap();
+    let mut program = lab.command(host, "sleep").arg("1000").spawn().unwrap();
+    let mut outside = Command::new("sleep").arg("1000").spawn().unwrap();
+    lab.down().await;
+    let end = program
+        .try_wait()
+        .unwrap()
+        .expect("ended before `down` returned");
+    assert_eq!(end.signal(), Some(9));
+    assert_eq!(
+        outside.try_wait().unwrap(),
+        None,
+        "a process outside the lab was ended"
+    );
+    outside.kill().unwrap();
+    outside.wait().unwrap();
+}
+
+async fn labs_follow_one_another_and_leave_nothing() {
+    let before = Traces::now();
+    for sites in [2, 3, 2] {
+        let lab = up(support::full_mesh(sites, 2, Duration::from_millis(1))).await;
+        assert_ne!(Traces::now(), before);
+        lab.down().await;
+        Traces::wait_for(&before);
+    }
+    drop(up(chain()).await);
+    Traces::wait_for(&before);
+}
+
+async fn a_lab_that_fails_to_come_up_leaves_nothing() {
+    let before = Traces::now();
+    let lab = up(chain()).await;
+    let during = Traces::now();
+    // The lanes' names in the keeper's namespace are taken.
+    let Err(error) = Lab::up(chain(), &LabOptions::default()).await else {
+        panic!("two labs in one namespace")
+    };
+    assert!(matches!(error, LabError::Step { .. }), "{error}");
+    assert!(error.to_string().contains("l0.0"), "{error}");
+    Traces::wait_for(&during);
+    lab.down().await;
+    Traces::wait_for(&before);
+}
+
+fn two_processes_have_labs_at_once() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let lab = runtime.block_on(up(chain()));
+    let other = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "every_host_reaches_every_other_by_both_families"])
+        .output()
+        .unwrap();
+    assert!(other.status.success(), "{other:?}");
+    runtime.block_on(lab.down());
+}
+
+/// What a lab could leave behind in its sandbox.
+#[derive(Debug, PartialEq, Eq)]
+struct Traces {
+    interfaces: Vec<String>,
+    mounts: Vec<String>,
+    namespaces: Vec<String>,
+    files: Vec<String>,
+}
+
+impl Traces {
+    fn now() -> Self {
+        let folder = &longhaul_emulator::sandbox::current().unwrap().folder;
+        let lines = |path: &str| {
+            fs::read_to_string(path)
+                .unwrap()
+                .lines()
+                .map(str::to_owned)
+                .collect::<Vec<_>>()
+        };
+        let descriptors = fs::read_dir("/proc/self/fd").unwrap();
+        let targets = descriptors.filter_map(|entry| fs::read_link(entry.unwrap().path()).ok());
+        let targets = targets.map(|path| path.to_string_lossy().into_owned());
+        Self {
+            interfaces: lines("/proc/thread-self/net/dev")
+                .iter()
+                .filter_map(|line| Some(line.split_once(':')?.0.trim().to_owned()))
+                .collect(),
+            mounts: lines("/proc/self/mountinfo"),
+            namespaces: targets
+                .filter(|target| target.starts_with("net:") || target.starts_with("uts:"))
+                .collect(),
+            files: fs::read_dir(folder)
+                .unwrap()
+                .map(|entry| entry.unwrap().path().display().to_string())
+                .collect(),
+        }
+    }
+
+    /// Nothing may be left at once; what the runtime's tasks still hold may take a moment.
+    fn wait_for(expected: &Self) {
+        let deadline = Instant::now() + Duration::from_secs(2);
+        while Self::now() != *expected && Instant::now() < deadline {
+            std::thread::yield_now();
+        }
+        assert_eq!(Self::now(), *expected);
+    }
+}

@@ -1,0 +1,375 @@
+//! The relay between real network namespaces.
+
+#[path = "support/pair.rs"]
+mod pair;
+
+use std::collections::BTreeSet;
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::os::fd::AsRawFd;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use longhaul_emulator::engine::{ChannelCounters, EngineError, LinkEngine};
+use longhaul_emulator::relay::Relay;
+use longhaul_topologies::model::{Channel, Direction, Jitter, JitterDistribution, Loss, PacketOrder, QueueLimit};
+use longhaul_topologies::units::{ByteSize, Probability, Rate};
+
+use pair::{A, B, Join, Pair, delay, enter_namespace, ip, plan};
+
+const SEED: u64 = 7;
+/// How long anything may take that has to happen.
+const DEADLINE: Duration = Duration::from_secs(20);
+
+/// A test needs the thread it runs on to itself: it changes that thread's namespaces.
+fn main() -> ExitCode {
+    let filters: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+    if let Err(error) = enter_namespace().and_then(|()| ip("link set lo up")) {
+        println!("skipped: cannot make network namespaces with ip(8) here: {error}");
+        return ExitCode::SUCCESS;
+    }
+    let tests: [(&str, fn() -> io::Result<()>); 7] = [
+        ("an_idle_link_has_the_round_trip_time_described", an_idle_link_has_the_round_trip_time_described),
+        ("jitter_keeps_the_order_and_every_packet_is_accounted_for", jitter_keeps_the_order_and_every_packet_is_accounted_for),
+        ("a_full_queue_drops_and_counts", a_full_queue_drops_and_counts),
+        ("the_same_wire_packets_are_lost_with_and_without_offload", the_same_wire_packets_are_lost_with_and_without_offload),
+        ("tcp_survives_loss_duplication_and_corruption", tcp_survives_loss_duplication_and_corruption),
+        ("a_live_channel_can_be_changed", a_live_channel_can_be_changed),
+        ("a_deleted_interface_ends_the_relay_with_its_name", a_deleted_interface_ends_the_relay_with_its_name),
+    ];
+    let mut failed = 0;
+    for (name, test) in tests {
+        if !filters.is_empty() && !filters.iter().any(|filter| name.contains(filter.as_str())) {
+            continue;
+        }
+        match std::panic::catch_unwind(test) {
+            Ok(Ok(())) => println!("test {name} ... ok"),
+            Ok(Err(error)) => {
+                println!("test {name} ... FAILED: {error}");
+                failed += 1;
+            }
+            Err(_) => {
+                println!("test {name} ... FAILED");
+                failed += 1;
+            }
+        }
+    }
+    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn an_idle_link_has_the_round_trip_time_described() -> io::Result<()> {
+    let one_way = Duration::from_millis(20);
+    let pair = Pair::new(Join::Lane)?;
+    let mut relay = attach(delay(one_way), delay(one_way));
+    let [a, b] = sockets(&pair)?;
+    let mut buffer = [0; 64];
+    let mut times = Vec::new();
+    for _ in 0..50 {
+        let start = Instant::now();
+        a.send(b"ping")?;
+        let length = b.recv(&mut buffer)?;
+        b.send(&buffer[..length])?;
+        a.recv(&mut buffer)?;
+        times.push(start.elapsed());
+    }
+    // The first waits for ARP.
+    times.remove(0);
+    times.sort();
+    let mean = times.iter().sum::<Duration>() / times.len() as u32;
+    println!("rtt of 40 ms: min {:?}, median {:?}, mean {mean:?}; engine: {:?}", times[0], times[24], relay.lateness());
+    assert!(times[0] >= 2 * one_way, "a packet was early: {:?}", times[0]);
+    // The bound is 100 µs + 0.5 %; the median, because other work on the machine may delay some.
+    let bound = Duration::from_micros(100) + (2 * one_way).mul_f64(0.005);
+    assert!(times[24] <= 2 * one_way + bound, "{:?} instead of 40 ms", times[24]);
+    Ok(())
+}
+
+fn jitter_keeps_the_order_and_every_packet_is_accounted_for() -> io::Result<()> {
+    const PACKETS: u32 = 100_000;
+    let jitter = Jitter {
+        deviation: Duration::from_millis(2),
+        distribution: JitterDistribution::ParetoNormal,
+        order: PacketOrder::Preserved,
+    };
+    let loss = Loss::Independent(percent(1.0));
+    let forward = Channel { jitter: Some(jitter), loss, ..limited(500_000_000, 1 << 20, Duration::from_millis(10)) };
+    let pair = Pair::new(Join::Lane)?;
+    let mut relay = attach(forward, delay(Duration::from_millis(10)));
+    let [a, b] = sockets(&pair)?;
+    warm_up(&a, &b)?;
+    let before = settled(&mut relay, Direction::Forward);
+    let receiver = std::thread::spawn(move || {
+        let mut buffer = [0; 64];
+        let mut numbers = Vec::new();
+        while let Ok(length) = b.recv(&mut buffer) {
+            numbers.push(u32::from_be_bytes(buffer[..4].try_into().expect("four bytes")));
+            if length == 5 {
+                break;
+            }
+        }
+        numbers
+    });
+    let mut sent = 0;
+    for number in 0..PACKETS {
+        a.send(&number.to_be_bytes())?;
+        sent += 1;
+    }
+    let after = settled(&mut relay, Direction::Forward);
+    // Until one that says so gets through.
+    while !receiver.is_finished() {
+        a.send(&[0xff; 5])?;
+        settled(&mut relay, Direction::Forward);
+    }
+    let numbers = receiver.join().expect("the receiver does not panic");
+    assert!(numbers.is_sorted(), "a packet overtook another");
+    assert!(numbers.len() > PACKETS as usize / 2, "only {} packets arrived", numbers.len());
+    let delivered = after.packets - before.packets;
+    let losses = after.losses.unwrap_or(0) - before.losses.unwrap_or(0);
+    println!("{sent} sent, {delivered} delivered, {losses} lost, {} dropped, {} by the engine", after.queue_drops, after.engine_drops);
+    assert_eq!(sent, delivered + losses + after.queue_drops + after.engine_drops);
+    let entered = (sent - after.queue_drops - after.engine_drops) as f64;
+    assert!((losses as f64 - entered * 0.01).abs() < 2.576 * (entered * 0.01 * 0.99).sqrt(), "{losses} losses");
+    Ok(())
+}
+
+fn a_full_queue_drops_and_counts() -> io::Result<()> {
+    // A queue of ten packets and a slow link: of 100 packets at once, one is on the line and ten wait.
+    let channel = Channel {
+        queue_limit: Some(QueueLimit::Packets(10)),
+        ..limited(1_000_000, 0, Duration::from_millis(1))
+    };
+    let pair = Pair::new(Join::Lane)?;
+    let mut relay = attach(channel, delay(Duration::ZERO));
+    let [a, b] = sockets(&pair)?;
+    warm_up(&a, &b)?;
+    let before = settled(&mut relay, Direction::Forward);
+    send_grouped(&a, &[7; 100 * 1000], 1000)?;
+    let full = counters(&mut relay, Direction::Forward);
+    assert!(full.queue_packets > 0, "{full:?}");
+    assert_eq!(full.queue_bytes, full.queue_packets * 1042);
+    let after = settled(&mut relay, Direction::Forward);
+    // Two super-packets of 63 and 37 segments; the second finds what the first has not drained, which is everything.
+    let delivered = after.packets - before.packets;
+    assert_eq!(delivered + after.queue_drops, 100);
+    assert!((11..=13).contains(&delivered), "{delivered} delivered");
+    Ok(())
+}
+
+fn the_same_wire_packets_are_lost_with_and_without_offload() -> io::Result<()> {
+    const PACKETS: u32 = 2_000;
+    const PAYLOAD: usize = 1000;
+    let payload: Vec<u8> = (0..PACKETS)
+        .flat_map(|number| {
+            let mut packet = [0; PAYLOAD];
+            packet[..4].copy_from_slice(&number.to_be_bytes());
+            packet
+        })
+        .collect();
+    let arrived = |group: usize| -> io::Result<BTreeSet<u32>> {
+        let loss = Loss::Independent(percent(3.0));
+        let pair = Pair::new(Join::Lane)?;
+        // Neighbours known beforehand: nothing but these packets crosses the lane.
+        let addresses = [address(&pair.a)?, address(&pair.b)?];
+        neighbour(&pair.a, B, &addresses[1])?;
+        neighbour(&pair.b, A, &addresses[0])?;
+        let mut relay = attach(Channel { loss, ..delay(Duration::from_millis(1)) }, delay(Duration::ZERO));
+        let [a, b] = sockets(&pair)?;
+        let receiver = std::thread::spawn(move || -> io::Result<BTreeSet<u32>> {
+            let mut buffer = [0; 2 * PAYLOAD];
+            let mut numbers = BTreeSet::new();
+            loop {
+                match b.recv(&mut buffer)? {
+                    PAYLOAD => numbers.insert(u32::from_be_bytes(buffer[..4].try_into().expect("four bytes"))),
+                    _ => return Ok(numbers),
+                };
+            }
+        });
+        for chunk in payload.chunks(group * PAYLOAD) {
+            send_grouped(&a, chunk, PAYLOAD)?;
+            settled(&mut relay, Direction::Forward);
+        }
+        let counters = settled(&mut relay, Direction::Forward);
+        assert_eq!(counters.packets + counters.losses.unwrap_or(0), u64::from(PACKETS), "{counters:?}");
+        assert_eq!(counters.engine_drops, 0);
+        while !receiver.is_finished() {
+            a.send(b"end")?;
+            settled(&mut relay, Direction::Forward);
+        }
+        receiver.join().expect("the receiver does not panic")
+    };
+    let singly = arrived(1)?;
+    let grouped = arrived(40)?;
+    assert!(singly.len() < PACKETS as usize && singly.len() > PACKETS as usize * 9 / 10, "{} arrived", singly.len());
+    assert_eq!(singly, grouped);
+    Ok(())
+}
+
+fn tcp_survives_loss_duplication_and_corruption() -> io::Result<()> {
+    const BYTES: usize = 30_000_000;
+    let channel = Channel {
+        loss: Loss::Independent(percent(0.1)),
+        duplication: percent(0.1),
+        corruption: percent(0.1),
+        ..limited(1_000_000_000, 1 << 20, Duration::from_millis(2))
+    };
+    let pair = Pair::new(Join::Lane)?;
+    let mut relay = attach(channel.clone(), channel);
+    let (mut sender, mut receiver) = connection(&pair)?;
+    let pattern = |at: usize| (at.wrapping_mul(2_654_435_761) >> 13) as u8;
+    let writer = std::thread::spawn(move || -> io::Result<()> {
+        let data: Vec<u8> = (0..BYTES).map(pattern).collect();
+        sender.write_all(&data)
+    });
+    let mut data = Vec::with_capacity(BYTES);
+    receiver.read_to_end(&mut data)?;
+    writer.join().expect("the writer does not panic")?;
+    assert_eq!(data.len(), BYTES);
+    assert!(data.iter().enumerate().all(|(at, &byte)| byte == pattern(at)), "TCP let a wrong byte through");
+    let counters = settled(&mut relay, Direction::Forward);
+    println!("{counters:?}");
+    assert!(counters.losses.unwrap_or(0) > 0);
+    assert_eq!(counters.engine_drops, 0);
+    Ok(())
+}
+
+fn a_live_channel_can_be_changed() -> io::Result<()> {
+    let pair = Pair::new(Join::Lane)?;
+    let mut relay = attach(delay(Duration::from_millis(1)), delay(Duration::from_millis(1)));
+    let [a, b] = sockets(&pair)?;
+    warm_up(&a, &b)?;
+    let id = relay.counters().expect("the relay answers")[0].0;
+    relay.set(id, &delay(Duration::from_millis(60))).expect("a delay can be set");
+    let start = Instant::now();
+    a.send(b"late")?;
+    b.recv(&mut [0; 8])?;
+    assert!(start.elapsed() >= Duration::from_millis(60), "{:?}", start.elapsed());
+    let nowhere = longhaul_emulator::plan::ChannelId { lane: 9, ..id };
+    assert!(matches!(relay.set(nowhere, &delay(Duration::ZERO)), Err(EngineError::Inexpressible { .. })));
+    Ok(())
+}
+
+fn a_deleted_interface_ends_the_relay_with_its_name() -> io::Result<()> {
+    let pair = Pair::new(Join::Lane)?;
+    let mut relay = attach(delay(Duration::ZERO), delay(Duration::ZERO));
+    let [a, b] = sockets(&pair)?;
+    warm_up(&a, &b)?;
+    ip("link set lb down")?;
+    ip("link set lb up")?;
+    relay.counters().expect("an interface that was down for a while does no harm");
+    ip("link del lb")?;
+    let deadline = Instant::now() + DEADLINE;
+    let reason = loop {
+        match relay.counters() {
+            Err(EngineError::Stopped { reason, .. }) => break reason,
+            Err(other) => panic!("{other}"),
+            Ok(_) => assert!(Instant::now() < deadline, "the relay did not notice"),
+        }
+    };
+    assert!(reason.contains("lb"), "{reason}");
+    assert!(matches!(relay.counters(), Err(EngineError::Stopped { reason: again, .. }) if again == reason));
+    assert_eq!(relay.lateness(), None);
+    Ok(())
+}
+
+fn attach(forward: Channel, reverse: Channel) -> Relay {
+    Relay::attach(&plan(forward, reverse), SEED).expect("the relay attaches to veth interfaces")
+}
+
+fn percent(percent: f64) -> Probability {
+    Probability::new(percent / 100.0).expect("a probability")
+}
+
+fn limited(bits_per_second: u64, queue: u64, one_way: Duration) -> Channel {
+    Channel {
+        rate: Some(Rate::from_bits_per_second(bits_per_second)),
+        queue_limit: Some(QueueLimit::Bytes(ByteSize::from_bytes(queue))),
+        ..delay(one_way)
+    }
+}
+
+/// Two UDP sockets connected to each other.
+fn sockets(pair: &Pair) -> io::Result<[UdpSocket; 2]> {
+    let bound = |host: &pair::Host, address| -> io::Result<UdpSocket> {
+        let socket = host.run(move || UdpSocket::bind((address, 7000)))?;
+        socket.set_read_timeout(Some(DEADLINE))?;
+        socket2::SockRef::from(&socket).set_recv_buffer_size(4 << 20)?;
+        Ok(socket)
+    };
+    let [a, b] = [bound(&pair.a, A)?, bound(&pair.b, B)?];
+    a.connect((B, 7000))?;
+    b.connect((A, 7000))?;
+    Ok([a, b])
+}
+
+/// One packet there and back, so that both neighbours are known; repeated where the link may lose it.
+fn warm_up(a: &UdpSocket, b: &UdpSocket) -> io::Result<()> {
+    let mut buffer = [0; 8];
+    for (from, to) in [(a, b), (b, a)] {
+        to.set_read_timeout(Some(Duration::from_secs(1)))?;
+        let arrived = (0..20).any(|_| from.send(b"hello").is_ok() && to.recv(&mut buffer).is_ok());
+        assert!(arrived, "no packet got through");
+        to.set_read_timeout(Some(DEADLINE))?;
+    }
+    Ok(())
+}
+
+/// Sends `payload` as datagrams of `size` bytes, in as few super-packets as UDP allows.
+fn send_grouped(socket: &UdpSocket, payload: &[u8], size: usize) -> io::Result<()> {
+    /// `UDP_MAX_SEGMENTS` in linux/udp.h is 64 or 128; a datagram holds 65,507 bytes at most.
+    const SEGMENTS: usize = 60;
+    let segment = size as libc::c_int;
+    // SAFETY: the option takes an int, which outlives the call.
+    let answer = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_UDP,
+            libc::UDP_SEGMENT,
+            (&raw const segment).cast(),
+            size_of_val(&segment) as libc::socklen_t,
+        )
+    };
+    nix::errno::Errno::result(answer)?;
+    payload.chunks(SEGMENTS * size).try_for_each(|chunk| socket.send(chunk).map(|_| ()))
+}
+
+fn connection(pair: &Pair) -> io::Result<(TcpStream, TcpStream)> {
+    let listener = pair.b.run(|| TcpListener::bind((B, 7001)))?;
+    let sender = pair.a.run(|| TcpStream::connect_timeout(&SocketAddr::from((B, 7001)), DEADLINE))?;
+    let (receiver, _) = listener.accept()?;
+    for stream in [&sender, &receiver] {
+        stream.set_read_timeout(Some(DEADLINE))?;
+        stream.set_write_timeout(Some(DEADLINE))?;
+    }
+    Ok((sender, receiver))
+}
+
+fn address(host: &pair::Host) -> io::Result<String> {
+    host.run(|| std::process::Command::new("cat").arg("/sys/class/net/eth0/address").output())
+        .map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+fn neighbour(host: &pair::Host, of: std::net::Ipv4Addr, address: &str) -> io::Result<()> {
+    let command = format!("neigh replace {of} lladdr {address} dev eth0 nud permanent");
+    host.run(move || ip(&command))
+}
+
+fn counters(relay: &mut Relay, direction: Direction) -> ChannelCounters {
+    let all = relay.counters().expect("the relay answers");
+    all.into_iter().find(|(id, _)| id.direction == direction).expect("every lane has two directions").1
+}
+
+/// The counters once they have stopped changing for longer than any delay used here.
+fn settled(relay: &mut Relay, direction: Direction) -> ChannelCounters {
+    let deadline = Instant::now() + DEADLINE;
+    let mut last = (counters(relay, direction), Instant::now());
+    loop {
+        std::thread::sleep(Duration::from_millis(1));
+        let current = counters(relay, direction);
+        if current != last.0 {
+            last = (current, Instant::now());
+        } else if last.1.elapsed() > Duration::from_millis(60) {
+            return current;
+        }
+        assert!(Instant::now() < deadline, "the counters never settle: {current:?}");
+    }
+}

@@ -1,0 +1,89 @@
+//! For tests and benchmarks that need a sandbox: a runner, and topologies.
+//!
+//! A sandbox can only be entered by a process with a single thread, which the standard test runner's is not; so these
+//! have a `main` of their own that calls [`run`].
+
+#![allow(dead_code, reason = "every test uses its part")]
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use libtest_mimic::{Arguments, Failed, Trial};
+use longhaul_emulator::sandbox;
+use longhaul_topologies::model::{
+    Channel, DelaySource, Fabric, Link, Loss, Site, SiteId, Topology,
+};
+use longhaul_topologies::units::{Probability, QueueSize};
+
+/// Enters a sandbox and runs `tests` in it, one after the other: they share its network namespace. Where no sandbox can
+/// be had, says so and passes.
+pub fn run(tests: Vec<Trial>) -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads = Some(1);
+    if !arguments.list
+        && let Err(error) = sandbox::enter()
+    {
+        println!("skipped: {error}");
+        return ExitCode::SUCCESS;
+    }
+    libtest_mimic::run(&arguments, tests).exit_code()
+}
+
+/// A test that runs `body` on a runtime of its own; a panic in it is the failure.
+pub fn test<F: Future<Output = ()>>(name: &str, body: fn() -> F) -> Trial
+where
+    F: 'static,
+{
+    Trial::test(name, move || {
+        let runtime = tokio::runtime::Runtime::new()?;
+        runtime.block_on(body());
+        Ok::<(), Failed>(())
+    })
+}
+
+/// Sites `s0`, `s1`… with that many hosts each, joined by `(a, b, lanes)`: links without rate, jitter or loss.
+pub fn topology(hosts: &[usize], links: &[(usize, usize, usize)], delay: Duration) -> Topology {
+    let site = |(id, &hosts): (usize, &usize)| Site {
+        name: format!("s{id}"),
+        place: None,
+        coordinates: None,
+        hosts,
+        fabric: Fabric::default(),
+    };
+    let link = |&(a, b, lanes): &(usize, usize, usize)| Link {
+        a: SiteId(a),
+        b: SiteId(b),
+        lanes,
+        forward: channel(delay),
+        reverse: channel(delay),
+    };
+    Topology {
+        name: "test".into(),
+        description: String::new(),
+        sites: hosts.iter().enumerate().map(site).collect(),
+        links: links.iter().map(link).collect(),
+        mtu: 1500,
+    }
+}
+
+/// `sites` sites of `hosts` hosts each, every two joined by a link of one lane.
+pub fn full_mesh(sites: usize, hosts: usize, delay: Duration) -> Topology {
+    let links: Vec<_> = (0..sites)
+        .flat_map(|a| (a + 1..sites).map(move |b| (a, b, 1)))
+        .collect();
+    topology(&vec![hosts; sites], &links, delay)
+}
+
+fn channel(delay: Duration) -> Channel {
+    Channel {
+        rate: None,
+        delay,
+        delay_source: DelaySource::OneWay,
+        jitter: None,
+        loss: Loss::None,
+        duplication: Probability::default(),
+        corruption: Probability::default(),
+        queue: QueueSize::Bdp(1.0),
+        queue_limit: None,
+    }
+}

@@ -1,0 +1,164 @@
+//! Two hosts and a lane between them, in network namespaces of their own, for the relay to carry.
+
+use std::io;
+use std::net::Ipv4Addr;
+use std::process::{Command, Stdio};
+use std::sync::mpsc::{Sender, channel};
+use std::time::Duration;
+
+use longhaul_emulator::plan::{Lane, LaneEnd, LabPlan, NodeId};
+use longhaul_topologies::Topology;
+use longhaul_topologies::model::{Channel, DelaySource, LinkId, Loss};
+use longhaul_topologies::units::{ByteSize, Probability, QueueSize};
+use nix::sched::{CloneFlags, unshare};
+
+/// Address of host `a`.
+pub const A: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
+/// Address of host `b`.
+pub const B: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 2);
+pub const MTU: u32 = 1500;
+
+/// Two hosts whose only interface leads into the current thread's network namespace.
+pub struct Pair {
+    pub a: Host,
+    pub b: Host,
+}
+
+/// A network namespace with a thread that works in it.
+pub struct Host {
+    jobs: Sender<Box<dyn FnOnce() + Send>>,
+    thread: nix::unistd::Pid,
+}
+
+/// How the two hosts are joined.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Join {
+    /// Through two interfaces of the current namespace, for the relay.
+    Lane,
+    /// By one veth pair.
+    Bare,
+}
+
+/// Moves this thread into a new network namespace; rootless, into a new user namespace first.
+///
+/// # Errors
+/// If the kernel refuses.
+pub fn enter_namespace() -> io::Result<()> {
+    let (user, group) = (nix::unistd::geteuid(), nix::unistd::getegid());
+    if user.is_root() {
+        return Ok(unshare(CloneFlags::CLONE_NEWNET)?);
+    }
+    unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNET)?;
+    std::fs::write("/proc/self/setgroups", "deny")?;
+    std::fs::write("/proc/self/uid_map", format!("0 {user} 1"))?;
+    std::fs::write("/proc/self/gid_map", format!("0 {group} 1"))
+}
+
+impl Pair {
+    /// Wires two new hosts in a new namespace for the current thread.
+    pub fn new(join: Join) -> io::Result<Self> {
+        unshare(CloneFlags::CLONE_NEWNET)?;
+        // Only the hosts' frames are to cross a lane.
+        std::fs::write("/proc/sys/net/ipv6/conf/default/disable_ipv6", "1")?;
+        let pair = Pair { a: Host::new()?, b: Host::new()? };
+        let (a, b) = (pair.a.thread, pair.b.thread);
+        match join {
+            Join::Lane => {
+                ip(&format!("link add la type veth peer name eth0 netns {a}"))?;
+                ip(&format!("link add lb type veth peer name eth0 netns {b}"))?;
+                ip("link set la up arp off")?;
+                ip("link set lb up arp off")?;
+            }
+            Join::Bare => {
+                ip(&format!("link add la type veth peer name eth0 netns {a}"))?;
+                ip(&format!("link set la netns {b} name eth0"))?;
+            }
+        }
+        for (host, address) in [(&pair.a, A), (&pair.b, B)] {
+            host.run(move || {
+                ip("link set lo up")?;
+                ip(&format!("addr add {address}/24 dev eth0"))?;
+                ip("link set eth0 up")?;
+                // Room for the bandwidth-delay products of these tests: 128 MB.
+                for (name, value) in [("tcp_rmem", "4096 131072 134217728"), ("tcp_wmem", "4096 131072 134217728")] {
+                    std::fs::write(format!("/proc/sys/net/ipv4/{name}"), value)?;
+                }
+                std::fs::write("/proc/sys/net/ipv4/tcp_no_metrics_save", "1")
+            })?;
+        }
+        Ok(pair)
+    }
+}
+
+impl Host {
+    fn new() -> io::Result<Self> {
+        let (jobs, inbox) = channel::<Box<dyn FnOnce() + Send>>();
+        let (ready, started) = channel();
+        std::thread::spawn(move || {
+            let entered = unshare(CloneFlags::CLONE_NEWNET);
+            let first = entered
+                .map_err(io::Error::from)
+                .and_then(|()| std::fs::write("/proc/sys/net/ipv6/conf/default/disable_ipv6", "1"));
+            // The other side waits for this.
+            let _ = ready.send(first.map(|()| nix::unistd::gettid()));
+            inbox.into_iter().for_each(|job| job());
+        });
+        let thread = started.recv().map_err(io::Error::other)??;
+        Ok(Host { jobs, thread })
+    }
+
+    /// Runs `job` in the host; sockets made there stay there.
+    pub fn run<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> T {
+        let (done, result) = channel();
+        let job = Box::new(move || done.send(job()).expect("the caller waits"));
+        self.jobs.send(job).expect("the host's thread lives as long as the host");
+        result.recv().expect("the job answered")
+    }
+}
+
+/// A plan of one lane over the interfaces of [`Join::Lane`].
+pub fn plan(forward: Channel, reverse: Channel) -> LabPlan {
+    let end = |interface: &str, address| LaneEnd {
+        gateway: NodeId(0),
+        interface: "eth0".to_owned(),
+        keeper_interface: interface.to_owned(),
+        mac: [0; 6],
+        ipv4: address,
+        ipv6: std::net::Ipv6Addr::UNSPECIFIED,
+    };
+    LabPlan {
+        topology: Topology {
+            name: "pair".to_owned(),
+            description: String::new(),
+            sites: Vec::new(),
+            links: Vec::new(),
+            mtu: MTU,
+        },
+        nodes: Vec::new(),
+        lanes: vec![Lane { link: LinkId(0), lane: 0, a: end("la", A), b: end("lb", B), forward, reverse }],
+    }
+}
+
+/// A channel that only delays.
+pub fn delay(delay: Duration) -> Channel {
+    Channel {
+        rate: None,
+        delay,
+        delay_source: DelaySource::OneWay,
+        jitter: None,
+        loss: Loss::None,
+        duplication: Probability::default(),
+        corruption: Probability::default(),
+        queue: QueueSize::Bytes(ByteSize::from_bytes(0)),
+        queue_limit: None,
+    }
+}
+
+/// Runs `ip` in the current namespace.
+pub fn ip(arguments: &str) -> io::Result<()> {
+    let output = Command::new("ip").args(arguments.split(' ')).stdin(Stdio::null()).output()?;
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(io::Error::other(format!("ip {arguments}: {}", String::from_utf8_lossy(&output.stderr).trim())))
+}

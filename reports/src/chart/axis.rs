@@ -1,0 +1,223 @@
+//! An axis: a range of values, how they are spread, and its ticks.
+
+use crate::format;
+
+/// A range of values with its label.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Axis {
+    /// What it shows, with the unit.
+    pub label: String,
+    scale: Scale,
+    low: f64,
+    high: f64,
+}
+
+/// How values are spread over an axis.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Scale {
+    Linear,
+    /// Powers of ten are evenly spaced.
+    Log,
+    /// Numbers of bytes: powers of two are evenly spaced and ticked.
+    Bytes,
+}
+
+impl Axis {
+    /// Evenly spread; the ends are moved out to ticks if `low` is not 0.
+    pub fn linear(label: impl Into<String>, low: f64, high: f64) -> Self {
+        // Without a span there would be no place for a tick.
+        let span = if high > low {
+            high - low
+        } else {
+            high.abs().max(1.0) * 0.1
+        };
+        let (low, high) = if high > low {
+            (low, high)
+        } else {
+            (low - span, low + span)
+        };
+        Self {
+            label: label.into(),
+            scale: Scale::Linear,
+            low,
+            high,
+        }
+    }
+
+    /// From 0 to a little above `high`.
+    pub fn from_zero(label: impl Into<String>, high: f64) -> Self {
+        Self::linear(label, 0.0, if high > 0.0 { high * 1.08 } else { 1.0 })
+    }
+
+    /// Powers of ten evenly spaced; both ends must be positive.
+    pub fn log(label: impl Into<String>, low: f64, high: f64) -> Self {
+        let (low, high) = if high > low {
+            (low, high)
+        } else {
+            (low / 2.0, low * 2.0)
+        };
+        Self {
+            label: label.into(),
+            scale: Scale::Log,
+            low,
+            high,
+        }
+    }
+
+    /// Numbers of bytes, powers of two evenly spaced.
+    pub fn bytes(label: impl Into<String>, low: f64, high: f64) -> Self {
+        Self {
+            label: label.into(),
+            scale: Scale::Bytes,
+            low: low / 1.2,
+            high: high * 1.2,
+        }
+    }
+
+    /// The least value it shows.
+    pub fn low(&self) -> f64 {
+        self.low
+    }
+
+    /// Where a value lies: 0 at the low end, 1 at the high end; what is outside lies at the end.
+    pub fn position(&self, value: f64) -> f64 {
+        let spread = |value: f64| match self.scale {
+            Scale::Linear => value,
+            Scale::Log | Scale::Bytes => value.max(f64::MIN_POSITIVE).ln(),
+        };
+        let (low, high) = (spread(self.low), spread(self.high));
+        ((spread(value) - low) / (high - low)).clamp(0.0, 1.0)
+    }
+
+    /// At most `most` (at least 2) values to mark, with their labels.
+    pub fn ticks(&self, most: usize) -> Vec<(f64, String)> {
+        match self.scale {
+            Scale::Linear => self.even_ticks(most),
+            Scale::Log => self.decade_ticks(most),
+            Scale::Bytes => self.size_ticks(most),
+        }
+    }
+
+    fn even_ticks(&self, most: usize) -> Vec<(f64, String)> {
+        let rough = (self.high - self.low) / most.max(2) as f64;
+        let power = 10_f64.powf(rough.log10().floor());
+        let step = [1.0, 2.0, 5.0, 10.0]
+            .map(|factor| factor * power)
+            .into_iter()
+            .find(|&step| step >= rough * 0.999);
+        let step = step.unwrap_or(10.0 * power);
+        let decimals = (-step.log10().floor()).clamp(0.0, 9.0) as usize;
+        let first = (self.low / step - 1e-6).ceil() as i64;
+        let last = (self.high / step + 1e-6).floor() as i64;
+        (first..=last)
+            .map(|index| index as f64 * step)
+            .map(|value| (value, format!("{value:.decimals$}")))
+            .collect()
+    }
+
+    fn decade_ticks(&self, most: usize) -> Vec<(f64, String)> {
+        let inside = |value: f64| value >= self.low * 0.999_999 && value <= self.high * 1.000_001;
+        let powers = self.low.log10().floor() as i32..=self.high.log10().ceil() as i32;
+        let with = |factors: &[f64]| -> Vec<f64> {
+            powers
+                .clone()
+                .flat_map(|power| factors.iter().map(move |f| f * 10_f64.powi(power)))
+                .filter(|&v| inside(v))
+                .collect()
+        };
+        let mut values = [&[1.0, 2.0, 5.0][..], &[1.0, 3.0], &[1.0]]
+            .into_iter()
+            .map(with)
+            .find(|values| values.len() <= most.max(2))
+            .unwrap_or_else(|| with(&[1.0]));
+        let every = values.len().div_ceil(most.max(2)).max(1);
+        values = values.into_iter().step_by(every).collect();
+        if values.len() < 2 {
+            // Less than a decade without two round values in it.
+            return self.even_ticks(most);
+        }
+        values
+            .into_iter()
+            .map(|value| (value, format::significant(value)))
+            .collect()
+    }
+
+    fn size_ticks(&self, most: usize) -> Vec<(f64, String)> {
+        let powers: Vec<i32> =
+            (self.low.log2().ceil() as i32..=self.high.log2().floor() as i32).collect();
+        let every = powers.len().div_ceil(most.max(2)).max(1);
+        // Every second or fourth power, counted from the largest: that is where the eye goes.
+        let mut ticks: Vec<f64> = powers
+            .iter()
+            .rev()
+            .step_by(every)
+            .map(|&power| 2_f64.powi(power))
+            .collect();
+        ticks.reverse();
+        ticks
+            .into_iter()
+            .map(|value| (value, format::bytes(value)))
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn labels(axis: &Axis, most: usize) -> Vec<String> {
+        axis.ticks(most)
+            .into_iter()
+            .map(|(_, label)| label)
+            .collect()
+    }
+
+    #[test]
+    fn ticks_are_round() {
+        assert_eq!(
+            labels(&Axis::linear("", 0.0, 10.0), 5),
+            ["0", "2", "4", "6", "8", "10"]
+        );
+        assert_eq!(
+            labels(&Axis::linear("", 40.03, 40.19), 4),
+            ["40.05", "40.10", "40.15"]
+        );
+        assert_eq!(
+            labels(&Axis::log("", 0.01, 100.0), 6),
+            ["0.01", "0.1", "1", "10", "100"]
+        );
+        assert_eq!(labels(&Axis::log("", 3.0, 30.0), 6), ["5", "10", "20"]);
+        assert_eq!(
+            labels(&Axis::bytes("", 262_144.0, 16_777_216.0), 4),
+            ["256 KiB", "1 MiB", "4 MiB", "16 MiB"]
+        );
+    }
+
+    #[test]
+    fn a_single_value_has_an_axis_around_it() {
+        for axis in [
+            Axis::linear("", 5.0, 5.0),
+            Axis::log("", 5.0, 5.0),
+            Axis::bytes("", 4096.0, 4096.0),
+        ] {
+            assert!(!axis.ticks(5).is_empty(), "{axis:?}");
+        }
+        assert!((Axis::linear("", 5.0, 5.0).position(5.0) - 0.5).abs() < 1e-9);
+        assert!((Axis::bytes("", 4096.0, 4096.0).position(4096.0) - 0.5).abs() < 1e-9);
+    }
+
+    proptest! {
+        #[test]
+        fn ticks_rise_within_the_axis(low in 1e-6..1e6_f64, factor in 1.0001..1e6_f64, most in 2_usize..12) {
+            for axis in [Axis::linear("", low, low * factor), Axis::log("", low, low * factor)] {
+                let ticks = axis.ticks(most);
+                prop_assert!(!ticks.is_empty() && ticks.len() <= most + 2, "{:?}", ticks);
+                prop_assert!(ticks.windows(2).all(|pair| pair[0].0 < pair[1].0));
+                let positions: Vec<f64> = ticks.iter().map(|tick| axis.position(tick.0)).collect();
+                prop_assert!(positions.windows(2).all(|pair| pair[0] <= pair[1]));
+            }
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! Where the names of sites and links stand so that none covers another.
+
+use longhaul_topologies::Topology;
+use longhaul_topologies::model::{Link, Site};
+
+use crate::canvas::{Across, Frame, Label, Place};
+use crate::format::{plural, rate, time};
+use crate::map::Layout;
+use crate::theme::{BODY, INK, SMALL};
+
+/// Labels with their places, and the links that had no room for theirs.
+#[derive(Clone, Debug)]
+pub(super) struct Annotations {
+    pub placed: Vec<(Place, Label)>,
+    pub unplaced: Vec<String>,
+}
+
+/// Places greedily: sites first, then links, each where it covers the fewest lines and no dot or label.
+pub(super) fn place(topology: &Topology, layout: &Layout) -> Annotations {
+    let mut taken: Vec<Frame> = layout
+        .sites
+        .iter()
+        .map(|&(x, y)| around((x, y), 7.0))
+        .collect();
+    let mut annotations = Annotations {
+        placed: Vec::new(),
+        unplaced: Vec::new(),
+    };
+    for (site, &at) in topology.sites.iter().zip(&layout.sites) {
+        let label = |across| Label::new(site_text(site), BODY, INK, across);
+        let candidates = [
+            ((11.0, 0.0), Across::Left),
+            ((-11.0, 0.0), Across::Right),
+            ((0.0, -18.0), Across::Middle),
+            ((0.0, 19.0), Across::Middle),
+            ((9.0, -16.0), Across::Left),
+            ((9.0, 17.0), Across::Left),
+            ((-9.0, -16.0), Across::Right),
+            ((-9.0, 17.0), Across::Right),
+            ((0.0, -38.0), Across::Middle),
+            ((0.0, 39.0), Across::Middle),
+        ];
+        let candidates =
+            candidates.map(|((dx, dy), across)| ((at.0 + dx, at.1 + dy), label(across)));
+        if let Some(chosen) = best(candidates.into_iter(), &taken, layout, None) {
+            taken.push(padded(chosen.1.frame(chosen.0)));
+            annotations.placed.push(chosen);
+        } else {
+            annotations.unplaced.push(site_text(site));
+        }
+    }
+    for (index, link) in topology.links.iter().enumerate() {
+        let points: Vec<Place> = layout.paths[index].iter().flatten().copied().collect();
+        let text = link_text(link);
+        // From the middle outwards, on the line and a little beside it.
+        let shares = [0.5, 0.42, 0.58, 0.35, 0.65, 0.28, 0.72, 0.2, 0.8];
+        let candidates = [0.0, -16.0, 16.0].into_iter().flat_map(|aside| {
+            let (points, text) = (&points, &text);
+            shares.into_iter().map(move |share| {
+                let (x, y) = points[((points.len() - 1) as f64 * share).round() as usize];
+                ((x, y + aside), Label::new(text, SMALL, INK, Across::Middle))
+            })
+        });
+        if let Some(chosen) = best(candidates, &taken, layout, Some(index)) {
+            taken.push(padded(chosen.1.frame(chosen.0)));
+            annotations.placed.push(chosen);
+        } else {
+            let (a, b) = (&topology.site(link.a).name, &topology.site(link.b).name);
+            annotations.unplaced.push(format!("{a} – {b}: {text}"));
+        }
+    }
+    annotations
+}
+
+/// The area of a label with a little paper around it.
+pub(super) fn padded(frame: Frame) -> Frame {
+    Frame {
+        left: frame.left - 3.0,
+        top: frame.top - 1.0,
+        right: frame.right + 3.0,
+        bottom: frame.bottom + 1.0,
+    }
+}
+
+/// The candidate that covers the fewest lines other than its own, the first of equals; none if all cover a label.
+fn best(
+    candidates: impl Iterator<Item = (Place, Label)>,
+    taken: &[Frame],
+    layout: &Layout,
+    own: Option<usize>,
+) -> Option<(Place, Label)> {
+    candidates
+        .filter_map(|(at, label)| {
+            let frame = padded(label.frame(at));
+            let free =
+                layout.frame.contains(&frame) && taken.iter().all(|other| !other.overlaps(&frame));
+            let others = layout
+                .paths
+                .iter()
+                .enumerate()
+                .filter(|(link, _)| Some(*link) != own);
+            let covered = |pieces: &Vec<Vec<Place>>| {
+                pieces
+                    .iter()
+                    .flat_map(|piece| piece.windows(2))
+                    .any(|pair| crosses(&frame, pair[0], pair[1]))
+            };
+            free.then(|| {
+                (
+                    others.filter(|(_, pieces)| covered(pieces)).count(),
+                    (at, label),
+                )
+            })
+        })
+        .min_by_key(|(covered, _)| *covered)
+        .map(|(_, chosen)| chosen)
+}
+
+/// Whether a short line touches the frame, told by its ends and what lies between them at every two pixels.
+fn crosses(frame: &Frame, from: Place, to: Place) -> bool {
+    let steps = ((to.0 - from.0).hypot(to.1 - from.1) / 2.0).ceil().max(1.0);
+    (0..=steps as usize)
+        .map(|step| step as f64 / steps)
+        .any(|share| {
+            let (x, y) = (
+                from.0 + (to.0 - from.0) * share,
+                from.1 + (to.1 - from.1) * share,
+            );
+            frame.left <= x && x <= frame.right && frame.top <= y && y <= frame.bottom
+        })
+}
+
+fn around((x, y): Place, radius: f64) -> Frame {
+    Frame {
+        left: x - radius,
+        top: y - radius,
+        right: x + radius,
+        bottom: y + radius,
+    }
+}
+
+/// `Dublin, Ireland (4 hosts)`.
+fn site_text(site: &Site) -> String {
+    format!(
+        "{} ({})",
+        site.place.as_ref().unwrap_or(&site.name),
+        plural(site.hosts, "host")
+    )
+}
+
+/// `2 × 500 Mbit/s, 80 ms`; each direction's rate where they differ.
+fn link_text(link: &Link) -> String {
+    let of = |channel: &longhaul_topologies::model::Channel| {
+        channel.rate.map_or("unlimited".to_owned(), |limit| {
+            rate(limit.bits_per_second() as f64)
+        })
+    };
+    let (forward, reverse) = (of(&link.forward), of(&link.reverse));
+    let rates = if forward == reverse {
+        forward
+    } else {
+        format!("{forward} ⁄ {reverse}")
+    };
+    let lanes = if link.lanes > 1 {
+        format!("{} × ", link.lanes)
+    } else {
+        String::new()
+    };
+    let round_trip = link.forward.delay + link.reverse.delay;
+    format!("{lanes}{rates}, {}", time(round_trip.as_secs_f64() * 1e6))
+}

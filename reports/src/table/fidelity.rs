@@ -1,0 +1,188 @@
+//! The links held against their description.
+
+use std::collections::BTreeMap;
+
+use crate::format::{plural, rate, significant, time};
+use crate::result::{FidelityRow, Point, RunResult};
+use crate::table::grid::{Align, Grid, fitting, paragraph};
+
+/// With more checks than this, only the worst of each quantity is shown.
+const ALL_UP_TO: usize = 24;
+
+/// How many columns a layout has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Detail {
+    Full,
+    /// Without the point and the distance.
+    Brief,
+    /// Without the allowed distance too.
+    Least,
+}
+
+impl Detail {
+    const ALL: [Self; 3] = [Self::Full, Self::Brief, Self::Least];
+}
+
+/// The verdict, the findings and the checks.
+pub(super) fn table(result: &RunResult, width: usize) -> String {
+    let mut text = verdict(&result.points, width);
+    let checks: Vec<(usize, &FidelityRow)> = result
+        .points
+        .iter()
+        .flat_map(|point| {
+            point
+                .fidelity
+                .checks
+                .iter()
+                .map(|check| (point.index, check))
+        })
+        .collect();
+    if checks.is_empty() {
+        return text;
+    }
+    let shown = if checks.len() > ALL_UP_TO {
+        worst(&checks)
+    } else {
+        checks.clone()
+    };
+    text += &fitting(width, Detail::ALL.map(|detail| layout(&shown, detail)));
+    if shown.len() < checks.len() {
+        let left_out = checks.len() - shown.len();
+        text += &paragraph(
+            "# ",
+            &format!("the worst check of each quantity; {left_out} others are in result.json"),
+            width,
+        );
+    }
+    text
+}
+
+fn verdict(points: &[Point], width: usize) -> String {
+    let mut findings: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for point in points {
+        for finding in &point.fidelity.findings {
+            findings
+                .entry(finding)
+                .or_default()
+                .push(point.index.to_string());
+        }
+    }
+    let unfaithful = points
+        .iter()
+        .filter(|point| !point.fidelity.faithful)
+        .count();
+    let summary = match unfaithful {
+        0 => format!("faithful in {}", plural(points.len(), "point")),
+        _ => format!(
+            "NOT faithful in {unfaithful} of {}",
+            plural(points.len(), "point")
+        ),
+    };
+    let mut text = paragraph("# Fidelity: ", &summary, width);
+    for (finding, points) in findings {
+        text += &paragraph(
+            "#   - ",
+            &format!("{finding} (point {})", points.join(", ")),
+            width,
+        );
+    }
+    let lateness = points
+        .iter()
+        .filter_map(|point| point.fidelity.lateness)
+        .map(|late| late.p99_us)
+        .reduce(f64::max);
+    let drops: u64 = points.iter().map(|point| point.fidelity.engine_drops).sum();
+    let cpu = points
+        .iter()
+        .map(|point| point.fidelity.cpu_use)
+        .fold(0.0, f64::max);
+    let mut engine = format!(
+        "packets lost by the engine: {drops}; CPU in use: up to {:.0} %",
+        cpu * 100.0
+    );
+    if let Some(lateness) = lateness {
+        engine += &format!("; engine late by up to {} (p99)", time(lateness));
+    }
+    text + &paragraph("# ", &engine, width)
+}
+
+/// Of each quantity the check that is furthest off in terms of its bound.
+fn worst<'a>(checks: &[(usize, &'a FidelityRow)]) -> Vec<(usize, &'a FidelityRow)> {
+    let mut worst: Vec<(usize, &FidelityRow)> = Vec::new();
+    for check in checks {
+        match worst
+            .iter_mut()
+            .find(|kept| kept.1.quantity == check.1.quantity)
+        {
+            Some(kept) if strain(check.1) > strain(kept.1) => *kept = *check,
+            Some(_) => {}
+            None => worst.push(*check),
+        }
+    }
+    worst
+}
+
+/// How far off, as a share of the allowed distance.
+fn strain(check: &FidelityRow) -> f64 {
+    let off = (check.measured - check.asked).abs();
+    if check.bound > 0.0 {
+        off / check.bound
+    } else {
+        off
+    }
+}
+
+fn layout(checks: &[(usize, &FidelityRow)], detail: Detail) -> String {
+    let mut grid = Grid::default();
+    let column = |cell: &dyn Fn(&FidelityRow) -> String| {
+        checks.iter().map(|(_, row)| cell(row)).collect::<Vec<_>>()
+    };
+    if detail == Detail::Full {
+        grid.column(
+            "point",
+            Align::Right,
+            checks.iter().map(|(point, _)| point.to_string()),
+        );
+    }
+    grid.column("channel", Align::Left, column(&|row| row.channel.clone()));
+    grid.column("quantity", Align::Left, column(&|row| row.quantity.clone()));
+    grid.column(
+        "asked",
+        Align::Right,
+        column(&|row| quantity(row.asked, &row.unit)),
+    );
+    grid.column(
+        "measured",
+        Align::Right,
+        column(&|row| quantity(row.measured, &row.unit)),
+    );
+    if detail == Detail::Full {
+        grid.column(
+            "off by",
+            Align::Right,
+            column(&|row| quantity(row.measured - row.asked, &row.unit)),
+        );
+    }
+    if detail != Detail::Least {
+        grid.column(
+            "allowed ±",
+            Align::Right,
+            column(&|row| quantity(row.bound, &row.unit)),
+        );
+    }
+    grid.column(
+        "verdict",
+        Align::Left,
+        column(&|row| if row.within { "ok" } else { "OFF" }.to_owned()),
+    );
+    grid.render()
+}
+
+/// A value of a check in its unit.
+fn quantity(value: f64, unit: &str) -> String {
+    match unit {
+        "us" => time(value),
+        "bit/s" => rate(value),
+        unit => format!("{} {unit}", significant(value)),
+    }
+}

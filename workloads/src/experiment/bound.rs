@@ -1,0 +1,214 @@
+//! What the slowest link allows a collective. Pure.
+//!
+//! The bytes each channel has to carry follow from the schedule (which rank sends how much to which) and the routes; the
+//! time they need, from the channel's rate and the headers around every segment. A collective can be no faster than the
+//! channel that needs longest, plus that channel's delay for its last byte; nor than the longest chain of messages that
+//! wait for one another.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use longhaul_reports::result::{Bound, BoundTime, Placement};
+use longhaul_topologies::Topology;
+use longhaul_topologies::model::{Direction, LinkId, SiteId};
+use longhaul_topologies::route::Routes;
+use longhaul_topologies::units::Rate;
+
+use super::points::CollectivePlan;
+use crate::collective::Unsupported;
+use crate::collective::schedule::Shape;
+use crate::collective::traffic::{longest_chain, wire_bytes};
+
+/// Ethernet header, without preamble and FCS: what the links count.
+const ETHERNET_HEADER: u32 = 14;
+/// IPv4 without options, TCP with the timestamp option that Linux always negotiates.
+const TCP_HEADERS: u32 = 20 + 20 + 12;
+/// Chunks a block is cut into for the longest chain: it hardly changes with more, and the schedule stays small.
+const CHUNKS: usize = 64;
+
+/// Something that carries bytes at a rate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Port {
+    Wan(LinkId, Direction),
+    /// The fabric port of a rank's host, away from it.
+    Out(usize),
+    /// The same, towards it.
+    In(usize),
+}
+
+/// A port under the load of one collective.
+#[derive(Clone, Copy, Debug)]
+struct Load {
+    port: Port,
+    payload: u64,
+    /// Lanes that the connections over it can fill.
+    lanes: u64,
+    rate: Rate,
+    time: Duration,
+}
+
+/// The bound for `plan` over `connections` per pair of ranks; `None` if no channel on its way has a rate.
+///
+/// # Errors
+/// If the collective has no such schedule.
+pub fn bound(topology: &Topology, plan: &CollectivePlan, connections: usize) -> Result<Option<Bound>, Unsupported> {
+    let routes = Routes::new(topology);
+    let mut times = Vec::new();
+    let mut slowest = None;
+    for &size in &plan.sizes {
+        let work = Work::new(topology, &routes, plan, size)?;
+        let Some(load) = work.slowest(connections) else { return Ok(None) };
+        let last_byte = load.time + work.delay_of(load.port);
+        let time = last_byte.max(work.longest_chain());
+        times.push(BoundTime { size_bytes: size, time_us: time.as_secs_f64() * 1e6 });
+        // The greatest size has the least rounding to whole elements.
+        if slowest.is_none_or(|(greatest, _)| size >= greatest) {
+            slowest = Some((size, load));
+        }
+    }
+    let Some((size, load)) = slowest else { return Ok(None) };
+    let busbw = size as f64 * 8.0 / load.time.as_secs_f64() * plan.collective.bus_factor(plan.ranks.len());
+    Ok(Some(Bound { busbw_bps: busbw, reason: reason(topology, plan, size, &load), times }))
+}
+
+/// One size of a collective on its topology.
+struct Work<'a> {
+    topology: &'a Topology,
+    routes: &'a Routes,
+    plan: &'a CollectivePlan,
+    programs: Vec<crate::collective::schedule::Program>,
+}
+
+impl<'a> Work<'a> {
+    fn new(topology: &'a Topology, routes: &'a Routes, plan: &'a CollectivePlan, size: u64) -> Result<Self, Unsupported> {
+        let count = plan.collective.count(plan.data_type, size, plan.ranks.len())?;
+        let count = usize::try_from(count).map_err(|_| Unsupported(format!("{size} bytes do not fit into memory")))?;
+        let shape = Shape {
+            collective: plan.collective,
+            algorithm: plan.algorithm,
+            sites: plan.ranks.iter().map(|place| place.site.0).collect(),
+            count,
+            chunk: count.div_ceil(CHUNKS * plan.ranks.len()),
+            root: plan.root,
+            placement: Placement::OutOfPlace,
+        };
+        Ok(Self { topology, routes, plan, programs: shape.programs()? })
+    }
+
+    /// The port that needs longest.
+    fn slowest(&self, connections: usize) -> Option<Load> {
+        let mut loads: BTreeMap<Port, (u64, u64)> = BTreeMap::new();
+        for ((from, to), payload) in wire_bytes(&self.programs, self.plan.data_type) {
+            let wan = self.way(from, to).map(|(link, direction)| Port::Wan(link, direction));
+            for port in [Port::Out(from), Port::In(to)].into_iter().chain(wan) {
+                let load = loads.entry(port).or_default();
+                load.0 += payload;
+                load.1 += connections as u64;
+            }
+        }
+        let timed = loads.into_iter().filter_map(|(port, (payload, flows))| {
+            let (rate, lanes) = self.capacity(port)?;
+            let lanes = lanes.min(flows);
+            let bits = payload as f64 * overhead(self.topology.mtu) * 8.0;
+            let time = Duration::from_secs_f64(bits / (rate.bits_per_second() as f64 * lanes as f64));
+            Some(Load { port, payload, lanes, rate, time })
+        });
+        timed.max_by_key(|load| load.time)
+    }
+
+    fn longest_chain(&self) -> Duration {
+        longest_chain(&self.programs, |from, to| {
+            self.way(from, to).map(|(link, direction)| self.topology.links[link.0].channel(direction).delay).sum()
+        })
+    }
+
+    /// The channels from one rank to another.
+    fn way(&self, from: usize, to: usize) -> impl Iterator<Item = (LinkId, Direction)> + '_ {
+        way(self.topology, self.routes, self.plan.ranks[from].site, self.plan.ranks[to].site)
+    }
+
+    fn capacity(&self, port: Port) -> Option<(Rate, u64)> {
+        match port {
+            Port::Wan(link, direction) => {
+                let link = &self.topology.links[link.0];
+                Some((link.channel(direction).rate?, link.lanes as u64))
+            }
+            Port::Out(rank) | Port::In(rank) => Some((self.topology.site(self.plan.ranks[rank].site).fabric.rate?, 1)),
+        }
+    }
+
+    fn delay_of(&self, port: Port) -> Duration {
+        match port {
+            Port::Wan(link, direction) => self.topology.links[link.0].channel(direction).delay,
+            Port::Out(_) | Port::In(_) => Duration::ZERO,
+        }
+    }
+}
+
+/// The channels from site to site, in the order traffic passes them.
+pub fn way<'a>(
+    topology: &'a Topology,
+    routes: &'a Routes,
+    from: SiteId,
+    to: SiteId,
+) -> impl Iterator<Item = (LinkId, Direction)> + 'a {
+    let mut here = from;
+    std::iter::from_fn(move || {
+        let id = routes.next_hop(here, to)?;
+        let link = &topology.links[id.0];
+        let direction = if link.a == here { Direction::Forward } else { Direction::Reverse };
+        here = if link.a == here { link.b } else { link.a };
+        Some((id, direction))
+    })
+}
+
+/// Bytes of frames per byte of TCP payload, in full segments.
+fn overhead(mtu: u32) -> f64 {
+    f64::from(mtu + ETHERNET_HEADER) / f64::from(mtu - TCP_HEADERS)
+}
+
+fn reason(topology: &Topology, plan: &CollectivePlan, size: u64, load: &Load) -> String {
+    let mtu = topology.mtu;
+    let lanes = if load.lanes > 1 { format!(" on each of {} lanes", load.lanes) } else { String::new() };
+    format!(
+        "{} by {} over {} ranks sends {:.3} bytes per byte of the array over {}, at {}{lanes}; \
+         each takes {:.4} bytes on the wire ({} of payload in a frame of {})",
+        plan.collective,
+        plan.algorithm,
+        plan.ranks.len(),
+        load.payload as f64 / size as f64,
+        PortName { topology, plan, port: load.port },
+        load.rate,
+        overhead(mtu),
+        mtu - TCP_HEADERS,
+        mtu + ETHERNET_HEADER,
+    )
+}
+
+struct PortName<'a> {
+    topology: &'a Topology,
+    plan: &'a CollectivePlan,
+    port: Port,
+}
+
+impl fmt::Display for PortName<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let host = |rank: usize| self.plan.ranks[rank].host_name(self.topology);
+        match self.port {
+            Port::Wan(link, direction) => f.write_str(&channel_name(self.topology, link, direction)),
+            Port::Out(rank) => write!(f, "the port of {} (outward)", host(rank)),
+            Port::In(rank) => write!(f, "the port of {} (inward)", host(rank)),
+        }
+    }
+}
+
+/// `virginia>dublin`.
+pub fn channel_name(topology: &Topology, link: LinkId, direction: Direction) -> String {
+    let link = &topology.links[link.0];
+    let (from, to) = match direction {
+        Direction::Forward => (link.a, link.b),
+        Direction::Reverse => (link.b, link.a),
+    };
+    format!("{}>{}", topology.site(from).name, topology.site(to).name)
+}

@@ -1,0 +1,288 @@
+//! Everything a run finds, on its way into the result's folder. Outlives the work that is being recorded, so what was
+//! found is there however the work ends.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use longhaul_emulator::engine::ChannelCounters;
+use longhaul_emulator::fidelity::{Fidelity, FidelityCheck};
+use longhaul_emulator::plan::{ChannelId, LabPlan};
+use longhaul_emulator::probe::ProbeSample;
+use longhaul_emulator::telemetry::Reading;
+use longhaul_reports::folder::{FolderError, ResultWriter};
+use longhaul_reports::result::{
+    ChannelSummary, DelaySummary, EngineLateness, Entity, FidelityRow, FidelitySection, Outcome, Percentiles, Point, RunResult, Sample,
+    TelemetryRow, Workload, metric,
+};
+use longhaul_reports::stats::{InterarrivalJitter, summarise};
+use longhaul_topologies::model::SiteId;
+use longhaul_topologies::route::Routes;
+use nix::sys::time::TimeSpec;
+use nix::time::{ClockId, clock_gettime};
+
+use super::bound::{channel_name, way};
+use crate::world::ConnectionSample;
+
+/// A result being written.
+#[derive(Debug)]
+pub(super) struct Recorder {
+    pub(super) result: RunResult,
+    writer: ResultWriter,
+    /// The zero of every `time_s`.
+    epoch: Instant,
+    /// The same instant on CLOCK_MONOTONIC, which ranks read.
+    epoch_ns: u64,
+    point: Option<Current>,
+}
+
+/// The point that is being run.
+#[derive(Debug)]
+struct Current {
+    plan: LabPlan,
+    paths: Vec<(SiteId, SiteId)>,
+    /// Per path.
+    probes: Vec<Vec<ProbeSample>>,
+    channels: BTreeMap<ChannelId, Totals>,
+    /// Host of each rank.
+    hosts: Vec<String>,
+}
+
+#[derive(Debug, Default)]
+struct Totals {
+    first: ChannelCounters,
+    last: ChannelCounters,
+    queue_peak_bytes: u64,
+}
+
+impl Recorder {
+    pub(super) fn new(writer: ResultWriter, result: RunResult) -> Self {
+        let now = clock_gettime(ClockId::CLOCK_MONOTONIC).unwrap_or(TimeSpec::new(0, 0));
+        let epoch_ns = u64::try_from(Duration::from(now).as_nanos()).unwrap_or_default();
+        Self { result, writer, epoch: Instant::now(), epoch_ns, point: None }
+    }
+
+    pub(super) fn writer(&self) -> &ResultWriter {
+        &self.writer
+    }
+
+    /// Seconds since the run's start.
+    pub(super) fn seconds(&self, at: Instant) -> f64 {
+        at.saturating_duration_since(self.epoch).as_secs_f64()
+    }
+
+    /// Writes `result.json` as it stands.
+    pub(super) fn save(&mut self) -> Result<(), FolderError> {
+        self.writer.result(&self.result)
+    }
+
+    /// Begins a point; `paths` are those that are probed.
+    pub(super) fn begin(&mut self, mut point: Point, plan: &LabPlan, paths: Vec<(SiteId, SiteId)>) -> Result<(), FolderError> {
+        point.began_s = self.seconds(Instant::now());
+        let hosts = match &point.workload {
+            Workload::Collective { hosts, .. } => hosts.clone(),
+            Workload::Command { .. } => Vec::new(),
+        };
+        let probes = vec![Vec::new(); paths.len()];
+        self.point = Some(Current { plan: plan.clone(), paths, probes, channels: BTreeMap::new(), hosts });
+        self.result.points.push(point);
+        self.save()
+    }
+
+    pub(super) fn sample(&mut self, sample: Sample) -> Result<(), FolderError> {
+        let Some(point) = self.result.points.last_mut() else { return Ok(()) };
+        self.writer.sample(point.index, &point.stack, &sample)?;
+        point.samples.push(sample);
+        Ok(())
+    }
+
+    pub(super) fn readings(&mut self, readings: &[Reading]) -> Result<(), FolderError> {
+        let mut rows = Vec::new();
+        for reading in readings {
+            let time_s = self.seconds(reading.at);
+            let Some(current) = &mut self.point else { return Ok(()) };
+            let mut row = |entity, name: &str, metric: &str, value: f64| rows.push(self.result.row(time_s, entity, name, metric, value));
+            for &(id, counters) in &reading.channels {
+                let totals = current.channels.entry(id).or_insert(Totals { first: counters, ..Totals::default() });
+                totals.last = counters;
+                totals.queue_peak_bytes = totals.queue_peak_bytes.max(counters.queue_bytes);
+                let name = format!("{}/{}", channel_name(&current.plan.topology, id.link, id.direction), id.lane);
+                row(Entity::Channel, &name, metric::BYTES, counters.bytes as f64);
+                row(Entity::Channel, &name, metric::PACKETS, counters.packets as f64);
+                row(Entity::Channel, &name, metric::QUEUE_DROPS, counters.queue_drops as f64);
+                row(Entity::Channel, &name, metric::QUEUE_BYTES, counters.queue_bytes as f64);
+                if let Some(losses) = counters.losses {
+                    row(Entity::Channel, &name, metric::LOSSES, losses as f64);
+                }
+            }
+            for &(host, counters) in &reading.hosts {
+                let name = &current.plan.node(host).name;
+                row(Entity::Host, name, metric::BYTES, counters.sent_bytes as f64);
+                row(Entity::Host, name, metric::RECEIVED_BYTES, counters.received_bytes as f64);
+            }
+        }
+        self.writer.telemetry(&rows)
+    }
+
+    /// Takes probes whose `sent` counts from `started`.
+    pub(super) fn probes(&mut self, probes: &[ProbeSample], started: Instant) -> Result<(), FolderError> {
+        let mut rows = Vec::new();
+        for probe in probes {
+            let time_s = self.seconds(started + probe.sent);
+            let Some(current) = &mut self.point else { return Ok(()) };
+            let (from, to) = current.paths[probe.path];
+            let name = path_name(&current.plan, from, to);
+            rows.push(match probe.delay {
+                Some(delay) => self.result.row(time_s, Entity::Probe, &name, metric::ONE_WAY_DELAY_US, micros(delay)),
+                None => self.result.row(time_s, Entity::Probe, &name, metric::PROBE_LOST, 1.0),
+            });
+            current.probes[probe.path].push(*probe);
+        }
+        self.writer.telemetry(&rows)
+    }
+
+    pub(super) fn connections(&mut self, samples: &[ConnectionSample]) -> Result<(), FolderError> {
+        let mut rows = Vec::new();
+        let Some(current) = &self.point else { return Ok(()) };
+        for sample in samples {
+            let time_s = sample.at_ns.saturating_sub(self.epoch_ns) as f64 / 1e9;
+            let name = format!("{}>{}/{}", current.hosts[sample.from], current.hosts[sample.to], sample.connection);
+            let mut row = |metric: &str, value: f64| {
+                rows.push(self.result.row(time_s, Entity::Connection, &name, metric, value));
+            };
+            row(metric::RTT_US, f64::from(sample.rtt_us));
+            row(metric::CWND_BYTES, sample.cwnd_bytes as f64);
+            row(metric::RETRANSMITS, sample.retransmits as f64);
+            row(metric::DELIVERY_RATE_BPS, sample.delivery_rate_bps as f64);
+            row(metric::BYTES_ACKED, sample.bytes_acked as f64);
+            if let Some(rate) = sample.pacing_rate_bps {
+                row(metric::PACING_RATE_BPS, rate as f64);
+            }
+        }
+        self.writer.telemetry(&rows)
+    }
+
+    /// The point that is being run.
+    pub(super) fn point(&mut self) -> Option<&mut Point> {
+        self.point.as_ref().and(self.result.points.last_mut())
+    }
+
+    /// Sums up the point that is being run, whole or cut short, and writes it.
+    pub(super) fn end(&mut self) -> Result<(), FolderError> {
+        let now = self.seconds(Instant::now());
+        let (Some(current), Some(point)) = (self.point.take(), self.result.points.last_mut()) else { return Ok(()) };
+        point.ended_s = now;
+        point.delays = current.delays();
+        point.channels = current.channels();
+        if let Workload::Collective { collective, ranks, .. } = &point.workload {
+            // The names are those of `Collective`, which all have a bus bandwidth.
+            point.summaries = summarise(&point.samples, collective, *ranks, point.bound.as_ref()).unwrap_or_default();
+        }
+        self.save()
+    }
+
+    /// Ends the run, and the point it was in.
+    pub(super) fn finish(&mut self, outcome: Outcome) -> Result<(), FolderError> {
+        self.end()?;
+        self.result.outcome = outcome;
+        self.result.finished = Some(jiff::Timestamp::now().to_string());
+        self.save()
+    }
+}
+
+/// A row of the point that is being run.
+trait Row {
+    fn row(&self, time_s: f64, entity: Entity, name: &str, metric: &str, value: f64) -> TelemetryRow;
+}
+
+impl Row for RunResult {
+    fn row(&self, time_s: f64, entity: Entity, name: &str, metric: &str, value: f64) -> TelemetryRow {
+        let point = self.points.last().map_or(0, |point| point.index);
+        TelemetryRow { time_s, point, entity, name: name.to_owned(), metric: metric.to_owned(), value }
+    }
+}
+
+impl Current {
+    fn delays(&self) -> Vec<DelaySummary> {
+        let routes = Routes::new(&self.plan.topology);
+        let described = |from, to| -> Duration {
+            way(&self.plan.topology, &routes, from, to)
+                .map(|(link, direction)| self.plan.topology.links[link.0].channel(direction).delay)
+                .sum()
+        };
+        let summary = |(&(from, to), probes): (&(SiteId, SiteId), &Vec<ProbeSample>)| {
+            let mut arrived: Vec<(Duration, f64)> =
+                probes.iter().filter_map(|probe| probe.delay.map(|delay| (probe.sent + delay, micros(delay)))).collect();
+            arrived.sort_by_key(|&(at, _)| at);
+            let delays: Vec<f64> = arrived.into_iter().map(|(_, delay)| delay).collect();
+            let delay_us = Percentiles::of(&delays);
+            DelaySummary {
+                from: self.plan.topology.site(from).name.clone(),
+                to: self.plan.topology.site(to).name.clone(),
+                described_us: micros(described(from, to)),
+                delay_us,
+                pdv_us: delay_us.packet_delay_variation(),
+                rfc3550_us: InterarrivalJitter::of(&delays),
+                sent: probes.len() as u64,
+                lost: (probes.len() - delays.len()) as u64,
+            }
+        };
+        self.paths.iter().zip(&self.probes).filter(|(_, probes)| !probes.is_empty()).map(summary).collect()
+    }
+
+    fn channels(&self) -> Vec<ChannelSummary> {
+        let topology = &self.plan.topology;
+        let summary = |(&id, totals): (&ChannelId, &Totals)| {
+            let Totals { first, last, queue_peak_bytes } = totals;
+            let channel = topology.links[id.link.0].channel(id.direction);
+            ChannelSummary {
+                link: channel_name(topology, id.link, id.direction),
+                lane: id.lane,
+                rate_bps: channel.rate.map(|rate| rate.bits_per_second()),
+                bytes: last.bytes.saturating_sub(first.bytes),
+                packets: last.packets.saturating_sub(first.packets),
+                queue_drops: last.queue_drops.saturating_sub(first.queue_drops),
+                losses: last.losses.zip(first.losses).map(|(last, first)| last.saturating_sub(first)),
+                queue_peak_bytes: *queue_peak_bytes,
+            }
+        };
+        self.channels.iter().map(summary).collect()
+    }
+}
+
+/// The fidelity section of a result.
+pub(super) fn section(fidelity: &Fidelity) -> FidelitySection {
+    FidelitySection {
+        faithful: fidelity.faithful(),
+        findings: fidelity.findings.clone(),
+        checks: fidelity.checks.iter().map(row).collect(),
+        lateness: fidelity.lateness.map(|late| EngineLateness {
+            releases: late.releases,
+            p50_us: late.p50_us,
+            p99_us: late.p99_us,
+            max_us: late.max_us,
+        }),
+        engine_drops: fidelity.engine_drops,
+        cpu_use: fidelity.cpu_use,
+    }
+}
+
+/// A check as a row of a result.
+pub(super) fn row(check: &FidelityCheck) -> FidelityRow {
+    FidelityRow {
+        channel: check.channel.clone(),
+        quantity: check.quantity.clone(),
+        unit: check.unit.clone(),
+        asked: check.asked,
+        measured: check.measured,
+        bound: check.bound,
+        within: check.within,
+    }
+}
+
+fn path_name(plan: &LabPlan, from: SiteId, to: SiteId) -> String {
+    format!("{}>{}", plan.topology.site(from).name, plan.topology.site(to).name)
+}
+
+fn micros(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1e6
+}

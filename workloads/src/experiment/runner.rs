@@ -1,0 +1,478 @@
+//! From points to a result: for each point the lab is brought up (or kept), its links are measured, the workload runs
+//! while probes and counters are sampled, and everything lands in the result's folder as it comes.
+
+use std::future::Future;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use longhaul_emulator::engine::{EngineChoice, EngineError};
+use longhaul_emulator::fidelity::{self, FidelityCheck, Measured, Watch};
+use longhaul_emulator::lab::{Lab, LabError, LabOptions};
+use longhaul_emulator::plan::{LabPlan, NodeKind};
+use longhaul_emulator::probe::{ProbeError, ProbePath, Prober};
+use longhaul_emulator::sandbox::Privilege;
+use longhaul_emulator::telemetry::{Sampler, TelemetryError};
+use longhaul_reports::folder::{FolderError, ResultWriter};
+use longhaul_reports::result::{
+    Bound, FidelitySection, Outcome, Placement, Point, RunResult, SCHEMA_VERSION, Sample, Workload,
+};
+use longhaul_topologies::model::SiteId;
+use tokio::task::JoinError;
+
+use super::bound::bound;
+use super::environment::{self, environment};
+use super::observer::{Event, Observer};
+use super::points::{CollectivePlan, Experiment, PointPlan, WorkloadPlan, derived_seed};
+use super::recorder::{self, Recorder};
+use crate::collective::Unsupported;
+use crate::command::{self, CommandError, Programs};
+use crate::transport::{self, CongestionControlError};
+use crate::world::{Operation, RankSpec, TransportOptions, World, WorldError};
+
+/// What a run needs beside its experiment.
+#[derive(Clone, Debug)]
+pub struct RunOptions {
+    /// The folder for the results; must be new or empty.
+    pub out: PathBuf,
+    /// Which link engine.
+    pub links: EngineChoice,
+    /// What the sandbox found.
+    pub privilege: Privilege,
+    /// The command line that repeats this run, for the result.
+    pub command: String,
+    /// The longhaul executable: its `__rank` is the body of a rank.
+    pub executable: PathBuf,
+}
+
+/// Why a run could not be made. What a workload does wrong is no such error: it is the [`Outcome`] of a result.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The results could not be written.
+    #[error(transparent)]
+    Folder(#[from] FolderError),
+    /// A lab did not come up.
+    #[error(transparent)]
+    Lab(#[from] LabError),
+    /// The link engine stopped.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// One-way delay could not be measured.
+    #[error(transparent)]
+    Probe(#[from] ProbeError),
+    /// Counters could not be read.
+    #[error(transparent)]
+    Telemetry(#[from] TelemetryError),
+    /// The kernel lacks a stack's congestion control.
+    #[error("the stack `{stack}` cannot be used: {source}")]
+    CongestionControl {
+        /// Which stack.
+        stack: String,
+        /// What is missing.
+        source: CongestionControlError,
+    },
+    /// The workload would take longer than anyone waits.
+    #[error("the links allow this workload no less than {} hours; use fewer or smaller sizes, fewer iterations or higher rates", .0.as_secs() / 3600)]
+    TooLong(Duration),
+    /// A collective has no such schedule.
+    #[error(transparent)]
+    Unsupported(#[from] Unsupported),
+    /// A thread of the run failed.
+    #[error("a thread of the run failed: {0}")]
+    Thread(#[from] JoinError),
+}
+
+/// Longer than this is a slip in a unit, not an intention.
+const LONGEST: Duration = Duration::from_secs(48 * 3600);
+/// How often what was sampled goes to the disk.
+const FLUSH: Duration = Duration::from_millis(250);
+
+/// Runs `experiment`; `interrupt` ends it early when it completes. Must be called in a sandbox's lab process.
+///
+/// The answer's [`Outcome`] says how the workload ended; what was found until then is in the folder in any case.
+///
+/// # Errors
+/// If the run could not be set up or measured. Once the folder exists, its result says so, too.
+pub async fn run(
+    experiment: &Experiment,
+    options: &RunOptions,
+    observer: &mut dyn Observer,
+    interrupt: impl Future<Output = ()>,
+) -> Result<RunResult, RunError> {
+    let bounds = check(experiment)?;
+    let writer = ResultWriter::create(&options.out)?;
+    let mut recorder = Recorder::new(writer, empty_result(experiment, options));
+    recorder.save()?;
+    observer.event(Event::RunStarts { points: experiment.points.len(), at_least: least_duration(experiment, &bounds) });
+    let ended = tokio::select! {
+        biased;
+        () = interrupt => None,
+        ended = (Run { experiment, options, bounds: &bounds, recorder: &mut recorder, observer }).all() => Some(ended),
+    };
+    let outcome = match &ended {
+        None => Outcome::Interrupted,
+        Some(Ok(())) => Outcome::Finished,
+        Some(Err(stop)) => Outcome::Failed { message: stop.to_string() },
+    };
+    recorder.finish(outcome)?;
+    match ended {
+        Some(Err(Stop::Run(error))) => Err(error),
+        _ => Ok(recorder.result),
+    }
+}
+
+/// What ends a run before its last point.
+#[derive(Debug, thiserror::Error)]
+enum Stop {
+    #[error(transparent)]
+    Run(RunError),
+    #[error(transparent)]
+    World(#[from] WorldError),
+    #[error(transparent)]
+    Command(#[from] CommandError),
+}
+
+impl<E: Into<RunError>> From<E> for Stop {
+    fn from(error: E) -> Self {
+        Stop::Run(error.into())
+    }
+}
+
+/// Checks what a file alone does not tell, before a lab comes up. Answers the bound of every point.
+fn check(experiment: &Experiment) -> Result<Vec<Option<Bound>>, RunError> {
+    for point in &experiment.points {
+        if let Some(name) = &point.stack.congestion_control {
+            transport::check_congestion_control(name)
+                .map_err(|source| RunError::CongestionControl { stack: point.stack.name.clone(), source })?;
+        }
+    }
+    let bounds = experiment
+        .points
+        .iter()
+        .map(|point| match &point.workload {
+            WorkloadPlan::Collective(plan) => {
+                bound(&experiment.topologies[point.topology], plan, point.stack.connections)
+            }
+            WorkloadPlan::Command(_) => Ok(None),
+        })
+        .collect::<Result<Vec<_>, _>>()?;
+    match least_duration(experiment, &bounds) {
+        Some(least) if least > LONGEST => Err(RunError::TooLong(least)),
+        _ => Ok(bounds),
+    }
+}
+
+/// The least time that all iterations take together, as far as links bound them.
+fn least_duration(experiment: &Experiment, bounds: &[Option<Bound>]) -> Option<Duration> {
+    let of_point = |(point, bound): (&PointPlan, &Option<Bound>)| {
+        let (WorkloadPlan::Collective(plan), Some(bound)) = (&point.workload, bound) else { return None };
+        let once: f64 = bound.times.iter().map(|time| time.time_us / 1e6).sum();
+        Some(once * plan.placements.len() as f64 * (plan.iterations + plan.warmup) as f64)
+    };
+    let seconds: f64 = experiment.points.iter().zip(bounds).filter_map(of_point).sum();
+    (seconds > 0.0).then(|| Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX))
+}
+
+fn empty_result(experiment: &Experiment, options: &RunOptions) -> RunResult {
+    RunResult {
+        schema_version: SCHEMA_VERSION,
+        longhaul_version: env!("CARGO_PKG_VERSION").to_owned(),
+        name: experiment.name.clone(),
+        description: experiment.description.clone(),
+        command: options.command.clone(),
+        started: jiff::Timestamp::now().to_string(),
+        finished: None,
+        outcome: Outcome::Unfinished,
+        seed: experiment.seed,
+        experiment: experiment.resolved.clone(),
+        environment: environment(options.privilege),
+        points: Vec::new(),
+    }
+}
+
+/// A run under way.
+struct Run<'a> {
+    experiment: &'a Experiment,
+    options: &'a RunOptions,
+    bounds: &'a [Option<Bound>],
+    recorder: &'a mut Recorder,
+    observer: &'a mut dyn Observer,
+}
+
+/// A lab that is up and was measured.
+struct Up {
+    lab: Arc<Lab>,
+    topology: usize,
+    checks: Vec<FidelityCheck>,
+}
+
+/// What is sampled while a workload runs.
+struct Sampling {
+    prober: Prober,
+    sampler: Sampler,
+}
+
+impl Run<'_> {
+    async fn all(mut self) -> Result<(), Stop> {
+        let experiment = self.experiment;
+        let mut up: Option<Up> = None;
+        for (index, plan) in experiment.points.iter().enumerate() {
+            if up.as_ref().is_none_or(|up| up.topology != plan.topology) {
+                if let Some(old) = up.take() {
+                    down(old.lab).await;
+                }
+                up = Some(self.bring_up(plan.topology).await?);
+            }
+            if let Some(up) = &up {
+                self.point(index, plan, up).await?;
+            }
+        }
+        if let Some(last) = up {
+            down(last.lab).await;
+        }
+        Ok(())
+    }
+
+    async fn bring_up(&mut self, topology: usize) -> Result<Up, RunError> {
+        let description = &self.experiment.topologies[topology];
+        self.observer.event(Event::LabComesUp { topology: description });
+        let started = Instant::now();
+        let options = LabOptions { engine: self.options.links, seed: derived_seed(self.experiment.seed, topology) };
+        let lab = Arc::new(Lab::up(description.clone(), &options).await?);
+        let engine = lab.engine_kind();
+        self.observer.event(Event::LabIsUp { engine, took: started.elapsed() });
+        self.recorder.result.environment.links = environment::links(engine);
+        let Measured { checks, skipped } = measure(Arc::clone(&lab)).await?;
+        for check in &checks {
+            self.observer.event(Event::LinkChecked(&recorder::row(check)));
+        }
+        for skipped in &skipped {
+            self.observer.event(Event::Note(&format!("not measured: {skipped}")));
+        }
+        Ok(Up { lab, topology, checks })
+    }
+
+    async fn point(&mut self, index: usize, plan: &PointPlan, up: &Up) -> Result<(), Stop> {
+        let lab = &up.lab;
+        let iterations = match &plan.workload {
+            WorkloadPlan::Collective(plan) => {
+                (plan.sizes.len() * plan.placements.len()) as u64 * (plan.iterations + plan.warmup)
+            }
+            WorkloadPlan::Command(_) => 0,
+        };
+        self.observer.event(Event::PointStarts { index, of: self.experiment.points.len(), plan, iterations });
+        let paths = site_pairs(lab.plan());
+        self.recorder.begin(self.empty_point(index, plan), lab.plan(), paths.clone())?;
+
+        let watch = Watch::start(lab)?;
+        let prober = Prober::start(lab, &probe_paths(lab.plan(), &paths), self.experiment.probe_interval)?;
+        if prober.interval() > self.experiment.probe_interval {
+            let note = format!("{} pairs of sites are probed every {:?} each", paths.len(), prober.interval());
+            self.observer.event(Event::Note(&note));
+        }
+        let sampler = Sampler::start(Arc::clone(lab), self.experiment.telemetry_period)?;
+        let mut sampling = Sampling { prober, sampler };
+        match &plan.workload {
+            WorkloadPlan::Collective(collective) => self.collective(index, plan, collective, lab, &mut sampling).await?,
+            WorkloadPlan::Command(spec) => self.programs(spec, lab, &mut sampling).await?,
+        }
+        self.last_samples(sampling).await?;
+
+        let fidelity = watch.finish(lab, up.checks.clone())?;
+        for finding in &fidelity.findings {
+            self.observer.event(Event::Finding { point: index, text: finding });
+        }
+        if let Some(point) = self.recorder.point() {
+            point.fidelity = recorder::section(&fidelity);
+        }
+        self.recorder.end()?;
+        if let Some(point) = self.recorder.result.points.last() {
+            self.observer.event(Event::PointDone(point));
+        }
+        Ok(())
+    }
+
+    async fn collective(
+        &mut self,
+        index: usize,
+        point: &PointPlan,
+        plan: &CollectivePlan,
+        lab: &Lab,
+        sampling: &mut Sampling,
+    ) -> Result<(), Stop> {
+        let ranks = self.rank_specs(plan, lab);
+        let transport = TransportOptions {
+            congestion_control: point.stack.congestion_control.clone(),
+            connections: point.stack.connections,
+            socket_buffer: point.stack.socket_buffer.map(|size| size.bytes()),
+            chunk_bytes: point.stack.chunk.bytes(),
+        };
+        let mut world = World::start(ranks, transport, self.experiment.telemetry_period).await?;
+        for &size_bytes in &plan.sizes {
+            for &placement in &plan.placements {
+                let operation = operation(plan, size_bytes, placement, point.seed);
+                for iteration in 0..plan.warmup + plan.iterations {
+                    let work = world.iterate(&operation, iteration, plan.patience);
+                    let done = self.while_sampling(sampling, work).await??;
+                    let sample = Sample {
+                        size_bytes,
+                        count: operation.count(plan.ranks.len())?,
+                        placement,
+                        iteration: iteration.checked_sub(plan.warmup).unwrap_or(iteration),
+                        warmup: iteration < plan.warmup,
+                        start_s: self.recorder.seconds(done.start),
+                        time_us: done.time.as_secs_f64() * 1e6,
+                        wrong: done.wrong,
+                    };
+                    self.recorder.sample(sample.clone())?;
+                    self.recorder.connections(&world.connection_samples())?;
+                    self.observer.event(Event::IterationDone { point: index, sample: &sample });
+                }
+            }
+        }
+        world.stop().await;
+        Ok(())
+    }
+
+    async fn programs(
+        &mut self,
+        spec: &super::spec::CommandSpec,
+        lab: &Lab,
+        sampling: &mut Sampling,
+    ) -> Result<(), Stop> {
+        let folder = self.recorder.writer().path().to_owned();
+        let index = self.recorder.result.points.len() - 1;
+        // One point alone needs no folder of its own for its logs.
+        let logs = match self.experiment.points.len() {
+            1 => folder.join("logs"),
+            _ => folder.join("logs").join(format!("point-{index}")),
+        };
+        let mut programs = Programs::start(lab, spec, &logs)?;
+        let finished = self.while_sampling(sampling, programs.finish()).await?;
+        let outcomes = programs.stop(&folder).await;
+        if let Some(point) = self.recorder.point() {
+            point.commands = outcomes;
+        }
+        Ok(finished?)
+    }
+
+    /// Waits for `work`, and meanwhile writes what is sampled.
+    async fn while_sampling<T>(&mut self, sampling: &mut Sampling, work: impl Future<Output = T>) -> Result<T, RunError> {
+        let mut work = std::pin::pin!(work);
+        loop {
+            let done = tokio::time::timeout(FLUSH, &mut work).await.ok();
+            self.recorder.probes(&sampling.prober.drain(), sampling.prober.started())?;
+            self.recorder.readings(&sampling.sampler.drain())?;
+            if let Some(done) = done {
+                return Ok(done);
+            }
+        }
+    }
+
+    /// Ends the sampling: waits for the last probes, and takes a last reading.
+    async fn last_samples(&mut self, Sampling { prober, sampler }: Sampling) -> Result<(), RunError> {
+        let started = prober.started();
+        let probes = tokio::task::spawn_blocking(move || prober.stop()).await??;
+        self.recorder.probes(&probes, started)?;
+        let readings = tokio::task::spawn_blocking(move || sampler.stop()).await??;
+        self.recorder.readings(&readings)?;
+        Ok(())
+    }
+
+    fn rank_specs(&self, plan: &CollectivePlan, lab: &Lab) -> Vec<RankSpec> {
+        let spec = |place: &super::points::RankPlace| {
+            let host = place.host_name(&lab.plan().topology);
+            let node = lab.plan().node_named(&host).expect("every host of the topology is in its plan");
+            let mut command = lab.command(node, &self.options.executable);
+            command.arg("__rank");
+            RankSpec { host, site: place.site.0, address: lab.plan().node(node).ipv4.into(), command }
+        };
+        plan.ranks.iter().map(spec).collect()
+    }
+
+    fn empty_point(&self, index: usize, plan: &PointPlan) -> Point {
+        let topology = &self.experiment.topologies[plan.topology];
+        let workload = match &plan.workload {
+            WorkloadPlan::Collective(collective) => describe(collective, topology),
+            WorkloadPlan::Command(spec) => Workload::Command { command: command::command_line(spec) },
+        };
+        Point {
+            index,
+            stack: plan.stack.name.clone(),
+            settings: plan.settings.clone(),
+            repeat: plan.repeat,
+            began_s: 0.0,
+            ended_s: 0.0,
+            fidelity: FidelitySection::default(),
+            workload,
+            bound: self.bounds[index].clone(),
+            samples: Vec::new(),
+            summaries: Vec::new(),
+            delays: Vec::new(),
+            channels: Vec::new(),
+            commands: Vec::new(),
+        }
+    }
+}
+
+/// Takes a lab down; its sampler has ended, so nobody else holds it.
+async fn down(lab: Arc<Lab>) {
+    if let Some(lab) = Arc::into_inner(lab) {
+        lab.down().await;
+    }
+}
+
+/// Measures the links on a thread, which ends early if this is dropped.
+async fn measure(lab: Arc<Lab>) -> Result<Measured, RunError> {
+    struct Stopping(Arc<AtomicBool>);
+    impl Drop for Stopping {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+    let stop = Arc::new(AtomicBool::new(false));
+    let _stopping = Stopping(Arc::clone(&stop));
+    Ok(tokio::task::spawn_blocking(move || fidelity::measure(&lab, &stop)).await??)
+}
+
+fn operation(plan: &CollectivePlan, size_bytes: u64, placement: Placement, seed: u64) -> Operation {
+    Operation {
+        collective: plan.collective,
+        algorithm: plan.algorithm,
+        data_type: plan.data_type,
+        op: plan.op,
+        root: plan.root,
+        size_bytes,
+        placement,
+        seed,
+    }
+}
+
+fn describe(plan: &CollectivePlan, topology: &longhaul_topologies::Topology) -> Workload {
+    Workload::Collective {
+        collective: plan.collective.to_string(),
+        algorithm: plan.algorithm.to_string(),
+        data_type: plan.data_type.to_string(),
+        op: if plan.collective.reduces() { plan.op.to_string() } else { "none".to_owned() },
+        root: if plan.collective.has_root() { i32::try_from(plan.root).unwrap_or(i32::MAX) } else { -1 },
+        ranks: plan.ranks.len(),
+        hosts: plan.ranks.iter().map(|place| place.host_name(topology)).collect(),
+    }
+}
+
+/// Every ordered pair of sites.
+fn site_pairs(plan: &LabPlan) -> Vec<(SiteId, SiteId)> {
+    let sites = || (0..plan.topology.sites.len()).map(SiteId);
+    sites().flat_map(|from| sites().filter(move |&to| to != from).map(move |to| (from, to))).collect()
+}
+
+/// Between the first hosts of the sites: through the same queues as the workload.
+fn probe_paths(plan: &LabPlan, pairs: &[(SiteId, SiteId)]) -> Vec<ProbePath> {
+    let first = |site: SiteId| {
+        plan.hosts()
+            .find(|&id| plan.node(id).site == site && plan.node(id).kind == NodeKind::Host(0))
+            .expect("every site has a host")
+    };
+    pairs.iter().map(|&(from, to)| ProbePath { from: first(from), to: first(to) }).collect()
+}

@@ -1,0 +1,343 @@
+//! A file or catalogue entry with `--set` laid over it, and every check of meaning on the way to an [`Experiment`].
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use longhaul_reports::result::Placement;
+use longhaul_topologies::model::Topology;
+use longhaul_topologies::{Document, DocumentPath, InputError, catalogue, validate};
+use serde_json::Value;
+
+use super::points::{
+    CollectivePlan, Experiment, PointPlan, WorkloadPlan, combinations, derived_seed, places,
+};
+use super::spec::{CommandSpec, ExperimentSpec, WorkloadSpec};
+use crate::collective::{Algorithm, supports};
+
+/// The most points of one experiment: more is a slip in a sweep, not an intention.
+const MOST_POINTS: usize = 10_000;
+
+/// An experiment's document and the overrides of its topology, which may lie in a file of its own.
+#[derive(Clone, Debug)]
+pub struct ExperimentSource {
+    document: Document,
+    /// Topology files are relative to it.
+    folder: PathBuf,
+    topology_settings: Vec<(String, String)>,
+}
+
+/// A field and the values it takes, one after another.
+#[derive(Debug)]
+struct Dimension {
+    /// As `--set` would name it.
+    key: String,
+    /// Where its values stand in the file.
+    place: DocumentPath,
+    values: Vec<Value>,
+}
+
+impl ExperimentSource {
+    /// Takes `document`, whose topology files are relative to `folder`.
+    pub fn new(document: Document, folder: &Path) -> Self {
+        Self { document, folder: folder.to_owned(), topology_settings: Vec::new() }
+    }
+
+    /// Sets a field (`workload.iterations`, `topology.links.0.loss`) to `text`, as [`Document::set`] does.
+    ///
+    /// # Errors
+    /// If the field leads through something that is not there; for a topology that is not written out in the
+    /// experiment, [`load`](Self::load) says so.
+    pub fn set(&mut self, key: &str, text: &str) -> Result<(), InputError> {
+        match key.strip_prefix("topology.") {
+            Some(inside) if self.topology_name().is_some() => {
+                self.topology_settings.push((inside.to_owned(), text.to_owned()));
+                Ok(())
+            }
+            _ => self.document.set(key, text),
+        }
+    }
+
+    /// Checks everything and lays out the points.
+    ///
+    /// # Errors
+    /// The first thing that is wrong, with its place and what would be right.
+    pub fn load(&self) -> Result<Experiment, InputError> {
+        let spec: ExperimentSpec = self.document.parse()?;
+        self.check_plain(&spec)?;
+        let dimensions = self.dimensions(&spec)?;
+        let lengths: Vec<usize> = dimensions.iter().map(|dimension| dimension.values.len()).collect();
+        let points = lengths.iter().chain([&spec.repeats, &spec.stacks.len()]).try_fold(1, |a: usize, &b| a.checked_mul(b));
+        if points.is_none_or(|points| points > MOST_POINTS) {
+            let message = format!("this sweep has more than {MOST_POINTS} points");
+            return Err(self.document.error(&place(&["sweep"]), message));
+        }
+        let mut experiment = Experiment {
+            name: spec.name.clone(),
+            description: spec.description.clone(),
+            seed: spec.seed,
+            probe_interval: spec.probes.interval.duration(),
+            telemetry_period: spec.telemetry.period.duration(),
+            topologies: Vec::new(),
+            points: Vec::new(),
+            resolved: self.resolved(&spec)?,
+        };
+        for indices in combinations(&lengths) {
+            self.add_points(&mut experiment, &dimensions, &indices)?;
+        }
+        Ok(experiment)
+    }
+
+    /// Adds the points of one combination of the sweep.
+    fn add_points(&self, experiment: &mut Experiment, dimensions: &[Dimension], indices: &[usize]) -> Result<(), InputError> {
+        let mut source = self.clone();
+        let mut settings = BTreeMap::new();
+        for (dimension, &index) in dimensions.iter().zip(indices) {
+            let text = yaml(&dimension.values[index]);
+            let refused = |error: InputError| self.document.error(&dimension.place.index(index), error.message);
+            source.set(&dimension.key, &text).map_err(refused)?;
+            // A wrong value is told at its line in the sweep, not as an override that nobody typed.
+            if dimension.key.starts_with("topology.") {
+                source.topology().map_err(refused)?;
+            } else {
+                source.document.parse::<ExperimentSpec>().map_err(refused)?;
+            }
+            settings.insert(short(&dimension.key).to_owned(), text);
+        }
+        let spec: ExperimentSpec = source.document.parse()?;
+        let topology = source.topology()?;
+        let workload = source.workload(&spec.workload, &topology)?;
+        if experiment.topologies.last() != Some(&topology) {
+            experiment.topologies.push(topology);
+        }
+        for repeat in 0..spec.repeats {
+            for stack in &spec.stacks {
+                experiment.points.push(PointPlan {
+                    topology: experiment.topologies.len() - 1,
+                    stack: stack.clone(),
+                    workload: workload.clone(),
+                    settings: settings.clone(),
+                    repeat,
+                    seed: derived_seed(spec.seed, experiment.points.len()),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// What a type cannot say about single fields.
+    fn check_plain(&self, spec: &ExperimentSpec) -> Result<(), InputError> {
+        let refuse = |segments: &[&str], message: &str| Err(self.document.error(&place(segments), message));
+        if spec.name.is_empty() || spec.name.contains(|c: char| !c.is_ascii_alphanumeric() && !"-_.".contains(c)) {
+            return refuse(&["name"], "a name is letters, digits, dots, dashes and underscores: results are named for it");
+        }
+        if spec.repeats == 0 {
+            return refuse(&["repeats"], "at least one run of every combination is needed");
+        }
+        if spec.stacks.is_empty() {
+            return refuse(&["stacks"], "at least one stack is needed");
+        }
+        for (index, stack) in spec.stacks.iter().enumerate() {
+            let at = index.to_string();
+            if !(1..=MOST_CONNECTIONS).contains(&stack.connections) {
+                let message = format!("connections are 1 to {MOST_CONNECTIONS} per pair of ranks");
+                return refuse(&["stacks", &at], &message);
+            }
+            if !(LEAST_CHUNK..=MOST_CHUNK).contains(&stack.chunk.bytes()) {
+                return refuse(&["stacks", &at], "a chunk is 1KiB to 1GiB");
+            }
+            if spec.stacks[..index].iter().any(|earlier| earlier.name == stack.name) {
+                return refuse(&["stacks", &at], &format!("there are two stacks named `{}`", stack.name));
+            }
+        }
+        if spec.probes.interval.duration() < LEAST_PERIOD {
+            return refuse(&["probes", "interval"], "probes are at least 1ms apart");
+        }
+        if spec.telemetry.period.duration() < LEAST_PERIOD {
+            return refuse(&["telemetry", "period"], "readings are at least 1ms apart");
+        }
+        Ok(())
+    }
+
+    /// The sweep's fields and the lists in the workload, those of the topology first.
+    fn dimensions(&self, spec: &ExperimentSpec) -> Result<Vec<Dimension>, InputError> {
+        let mut dimensions = Vec::new();
+        for (key, values) in &spec.sweep {
+            let at = place(&["sweep", key]);
+            let refuse = |message: &str, help: &str| Err(self.document.error(&at, message).with_help(help));
+            if !["topology.", "workload."].iter().any(|prefix| key.starts_with(prefix)) {
+                return refuse("a sweep is over fields of the topology or the workload", "write for example `topology.links.0.loss`");
+            }
+            match values {
+                Value::Array(values) if !values.is_empty() => {
+                    dimensions.push(Dimension { key: key.clone(), place: at, values: values.clone() });
+                }
+                _ => return refuse("a sweep is a list of values", "write for example `[0.1bdp, 1bdp]`"),
+            }
+        }
+        for field in ["algorithm", "rank_order"] {
+            let at = place(&["workload", field]);
+            match self.document.value().pointer(&format!("/workload/{field}")) {
+                Some(Value::Array(values)) if values.is_empty() => {
+                    return Err(self.document.error(&at, "a list names at least one"));
+                }
+                Some(Value::Array(values)) => {
+                    dimensions.push(Dimension { key: format!("workload.{field}"), place: at, values: values.clone() });
+                }
+                _ => {}
+            }
+        }
+        dimensions.sort_by_key(|dimension| !dimension.key.starts_with("topology."));
+        Ok(dimensions)
+    }
+
+    fn workload(&self, spec: &WorkloadSpec, topology: &Topology) -> Result<WorkloadPlan, InputError> {
+        let refuse = |field: &str, message: String| self.document.error(&place(&["workload", field]), message);
+        let collective = match (spec.collective, &spec.command) {
+            (Some(collective), None) => collective,
+            (None, Some(command)) => return self.command(command, topology),
+            _ => {
+                let error = self.document.error(&place(&["workload"]), "a workload is either a collective or a command");
+                return Err(error.with_help("write `collective: all_reduce`, or `command:` with the program to run"));
+            }
+        };
+        let algorithm = spec.algorithm.as_ref().and_then(|choice| choice.0.first().copied());
+        let algorithm = algorithm.unwrap_or_else(|| Algorithm::default_for(collective));
+        supports(collective, algorithm).map_err(|error| refuse("algorithm", error.to_string()))?;
+        let order = spec.rank_order.0.first().ok_or_else(|| refuse("rank_order", "a list names at least one".into()))?;
+        let ranks = places(topology, *order);
+        if ranks.len() < 2 {
+            return Err(refuse("collective", "a collective takes two ranks, and the topology has one host".to_owned()));
+        }
+        if spec.root >= ranks.len() {
+            let message = format!("there are {} ranks, and they count from 0", ranks.len());
+            return Err(refuse("root", message));
+        }
+        let sizes = spec.sizes.bytes().map_err(|message| refuse("sizes", message))?;
+        for &size in &sizes {
+            collective
+                .count(spec.data_type, size, ranks.len())
+                .map_err(|error| refuse("sizes", error.to_string()))?;
+        }
+        if spec.iterations == 0 {
+            return Err(refuse("iterations", "at least one iteration is needed".to_owned()));
+        }
+        Ok(WorkloadPlan::Collective(CollectivePlan {
+            collective,
+            algorithm,
+            data_type: spec.data_type,
+            op: spec.op,
+            root: spec.root,
+            sizes,
+            placements: self.placements(spec)?,
+            ranks,
+            iterations: spec.iterations,
+            warmup: spec.warmup,
+            patience: spec.patience.duration(),
+        }))
+    }
+
+    fn placements(&self, spec: &WorkloadSpec) -> Result<Vec<Placement>, InputError> {
+        let mut placements = spec.placements.clone();
+        placements.sort();
+        placements.dedup();
+        if placements.is_empty() {
+            let at = place(&["workload", "placements"]);
+            return Err(self.document.error(&at, "at least one placement is needed: out-of-place or in-place"));
+        }
+        Ok(placements)
+    }
+
+    fn command(&self, spec: &CommandSpec, topology: &Topology) -> Result<WorkloadPlan, InputError> {
+        let refuse = |segments: &[&str], message: String| {
+            Err(self.document.error(&place(&[&["workload", "command"], segments].concat()), message))
+        };
+        let hosts: Vec<String> = host_names(topology).collect();
+        let chosen = spec.hosts.as_ref().unwrap_or(&hosts);
+        if chosen.is_empty() {
+            return refuse(&["hosts"], "at least one host is needed".to_owned());
+        }
+        for (index, host) in chosen.iter().enumerate() {
+            if !hosts.contains(host) {
+                return refuse(&["hosts", &index.to_string()], format!("there is no host `{host}`; there are {}", hosts.join(", ")));
+            }
+            if chosen[..index].contains(host) {
+                return refuse(&["hosts", &index.to_string()], format!("`{host}` is named twice"));
+            }
+            let own = spec.per_host.get(host).and_then(|own| own.command.as_ref());
+            if own.or(spec.command.as_ref()).is_none_or(Vec::is_empty) {
+                return refuse(&[], format!("there is no program for `{host}`: write `command: [PROGRAM, ARGUMENT…]`"));
+            }
+        }
+        if let Some(host) = spec.per_host.keys().find(|host| !chosen.contains(host)) {
+            return refuse(&["per_host", host], format!("`{host}` is not one of the hosts: {}", chosen.join(", ")));
+        }
+        if chosen.iter().all(|host| spec.per_host.get(host).is_some_and(|own| own.background)) {
+            return refuse(&["per_host"], "every program is in the background: nothing would end the run".to_owned());
+        }
+        Ok(WorkloadPlan::Command(spec.clone()))
+    }
+
+    /// The topology with the settings laid over it.
+    fn topology(&self) -> Result<Topology, InputError> {
+        validate::topology(&self.topology_document()?)
+    }
+
+    fn topology_document(&self) -> Result<Document, InputError> {
+        let at = place(&["topology"]);
+        let Some(name) = self.topology_name() else {
+            let inline = self.document.at(&at).filter(|inline| inline.value().is_object());
+            return inline.ok_or_else(|| {
+                let error = self.document.error(&at, "a topology is a name of the catalogue, a file, or a mapping");
+                error.with_help("`longhaul topologies list` shows the catalogue")
+            });
+        };
+        let file = self.folder.join(name);
+        let mut document = if file.is_file() { Document::read(&file)? } else { catalogue::open(name)? };
+        for (key, text) in &self.topology_settings {
+            document.set(key, text)?;
+        }
+        Ok(document)
+    }
+
+    /// The name or file of the topology, unless it is written out.
+    fn topology_name(&self) -> Option<&str> {
+        self.document.value().get("topology")?.as_str()
+    }
+
+    fn resolved(&self, spec: &ExperimentSpec) -> Result<Value, InputError> {
+        let mut resolved = serde_json::to_value(spec)
+            .map_err(|error| self.document.error(&DocumentPath::root(), error.to_string()))?;
+        resolved["topology"] = self.topology_document()?.value().clone();
+        Ok(resolved)
+    }
+}
+
+/// NCCL allows 64 sockets per pair of ranks (NCCL_SOCKET_NTHREADS × NCCL_NSOCKS_PERTHREAD).
+const MOST_CONNECTIONS: usize = 64;
+/// Below it a chunk is mostly headers.
+const LEAST_CHUNK: u64 = 1 << 10;
+const MOST_CHUNK: u64 = 1 << 30;
+/// Below it probing or sampling would be the workload.
+const LEAST_PERIOD: std::time::Duration = std::time::Duration::from_millis(1);
+
+/// The hosts of `topology`, site by site.
+fn host_names(topology: &Topology) -> impl Iterator<Item = String> + '_ {
+    places(topology, super::spec::RankOrder::SiteContiguous).into_iter().map(|place| place.host_name(topology))
+}
+
+fn place(segments: &[&str]) -> DocumentPath {
+    segments.iter().map(|&segment| segment.to_owned()).collect()
+}
+
+/// What tables and charts call a swept field.
+fn short(key: &str) -> &str {
+    key.strip_prefix("topology.").or_else(|| key.strip_prefix("workload.")).unwrap_or(key)
+}
+
+/// `value` as YAML that reads as the same value; plain words without quotes.
+fn yaml(value: &Value) -> String {
+    match value {
+        Value::String(text) if text.chars().all(|c| c.is_ascii_alphanumeric() || "-_.%/".contains(c)) => text.clone(),
+        value => value.to_string(),
+    }
+}

@@ -1,0 +1,315 @@
+//! One rank's program carried out over its connections, on one thread.
+//!
+//! Everything that may run does: each pass makes at most one system call per connection, so none starves another. When
+//! nothing moves, the thread sleeps in epoll (edge-triggered) until a connection can go on.
+
+use std::io;
+use std::net::TcpStream;
+use std::ops::Range;
+use std::time::{Duration, Instant};
+
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+
+use super::inbound::{Inbound, Message};
+use super::memory::Memory;
+use super::mesh::Mesh;
+use super::outbound::Outbound;
+use super::{ATTENTION, Attendant, TransportError};
+use crate::collective::progress::Progress;
+use crate::collective::reduce::{accumulate, combine};
+use crate::collective::schedule::{Action, Apply, Program};
+use crate::collective::{DataType, ReduceOp};
+
+/// A program about to run.
+pub struct Exchange<'a> {
+    mesh: &'a Mesh,
+    program: &'a Program,
+    data_type: DataType,
+    op: ReduceOp,
+    progress: Progress,
+    outbound: Vec<Outbound<'a>>,
+    inbound: Vec<Inbound<'a>>,
+    /// Local copies, in the program's order, and how many are done.
+    copies: Vec<usize>,
+    copied: usize,
+    epoll: Epoll,
+}
+
+/// Which connection an epoll event is about.
+#[derive(Clone, Copy)]
+struct Token {
+    way: Way,
+    peer: usize,
+    lane: usize,
+}
+
+#[derive(Clone, Copy)]
+enum Way {
+    Out,
+    In,
+}
+
+impl<'a> Exchange<'a> {
+    /// Prepares `program`, whose connections are open. `number` counts the exchanges on this mesh, alike on all ranks.
+    ///
+    /// # Errors
+    /// If the system refuses an epoll.
+    pub fn new(
+        mesh: &'a Mesh,
+        program: &'a Program,
+        data_type: DataType,
+        op: ReduceOp,
+        number: u32,
+    ) -> Result<Self, TransportError> {
+        let operations = || program.operations.iter().enumerate();
+        let bytes = |range: &Range<usize>| scaled(range, data_type);
+        let outbound = program.destinations().into_iter().map(|peer| {
+            let messages = operations().filter_map(|(index, operation)| match &operation.action {
+                Action::Send { to, from } if *to == peer => Some((index, bytes(from))),
+                _ => None,
+            });
+            Outbound::new(peer, number, messages, mesh.outbound(peer))
+        });
+        let inbound = program.sources().into_iter().map(|peer| {
+            let messages = operations().filter_map(|(index, operation)| match &operation.action {
+                Action::Receive { from, into, apply } if *from == peer => Some(Message {
+                    operation: index,
+                    bytes: bytes(into),
+                    stored: *apply == Apply::Store,
+                }),
+                _ => None,
+            });
+            Inbound::new(peer, number, messages, mesh.inbound(peer))
+        });
+        let copies =
+            operations().filter(|(_, operation)| matches!(operation.action, Action::Copy { .. }));
+        let mut exchange = Self {
+            mesh,
+            program,
+            data_type,
+            op,
+            progress: Progress::new(program),
+            outbound: outbound.collect(),
+            inbound: inbound.collect(),
+            copies: copies.map(|(index, _)| index).collect(),
+            copied: 0,
+            epoll: Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(epoll_failed)?,
+        };
+        exchange.watch().map_err(epoll_failed)?;
+        Ok(exchange)
+    }
+
+    /// Runs the program to its end.
+    ///
+    /// # Errors
+    /// If a peer is lost, or nothing moves for `patience`.
+    pub fn run(
+        mut self,
+        memory: &mut Memory,
+        patience: Duration,
+        attendant: &mut dyn Attendant,
+    ) -> Result<(), TransportError> {
+        let mut last_move = Instant::now();
+        let mut last_attended = last_move;
+        while !self.progress.is_complete() {
+            let moved = self.advance(memory)?;
+            let now = Instant::now();
+            if moved {
+                last_move = now;
+            } else if !self.progress.is_complete() {
+                self.wait()?;
+                self.check_patience(last_move.elapsed(), patience)?;
+            }
+            if now - last_attended >= ATTENTION / 4 {
+                attendant.attend(self.mesh)?;
+                last_attended = now;
+            }
+        }
+        Ok(())
+    }
+
+    /// One pass over everything that may go on; tells whether anything did.
+    fn advance(&mut self, memory: &mut Memory) -> Result<bool, TransportError> {
+        let mut moved = self.copy(memory);
+        let mut sent = Vec::new();
+        for outbound in &mut self.outbound {
+            moved |= outbound.pump(
+                memory.bytes(),
+                |operation| self.progress.is_ready(operation),
+                &mut sent,
+            )?;
+        }
+        for operation in sent {
+            self.progress.finish(operation);
+        }
+        for inbound in &mut self.inbound {
+            moved |= inbound.pump(memory, |operation| self.progress.is_ready(operation))?;
+            let mut applied = Vec::new();
+            let (program, data_type, op) = (self.program, self.data_type, self.op);
+            moved |= inbound.settle(
+                |operation| self.progress.is_ready(operation),
+                |operation, received| {
+                    if let Some(received) = received {
+                        apply(
+                            &program.operations[operation].action,
+                            data_type,
+                            op,
+                            memory,
+                            received,
+                        );
+                    }
+                    applied.push(operation);
+                },
+            );
+            for operation in applied {
+                self.progress.finish(operation);
+            }
+        }
+        Ok(moved)
+    }
+
+    /// Does the next local copy, if it may run.
+    fn copy(&mut self, memory: &mut Memory) -> bool {
+        let Some(&operation) = self
+            .copies
+            .get(self.copied)
+            .filter(|&&copy| self.progress.is_ready(copy))
+        else {
+            return false;
+        };
+        if let Action::Copy { from, into } = &self.program.operations[operation].action {
+            let (from, into) =
+                memory.read_and_write(&scaled(from, self.data_type), &scaled(into, self.data_type));
+            into.copy_from_slice(from);
+        }
+        self.progress.finish(operation);
+        self.copied += 1;
+        true
+    }
+
+    fn check_patience(&self, waited: Duration, patience: Duration) -> Result<(), TransportError> {
+        if waited <= patience {
+            return Ok(());
+        }
+        let unsent = self
+            .outbound
+            .iter()
+            .find(|outbound| outbound.is_waiting())
+            .map(|outbound| outbound.peer);
+        let (peer, what) = match self.inbound.iter().find(|inbound| inbound.is_waiting()) {
+            Some(inbound) => (inbound.peer, "nothing from"),
+            None => (unsent.unwrap_or_default(), "nothing taken by"),
+        };
+        Err(TransportError::Stalled { peer, what, waited })
+    }
+
+    /// Registers every connection.
+    fn watch(&mut self) -> nix::Result<()> {
+        let add = |stream: &TcpStream, token: Token, interest: EpollFlags| {
+            self.epoll.add(
+                stream,
+                EpollEvent::new(interest | EpollFlags::EPOLLET, token.encode()),
+            )
+        };
+        for (peer, outbound) in self.outbound.iter().enumerate() {
+            for (lane, stream) in self.mesh.outbound(outbound.peer).into_iter().enumerate() {
+                add(
+                    stream,
+                    Token {
+                        way: Way::Out,
+                        peer,
+                        lane,
+                    },
+                    EpollFlags::EPOLLOUT,
+                )?;
+            }
+        }
+        for (peer, inbound) in self.inbound.iter().enumerate() {
+            for (lane, stream) in self.mesh.inbound(inbound.peer).into_iter().enumerate() {
+                add(
+                    stream,
+                    Token {
+                        way: Way::In,
+                        peer,
+                        lane,
+                    },
+                    EpollFlags::EPOLLIN | EpollFlags::EPOLLRDHUP,
+                )?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Sleeps until a connection can go on, at most [`ATTENTION`].
+    fn wait(&mut self) -> Result<(), TransportError> {
+        let mut events = [EpollEvent::empty(); 64];
+        let timeout = EpollTimeout::try_from(ATTENTION).unwrap_or(EpollTimeout::NONE);
+        let count = match self.epoll.wait(&mut events, timeout) {
+            Ok(count) => count,
+            Err(nix::errno::Errno::EINTR) => 0,
+            Err(errno) => return Err(epoll_failed(errno)),
+        };
+        let closing = EpollFlags::EPOLLRDHUP | EpollFlags::EPOLLHUP | EpollFlags::EPOLLERR;
+        for event in &events[..count] {
+            let token = Token::decode(event.data());
+            match token.way {
+                Way::Out => self.outbound[token.peer].unblock(token.lane),
+                Way::In => {
+                    self.inbound[token.peer].unblock(token.lane, event.events().intersects(closing))
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Token {
+    fn encode(self) -> u64 {
+        let way = match self.way {
+            Way::Out => 0,
+            Way::In => 1,
+        };
+        way << 63 | (self.peer as u64) << 32 | self.lane as u64
+    }
+
+    fn decode(data: u64) -> Self {
+        let way = if data >> 63 == 0 { Way::Out } else { Way::In };
+        Self {
+            way,
+            peer: (data >> 32 & 0x7FFF_FFFF) as usize,
+            lane: (data & 0xFFFF_FFFF) as usize,
+        }
+    }
+}
+
+/// Puts a staged message where it belongs.
+fn apply(action: &Action, data_type: DataType, op: ReduceOp, memory: &mut Memory, received: &[u8]) {
+    let Action::Receive { into, apply, .. } = action else {
+        return;
+    };
+    let into = scaled(into, data_type);
+    match apply {
+        Apply::Store => memory.bytes_mut()[into].copy_from_slice(received),
+        Apply::ReduceWith(with) => {
+            let with = scaled(with, data_type);
+            if with == into {
+                accumulate(data_type, op, &mut memory.bytes_mut()[into], received);
+            } else {
+                let (with, into) = memory.read_and_write(&with, &into);
+                combine(data_type, op, into, with, received);
+            }
+        }
+    }
+}
+
+/// Elements as bytes.
+fn scaled(range: &Range<usize>, data_type: DataType) -> Range<usize> {
+    range.start * data_type.bytes()..range.end * data_type.bytes()
+}
+
+fn epoll_failed(errno: nix::errno::Errno) -> TransportError {
+    TransportError::System {
+        step: "wait on connections with epoll".into(),
+        source: io::Error::from(errno),
+    }
+}

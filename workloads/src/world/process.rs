@@ -1,0 +1,177 @@
+//! A rank as a process: started with its end of a socket pair, listened to, ended.
+
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::net::UnixStream as StdUnixStream;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWriteExt, BufReader};
+use tokio::net::UnixStream;
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::process::{Child, Command};
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::task::JoinHandle;
+
+use super::protocol::{CONTROL_VARIABLE, Reply, Request};
+use super::{RankSpec, WorldError};
+
+/// How long a rank may take to exit once its control connection has closed.
+const EXIT_PATIENCE: Duration = Duration::from_secs(2);
+
+/// How many of a rank's last words go into an error.
+const LAST_WORDS: usize = 5;
+
+/// Something a rank said, or its end.
+#[derive(Debug)]
+pub(super) struct Event {
+    pub(super) rank: usize,
+    pub(super) news: News,
+}
+
+/// See [`Event`].
+#[derive(Debug)]
+pub(super) enum News {
+    Reply(Reply),
+    /// Its process has ended; how, in words.
+    Ended(String),
+}
+
+/// A rank's process. Killed when dropped.
+#[derive(Debug)]
+pub(super) struct RankHandle {
+    control: OwnedWriteHalf,
+    /// Owns the process.
+    supervisor: JoinHandle<()>,
+}
+
+impl RankHandle {
+    /// Starts it; what it says goes to `events`.
+    pub(super) fn spawn(
+        rank: usize,
+        spec: RankSpec,
+        events: UnboundedSender<Event>,
+    ) -> Result<Self, WorldError> {
+        let host = spec.host.clone();
+        start(spec, rank, events).map_err(|source| WorldError::System {
+            step: format!("start rank {rank} on {host}"),
+            source,
+        })
+    }
+
+    /// Tells it something. If it cannot be told, its end is reported by the supervisor.
+    pub(super) async fn send(&mut self, request: &Request) {
+        let mut line = serde_json::to_vec(request).expect("requests are plain data");
+        line.push(b'\n');
+        let _ = self.control.write_all(&line).await;
+    }
+
+    /// Lets it exit, kills it if it does not, and waits for its end.
+    pub(super) async fn stop(mut self) {
+        // Closing the write half ends its reads.
+        let _ = self.control.shutdown().await;
+        if tokio::time::timeout(EXIT_PATIENCE, &mut self.supervisor)
+            .await
+            .is_err()
+        {
+            self.supervisor.abort();
+            let _ = (&mut self.supervisor).await;
+        }
+    }
+}
+
+impl Drop for RankHandle {
+    fn drop(&mut self) {
+        // With the task goes the process: it is killed on drop.
+        self.supervisor.abort();
+    }
+}
+
+fn start(spec: RankSpec, rank: usize, events: UnboundedSender<Event>) -> io::Result<RankHandle> {
+    let (ours, theirs) = StdUnixStream::pair()?;
+    ours.set_nonblocking(true)?;
+    let theirs = OwnedFd::from(theirs);
+    let mut command = spec.command;
+    let inherited = theirs.as_raw_fd();
+    command.env(CONTROL_VARIABLE, inherited.to_string());
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped());
+    // SAFETY: between fork and exec only fcntl is called, which is async-signal-safe; the descriptor is open, as `theirs`
+    // lives until after the spawn.
+    unsafe {
+        command.pre_exec(move || {
+            // Every other child keeps it close-on-exec.
+            if libc::fcntl(inherited, libc::F_SETFD, 0) == -1 {
+                Err(io::Error::last_os_error())
+            } else {
+                Ok(())
+            }
+        });
+    }
+    let child = Command::from(command).kill_on_drop(true).spawn()?;
+    drop(theirs);
+    let (reader, control) = UnixStream::from_std(ours)?.into_split();
+    Ok(RankHandle {
+        control,
+        supervisor: tokio::spawn(supervise(rank, child, reader, events)),
+    })
+}
+
+/// Passes on what the rank says until it has ended.
+async fn supervise(
+    rank: usize,
+    mut child: Child,
+    reader: OwnedReadHalf,
+    events: UnboundedSender<Event>,
+) {
+    let words = tokio::spawn(last_words(rank, child.stderr.take()));
+    let mut lines = BufReader::new(reader).lines();
+    while let Ok(Some(line)) = lines.next_line().await {
+        let news = match serde_json::from_str(&line) {
+            Ok(reply) => News::Reply(reply),
+            Err(error) => News::Ended(format!("is no longhaul rank of this version: {error}")),
+        };
+        let _ = events.send(Event { rank, news });
+    }
+    let Ok(status) = child.wait().await else {
+        return;
+    };
+    // A grandchild might hold its standard error open.
+    let words = tokio::time::timeout(Duration::from_millis(200), words).await;
+    let words = words.ok().and_then(Result::ok).unwrap_or_default();
+    let _ = events.send(Event {
+        rank,
+        news: News::Ended(describe(status, &words)),
+    });
+}
+
+async fn last_words(rank: usize, stderr: Option<impl AsyncRead + Unpin>) -> String {
+    let mut last = VecDeque::new();
+    if let Some(stderr) = stderr {
+        let mut lines = BufReader::new(stderr).lines();
+        while let Ok(Some(line)) = lines.next_line().await {
+            tracing::debug!(rank, "{line}");
+            last.push_back(line);
+            if last.len() > LAST_WORDS {
+                last.pop_front();
+            }
+        }
+    }
+    Vec::from(last).join("\n")
+}
+
+fn describe(status: ExitStatus, words: &str) -> String {
+    let mut how = match (status.signal(), status.code()) {
+        (Some(signal), _) => format!("was killed by signal {signal}"),
+        (None, Some(code)) => format!("exited with code {code}"),
+        (None, None) => "ended".into(),
+    };
+    if !words.is_empty() {
+        how = format!("{how}: {words}");
+    }
+    how
+}

@@ -1,0 +1,111 @@
+//! What the world and its ranks tell each other: one JSON value a line, over a Unix socket pair.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::{ConnectionSample, Operation, TransportOptions};
+use crate::transport::TransportError;
+
+/// The environment variable that names a rank's end of the socket pair, as a file descriptor.
+pub(crate) const CONTROL_VARIABLE: &str = "LONGHAUL_CONTROL_FD";
+
+/// How often a rank that is at work says so.
+pub(crate) const HEARTBEAT: Duration = Duration::from_millis(200);
+
+/// To a rank. The end of the connection means: exit.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Request {
+    /// Who you are. Answer: [`Reply::Listening`].
+    Join {
+        rank: usize,
+        /// The site of each rank.
+        sites: Vec<usize>,
+        /// Where to listen.
+        address: IpAddr,
+        /// Tells this world's connections from strangers'.
+        nonce: u64,
+        transport: TransportOptions,
+        /// How often to read TCP_INFO.
+        sampling: Duration,
+    },
+    /// Where each rank listens. No answer.
+    Peers { addresses: Vec<SocketAddr> },
+    /// Fill buffers and connect. Answer: [`Reply::Ready`].
+    Prepare {
+        operation: Operation,
+        iteration: u64,
+        patience: Duration,
+    },
+    /// Run what was prepared, from that moment on. Answer: [`Reply::Finished`].
+    Start { at_ns: u64 },
+    /// Check the result. Answer: [`Reply::Checked`].
+    Check,
+}
+
+/// From a rank.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Reply {
+    /// It listens.
+    Listening { address: SocketAddr },
+    /// It is at work.
+    Alive,
+    /// Buffers are filled, connections open.
+    Ready,
+    /// Its program has ended.
+    Finished {
+        started_ns: u64,
+        ended_ns: u64,
+        samples: Vec<ConnectionSample>,
+    },
+    /// So many elements are wrong.
+    Checked { wrong: u64 },
+    /// It cannot go on.
+    Failed(Failure),
+}
+
+/// Why a rank cannot go on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) enum Failure {
+    /// The system refused a step.
+    System {
+        step: String,
+        /// The error number, if it has one.
+        errno: Option<i32>,
+        message: String,
+    },
+    /// Something is wrong with a peer, or the way to it.
+    Peer {
+        peer: usize,
+        message: String,
+        /// How long it had waited.
+        waited: Duration,
+    },
+}
+
+impl From<&TransportError> for Failure {
+    fn from(error: &TransportError) -> Self {
+        let about = |peer: &usize, waited: Duration| Failure::Peer {
+            peer: *peer,
+            message: error.to_string(),
+            waited,
+        };
+        match error {
+            TransportError::System { step, source } => Failure::System {
+                step: step.clone(),
+                errno: source.raw_os_error(),
+                message: source.to_string(),
+            },
+            TransportError::Abandoned => Failure::System {
+                step: "go on".into(),
+                errno: None,
+                message: error.to_string(),
+            },
+            TransportError::Stalled { peer, waited, .. } => about(peer, *waited),
+            TransportError::Unreachable { peer, .. }
+            | TransportError::Lost { peer, .. }
+            | TransportError::OutOfStep { peer, .. } => about(peer, Duration::ZERO),
+        }
+    }
+}

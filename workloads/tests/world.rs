@@ -1,0 +1,447 @@
+//! Worlds of real processes on loopback. The test executable is its own rank program: `__rank` as its argument makes it one.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::process::{Command, ExitCode};
+use std::time::{Duration, Instant};
+
+use libtest_mimic::{Arguments, Failed, Trial};
+use longhaul_reports::result::Placement;
+use longhaul_workloads::collective::{Algorithm, Collective, DataType, ReduceOp};
+use longhaul_workloads::world::{Operation, RankSpec, TransportOptions, World, WorldError};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+const PATIENCE: Duration = Duration::from_secs(5);
+const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+fn main() -> ExitCode {
+    if std::env::args()
+        .nth(1)
+        .is_some_and(|argument| argument == "__rank")
+    {
+        return ExitCode::from(longhaul_workloads::rank::main() as u8);
+    }
+    let trials: [(&str, fn() -> Result<(), Failed>); 13] = [
+        (
+            "every_collective_and_algorithm_is_right",
+            every_collective_and_algorithm_is_right,
+        ),
+        (
+            "every_type_and_operator_is_right",
+            every_type_and_operator_is_right,
+        ),
+        (
+            "several_connections_carry_one_message",
+            several_connections_carry_one_message,
+        ),
+        ("ipv6_works_alike", ipv6_works_alike),
+        ("samples_follow_the_bytes", samples_follow_the_bytes),
+        ("a_killed_rank_is_named", a_killed_rank_is_named),
+        ("a_stopped_rank_is_named", a_stopped_rank_is_named),
+        (
+            "a_stopped_leaf_that_nobody_waits_for_is_named",
+            a_stopped_leaf_that_nobody_waits_for_is_named,
+        ),
+        (
+            "a_rank_that_does_not_start_is_named_with_its_last_words",
+            a_rank_that_does_not_start_is_named,
+        ),
+        (
+            "an_address_that_is_not_the_hosts_is_told",
+            an_address_that_is_not_the_hosts_is_told,
+        ),
+        (
+            "an_unknown_congestion_control_is_told",
+            an_unknown_congestion_control_is_told,
+        ),
+        (
+            "what_cannot_be_done_is_refused_and_the_world_goes_on",
+            what_cannot_be_done_is_refused,
+        ),
+        (
+            "no_process_outlives_its_world",
+            no_process_outlives_its_world,
+        ),
+    ];
+    let arguments = Arguments::from_args();
+    libtest_mimic::run(
+        &arguments,
+        trials
+            .into_iter()
+            .map(|(name, test)| Trial::test(name, test))
+            .collect(),
+    )
+    .exit_code()
+}
+
+fn every_collective_and_algorithm_is_right() -> Result<(), Failed> {
+    for (ranks, connections) in [(1, 1), (2, 4), (3, 1), (5, 4)] {
+        block_on(async {
+            let sites: Vec<usize> = (0..ranks).map(|rank| rank * 2 / ranks).collect();
+            let mut world = start(&sites, LOOPBACK, options(connections)).await?;
+            for collective in Collective::ALL {
+                for &algorithm in collective.algorithms() {
+                    for placement in [Placement::OutOfPlace, Placement::InPlace] {
+                        for size_bytes in [40, 1_000, 300_004] {
+                            let operation = Operation {
+                                collective,
+                                algorithm,
+                                placement,
+                                size_bytes,
+                                root: ranks - 1,
+                                ..all_reduce(size_bytes)
+                            };
+                            expect_right(&mut world, &operation).await?;
+                        }
+                    }
+                }
+            }
+            world.stop().await;
+            Ok(())
+        })?;
+    }
+    Ok(())
+}
+
+fn every_type_and_operator_is_right() -> Result<(), Failed> {
+    block_on(async {
+        let mut world = start(&[0; 3], LOOPBACK, options(1)).await?;
+        for data_type in DataType::ALL {
+            for op in ReduceOp::ALL {
+                for collective in [Collective::AllReduce, Collective::ReduceScatter] {
+                    let operation = Operation {
+                        collective,
+                        data_type,
+                        op,
+                        ..all_reduce(50_000)
+                    };
+                    expect_right(&mut world, &operation).await?;
+                }
+            }
+        }
+        world.stop().await;
+        Ok(())
+    })
+}
+
+fn several_connections_carry_one_message() -> Result<(), Failed> {
+    block_on(async {
+        let mut world = start(&[0, 1], LOOPBACK, options(16)).await?;
+        for size_bytes in [4, 12, 64, 1_000_000] {
+            expect_right(&mut world, &all_reduce(size_bytes)).await?;
+        }
+        world.stop().await;
+        Ok(())
+    })
+}
+
+fn ipv6_works_alike() -> Result<(), Failed> {
+    if std::net::TcpListener::bind("[::1]:0").is_err() {
+        println!("skipped: no IPv6 loopback");
+        return Ok(());
+    }
+    block_on(async {
+        let mut world = start(&[0, 1], "::1".parse()?, options(2)).await?;
+        expect_right(&mut world, &all_reduce(100_000)).await?;
+        world.stop().await;
+        Ok(())
+    })
+}
+
+fn samples_follow_the_bytes() -> Result<(), Failed> {
+    block_on(async {
+        let mut world = start(&[0; 2], LOOPBACK, options(2)).await?;
+        for iteration in 0..3 {
+            let result = world
+                .iterate(&all_reduce(4_000_000), iteration, PATIENCE)
+                .await?;
+            assert_eq!(result.rank_times.len(), 2);
+            assert_eq!(result.time, *result.rank_times.iter().max().unwrap());
+            assert!(result.latest_start < result.time);
+        }
+        let samples = world.connection_samples();
+        assert!(world.connection_samples().is_empty());
+        for connection in 0..2 {
+            let series: Vec<u64> = samples
+                .iter()
+                .filter(|sample| (sample.from, sample.to, sample.connection) == (0, 1, connection))
+                .map(|sample| sample.bytes_acked)
+                .collect();
+            assert!(series.is_sorted(), "{series:?}");
+            // Two iterations of a half over each of two connections lie behind the last sample for sure.
+            assert!(*series.last().unwrap() >= 2 * 2_000_000, "{series:?}");
+        }
+        world.stop().await;
+        Ok(())
+    })
+}
+
+fn a_killed_rank_is_named() -> Result<(), Failed> {
+    block_on(async {
+        let mut world = start(&[0; 4], LOOPBACK, options(1)).await?;
+        let victim = children()[2];
+        let (result, took) = disturb(&mut world, Algorithm::Ring, victim, Signal::SIGKILL).await;
+        match result {
+            WorldError::RankDied { rank: 2, host, how } => {
+                assert_eq!(
+                    (host.as_str(), how.as_str()),
+                    ("host-2", "was killed by signal 9")
+                );
+            }
+            other => return Err(format!("not the killed rank: {other}").into()),
+        }
+        assert!(took < Duration::from_secs(3), "took {took:?}");
+        let again = world
+            .iterate(&all_reduce(1000), 0, PATIENCE)
+            .await
+            .unwrap_err()
+            .to_string();
+        assert!(again.contains("an earlier operation failed"), "{again}");
+        Ok(())
+    })
+}
+
+fn a_stopped_rank_is_named() -> Result<(), Failed> {
+    block_on(async {
+        let mut world = start(&[0; 4], LOOPBACK, options(1)).await?;
+        let victim = children()[1];
+        let (result, took) = disturb(&mut world, Algorithm::Ring, victim, Signal::SIGSTOP).await;
+        assert!(
+            matches!(&result, WorldError::Silent { rank: 1, host, .. } if host == "host-1"),
+            "{result}"
+        );
+        assert!(took < PATIENCE + Duration::from_secs(5), "took {took:?}");
+        drop(world);
+        Ok(())
+    })
+}
+
+fn a_stopped_leaf_that_nobody_waits_for_is_named() -> Result<(), Failed> {
+    block_on(async {
+        let mut world = start(&[0; 3], LOOPBACK, options(1)).await?;
+        let operation = Operation {
+            collective: Collective::Broadcast,
+            ..all_reduce(1000)
+        };
+        expect_right(&mut world, &operation).await?;
+        kill(children()[2], Signal::SIGSTOP)?;
+        let error = world
+            .iterate(&operation, 1, Duration::from_secs(1))
+            .await
+            .unwrap_err();
+        assert!(
+            matches!(&error, WorldError::Silent { rank: 2, .. }),
+            "{error}"
+        );
+        Ok(())
+    })
+}
+
+fn a_rank_that_does_not_start_is_named() -> Result<(), Failed> {
+    block_on(async {
+        let mut specs = specs(&[0; 2], LOOPBACK);
+        specs[1].command = Command::new("sh");
+        specs[1].command.args(["-c", "echo no luck >&2; exit 7"]);
+        let error = World::start(specs, options(1), Duration::from_millis(10))
+            .await
+            .unwrap_err()
+            .to_string();
+        assert_eq!(error, "rank 1 on host-1 exited with code 7: no luck");
+        Ok(())
+    })
+}
+
+fn an_address_that_is_not_the_hosts_is_told() -> Result<(), Failed> {
+    block_on(async {
+        let mut specs = specs(&[0; 2], LOOPBACK);
+        // TEST-NET-1 (RFC 5737): nobody's.
+        specs[1].address = "192.0.2.1".parse()?;
+        let error = World::start(specs, options(1), Duration::from_millis(10))
+            .await
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.starts_with("cannot listen on 192.0.2.1 for rank 1 on host-1: "),
+            "{error}"
+        );
+        Ok(())
+    })
+}
+
+fn an_unknown_congestion_control_is_told() -> Result<(), Failed> {
+    block_on(async {
+        let transport = TransportOptions {
+            congestion_control: Some("no_such".into()),
+            ..options(1)
+        };
+        let error = start(&[0; 2], LOOPBACK, transport)
+            .await
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("use congestion control no_such"), "{error}");
+        Ok(())
+    })
+}
+
+fn what_cannot_be_done_is_refused() -> Result<(), Failed> {
+    block_on(async {
+        let mut world = start(&[0; 3], LOOPBACK, options(1)).await?;
+        let small = Operation {
+            collective: Collective::AllGather,
+            ..all_reduce(8)
+        };
+        let error = world.iterate(&small, 0, PATIENCE).await.unwrap_err();
+        assert!(matches!(&error, WorldError::Unsupported(_)), "{error}");
+        let direct = Operation {
+            algorithm: Algorithm::Direct,
+            ..all_reduce(1000)
+        };
+        assert!(world.iterate(&direct, 0, PATIENCE).await.is_err());
+        expect_right(&mut world, &all_reduce(1000)).await?;
+        world.stop().await;
+        Ok(())
+    })
+}
+
+fn no_process_outlives_its_world() -> Result<(), Failed> {
+    block_on(async {
+        let world = start(&[0; 4], LOOPBACK, options(1)).await?;
+        assert_eq!(children().len(), 4);
+        world.stop().await;
+        assert_eq!(children(), []);
+
+        let world = start(&[0; 4], LOOPBACK, options(1)).await?;
+        kill(children()[3], Signal::SIGSTOP)?;
+        drop(world);
+        let deadline = Instant::now() + Duration::from_secs(5);
+        while !children().is_empty() {
+            assert!(Instant::now() < deadline, "still there: {:?}", children());
+            tokio::task::yield_now().await;
+        }
+        Ok(())
+    })
+}
+
+/// Iterates until a signal, sent while an iteration runs, ends it; also how long after the signal that was.
+async fn disturb(
+    world: &mut World,
+    algorithm: Algorithm,
+    victim: Pid,
+    signal: Signal,
+) -> (WorldError, Duration) {
+    let operation = Operation {
+        algorithm,
+        ..all_reduce(64 << 20)
+    };
+    let signalled = tokio::task::spawn_blocking(move || {
+        // Data flows once the victim has connected: its sockets carry more than a few bytes by now or soon.
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while cpu_ticks(victim) < 2 && Instant::now() < deadline {
+            std::thread::yield_now();
+        }
+        kill(victim, signal).expect("the rank runs");
+        Instant::now()
+    });
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let mut iteration = 0;
+    loop {
+        assert!(Instant::now() < deadline, "the signal was never noticed");
+        if let Err(error) = world
+            .iterate(&operation, iteration, Duration::from_secs(2))
+            .await
+        {
+            return (error, signalled.await.unwrap().elapsed());
+        }
+        iteration += 1;
+    }
+}
+
+/// User and system time of a process, in clock ticks (proc_pid_stat(5), fields 14 and 15).
+fn cpu_ticks(pid: Pid) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let after_name = stat.rsplit(')').next().unwrap_or_default();
+    after_name
+        .split_whitespace()
+        .skip(11)
+        .take(2)
+        .filter_map(|ticks| ticks.parse::<u64>().ok())
+        .sum()
+}
+
+/// The ranks of this test, oldest first: each trial runs on a thread of its own, whose children they are.
+fn children() -> Vec<Pid> {
+    let thread = nix::unistd::gettid();
+    let listed =
+        std::fs::read_to_string(format!("/proc/self/task/{thread}/children")).unwrap_or_default();
+    listed
+        .split_whitespace()
+        .filter_map(|pid| pid.parse().ok())
+        .map(Pid::from_raw)
+        .collect()
+}
+
+async fn expect_right(world: &mut World, operation: &Operation) -> Result<(), Failed> {
+    for iteration in 0..2 {
+        let result = world
+            .iterate(operation, iteration, PATIENCE)
+            .await
+            .map_err(|error| format!("{operation:?}: {error}"))?;
+        if result.wrong != 0 {
+            return Err(format!("{operation:?}: {} elements are wrong", result.wrong).into());
+        }
+    }
+    Ok(())
+}
+
+async fn start(
+    sites: &[usize],
+    address: IpAddr,
+    transport: TransportOptions,
+) -> Result<World, WorldError> {
+    World::start(specs(sites, address), transport, Duration::from_millis(1)).await
+}
+
+fn specs(sites: &[usize], address: IpAddr) -> Vec<RankSpec> {
+    let program = std::env::current_exe().expect("the test runs from a file");
+    let spec = |(rank, &site)| {
+        let mut command = Command::new(&program);
+        command.arg("__rank");
+        RankSpec {
+            host: format!("host-{rank}"),
+            site,
+            address,
+            command,
+        }
+    };
+    sites.iter().enumerate().map(spec).collect()
+}
+
+fn options(connections: usize) -> TransportOptions {
+    TransportOptions {
+        congestion_control: None,
+        connections,
+        socket_buffer: None,
+        chunk_bytes: 16 << 10,
+    }
+}
+
+fn all_reduce(size_bytes: u64) -> Operation {
+    Operation {
+        collective: Collective::AllReduce,
+        algorithm: Algorithm::Ring,
+        data_type: DataType::F32,
+        op: ReduceOp::Sum,
+        root: 0,
+        size_bytes,
+        placement: Placement::OutOfPlace,
+        seed: 42,
+    }
+}
+
+/// On this thread alone, so that the ranks are its children.
+fn block_on(test: impl Future<Output = Result<(), Failed>>) -> Result<(), Failed> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?
+        .block_on(test)
+}
