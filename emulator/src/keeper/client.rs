@@ -99,15 +99,23 @@ pub fn down(name: &LabName) -> Result<(), KeeperError> {
             .signal(Signal::SIGTERM)
             .map_err(|e| KeeperError::lab("interrupt", name, e)),
     };
-    let gone = front.wait(GRACE).map_err(|e| KeeperError::lab("wait for the end of", name, e));
+    let gone = front
+        .wait(GRACE)
+        .map_err(|e| KeeperError::lab("wait for the end of", name, e));
     if asked.is_err() || !gone? {
-        front.signal(Signal::SIGKILL).map_err(|e| KeeperError::lab("kill", name, e))?;
+        front
+            .signal(Signal::SIGKILL)
+            .map_err(|e| KeeperError::lab("kill", name, e))?;
     }
     // The front gives the name back as the last thing it does. Killed, it cannot, and the others take a moment to die.
     let deadline = Instant::now() + REAPING;
     while !registry.remove_dead(name)? {
         if Instant::now() > deadline {
-            return Err(KeeperError::lab("kill", name, io::ErrorKind::TimedOut.into()));
+            return Err(KeeperError::lab(
+                "kill",
+                name,
+                io::ErrorKind::TimedOut.into(),
+            ));
         }
         std::thread::sleep(Duration::from_millis(5));
     }

@@ -134,7 +134,11 @@ impl Registry {
     /// Removes the lab of that name if it is dead; whether there is none of that name any more.
     pub(super) fn remove_dead(&self, name: &LabName) -> Result<bool, KeeperError> {
         let _guard = self.guard()?;
-        match self.entries_guarded()?.into_iter().find(|entry| entry.name == *name) {
+        match self
+            .entries_guarded()?
+            .into_iter()
+            .find(|entry| entry.name == *name)
+        {
             Some(entry) if entry.life == Life::Up => Ok(false),
             Some(entry) => remove(&entry.folder).map(|_| true),
             None => Ok(true),

@@ -34,7 +34,11 @@ impl Pool {
         let class = class(received.frame.len() + VLAN_TAG);
         let mut frame = self.free[class].pop().unwrap_or_default();
         // Only frames without a second owner come back here, so this never makes a new one but for the first time.
-        let Frame { vnet, bytes, layout } = match Rc::get_mut(&mut frame) {
+        let Frame {
+            vnet,
+            bytes,
+            layout,
+        } = match Rc::get_mut(&mut frame) {
             Some(frame) => frame,
             None => unreachable!("a frame in the pool has one owner"),
         };

@@ -102,11 +102,16 @@ impl Stage {
     pub fn scene(&self, name: &str, arguments: &[&str]) -> Command {
         let mut command = Command::new(program());
         command.arg("--scene").arg(name).args(arguments);
-        command.env("STAGE", &self.mark).env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
+        command
+            .env("STAGE", &self.mark)
+            .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
         command.current_dir("/").stdin(Stdio::null());
         match self.user {
             As::Root => command.env_remove("LONGHAUL_RUNTIME_DIR"),
-            As::Nobody => command.env("LONGHAUL_RUNTIME_DIR", self.runtime()).uid(NOBODY).gid(NOBODY),
+            As::Nobody => command
+                .env("LONGHAUL_RUNTIME_DIR", self.runtime())
+                .uid(NOBODY)
+                .gid(NOBODY),
         };
         command
     }
