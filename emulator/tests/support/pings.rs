@@ -76,6 +76,13 @@ impl Pings {
         self.lost() as f64 / gaps.count() as f64
     }
 
+    /// The median round trip, which a machine that was busy for a moment leaves alone.
+    pub fn median_milliseconds(&self) -> f64 {
+        let mut times: Vec<f64> = self.answers.iter().map(|&(_, time)| time).collect();
+        times.sort_by(f64::total_cmp);
+        times[times.len() / 2]
+    }
+
     /// The mean round trip.
     pub fn mean_milliseconds(&self) -> f64 {
         self.answers.iter().map(|(_, time)| time).sum::<f64>() / self.answers.len() as f64
