@@ -73,6 +73,11 @@ impl Document {
         &self.source.name
     }
 
+    /// The whole file's text, as it was read.
+    pub fn text(&self) -> &str {
+        &self.source.text
+    }
+
     /// The values of this document, overrides included.
     pub fn value(&self) -> &Value {
         get(&self.root, &self.here).expect("a part of a document is only made of what is there")

@@ -10,6 +10,7 @@
 
 pub mod bound;
 pub mod catalogue;
+mod congestion;
 mod environment;
 pub mod observer;
 pub mod points;
@@ -19,6 +20,7 @@ pub mod source;
 pub mod spec;
 
 pub use catalogue::open;
+pub use congestion::CongestionControlError;
 pub use observer::{Event, Observer};
 pub use points::{Experiment, PointPlan};
 pub use runner::{RunError, RunOptions, run};

@@ -14,7 +14,8 @@ pub fn run(command: ExperimentsCommand, output: Output) -> Result<Exit, Failure>
     match command {
         ExperimentsCommand::List => list(output),
         ExperimentsCommand::Show { experiment } => {
-            let text = catalogue::text(&experiment)?;
+            let source = catalogue::open(&experiment)?;
+            let text = source.text();
             output.either(&json!({ "yaml": text }), || text.trim_end().to_owned());
             Ok(Exit::Fine)
         }

@@ -22,13 +22,14 @@ use longhaul_topologies::model::SiteId;
 use tokio::task::JoinError;
 
 use super::bound::bound;
+use super::congestion::{self, CongestionControlError};
 use super::environment::{self, environment};
 use super::observer::{Event, Observer};
 use super::points::{CollectivePlan, Experiment, PointPlan, WorkloadPlan, derived_seed};
 use super::recorder::{self, Recorder};
 use crate::collective::Unsupported;
 use crate::command::{self, CommandError, Programs};
-use crate::transport::{self, CongestionControlError};
+
 use crate::world::{Operation, RankSpec, TransportOptions, World, WorldError};
 
 /// What a run needs beside its experiment.
@@ -143,7 +144,7 @@ impl<E: Into<RunError>> From<E> for Stop {
 fn check(experiment: &Experiment) -> Result<Vec<Option<Bound>>, RunError> {
     for point in &experiment.points {
         if let Some(name) = &point.stack.congestion_control {
-            transport::check_congestion_control(name)
+            congestion::check(name)
                 .map_err(|source| RunError::CongestionControl { stack: point.stack.name.clone(), source })?;
         }
     }

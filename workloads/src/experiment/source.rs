@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use longhaul_reports::result::Placement;
 use longhaul_topologies::model::Topology;
-use longhaul_topologies::{Document, DocumentPath, InputError, catalogue, validate};
+use longhaul_topologies::document::DocumentPath;
+use longhaul_topologies::{Document, InputError, catalogue, validate};
 use serde_json::Value;
 
 use super::points::{
@@ -40,6 +41,11 @@ impl ExperimentSource {
     /// Takes `document`, whose topology files are relative to `folder`.
     pub fn new(document: Document, folder: &Path) -> Self {
         Self { document, folder: folder.to_owned(), topology_settings: Vec::new() }
+    }
+
+    /// The experiment's own file, as it was read.
+    pub fn text(&self) -> &str {
+        self.document.text()
     }
 
     /// Sets a field (`workload.iterations`, `topology.links.0.loss`) to `text`, as [`Document::set`] does.
