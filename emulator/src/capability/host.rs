@@ -130,6 +130,7 @@ impl Machine {
             self.cpus(),
             self.memory(),
             self.clock(),
+            self.ipv6(),
             self.btf(),
             self.congestion_controls(&remedies),
         ];
@@ -232,6 +233,16 @@ impl Machine {
             Some(fast) => State::Present(fast.into()),
         };
         Capability::new("fast clock", state, "timestamps that cost nothing")
+    }
+
+    fn ipv6(&self) -> Capability {
+        let state = if self.root.join("proc/sys/net/ipv6").exists() {
+            State::Present("on".into())
+        } else {
+            let remedy = "sudo modprobe ipv6, or boot without ipv6.disable=1".to_owned();
+            State::missing("this kernel runs without it", Some(remedy))
+        };
+        Capability::new("IPv6", state, "every lab")
     }
 
     fn btf(&self) -> Capability {

@@ -190,7 +190,7 @@ mod tests {
         let queue = QueueLimit::Bytes(ByteSize::from_bytes(1_000_000));
         let [tbf, fifo] = bottleneck("1Gbit", queue, Grain::SuperPackets).qdiscs();
         // The bucket: 131,072 + 250,000 = 381,072 bytes, or 3,048,576 ns = 47,634 ticks.
-        insta::assert_snapshot!(hex(&tbf.options), @"");
+        insta::assert_snapshot!(hex(&tbf.options), @"28000100 00010000 00000000 40597307 00000000 00000000 00000000 40420f00 12ba0000 00000000 08000600 90d00500");
         insta::assert_snapshot!(hex(&fifo.options), @"40420f00");
         assert_eq!((tbf.kind, fifo.kind), ("tbf", "bfifo"));
     }
@@ -199,7 +199,7 @@ mod tests {
     #[cfg(target_endian = "little")]
     fn wire_packets_get_a_second_bucket_of_one_frame() {
         let [tbf, fifo] = bottleneck("100Mbit", QueueLimit::Packets(100), FRAMES).qdiscs();
-        insta::assert_snapshot!(hex(&tbf.options), @"");
+        insta::assert_snapshot!(hex(&tbf.options), @"28000100 00010000 00000000 20bcbe00 00010000 00000000 ffffffff 64000000 76810000 00000000 08000600 92670000 0c000500 00a2941a 1d000000 08000700 ea050000");
         insta::assert_snapshot!(hex(&fifo.options), @"64000000");
         assert_eq!(fifo.kind, "pfifo");
     }
@@ -208,7 +208,7 @@ mod tests {
     #[cfg(target_endian = "little")]
     fn rates_beyond_32_bits_have_an_attribute_of_their_own() {
         let [tbf, _] = bottleneck("800Gbit", QueueLimit::Packets(100), FRAMES).qdiscs();
-        insta::assert_snapshot!(hex(&tbf.options), @"");
+        insta::assert_snapshot!(hex(&tbf.options), @"28000100 00010000 00000000 ffffffff 00010000 00000000 ffffffff 64000000 127a0000 00000000 08000600 eac7eb0b 0c000400 00e87648 17000000 0c000500 00d0ed90 2e000000 08000700 ea050000");
     }
 
     #[test]
