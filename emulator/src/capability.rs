@@ -3,9 +3,10 @@
 //! Two halves: [`host_capabilities`] looks at the machine from outside; [`lab_capabilities`] tries things out inside a
 //! sandbox, by doing them: kernels differ too much in what they are built with for their version to tell.
 //!
-//! - [`host`]: kernel, CPUs, congestion controls, tools, NICs, GPUs: read from /proc, /sys and /etc of any root folder.
-//! - [`trial`]: what must be tried: namespaces, qdiscs, sockets, priorities.
-//! - [`remedy`]: the commands that get a missing thing, by distribution.
+//! - `host`: kernel, CPUs, congestion controls, tools; `hardware`: NICs, GPUs: read from /proc, /sys and /etc of any root
+//!   folder.
+//! - `trial`: what must be tried: namespaces, qdiscs, sockets, priorities.
+//! - `remedy`: the commands that get a missing thing, by distribution.
 
 mod hardware;
 mod host;
@@ -66,8 +67,10 @@ pub fn sandbox_capability(outcome: Result<&Sandbox, &SandboxError>) -> Capabilit
             privilege: Privilege::Rootless,
             ..
         }) => State::Present("rootless, in a user namespace".into()),
-        Err(SandboxError::Refused { reason, help }) => State::missing(reason, Some(help.clone())),
-        Err(error) => State::missing(error, None),
+        Err(SandboxError::Refused { reason, help }) => {
+            State::missing(&**reason, Some(help.clone()))
+        }
+        Err(error) => State::missing(error.to_string(), None),
     };
     Capability::new("labs", state, "everything but physical labs")
 }
@@ -88,9 +91,9 @@ impl Capability {
 }
 
 impl State {
-    fn missing(reason: impl ToString, remedy: Option<String>) -> Self {
+    fn missing(reason: impl Into<String>, remedy: Option<String>) -> Self {
         State::Missing {
-            reason: reason.to_string(),
+            reason: reason.into(),
             remedy,
         }
     }

@@ -270,7 +270,7 @@ mod tests {
             match capability.state {
                 State::Present(detail) => assert_eq!(detail, "works"),
                 State::Missing { reason, remedy } => {
-                    assert!(!reason.is_empty() && remedy.is_some())
+                    assert!(!reason.is_empty() && remedy.is_some());
                 }
                 State::Unknown(reason) => panic!("{}: {reason}", capability.name),
             }
