@@ -127,6 +127,8 @@ fn run_kernel(job: &Path, memory: &str, timeout: Duration) -> Result<String, Str
             "panic=-1",
         ])
         .arg(format!("init={}", init.display()))
+        // Its pid file and control socket; else in ~/.uml, which not every user has.
+        .arg(format!("uml_dir={}/", job.display()))
         .arg(format!("{JOB}={}", job.display()))
         .stdin(Stdio::null())
         .stdout(log)
