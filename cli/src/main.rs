@@ -4,6 +4,7 @@
 //! - [`commands`]: one module per command.
 //! - [`exit`]: the exit codes.
 //! - [`failure`]: everything that can end a command, its exit code and how it is shown.
+//! - [`listing`]: plain tables for lists of things.
 //! - [`output`]: where text goes: a terminal, a pipe, or JSON.
 //! - [`progress`]: a run's events as progress bars or plain lines.
 
@@ -11,6 +12,7 @@ mod args;
 mod commands;
 mod exit;
 mod failure;
+mod listing;
 mod output;
 mod progress;
 

@@ -1,12 +1,12 @@
 //! `experiments list|show|schema`.
 
-use comfy_table::{Table, presets};
 use longhaul_workloads::experiment::{catalogue, spec};
 use serde_json::json;
 
 use crate::args::ExperimentsCommand;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::listing::{align_right, listing};
 use crate::output::Output;
 
 /// Runs `command`.
@@ -37,8 +37,8 @@ fn list(output: Output) -> Result<Exit, Failure> {
         .map(|experiment| json!({ "name": experiment.name, "points": experiment.points.len(), "description": experiment.description }))
         .collect();
     output.either(&rows, || {
-        let mut table = Table::new();
-        table.load_preset(presets::UTF8_HORIZONTAL_ONLY).set_header(["experiment", "points", "what it shows"]);
+        let mut table = listing(&["experiment", "points", "what it shows"]);
+        align_right(&mut table, 1..=1);
         for experiment in &experiments {
             table.add_row([
                 experiment.name.clone(),

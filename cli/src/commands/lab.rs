@@ -1,6 +1,5 @@
 //! `up`, `exec`, `status`, `down`, `clean`: labs in the background.
 
-use comfy_table::{CellAlignment, Table, presets};
 use longhaul_emulator::engine::EngineChoice;
 use longhaul_emulator::keeper::{self, KeeperError, LabDetail, LabName, LabStatus, Life};
 use longhaul_emulator::lab::LabOptions;
@@ -10,6 +9,7 @@ use crate::args::{DownArgs, ExecArgs, Links, StatusArgs, UpArgs};
 use crate::commands::topologies;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::listing::{align_right, listing};
 use crate::output::Output;
 
 /// Brings a topology up in the background.
@@ -126,7 +126,7 @@ fn overview(labs: &[LabStatus]) -> String {
     if labs.is_empty() {
         return "no lab is up".to_owned();
     }
-    let mut table = plain_table(&["lab", "state", "topology", "links", "pid", "since"]);
+    let mut table = listing(&["lab", "state", "topology", "links", "pid", "since"]);
     for lab in labs {
         let state = match (lab.life, &lab.trouble) {
             (Life::Up, None) => "up".to_owned(),
@@ -157,12 +157,12 @@ fn since(started: u64) -> String {
 
 /// The hosts and channels of a lab that is up.
 fn describe(detail: &LabDetail) -> String {
-    let mut nodes = plain_table(&["host", "site", "IPv4", "IPv6"]);
+    let mut nodes = listing(&["host", "site", "IPv4", "IPv6"]);
     for node in &detail.nodes {
         nodes.add_row([node.name.clone(), node.site.clone(), node.ipv4.to_string(), node.ipv6.to_string()]);
     }
     let mut channels =
-        plain_table(&["channel", "rate", "one way", "queue", "packets", "bytes", "queue drops", "lost", "queued"]);
+        listing(&["channel", "rate", "one way", "queue", "packets", "bytes", "queue drops", "lost", "queued"]);
     for channel in &detail.channels {
         let counters = &channel.counters;
         channels.add_row([
@@ -177,16 +177,6 @@ fn describe(detail: &LabDetail) -> String {
             counters.queue_bytes.to_string(),
         ]);
     }
-    for column in 4..=8 {
-        if let Some(column) = channels.column_mut(column) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
-    }
+    align_right(&mut channels, 4..=8);
     format!("{nodes}\n\n{channels}")
-}
-
-fn plain_table(header: &[&str]) -> Table {
-    let mut table = Table::new();
-    table.load_preset(presets::UTF8_HORIZONTAL_ONLY).set_header(header.to_vec());
-    table
 }

@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use comfy_table::{CellAlignment, Table, presets};
 use longhaul_reports::map;
 use longhaul_topologies::model::{Channel, DelaySource, Link, Loss, QueueLimit, Topology};
 use longhaul_topologies::{Document, catalogue, spec, validate};
@@ -12,6 +11,7 @@ use serde_json::json;
 use crate::args::TopologiesCommand;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::listing::{align_right, listing};
 use crate::output::Output;
 
 /// Runs `command`.
@@ -47,7 +47,7 @@ fn list(output: Output) -> Result<Exit, Failure> {
         .collect::<Result<Vec<_>, _>>()?;
     let rows: Vec<_> = topologies.iter().map(overview).collect();
     output.either(&rows, || {
-        let mut table = plain_table(&["topology", "sites", "hosts", "links", "longest RTT", "what it is for"]);
+        let mut table = listing(&["topology", "sites", "hosts", "links", "longest RTT", "what it is for"]);
         for topology in &topologies {
             table.add_row([
                 topology.name.clone(),
@@ -145,7 +145,7 @@ fn link_details(topology: &Topology, link: &Link) -> serde_json::Value {
 /// Sites and links with every figure resolved.
 fn describe(topology: &Topology, width: usize) -> String {
     let width = width.try_into().unwrap_or(u16::MAX);
-    let mut sites = plain_table(&["site", "place", "latitude", "longitude", "hosts", "host ports"]);
+    let mut sites = listing(&["site", "place", "latitude", "longitude", "hosts", "host ports"]);
     for site in &topology.sites {
         let degrees = |pick: fn(&longhaul_topologies::geography::Coordinates) -> f64| {
             site.coordinates.as_ref().map_or_else(String::new, |at| format!("{:.2}", pick(at)))
@@ -160,7 +160,7 @@ fn describe(topology: &Topology, width: usize) -> String {
         ]);
     }
     align_right(&mut sites, 2..=5);
-    let mut links = plain_table(&["channel", "lanes", "rate", "one way", "from", "jitter", "loss", "queue"]);
+    let mut links = listing(&["channel", "lanes", "rate", "one way", "from", "jitter", "loss", "queue"]);
     for link in &topology.links {
         let (a, b) = (&topology.site(link.a).name, &topology.site(link.b).name);
         for (name, channel) in [(format!("{a} > {b}"), &link.forward), (format!("{b} > {a}"), &link.reverse)] {
@@ -225,19 +225,5 @@ fn queue(channel: &Channel) -> String {
         None => "none".to_owned(),
         Some(QueueLimit::Bytes(bytes)) => format!("{} ({bytes})", channel.queue),
         Some(QueueLimit::Packets(packets)) => format!("{packets} packets"),
-    }
-}
-
-fn plain_table(header: &[&str]) -> Table {
-    let mut table = Table::new();
-    table.load_preset(presets::UTF8_HORIZONTAL_ONLY).set_header(header.to_vec());
-    table
-}
-
-fn align_right(table: &mut Table, columns: std::ops::RangeInclusive<usize>) {
-    for column in columns {
-        if let Some(column) = table.column_mut(column) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
     }
 }
