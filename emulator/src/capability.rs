@@ -1,1 +1,124 @@
-//! (being written)
+//! What this machine can do, and how to get what it lacks: what `doctor` prints.
+//!
+//! Two halves: [`host_capabilities`] looks at the machine from outside; [`lab_capabilities`] tries things out inside a
+//! sandbox, by doing them: kernels differ too much in what they are built with for their version to tell.
+//!
+//! - `host`: kernel, CPUs, congestion controls, tools; `hardware`: NICs, GPUs: read from /proc, /sys and /etc of any root
+//!   folder.
+//! - `trial`: what must be tried: namespaces, qdiscs, sockets, priorities.
+//! - `remedy`: the commands that get a missing thing, by distribution.
+
+mod hardware;
+mod host;
+mod remedy;
+mod trial;
+
+use std::path::Path;
+
+use serde::Serialize;
+
+use crate::sandbox::{Privilege, Sandbox, SandboxError};
+use host::Machine;
+
+/// One thing that a machine can or cannot do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Capability {
+    /// What: `netem`, `CPUs`, `iperf3`.
+    pub name: String,
+    /// Whether it is there.
+    pub state: State,
+    /// What longhaul uses it for.
+    pub needed_for: &'static str,
+}
+
+/// Whether a capability is there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// It is; with which properties.
+    Present(String),
+    /// It is not.
+    Missing {
+        /// Why.
+        reason: String,
+        /// Commands to paste, or what to change; none if there is nothing to be done.
+        remedy: Option<String>,
+    },
+    /// It cannot be told here; why.
+    Unknown(String),
+}
+
+/// What can be told without a lab. Leaves no thread behind, so that a sandbox can be entered afterwards.
+pub fn host_capabilities() -> Vec<Capability> {
+    let machine = Machine::at(Path::new("/"));
+    let mut capabilities = machine.capabilities();
+    capabilities.extend(trial::on_the_host());
+    capabilities
+}
+
+/// What entering a sandbox has shown: whose privileges labs run on, or why there can be none.
+pub fn sandbox_capability(outcome: Result<&Sandbox, &SandboxError>) -> Capability {
+    let state = match outcome {
+        Ok(Sandbox {
+            privilege: Privilege::Root,
+            ..
+        }) => State::Present("as root".into()),
+        Ok(Sandbox {
+            privilege: Privilege::Rootless,
+            ..
+        }) => State::Present("rootless, in a user namespace".into()),
+        Err(SandboxError::Refused { reason, help }) => {
+            State::missing(&**reason, Some(help.clone()))
+        }
+        Err(error) => State::missing(error.to_string(), None),
+    };
+    Capability::new("labs", state, "everything but physical labs")
+}
+
+/// What can only be told inside a sandbox. Call it in the lab process.
+pub fn lab_capabilities() -> Vec<Capability> {
+    trial::in_the_sandbox(&Machine::at(Path::new("/")).remedies())
+}
+
+impl Capability {
+    fn new(name: impl Into<String>, state: State, needed_for: &'static str) -> Self {
+        Self {
+            name: name.into(),
+            state,
+            needed_for,
+        }
+    }
+}
+
+impl State {
+    fn missing(reason: impl Into<String>, remedy: Option<String>) -> Self {
+        State::Missing {
+            reason: reason.into(),
+            remedy,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_names_the_state_and_what_to_do() {
+        let missing = State::missing("this kernel does not have it", Some("apt install x".into()));
+        let capability = Capability::new("netem", missing, "the netem engine");
+        insta::assert_snapshot!(serde_json::to_string(&capability).unwrap(), @r#"{"name":"netem","state":{"missing":{"reason":"this kernel does not have it","remedy":"apt install x"}},"needed_for":"the netem engine"}"#);
+    }
+
+    #[test]
+    fn a_refused_sandbox_keeps_its_remedy() {
+        let refused = SandboxError::Refused {
+            reason: "no".into(),
+            help: "do this".into(),
+        };
+        let State::Missing { reason, remedy } = sandbox_capability(Err(&refused)).state else {
+            panic!("present");
+        };
+        assert_eq!((&*reason, remedy.as_deref()), ("no", Some("do this")));
+    }
+}

@@ -13,12 +13,12 @@
 //!
 //! The qdiscs go with their interfaces.
 
-mod probe;
+pub(crate) mod probe;
 
 use std::collections::BTreeMap;
 use std::io;
 
-use longhaul_topologies::model::{Channel, Direction, Loss};
+use longhaul_topologies::model::{Channel, Direction, Loss, QueueLimit};
 use longhaul_topologies::units::ByteSize;
 use netlink_packet_core::{NLM_F_ACK, NLM_F_REQUEST, NetlinkMessage};
 use netlink_packet_route::RouteNetlinkMessage;
@@ -140,7 +140,7 @@ impl Netem {
     ) -> Result<(Port, Port), EngineError> {
         let place = Place::Gateway(end.gateway);
         let gateway = &plan.node(end.gateway).name;
-        let missing = self.sockets.get(&place).is_none();
+        let missing = !self.sockets.contains_key(&place);
         let look = || -> io::Result<(u32, Option<Socket>)> {
             let index = if_nametoindex(&*end.interface)?;
             let socket = if missing { Some(Socket::open()?) } else { None };
@@ -390,7 +390,7 @@ pub fn expressible(channel: &Channel) -> Result<(), String> {
             return Err(format!("a chance of {chance}: the kernel draws 32 bits"));
         }
     }
-    if let Some(longhaul_topologies::model::QueueLimit::Bytes(bytes)) = channel.queue_limit
+    if let Some(QueueLimit::Bytes(bytes)) = channel.queue_limit
         && u32::try_from(bytes.bytes()).is_err()
     {
         return Err(format!(
@@ -402,10 +402,21 @@ pub fn expressible(channel: &Channel) -> Result<(), String> {
 
 /// The bottleneck of `channel`, if it has a rate.
 fn bottleneck(channel: &Channel, frame: ByteSize) -> Result<Option<Bottleneck>, EngineError> {
-    expressible(channel).map_err(|what| EngineError::Inexpressible {
+    let inexpressible = |what| EngineError::Inexpressible {
         engine: EngineKind::Netem,
         what,
-    })?;
+    };
+    expressible(channel).map_err(inexpressible)?;
+    // The kernel counts the frame being sent as queued.
+    match channel.queue_limit {
+        Some(QueueLimit::Bytes(bytes)) if bytes < frame => {
+            return Err(inexpressible(format!(
+                "a queue of {bytes}: a frame of {frame} does not fit"
+            )));
+        }
+        Some(QueueLimit::Packets(0)) => return Err(inexpressible("a queue of no packets".into())),
+        Some(QueueLimit::Bytes(_) | QueueLimit::Packets(_)) | None => {}
+    }
     let bottleneck = channel.rate.zip(channel.queue_limit);
     Ok(bottleneck.map(|(rate, queue)| Bottleneck {
         rate,
@@ -474,5 +485,102 @@ fn kernel(step: impl Into<String>, source: io::Error) -> EngineError {
     EngineError::Kernel {
         step: step.into(),
         source,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use longhaul_topologies::model::DelaySource;
+    use longhaul_topologies::units::{Probability, QueueSize, Rate};
+
+    use super::*;
+
+    fn channel() -> Channel {
+        Channel {
+            rate: Some(Rate::from_bits_per_second(1_000_000_000)),
+            delay: Duration::from_millis(40),
+            delay_source: DelaySource::OneWay,
+            jitter: None,
+            loss: Loss::None,
+            duplication: Probability::ZERO,
+            corruption: Probability::ZERO,
+            queue: QueueSize::Bdp(1.0),
+            queue_limit: Some(QueueLimit::Bytes(ByteSize::from_bytes(10_000_000))),
+        }
+    }
+
+    fn refusal(change: impl FnOnce(&mut Channel)) -> String {
+        let mut channel = channel();
+        change(&mut channel);
+        let refused = bottleneck(&channel, ByteSize::from_bytes(1514));
+        refused.expect_err("inexpressible").to_string()
+    }
+
+    #[test]
+    fn an_ordinary_channel_is_expressible() {
+        assert_eq!(expressible(&channel()), Ok(()));
+    }
+
+    #[test]
+    fn what_the_kernel_cannot_count_is_refused_with_its_field() {
+        let slow = refusal(|channel| channel.rate = Some(Rate::from_bits_per_second(7)));
+        assert!(slow.contains("rate 7bit"), "{slow}");
+        let rare =
+            refusal(|channel| channel.loss = Loss::Independent(Probability::new(1e-12).unwrap()));
+        assert!(rare.contains("chance"), "{rare}");
+        let deep = |bytes| Some(QueueLimit::Bytes(ByteSize::from_bytes(bytes)));
+        let long = refusal(|channel| channel.queue_limit = deep(1 << 32));
+        assert!(long.contains("a queue of"), "{long}");
+        let short = refusal(|channel| channel.queue_limit = deep(1000));
+        assert!(short.contains("does not fit"), "{short}");
+    }
+
+    #[test]
+    fn a_meter_goes_on_when_its_counter_starts_again() {
+        let mut meter = Meter::default();
+        assert_eq!(
+            [5, 7, 7, 2].map(|reading| meter.follow(reading)),
+            [5, 2, 0, 2]
+        );
+        assert_eq!(meter.total, 9);
+    }
+
+    #[test]
+    fn drops_are_losses_only_where_loss_was_asked_for() {
+        let mut attached = Attached {
+            id: ChannelId {
+                link: longhaul_topologies::model::LinkId(0),
+                lane: 0,
+                direction: Direction::Forward,
+            },
+            near: Port {
+                place: Place::Keeper,
+                index: 1,
+            },
+            far: Port {
+                place: Place::Keeper,
+                index: 2,
+            },
+            channel: channel(),
+            seeds: ChaCha8Rng::seed_from_u64(1),
+            counted: Counted::default(),
+        };
+        let line = |drops| QdiscStats {
+            drops,
+            ..QdiscStats::default()
+        };
+        let counters = attached.counters(line(3), line(2), 0);
+        assert_eq!(
+            (counters.queue_drops, counters.losses, counters.engine_drops),
+            (3, Some(0), 2)
+        );
+        attached.channel.loss = Loss::Independent(Probability::new(0.5).unwrap());
+        let counters = attached.counters(line(3), line(12), 1);
+        assert_eq!(
+            (counters.queue_drops, counters.losses, counters.engine_drops),
+            (3, Some(10), 3)
+        );
     }
 }

@@ -57,29 +57,59 @@ pub(super) struct Found {
 /// Judges what was seen of `channel`, one of `channels`.
 pub(super) fn checks(name: &str, channel: &Channel, observed: &Observed, channels: usize) -> Found {
     let mut found = Found::default();
-    let check = |quantity: &str, unit: &str, asked: f64, measured: f64, bound: f64, samples: usize| FidelityCheck {
-        channel: name.to_owned(),
-        quantity: quantity.to_owned(),
-        unit: unit.to_owned(),
-        asked,
-        measured,
-        bound,
-        within: (measured - asked).abs() <= bound,
-        samples: samples as u64,
-    };
-    let delays: Vec<f64> = observed.delays.iter().filter_map(|(_, delay)| *delay).map(micros).collect();
+    let check =
+        |quantity: &str, unit: &str, asked: f64, measured: f64, bound: f64, samples: usize| {
+            FidelityCheck {
+                channel: name.to_owned(),
+                quantity: quantity.to_owned(),
+                unit: unit.to_owned(),
+                asked,
+                measured,
+                bound,
+                within: (measured - asked).abs() <= bound,
+                samples: samples as u64,
+            }
+        };
+    let delays: Vec<f64> = observed
+        .delays
+        .iter()
+        .filter_map(|(_, delay)| *delay)
+        .map(micros)
+        .collect();
     if delays.len() < FEWEST {
         let all = observed.delays.len();
-        found.skipped.push(format!("{name}: delay and jitter, as {} of {all} probes arrived", delays.len()));
+        found.skipped.push(format!(
+            "{name}: delay and jitter, as {} of {all} probes arrived",
+            delays.len()
+        ));
     } else {
         let (asked, measured, bound) = delay(channel, &delays);
-        found.checks.push(check("one-way delay", "us", asked, measured, bound, delays.len()));
+        found.checks.push(check(
+            "one-way delay",
+            "us",
+            asked,
+            measured,
+            bound,
+            delays.len(),
+        ));
         let (asked, measured, bound) = jitter(channel, &delays);
-        found.checks.push(check("jitter", "us", asked, measured, bound, delays.len()));
+        found
+            .checks
+            .push(check("jitter", "us", asked, measured, bound, delays.len()));
     }
-    if channel.jitter.is_none_or(|jitter| jitter.order == PacketOrder::Preserved) {
+    if channel
+        .jitter
+        .is_none_or(|jitter| jitter.order == PacketOrder::Preserved)
+    {
         let reordered = reordered(&observed.delays) as f64;
-        found.checks.push(check("reordered", "packets", 0.0, reordered, 0.0, delays.len()));
+        found.checks.push(check(
+            "reordered",
+            "packets",
+            0.0,
+            reordered,
+            0.0,
+            delays.len(),
+        ));
     }
     if !observed.delays.is_empty() {
         found.checks.push(loss(name, channel, observed, channels));
@@ -90,9 +120,18 @@ pub(super) fn checks(name: &str, channel: &Channel, observed: &Observed, channel
                 let asked = rate.bits_per_second() as f64;
                 // The bottleneck stands before the loss: what is lost had its time on the wire.
                 let measured = measured / (1.0 - mean_loss(&channel.loss));
-                let blur = channel.jitter.map_or(0.0, |jitter| jitter.deviation.as_secs_f64() / train.duration().as_secs_f64());
+                let blur = channel.jitter.map_or(0.0, |jitter| {
+                    jitter.deviation.as_secs_f64() / train.duration().as_secs_f64()
+                });
                 let bound = asked * (RATE_SHARE + 2.0 * blur);
-                found.checks.push(check("rate", "bit/s", asked, measured, bound, train.arrivals.len()));
+                found.checks.push(check(
+                    "rate",
+                    "bit/s",
+                    asked,
+                    measured,
+                    bound,
+                    train.arrivals.len(),
+                ));
             }
             Err(reason) => found.skipped.push(format!("{name}: rate, as {reason}")),
         },
@@ -105,10 +144,14 @@ pub(super) fn checks(name: &str, channel: &Channel, observed: &Observed, channel
 /// Asked, measured and bound of the one-way delay: the median, or, where jitter is asked for, the mean, which is what a
 /// description's `delay` is for a skewed distribution.
 fn delay(channel: &Channel, delays: &[f64]) -> (f64, f64, f64) {
-    let own = channel.rate.map_or(Duration::ZERO, |rate| rate.time_for(ByteSize::from_bytes(PROBE_FRAME)));
+    let own = channel.rate.map_or(Duration::ZERO, |rate| {
+        rate.time_for(ByteSize::from_bytes(PROBE_FRAME))
+    });
     let asked = micros(channel.delay + own);
     let plain = DELAY_NOISE_US.max(DELAY_SHARE * asked);
-    let Some(jitter) = channel.jitter else { return (asked, quantile(delays, 0.5), plain) };
+    let Some(jitter) = channel.jitter else {
+        return (asked, quantile(delays, 0.5), plain);
+    };
     let mean = delays.iter().sum::<f64>() / delays.len() as f64;
     let deviation = micros(jitter.deviation);
     let chance = 3.0 * deviation / (delays.len() as f64).sqrt();
@@ -146,7 +189,9 @@ const PARETO_NORMAL_WIDTH: f64 = 0.475;
 
 /// How many arrivals came before that of an earlier probe.
 fn reordered(delays: &[(Duration, Option<Duration>)]) -> usize {
-    let arrivals = delays.iter().filter_map(|&(sent, delay)| delay.map(|delay| sent + delay));
+    let arrivals = delays
+        .iter()
+        .filter_map(|&(sent, delay)| delay.map(|delay| sent + delay));
     // Sending times are of another clock and a moment before those that delays count from.
     let slack = Duration::from_micros(100);
     let mut last = Duration::ZERO;
@@ -162,7 +207,11 @@ fn reordered(delays: &[(Duration, Option<Duration>)]) -> usize {
 /// The loss check: lost probes within the interval that `channel` gives them, which the sample's size decides.
 fn loss(name: &str, channel: &Channel, observed: &Observed, channels: usize) -> FidelityCheck {
     let sent = observed.delays.len() as u64;
-    let lost = observed.delays.iter().filter(|(_, delay)| delay.is_none()).count() as u64;
+    let lost = observed
+        .delays
+        .iter()
+        .filter(|(_, delay)| delay.is_none())
+        .count() as u64;
     let asked = mean_loss(&channel.loss);
     // Losses that come in bursts say less than as many that do not.
     let effective = ((sent as f64 * independence(&channel.loss)).round() as u64).max(1);
@@ -171,7 +220,11 @@ fn loss(name: &str, channel: &Channel, observed: &Observed, channels: usize) -> 
     let share = |count: u64| count as f64 / effective as f64;
     let measured = lost as f64 / sent as f64;
     // Rounded outward by half a loss: a count stands for all shares that round to it.
-    let half = if asked == 0.0 { 0.0 } else { 0.5 / effective as f64 };
+    let half = if asked == 0.0 {
+        0.0
+    } else {
+        0.5 / effective as f64
+    };
     let bound = (share(most) - asked).max(asked - share(least)) + half;
     FidelityCheck {
         channel: name.to_owned(),
@@ -190,9 +243,18 @@ fn mean_loss(loss: &Loss) -> f64 {
     match loss {
         Loss::None => 0.0,
         Loss::Independent(probability) => probability.fraction(),
-        Loss::GilbertElliott { to_bad, to_good, loss_in_bad, loss_in_good } => {
+        Loss::GilbertElliott {
+            to_bad,
+            to_good,
+            loss_in_bad,
+            loss_in_good,
+        } => {
             let (bad, good) = (to_bad.fraction(), to_good.fraction());
-            let in_bad = if bad + good > 0.0 { bad / (bad + good) } else { 0.0 };
+            let in_bad = if bad + good > 0.0 {
+                bad / (bad + good)
+            } else {
+                0.0
+            };
             in_bad * loss_in_bad.fraction() + (1.0 - in_bad) * loss_in_good.fraction()
         }
     }
@@ -203,7 +265,9 @@ fn mean_loss(loss: &Loss) -> f64 {
 fn independence(loss: &Loss) -> f64 {
     match loss {
         Loss::None | Loss::Independent(_) => 1.0,
-        Loss::GilbertElliott { to_bad, to_good, .. } => {
+        Loss::GilbertElliott {
+            to_bad, to_good, ..
+        } => {
             let correlation = (1.0 - to_bad.fraction() - to_good.fraction()).clamp(0.0, 0.999);
             (1.0 - correlation) / (1.0 + correlation)
         }
@@ -237,7 +301,12 @@ fn binomial_interval(trials: u64, probability: f64, tail: f64) -> (u64, u64) {
 
 /// What was off, by how much and what to do.
 pub(super) fn findings(fidelity: &Fidelity) -> Vec<String> {
-    let mut findings: Vec<String> = fidelity.checks.iter().filter(|check| !check.within).map(off).collect();
+    let mut findings: Vec<String> = fidelity
+        .checks
+        .iter()
+        .filter(|check| !check.within)
+        .map(off)
+        .collect();
     if fidelity.engine_drops > 0 {
         findings.push(format!(
             "the link engine lost {} packets that the description does not lose; give the run more CPU, or lower the rates",
@@ -263,10 +332,20 @@ pub(super) fn findings(fidelity: &Fidelity) -> Vec<String> {
 }
 
 fn off(check: &FidelityCheck) -> String {
-    let FidelityCheck { channel, quantity, unit, asked, measured, bound, .. } = check;
+    let FidelityCheck {
+        channel,
+        quantity,
+        unit,
+        asked,
+        measured,
+        bound,
+        ..
+    } = check;
     let remedy = match quantity.as_str() {
         "rate" => "lower the rate, or use an engine and a machine that can carry it",
-        "loss" | "reordered" => "look for another load or shaper on this machine, and try the other link engine",
+        "loss" | "reordered" => {
+            "look for another load or shaper on this machine, and try the other link engine"
+        }
         _ => "stop other work on this machine, or raise the delay until the noise does not matter",
     };
     match unit.as_str() {
@@ -276,7 +355,9 @@ fn off(check: &FidelityCheck) -> String {
             asked / 1e6,
             bound / 1e6
         ),
-        _ => format!("{quantity} of {channel} is {measured:.3} {unit} instead of {asked:.3} (±{bound:.3}): {remedy}"),
+        _ => format!(
+            "{quantity} of {channel} is {measured:.3} {unit} instead of {asked:.3} (±{bound:.3}): {remedy}"
+        ),
     }
 }
 

@@ -18,7 +18,7 @@ use crate::tc::redirect::INGRESS;
 use crate::tc::socket::Socket;
 
 /// The index of `lo` in every network namespace (the kernel's `LOOPBACK_IFINDEX`).
-const LOOPBACK: u32 = 1;
+pub(crate) const LOOPBACK: u32 = 1;
 
 /// Whether the engine would work: adds everything it uses to a scratch network namespace, once per process. Kernel versions
 /// tell nothing: many kernels are built without netem. Where it is a module, this loads it.
@@ -108,8 +108,8 @@ fn try_all(socket: &mut Socket) -> Result<(), String> {
     try_qdiscs(socket, &[sample_delay_line()])
 }
 
-/// A qdisc or classifier that the kernel has not is "not found" to it.
-fn explained(error: &io::Error) -> String {
+/// A qdisc or classifier that the kernel does not have is "not found" to it.
+pub(crate) fn explained(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::NotFound => "this kernel does not have it".into(),
         _ => error.to_string(),

@@ -32,7 +32,8 @@ impl Payload {
     /// If `value` is longer than an attribute can be.
     pub(super) fn attribute(self, kind: u16, value: Payload) -> Self {
         let length = u16::try_from(4 + value.0.len()).expect("attributes are below 64 KiB");
-        let mut payload = self.u16(length).u16(kind).bytes(&value.0);
+        let mut payload = self.u16(length).u16(kind);
+        payload.0.extend(value.0);
         payload.0.resize(payload.0.len().next_multiple_of(4), 0);
         payload
     }

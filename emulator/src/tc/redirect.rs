@@ -90,3 +90,24 @@ fn mirred(to: u32) -> TcAction {
     ];
     action
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::encode::hex;
+    use super::*;
+
+    fn encoded(classifier: Classifier) -> String {
+        let mut request = classifier.redirect(5, 6);
+        request.finalize();
+        let mut bytes = vec![0; request.buffer_len()];
+        request.serialize(&mut bytes);
+        hex(&bytes)
+    }
+
+    #[test]
+    #[cfg(target_endian = "little")]
+    fn both_classifiers_steal_every_frame() {
+        insta::assert_snapshot!(encoded(Classifier::MatchAll), @"70000000 2c000506 00000000 00000000 00000000 05000000 00000000 f2ffffff 00030100 0d000100 6d617463 68616c6c 00000000 3c000200 38000200 34000100 0b000100 6d697272 65640000 24000280 20000200 00000000 00000000 04000000 00000000 00000000 01000000 06000000");
+        insta::assert_snapshot!(encoded(Classifier::U32), @"8c000000 2c000506 00000000 00000000 00000000 05000000 00000000 f2ffffff 00030100 08000100 75333200 60000200 24000500 01000100 00000000 00000000 00000000 00000000 00000000 00000000 00000000 38000700 34000100 0b000100 6d697272 65640000 24000280 20000200 00000000 00000000 04000000 00000000 00000000 01000000 06000000");
+    }
+}

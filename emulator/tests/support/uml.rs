@@ -21,6 +21,9 @@ use nix::mount::{MsFlags, mount};
 /// The environment variable that tells the guest's init which folder its job lies in.
 const JOB: &str = "LONGHAUL_UML_JOB";
 
+/// Set for programs in a guest.
+pub const GUEST: &str = "LONGHAUL_UML_GUEST";
+
 /// Where the guest finds that folder.
 const GUEST_JOB: &str = "/run/job";
 
@@ -28,7 +31,8 @@ const GUEST_JOB: &str = "/run/job";
 const MODULES: &str = "/usr/lib/uml/modules";
 
 /// Everything that labs use and Debian's kernel has as a module.
-const WANTED: [&str; 12] = [
+const WANTED: [&str; 13] = [
+    "ipv6",
     "veth",
     "sch_netem",
     "sch_tbf",
@@ -123,6 +127,8 @@ fn run_kernel(job: &Path, memory: &str, timeout: Duration) -> Result<String, Str
             "panic=-1",
         ])
         .arg(format!("init={}", init.display()))
+        // Its pid file and control socket; else in ~/.uml, which not every user has.
+        .arg(format!("uml_dir={}/", job.display()))
         .arg(format!("{JOB}={}", job.display()))
         .stdin(Stdio::null())
         .stdout(log)
@@ -281,6 +287,7 @@ fn guest_environment() -> BTreeMap<String, String> {
         ("TMPDIR", "/run/tmp"),
         ("XDG_RUNTIME_DIR", "/run/tmp"),
         ("LANG", "C.UTF-8"),
+        (GUEST, "1"),
     ]
     .map(|(name, value)| (name.into(), value.into()))
     .into();
