@@ -101,7 +101,8 @@ pub fn up_with<K: Kept, E: Display>(
     privilege: Privilege,
     bring_up: impl FnOnce() -> Result<K, E>,
 ) -> Result<Started, KeeperError> {
-    let registration = Registration::claim(name.clone(), Purpose::Up, subject, engine)?;
+    let registration = Registration::claim(name, Purpose::Up, subject, engine)?;
+    let name = registration.name().clone();
     let log = registration.folder().join("log");
     let (news, teller) = nix::unistd::pipe2(OFlag::O_CLOEXEC)
         .map_err(|e| KeeperError::lab("start", &name, e.into()))?;

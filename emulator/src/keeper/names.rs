@@ -67,7 +67,7 @@ pub(super) fn add(
         OpenOptions::new()
             .write(true)
             .create_new(true)
-            .mode(0)
+            .mode(0o0)
             .open(&path)
             .map_err(|e| KeeperError::path("create", &path, e))?;
         let source = format!("/proc/self/fd/{}", namespace.as_raw_fd());
