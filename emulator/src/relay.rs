@@ -11,7 +11,8 @@
 //! - [`schedule`]: which channel is due next; [`time`]: instants.
 //!
 //! Around it: [`driver`] is the thread, [`port`] an interface with its receive [`ring`]s and its [`egress`], [`frame`]
-//! the packets in memory, [`clocks`] the machine's clocks, [`tuning`] what keeps the thread on time.
+//! the packets in memory, [`clocks`] the machine's clocks, [`tuning`] what keeps the thread on time,
+//! [`parallel`] what keeps opening and closing quick.
 
 mod checksum;
 mod clocks;
@@ -22,6 +23,7 @@ mod jitter;
 mod line;
 mod loss;
 mod model;
+mod parallel;
 mod port;
 mod propagation;
 mod random;

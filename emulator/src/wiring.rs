@@ -135,12 +135,13 @@ impl Wiring {
             .build();
         let created = handles[wire.gateway.0].link().add(pair).execute().await;
         created.map_err(|error| {
+            let (near, far, gateway) = (
+                &wire.near.name,
+                &wire.far.name,
+                &plan.node(wire.gateway).name,
+            );
             refused(
-                format!(
-                    "create {} in {}",
-                    wire.near.name,
-                    plan.node(wire.gateway).name
-                ),
+                format!("create {near} in {gateway} and its peer {far}"),
                 error,
             )
         })
@@ -198,12 +199,12 @@ impl Drop for Wiring {
             })
         });
         match removed {
+            Ok(()) => {}
             // None was created.
             Err(error) if error.source.raw_os_error() == Some(libc::ENODEV) => {}
             Err(error) => {
-                tracing::warn!(%error, "interfaces of the lab are left behind in the keeper's namespace")
+                tracing::warn!(%error, "interfaces of the lab are left behind in the keeper's namespace");
             }
-            Ok(()) => {}
         }
     }
 }

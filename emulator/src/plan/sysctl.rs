@@ -1,8 +1,11 @@
 //! The sysctls of a lab's nodes. Set inside their namespaces only; what is not listed keeps the kernel's default,
 //! the congestion control and the local port range among it.
 
-use longhaul_topologies::model::{Link, QueueLimit, SiteId, Topology};
+use std::time::Duration;
+
+use longhaul_topologies::model::{QueueLimit, SiteId, Topology};
 use longhaul_topologies::route::Routes;
+use longhaul_topologies::units::Rate;
 
 use super::{NodeKind, links_between};
 
@@ -102,39 +105,26 @@ const TCP_BUFFER_LEAST: u64 = 16 << 20;
 /// The largest window that TCP can announce (RFC 7323, section 2.3).
 const TCP_BUFFER_MOST: u64 = 1 << 30;
 /// Stands for "unlimited": more than a lane of either engine carries.
-const UNLIMITED_BITS_PER_SECOND: u64 = 100_000_000_000;
+const UNLIMITED: Rate = Rate::from_bits_per_second(100_000_000_000);
 
 /// The bytes that one connection can have on the way from `from` to `to`: the bottleneck's rate × the round-trip time,
 /// and full queues.
 fn most_in_flight(topology: &Topology, routes: &Routes, from: SiteId, to: SiteId) -> u64 {
-    let there = links_between(topology, routes, from, to);
-    let back = links_between(topology, routes, to, from);
-    let channels = || {
-        there
-            .iter()
-            .map(|&(link, direction)| topology.links[link.0].channel(direction))
+    let channels = |from, to| {
+        let links = links_between(topology, routes, from, to).into_iter();
+        links.map(|(link, direction)| topology.links[link.0].channel(direction))
     };
-    let rate = channels()
-        .filter_map(|channel| channel.rate)
-        .map(|rate| rate.bits_per_second())
-        .min();
-    let delay_there: f64 = channels().map(|channel| channel.delay.as_secs_f64()).sum();
-    let delay_back: f64 = back
-        .iter()
-        .map(|&(link, direction)| delay_of(&topology.links[link.0], direction))
+    let rate = channels(from, to).filter_map(|channel| channel.rate).min();
+    let round_trip: Duration = channels(from, to)
+        .chain(channels(to, from))
+        .map(|channel| channel.delay)
         .sum();
-    let queued: u64 = channels()
+    let queued = channels(from, to)
         .filter_map(|channel| channel.queue_limit)
         .map(|limit| match limit {
             QueueLimit::Bytes(bytes) => bytes.bytes(),
             QueueLimit::Packets(packets) => u64::from(packets) * u64::from(topology.mtu),
-        })
-        .sum();
-    let product =
-        rate.unwrap_or(UNLIMITED_BITS_PER_SECOND) as f64 / 8.0 * (delay_there + delay_back);
-    (product as u64).saturating_add(queued)
-}
-
-fn delay_of(link: &Link, direction: longhaul_topologies::model::Direction) -> f64 {
-    link.channel(direction).delay.as_secs_f64()
+        });
+    let product = rate.unwrap_or(UNLIMITED).size_in(round_trip).bytes();
+    queued.fold(product, u64::saturating_add)
 }

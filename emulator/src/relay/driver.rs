@@ -1,6 +1,7 @@
 //! The relay's thread: frames from the interfaces into the link models, and out again when they are due.
 
 use std::io;
+use std::mem;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -19,7 +20,8 @@ use super::clocks::{Clocks, now};
 use super::egress::Outcome;
 use super::frame::{Frame, Pool};
 use super::model::ChannelModel;
-use super::port::Port;
+use super::parallel::at_once;
+use super::port::{Port, Rings};
 use super::random::Streams;
 use super::schedule::Schedule;
 use super::time::Time;
@@ -74,6 +76,12 @@ struct Carrier {
     engine_drops: u64,
 }
 
+impl Drop for Driver {
+    fn drop(&mut self) {
+        at_once(mem::take(&mut self.ports).into_iter().map(Port::into_rings).collect::<Vec<_>>(), drop);
+    }
+}
+
 impl Driver {
     /// Opens the interfaces of all lanes in the current network namespace.
     pub(super) fn open(
@@ -91,14 +99,20 @@ impl Driver {
         watch(timer.as_fd(), TIMER)?;
         watch(wake.as_fd(), WAKE)?;
 
+        let names = plan.lanes.iter().flat_map(|lane| [&*lane.a.keeper_interface, &*lane.b.keeper_interface]);
+        let empty_at = now();
+        let rings = at_once(names, |name| {
+            Rings::open(name, plan.topology.mtu, plan.lanes.len() * 2)
+                .map_err(|e| failed(&format!("open packet rings on {name}"), e))
+        });
+        let mut rings = rings.into_iter();
         let mut ports = Vec::new();
         let mut channels = Vec::new();
         for lane in &plan.lanes {
             let ends = [(&lane.a, Direction::Forward, &lane.forward), (&lane.b, Direction::Reverse, &lane.reverse)];
             for (end, direction, channel) in ends {
                 let name = &end.keeper_interface;
-                let port = Port::open(name, plan.topology.mtu, plan.lanes.len() * 2, now())
-                    .map_err(|e| failed(&format!("open packet rings on {name}"), e))?;
+                let port = Port::new(name, rings.next().expect("one per name")?, empty_at);
                 for socket in port.sockets() {
                     watch(socket, ports.len() as u64)?;
                 }

@@ -87,11 +87,11 @@ mod tests {
 
         #[test]
         fn a_bit_has_left_exactly_when_its_instant_is_reached(rate in 1_000u64..400_000_000_000, frame in 14u32..65_550) {
-            let mut line = Line::new(Rate::from_bits_per_second(rate), Time::from_nanos(1_000));
-            let end = line.transmit(u64::from(frame));
-            prop_assert_eq!(line.bits_left_by(end), u64::from(frame) * 8);
+            let line = Line::new(Rate::from_bits_per_second(rate), Time::from_nanos(1_000));
+            let end = line.free_after(u64::from(frame));
+            prop_assert!(line.progress(end) >= u64::from(frame) * 8);
             let before = Time::from_nanos(end.as_nanos() - 1);
-            prop_assert!(line.bits_left_by(before) < u64::from(frame) * 8);
+            prop_assert!(line.progress(before) < u64::from(frame) * 8);
         }
     }
 }

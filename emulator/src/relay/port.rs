@@ -25,15 +25,21 @@ const RING: (usize, usize) = (1 << 20, 8 << 20);
 pub(super) struct Port {
     /// Its name.
     pub(super) name: String,
-    index: u32,
-    small: Ring,
-    large: Ring,
+    rings: Rings,
     /// What leaves through this interface.
     pub(super) egress: Egress,
     /// When both rings were last seen empty: what is in them now came later.
     empty_at: Time,
     /// Frames that found no slot.
     drops: u64,
+}
+
+/// An interface's two rings: what of a port takes long to open and to close, and may do so on another thread.
+#[derive(Debug)]
+pub(super) struct Rings {
+    index: u32,
+    small: Ring,
+    large: Ring,
 }
 
 /// Which of a port's rings.
@@ -43,9 +49,9 @@ enum Side {
     Large,
 }
 
-impl Port {
+impl Rings {
     /// Opens the interface `name`, one of `ports`, for IP packets of up to `mtu` bytes.
-    pub(super) fn open(name: &str, mtu: u32, ports: usize, now: Time) -> io::Result<Self> {
+    pub(super) fn open(name: &str, mtu: u32, ports: usize) -> io::Result<Self> {
         let index = if_nametoindex(name)?;
         let ring = (RING_MEMORY / 2 / ports.max(1)).clamp(RING.0, RING.1);
         let slot = (mtu as usize + FRAME_OVERHEAD + SLOT_OVERHEAD).next_power_of_two().max(2048);
@@ -58,25 +64,33 @@ impl Port {
             slots_per_block: LARGE_SLOTS_PER_BLOCK,
             blocks: ring.div_ceil(large_block),
         };
-        Ok(Port {
-            name: name.to_owned(),
+        Ok(Rings {
             index,
             small: Ring::open(index, small, small.capacity())?,
             large: Ring::open(index, large, u32::MAX)?,
-            egress: Egress::default(),
-            empty_at: now,
-            drops: 0,
         })
+    }
+}
+
+impl Port {
+    /// The interface `name`, with its rings.
+    pub(super) fn new(name: &str, rings: Rings, now: Time) -> Self {
+        Port { name: name.to_owned(), rings, egress: Egress::default(), empty_at: now, drops: 0 }
+    }
+
+    /// The rings, to close them elsewhere.
+    pub(super) fn into_rings(self) -> Rings {
+        self.rings
     }
 
     /// The sockets that become readable when frames arrive.
     pub(super) fn sockets(&self) -> [BorrowedFd<'_>; 2] {
-        [self.small.as_fd(), self.large.as_fd()]
+        [self.rings.small.as_fd(), self.rings.large.as_fd()]
     }
 
     /// The socket to send on.
     pub(super) fn split_egress(&mut self) -> (BorrowedFd<'_>, &mut Egress) {
-        (self.small.as_fd(), &mut self.egress)
+        (self.rings.small.as_fd(), &mut self.egress)
     }
 
     /// Hands up to `limit` frames to `take`, oldest first, with the instant each arrived.
@@ -91,15 +105,15 @@ impl Port {
             // Later frames came later, whatever a stepped clock says.
             self.empty_at = arrival;
             match side {
-                Side::Small => self.small.release(),
-                Side::Large => self.large.release(),
+                Side::Small => self.rings.small.release(),
+                Side::Large => self.rings.large.release(),
             }
         }
     }
 
     /// Frames that found no slot so far.
     pub(super) fn drops(&mut self) -> io::Result<u64> {
-        self.drops += self.small.drops()? + self.large.drops()?;
+        self.drops += self.rings.small.drops()? + self.rings.large.drops()?;
         Ok(self.drops)
     }
 
@@ -109,10 +123,10 @@ impl Port {
     /// If the interface is gone.
     pub(super) fn check(&self) -> io::Result<()> {
         // Reading the error clears it; what it was shows in what the interface is now.
-        self.small.take_error()?;
-        self.large.take_error()?;
+        self.rings.small.take_error()?;
+        self.rings.large.take_error()?;
         match if_nametoindex(self.name.as_str()) {
-            Ok(index) if index == self.index => Ok(()),
+            Ok(index) if index == self.rings.index => Ok(()),
             Ok(_) | Err(Errno::ENODEV) => Err(Errno::ENODEV.into()),
             Err(error) => Err(error.into()),
         }
@@ -121,11 +135,11 @@ impl Port {
     /// A frame may enter one ring between the looks at both, but frames of one flow arrive one after the other: what
     /// is seen in one ring, all before it is visible in the other from then on. So the other is looked at *after*.
     fn oldest(&self) -> Option<(Side, Received<'_>)> {
-        let small = self.small.peek();
-        let Some(large) = self.large.peek() else {
+        let small = self.rings.small.peek();
+        let Some(large) = self.rings.large.peek() else {
             return small.map(|small| (Side::Small, small));
         };
-        match small.or_else(|| self.small.peek()) {
+        match small.or_else(|| self.rings.small.peek()) {
             Some(small) if small.stamp <= large.stamp => Some((Side::Small, small)),
             _ => Some((Side::Large, large)),
         }

@@ -3,12 +3,12 @@
 //! A sandbox can only be entered by a process with a single thread, which the standard test runner's is not; so these
 //! have a `main` of their own that calls [`run`].
 
-#![allow(dead_code, reason = "every test uses its part")]
+#![allow(dead_code, unused_macros, reason = "every test uses its part")]
 
 use std::process::ExitCode;
 use std::time::Duration;
 
-use libtest_mimic::{Arguments, Failed, Trial};
+use libtest_mimic::{Arguments, Trial};
 use longhaul_emulator::sandbox;
 use longhaul_topologies::model::{
     Channel, DelaySource, Fabric, Link, Loss, Site, SiteId, Topology,
@@ -29,15 +29,16 @@ pub fn run(tests: Vec<Trial>) -> ExitCode {
     libtest_mimic::run(&arguments, tests).exit_code()
 }
 
+/// The async functions named, as tests of those names.
+macro_rules! tests {
+    ($($test:ident),* $(,)?) => { vec![$(support::test(stringify!($test), $test)),*] };
+}
+
 /// A test that runs `body` on a runtime of its own; a panic in it is the failure.
-pub fn test<F: Future<Output = ()>>(name: &str, body: fn() -> F) -> Trial
-where
-    F: 'static,
-{
+pub fn test<F: Future<Output = ()> + 'static>(name: &str, body: fn() -> F) -> Trial {
     Trial::test(name, move || {
-        let runtime = tokio::runtime::Runtime::new()?;
-        runtime.block_on(body());
-        Ok::<(), Failed>(())
+        tokio::runtime::Runtime::new()?.block_on(body());
+        Ok(())
     })
 }
 

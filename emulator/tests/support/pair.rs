@@ -16,7 +16,9 @@ use nix::sched::{CloneFlags, unshare};
 pub const A: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
 /// Address of host `b`.
 pub const B: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 2);
-pub const MTU: u32 = 1500;
+const MTU: u32 = 1500;
+const MAC_A: &str = "02:6c:68:00:00:01";
+const MAC_B: &str = "02:6c:68:00:00:02";
 
 /// Two hosts whose only interface leads into the current thread's network namespace.
 pub struct Pair {
@@ -64,13 +66,13 @@ impl Pair {
         let (a, b) = (pair.a.thread, pair.b.thread);
         match join {
             Join::Lane => {
-                ip(&format!("link add la type veth peer name eth0 netns {a}"))?;
-                ip(&format!("link add lb type veth peer name eth0 netns {b}"))?;
+                ip(&format!("link add la type veth peer name eth0 address {MAC_A} netns {a}"))?;
+                ip(&format!("link add lb type veth peer name eth0 address {MAC_B} netns {b}"))?;
                 ip("link set la up arp off")?;
                 ip("link set lb up arp off")?;
             }
             Join::Bare => {
-                ip(&format!("link add la type veth peer name eth0 netns {a}"))?;
+                ip(&format!("link add la address {MAC_B} type veth peer name eth0 address {MAC_A} netns {a}"))?;
                 ip(&format!("link set la netns {b} name eth0"))?;
             }
         }
@@ -87,6 +89,14 @@ impl Pair {
             })?;
         }
         Ok(pair)
+    }
+
+    /// Tells each host the other's address, so that no ARP crosses the lane.
+    pub fn introduce(&self) -> io::Result<()> {
+        for (host, other, mac) in [(&self.a, B, MAC_B), (&self.b, A, MAC_A)] {
+            host.run(move || ip(&format!("neigh replace {other} lladdr {mac} dev eth0 nud permanent")))?;
+        }
+        Ok(())
     }
 }
 

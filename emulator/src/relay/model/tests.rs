@@ -1,0 +1,379 @@
+use longhaul_topologies::model::{
+    DelaySource, Direction, Jitter, JitterDistribution, LinkId, Loss, PacketOrder,
+};
+use longhaul_topologies::units::{ByteSize, Probability, QueueSize, Rate};
+use proptest::prelude::*;
+
+use super::super::propagation::PacketState;
+use super::*;
+use crate::plan::ChannelId;
+
+const MILLISECOND: Duration = Duration::from_millis(1);
+/// A wire packet: packet, segment.
+type Wire = (u32, u32);
+
+fn channel(rate: Option<u64>, limit: Option<QueueLimit>, delay: Duration) -> Channel {
+    Channel {
+        rate: rate.map(Rate::from_bits_per_second),
+        delay,
+        delay_source: DelaySource::OneWay,
+        jitter: None,
+        loss: Loss::None,
+        duplication: Probability::default(),
+        corruption: Probability::default(),
+        queue: QueueSize::Packets(1),
+        queue_limit: limit,
+    }
+}
+
+fn model(channel: &Channel) -> ChannelModel<u32> {
+    let id = ChannelId { link: LinkId(0), lane: 0, direction: Direction::Forward };
+    ChannelModel::new(channel, Streams::new(1, id))
+}
+
+fn at(nanoseconds: u64) -> Time {
+    Time::from_nanos(nanoseconds)
+}
+
+fn bytes(limit: u64) -> Option<QueueLimit> {
+    Some(QueueLimit::Bytes(ByteSize::from_bytes(limit)))
+}
+
+fn chance(fraction: f64) -> Probability {
+    Probability::new(fraction).expect("a probability")
+}
+
+fn shape(segments: u32) -> PacketShape {
+    PacketShape { segments, full: 1514, last: 1514 }
+}
+
+/// Everything that comes out, polled as a driver does: exactly when the model asks for it.
+fn drain(model: &mut ChannelModel<u32>) -> Vec<Delivery<u32>> {
+    let mut out = Vec::new();
+    while let Some(now) = model.next_event() {
+        let before = out.len();
+        while let Some(delivery) = model.poll(now) {
+            assert_eq!(delivery.release, now, "released when it was due");
+            out.push(delivery);
+        }
+        assert!(out.len() > before || model.next_event() > Some(now), "the model asks for the same instant again");
+    }
+    out
+}
+
+fn wires(deliveries: &[Delivery<u32>]) -> Vec<(Wire, PacketState)> {
+    let of = |delivery: &Delivery<u32>| {
+        let (packet, state) = (delivery.packet, delivery.state);
+        delivery.segments.clone().map(move |segment| ((packet, segment), state))
+    };
+    deliveries.iter().flat_map(of).collect()
+}
+
+fn jittery(order: PacketOrder) -> Channel {
+    let jitter = Jitter { deviation: MILLISECOND, distribution: JitterDistribution::Normal, order };
+    Channel { jitter: Some(jitter), ..channel(Some(100_000_000), None, 5 * MILLISECOND) }
+}
+
+#[test]
+fn without_a_rate_a_packet_takes_exactly_the_delay_and_stays_whole() {
+    let mut model = model(&channel(None, None, 40 * MILLISECOND));
+    model.offer(at(123), 9, shape(45));
+    assert_eq!(model.queue(at(123)), Depth::default());
+    let expected = Delivery {
+        release: at(40_000_123),
+        packet: 9,
+        segments: 0..45,
+        bytes: 45 * 1514,
+        state: PacketState::Intact,
+    };
+    assert_eq!(model.poll(at(40_000_122)), None);
+    assert_eq!(drain(&mut model), [expected]);
+}
+
+#[test]
+fn a_super_packet_leaves_in_bursts_of_link_time() {
+    let mut model = model(&channel(Some(1_000_000_000), None, MILLISECOND));
+    model.offer(at(0), 1, shape(45));
+    let out = drain(&mut model);
+    // 1514 bytes take 12.112 µs; 20 of them fit into 250 µs.
+    let runs: Vec<_> = out.iter().map(|run| (run.segments.clone(), run.release.as_nanos())).collect();
+    let expected = [(0..20, 1_242_240), (20..40, 1_484_480), (40..45, 1_545_040)];
+    assert_eq!(runs, expected);
+}
+
+#[test]
+fn the_queue_takes_exactly_its_limit_beside_the_frame_on_the_line() {
+    for (limit, fit) in [(bytes(15_140), 10), (bytes(15_139), 9), (Some(QueueLimit::Packets(7)), 7)] {
+        let mut model = model(&channel(Some(1_000_000), limit, MILLISECOND));
+        for packet in 0..20 {
+            model.offer(at(0), packet, shape(1));
+        }
+        assert_eq!(model.queue(at(0)), Depth { packets: fit, bytes: fit * 1514 });
+        assert_eq!(model.lost().queue_drops, 20 - 1 - fit);
+        assert_eq!(drain(&mut model).len() as u64, fit + 1);
+    }
+}
+
+#[test]
+fn the_last_segment_of_a_super_packet_may_fit_where_longer_ones_did_not() {
+    let mut model = model(&channel(Some(1_000_000), bytes(1514 + 100), MILLISECOND));
+    model.offer(at(0), 1, PacketShape { segments: 5, full: 1514, last: 60 });
+    let arrived: Vec<_> = wires(&drain(&mut model)).into_iter().map(|((_, segment), _)| segment).collect();
+    assert_eq!(arrived, [0, 1, 4]);
+    assert_eq!(model.lost().queue_drops, 2);
+}
+
+#[test]
+fn a_lost_packet_has_used_the_line() {
+    let all = Channel { loss: Loss::Independent(chance(1.0)), ..channel(Some(1_000_000), None, MILLISECOND) };
+    let mut model = model(&all);
+    model.offer(at(0), 1, shape(1));
+    model.set(at(1), &channel(Some(1_000_000), None, MILLISECOND));
+    model.offer(at(1), 2, shape(1));
+    let out = drain(&mut model);
+    assert_eq!(out.len(), 1);
+    assert_eq!(out[0].release, at(2 * 12_112_000 + 1_000_000));
+    assert_eq!(model.lost().losses, 1);
+}
+
+#[test]
+fn a_duplicate_follows_its_original_at_once() {
+    let twice = Channel { duplication: chance(1.0), ..channel(Some(1_000_000_000), None, MILLISECOND) };
+    let mut model = model(&twice);
+    model.offer(at(0), 1, shape(3));
+    let order: Vec<_> = wires(&drain(&mut model)).into_iter().map(|((_, segment), _)| segment).collect();
+    assert_eq!(order, [0, 0, 1, 1, 2, 2]);
+}
+
+#[test]
+fn a_corrupted_packet_travels_alone() {
+    let some = Channel { corruption: chance(0.2), ..channel(None, None, MILLISECOND) };
+    let mut model = model(&some);
+    for packet in 0..100 {
+        model.offer(at(0), packet, shape(40));
+    }
+    let out = drain(&mut model);
+    let corrupted = out.iter().filter(|delivery| delivery.state != PacketState::Intact);
+    assert!(corrupted.clone().all(|delivery| delivery.segments.len() == 1));
+    let share = corrupted.count() as f64 / 4_000.0;
+    assert!((share - 0.2).abs() < 2.576 * (0.2 * 0.8 / 4_000.0_f64).sqrt(), "{share}");
+    assert_eq!(wires(&out).len(), 4_000);
+}
+
+#[test]
+fn by_delay_lets_packets_overtake_and_preserved_does_not() {
+    let order = |order| {
+        let mut model = model(&jittery(order));
+        for packet in 0..1_000 {
+            model.offer(at(u64::from(packet) * 200_000), packet, shape(1));
+        }
+        wires(&drain(&mut model)).into_iter().map(|(wire, _)| wire).collect::<Vec<_>>()
+    };
+    assert!(order(PacketOrder::Preserved).is_sorted());
+    let overtaken = order(PacketOrder::ByDelay);
+    assert!(!overtaken.is_sorted());
+    assert_eq!(overtaken.len(), 1_000);
+}
+
+#[test]
+fn a_lane_that_gets_shorter_keeps_the_order() {
+    let mut model = model(&channel(None, None, 100 * MILLISECOND));
+    model.offer(at(0), 1, shape(1));
+    model.set(at(1), &channel(None, None, MILLISECOND));
+    model.offer(at(2), 2, shape(1));
+    let releases: Vec<_> = drain(&mut model).iter().map(|d| (d.packet, d.release.as_nanos())).collect();
+    assert_eq!(releases, [(1, 100_000_000), (2, 100_000_000)]);
+}
+
+#[test]
+fn a_new_rate_counts_from_the_frame_after_the_one_on_the_line() {
+    let mut model = model(&channel(Some(1_000_000), None, Duration::ZERO));
+    for packet in 0..3 {
+        model.offer(at(0), packet, shape(1));
+    }
+    model.set(at(5), &channel(Some(10_000_000), None, Duration::ZERO));
+    assert_eq!(model.queue(at(5)).packets, 2);
+    let releases: Vec<_> = drain(&mut model).iter().map(|d| d.release.as_nanos()).collect();
+    assert_eq!(releases, [12_112_000, 13_323_200, 14_534_400]);
+}
+
+#[test]
+fn lifting_the_rate_empties_the_queue() {
+    let mut model = model(&channel(Some(1_000), None, Duration::ZERO));
+    for packet in 0..3 {
+        model.offer(at(0), packet, shape(1));
+    }
+    model.set(at(5), &channel(None, None, Duration::ZERO));
+    assert_eq!(model.queue(at(5)), Depth::default());
+    assert_eq!(wires(&drain(&mut model)).len(), 3);
+}
+
+#[test]
+fn an_unlimited_channel_holds_a_bounded_amount() {
+    let mut model = model(&channel(None, None, 1_000 * MILLISECOND));
+    let packets = 3 * UNLIMITED_IN_FLIGHT / (45 * 1514);
+    for packet in 0..packets {
+        model.offer(at(packet), packet as u32, shape(45));
+    }
+    let overflow = model.lost().overflow;
+    let delivered = wires(&drain(&mut model)).len() as u64;
+    assert!(overflow > 0);
+    assert_eq!(delivered + overflow, packets * 45);
+    assert!(delivered * 1514 <= UNLIMITED_IN_FLIGHT);
+    // And recovers.
+    model.offer(at(u64::MAX / 2), 0, shape(1));
+    assert_eq!(drain(&mut model).len(), 1);
+}
+
+fn any_channel() -> impl Strategy<Value = Channel> {
+    let rate = prop::option::of(1_000_000u64..10_000_000_000);
+    let limit = prop_oneof![
+        Just(None),
+        (0u64..200_000).prop_map(bytes),
+        (0u32..100).prop_map(|packets| Some(QueueLimit::Packets(packets)))
+    ];
+    let jitter = prop::option::of((0u64..3_000, any::<bool>()).prop_map(|(deviation, keep)| Jitter {
+        deviation: Duration::from_micros(deviation),
+        distribution: JitterDistribution::ParetoNormal,
+        order: if keep { PacketOrder::Preserved } else { PacketOrder::ByDelay },
+    }));
+    let loss = prop_oneof![
+        Just(Loss::None),
+        (0.0..0.5).prop_map(|share| Loss::Independent(chance(share))),
+        (0.0..0.3, 0.1..1.0).prop_map(|(to_bad, to_good)| Loss::GilbertElliott {
+            to_bad: chance(to_bad),
+            to_good: chance(to_good),
+            loss_in_bad: chance(0.9),
+            loss_in_good: chance(0.01),
+        })
+    ];
+    (rate, limit, 0u64..20_000, jitter, loss, 0.0..0.2, 0.0..0.2).prop_map(
+        |(rate, limit, delay, jitter, loss, duplication, corruption)| Channel {
+            jitter,
+            loss,
+            duplication: chance(duplication),
+            corruption: chance(corruption),
+            ..channel(rate, limit, Duration::from_micros(delay))
+        },
+    )
+}
+
+/// Gaps in nanoseconds and shapes.
+fn any_traffic() -> impl Strategy<Value = Vec<(u64, PacketShape)>> {
+    let packet = (0u64..2_000_000, 1u32..45, 100u32..1514, 60u32..=100);
+    let shaped = packet.prop_map(|(gap, segments, full, last)| {
+        (gap, if segments == 1 { PacketShape::single(full) } else { PacketShape { segments, full, last } })
+    });
+    prop::collection::vec(shaped, 1..60)
+}
+
+proptest! {
+    #[test]
+    fn serialisation_is_exact_to_the_byte(
+        rate in 1_000_000u64..100_000_000_000,
+        lengths in prop::collection::vec(60u32..9_014, 1..100),
+    ) {
+        let mut model = model(&channel(Some(rate), None, MILLISECOND));
+        for (packet, &length) in (0..).zip(&lengths) {
+            model.offer(at(77), packet, PacketShape::single(length));
+        }
+        let mut bits = 0u128;
+        for (delivery, &length) in drain(&mut model).iter().zip(&lengths) {
+            bits += u128::from(length) * 8;
+            let exact = 77 + 1_000_000 + (bits * 1_000_000_000).div_ceil(u128::from(rate));
+            prop_assert_eq!(u128::from(delivery.release.as_nanos()), exact);
+        }
+    }
+
+    #[test]
+    fn the_depth_at_any_time_is_what_has_not_begun_to_leave(
+        rate in 1_000_000u64..10_000_000_000,
+        segments in 1u32..45,
+        now in 0u64..1_000_000_000,
+    ) {
+        let mut model = model(&channel(Some(rate), None, MILLISECOND));
+        let shape = PacketShape { segments, full: 1514, last: 200 };
+        model.offer(at(0), 1, shape);
+        let begun = |segment: u32| u128::from(now) * u128::from(rate) / 1_000_000_000 >= u128::from(segment) * 1514 * 8;
+        let waiting: Vec<u32> = (0..segments).filter(|&segment| !begun(segment)).collect();
+        let bytes = waiting.iter().map(|&segment| u64::from(shape.length(segment))).sum();
+        prop_assert_eq!(model.queue(at(now)), Depth { packets: waiting.len() as u64, bytes });
+    }
+
+    #[test]
+    fn every_wire_packet_is_delivered_lost_or_dropped(channel in any_channel(), traffic in any_traffic()) {
+        let channel = Channel { duplication: Probability::default(), ..channel };
+        let mut model = model(&channel);
+        let (mut now, mut offered) = (0, 0);
+        for (packet, &(gap, shape)) in (0..).zip(&traffic) {
+            now += gap;
+            offered += u64::from(shape.segments);
+            model.offer(at(now), packet, shape);
+        }
+        // Polled once, long after: time is logical, so nothing changes but when it is seen.
+        let late = at(now + 1_000_000_000_000);
+        let mut delivered = 0;
+        while let Some(delivery) = model.poll(late) {
+            delivered += delivery.segments.len() as u64;
+            prop_assert!(delivery.release < late);
+        }
+        let lost = model.lost();
+        prop_assert_eq!(offered, delivered + lost.losses + lost.queue_drops);
+        prop_assert_eq!(model.next_event(), None);
+        prop_assert_eq!(model.queue(late), Depth::default());
+    }
+
+    #[test]
+    fn what_happens_does_not_depend_on_when_it_is_looked_at(channel in any_channel(), traffic in any_traffic()) {
+        let run = |punctual: bool| {
+            let mut model = model(&channel);
+            let (mut now, mut out) = (0, Vec::new());
+            for (packet, &(gap, shape)) in (0..).zip(&traffic) {
+                now += gap;
+                while let Some(event) = model.next_event().filter(|&event| punctual && event <= at(now)) {
+                    while let Some(delivery) = model.poll(event) {
+                        out.push(delivery);
+                    }
+                }
+                model.offer(at(now), packet, shape);
+            }
+            while let Some(delivery) = model.poll(at(now + 1_000_000_000_000)) {
+                out.push(delivery);
+            }
+            (out, model.lost())
+        };
+        prop_assert_eq!(run(true), run(false));
+    }
+
+    #[test]
+    fn offload_does_not_change_the_fate_of_wire_packets(channel in any_channel(), traffic in any_traffic()) {
+        let fates = |grouped: bool| {
+            let mut model = model(&channel);
+            let mut now = 0;
+            for (packet, &(gap, shape)) in (0..).zip(&traffic) {
+                now += gap;
+                if grouped {
+                    model.offer(at(now), packet, shape);
+                } else {
+                    for segment in 0..shape.segments {
+                        model.offer(at(now), packet * 100 + segment, PacketShape::single(shape.length(segment)));
+                    }
+                }
+            }
+            let mut out = Vec::new();
+            while let Some(delivery) = model.poll(at(now + 1_000_000_000_000)) {
+                let number = |segment| if grouped { delivery.packet * 100 + segment } else { delivery.packet };
+                out.extend(delivery.segments.clone().map(|segment| (number(segment), delivery.state, delivery.release)));
+            }
+            out.sort_by_key(|&(number, ..)| number);
+            (out, model.lost())
+        };
+        let ((grouped, lost), (single, lost_singly)) = (fates(true), fates(false));
+        prop_assert_eq!(lost, lost_singly);
+        prop_assert_eq!(grouped.len(), single.len());
+        for ((number, state, release), (expected, expected_state, earliest)) in grouped.into_iter().zip(single) {
+            prop_assert_eq!((number, state), (expected, expected_state));
+            prop_assert!(release >= earliest && release.since(earliest) <= BURST);
+        }
+    }
+}
