@@ -31,7 +31,7 @@ use nix::unistd::Pid;
 
 pub(crate) use signals::SignalMask;
 
-use runtime::RuntimeFolderError;
+pub use runtime::RuntimeFolderError;
 
 /// Whose privileges the lab runs on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -208,11 +208,13 @@ fn clone_init(privilege: Privilege) -> Result<Option<Pid>, SandboxError> {
     // thread id is stale in the child only until that forks the lab process through the C library.
     let pid = unsafe { libc::syscall(libc::SYS_clone, libc::c_long::from(flags), 0, 0, 0, 0) };
     match pid {
-        -1 => Err(refusal::explain(
-            privilege,
-            &io::Error::last_os_error(),
-            "create new namespaces",
-        )),
+        -1 => match io::Error::last_os_error() {
+            // Out of memory or processes: no matter of permission.
+            error if matches!(error.raw_os_error(), Some(libc::ENOMEM | libc::EAGAIN)) => Err(
+                SandboxError::step("start a process in new namespaces", error),
+            ),
+            error => Err(refusal::explain(privilege, &error, "create new namespaces")),
+        },
         0 => Ok(None),
         pid => Ok(Some(Pid::from_raw(pid as libc::pid_t))),
     }

@@ -1,55 +1,101 @@
 //! Labs in the background, from outside: what `up`, `exec`, `status`, `down` and `clean` do to processes, names and files.
 //!
-//! The lab itself is a stand-in: two nodes that nothing joins.
+//! The lab itself is a stand-in, two nodes that nothing joins, but for one test on a whole lab.
 
 mod stage;
+mod support;
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs::File;
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{Ipv4Addr, Ipv6Addr, UdpSocket};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Output};
+use std::time::{Duration, Instant};
 
 use longhaul_emulator::engine::{EngineChoice, EngineError, EngineKind};
 use longhaul_emulator::keeper::{
     self, ChannelStatus, Kept, LabName, NodeStatus, Purpose, Registration,
 };
+use longhaul_emulator::lab::LabOptions;
 use longhaul_emulator::namespace::Namespace;
 use longhaul_emulator::sandbox::Privilege;
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
-use stage::{As, Outcome, Playing, Stage, children_of, exit_code, namespaces_of, type_in, wait_until};
+use stage::{
+    As, Outcome, Playing, Stage, children_of, exit_code, namespaces_of, type_in, wait_until,
+};
 
 fn main() -> ExitCode {
     stage::main(
         &[
             ("up", scene_up),
             ("up-in-vain", scene_up_in_vain),
+            ("up-whole", scene_up_whole),
             ("run", scene_run),
             ("exec", scene_exec),
+            ("echo", scene_echo),
+            ("ask", scene_ask),
             ("status", scene_status),
             ("down", scene_down),
             ("clean", scene_clean),
         ],
         &[
-            ("a_lab_stays_up_until_it_is_taken_down", a_lab_stays_up_until_it_is_taken_down),
+            (
+                "a_lab_stays_up_until_it_is_taken_down",
+                a_lab_stays_up_until_it_is_taken_down,
+            ),
             ("a_name_is_given_once", a_name_is_given_once),
-            ("a_lab_that_cannot_come_up_says_why_and_leaves_nothing", a_lab_that_cannot_come_up_says_why_and_leaves_nothing),
-            ("a_program_runs_inside_the_host", a_program_runs_inside_the_host),
-            ("a_program_that_cannot_be_started_is_told_from_one_that_fails", a_program_that_cannot_be_started_is_told_from_one_that_fails),
+            (
+                "a_lab_that_cannot_come_up_says_why_and_leaves_nothing",
+                a_lab_that_cannot_come_up_says_why_and_leaves_nothing,
+            ),
+            (
+                "a_program_runs_inside_the_host",
+                a_program_runs_inside_the_host,
+            ),
+            (
+                "a_program_that_cannot_be_started_is_told_from_one_that_fails",
+                a_program_that_cannot_be_started_is_told_from_one_that_fails,
+            ),
             ("a_program_has_the_terminal", a_program_has_the_terminal),
-            ("ctrl_c_ends_the_program_and_not_the_lab", ctrl_c_ends_the_program_and_not_the_lab),
-            ("a_killed_exec_takes_its_program_along", a_killed_exec_takes_its_program_along),
-            ("clean_removes_exactly_the_dead", clean_removes_exactly_the_dead),
-            ("the_name_of_a_dead_lab_is_free", the_name_of_a_dead_lab_is_free),
+            (
+                "ctrl_c_ends_the_program_and_not_the_lab",
+                ctrl_c_ends_the_program_and_not_the_lab,
+            ),
+            (
+                "a_killed_exec_takes_its_program_along",
+                a_killed_exec_takes_its_program_along,
+            ),
+            (
+                "clean_removes_exactly_the_dead",
+                clean_removes_exactly_the_dead,
+            ),
+            (
+                "the_name_of_a_dead_lab_is_free",
+                the_name_of_a_dead_lab_is_free,
+            ),
             ("a_stopped_lab_is_killed", a_stopped_lab_is_killed),
-            ("a_run_is_registered_and_can_be_interrupted", a_run_is_registered_and_can_be_interrupted),
+            (
+                "a_run_is_registered_and_can_be_interrupted",
+                a_run_is_registered_and_can_be_interrupted,
+            ),
             ("ip_netns_sees_roots_labs", ip_netns_sees_roots_labs),
-            ("a_planted_runtime_folder_is_refused", a_planted_runtime_folder_is_refused),
+            (
+                "a_whole_lab_carries_what_its_programs_send",
+                a_whole_lab_carries_what_its_programs_send,
+            ),
+            (
+                "an_up_killed_at_any_moment_leaves_nothing_that_clean_misses",
+                an_up_killed_at_any_moment_leaves_nothing_that_clean_misses,
+            ),
+            (
+                "a_planted_runtime_folder_is_refused",
+                a_planted_runtime_folder_is_refused,
+            ),
         ],
     )
 }
@@ -70,7 +116,9 @@ impl StandIn {
             };
             Ok((status, namespace(name)?))
         };
-        Ok(StandIn { nodes: vec![node("left-0", 1)?, node("left-gw", 2)?] })
+        Ok(StandIn {
+            nodes: vec![node("left-0", 1)?, node("left-gw", 2)?],
+        })
     }
 }
 
@@ -79,7 +127,10 @@ fn namespace(name: &str) -> std::io::Result<Namespace> {
         unshare(CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWUTS)?;
         nix::unistd::sethostname(name)?;
         let open = |kind: &str| File::open(format!("/proc/thread-self/ns/{kind}"));
-        Ok(Namespace { net: open("net")?.into(), uts: open("uts")?.into() })
+        Ok(Namespace {
+            net: open("net")?.into(),
+            uts: open("uts")?.into(),
+        })
     };
     std::thread::scope(|scope| scope.spawn(make).join().expect("no panic"))
 }
@@ -90,7 +141,10 @@ impl Kept for StandIn {
     }
 
     fn nodes(&self) -> Vec<NodeStatus> {
-        self.nodes.iter().map(|(status, _)| status.clone()).collect()
+        self.nodes
+            .iter()
+            .map(|(status, _)| status.clone())
+            .collect()
     }
 
     fn channels(&self) -> Result<Vec<ChannelStatus>, EngineError> {
@@ -98,7 +152,10 @@ impl Kept for StandIn {
     }
 
     fn namespace(&self, node: &str) -> Option<&Namespace> {
-        self.nodes.iter().find(|(status, _)| status.name == node).map(|(_, namespace)| namespace)
+        self.nodes
+            .iter()
+            .find(|(status, _)| status.name == node)
+            .map(|(_, namespace)| namespace)
     }
 
     fn down(self) {}
@@ -134,12 +191,65 @@ fn scene_up(arguments: &[String]) -> i32 {
 fn scene_up_in_vain(arguments: &[String]) -> i32 {
     let bring_up = || Err::<StandIn, _>("the moon is in the way");
     let privilege = Privilege::of_this_process();
-    code(keeper::up_with(name(arguments), "stand-in", EngineChoice::Auto, privilege, bring_up).map(drop))
+    code(
+        keeper::up_with(
+            name(arguments),
+            "stand-in",
+            EngineChoice::Auto,
+            privilege,
+            bring_up,
+        )
+        .map(drop),
+    )
+}
+
+/// Two sites of two hosts.
+fn scene_up_whole(arguments: &[String]) -> i32 {
+    let topology = support::topology(&[2, 2], &[(0, 1, 1)], Duration::from_millis(20));
+    code(keeper::up(name(arguments), topology, &LabOptions::default()).map(drop))
+}
+
+/// Inside a host: answers one datagram. Says when it listens.
+fn scene_echo(_: &[String]) -> i32 {
+    let echo = || -> std::io::Result<()> {
+        let socket = UdpSocket::bind("0.0.0.0:4791")?;
+        println!("ready");
+        let mut datagram = [0; 16];
+        let (length, from) = socket.recv_from(&mut datagram)?;
+        socket.send_to(&datagram[..length], from)?;
+        Ok(())
+    };
+    i32::from(echo().is_err())
+}
+
+/// Inside a host: the round-trip time to a host by its name, in milliseconds.
+fn scene_ask(arguments: &[String]) -> i32 {
+    let ask = || -> std::io::Result<Duration> {
+        let socket = UdpSocket::bind("0.0.0.0:0")?;
+        socket.set_read_timeout(Some(Duration::from_secs(5)))?;
+        socket.connect((arguments[0].as_str(), 4791))?;
+        let sent = Instant::now();
+        socket.send(b"question")?;
+        socket.recv(&mut [0; 16])?;
+        Ok(sent.elapsed())
+    };
+    match ask() {
+        Ok(time) => println!("{}", time.as_millis()),
+        Err(error) => println!("{error}"),
+    }
+    0
 }
 
 fn scene_run(_: &[String]) -> i32 {
-    let registration = Registration::claim(LabName::of_this_run(), Purpose::Run, "quickstart", EngineChoice::Auto);
-    if let Err(error) = registration.and_then(|registration| registration.enter(Privilege::of_this_process())) {
+    let registration = Registration::claim(
+        LabName::of_this_run(),
+        Purpose::Run,
+        "quickstart",
+        EngineChoice::Auto,
+    );
+    if let Err(error) =
+        registration.and_then(|registration| registration.enter(Privilege::of_this_process()))
+    {
         return code(Err(error));
     }
     println!("ready");
@@ -148,9 +258,11 @@ fn scene_run(_: &[String]) -> i32 {
 }
 
 fn scene_exec(arguments: &[String]) -> i32 {
-    let [_, host, program, rest @ ..] = arguments else { return 99 };
+    let [_, host, program, rest @ ..] = arguments else {
+        return 99;
+    };
     let rest: Vec<OsString> = rest.iter().map(OsString::from).collect();
-    match keeper::exec(&name(arguments), host, &program.into(), &rest) {
+    match keeper::exec(&name(arguments), host, program.as_ref(), &rest) {
         Ok(code) => code,
         Err(error) => {
             let exit_code = error.program_exit_code();
@@ -168,19 +280,27 @@ fn scene_down(arguments: &[String]) -> i32 {
 }
 
 fn scene_clean(_: &[String]) -> i32 {
-    code(keeper::clean().map(|cleaned| println!("{}", serde_json::to_string(&cleaned).expect("JSON"))))
+    code(
+        keeper::clean()
+            .map(|cleaned| println!("{}", serde_json::to_string(&cleaned).expect("JSON"))),
+    )
 }
 
 // Tests.
 
 /// A stage on which nothing of a test that went before can be in the way, for root and for an ordinary user.
 fn stages() -> impl Iterator<Item = Stage> {
-    [As::Root, As::Nobody].into_iter().filter_map(Stage::for_user)
+    [As::Root, As::Nobody]
+        .into_iter()
+        .filter_map(Stage::for_user)
 }
 
 /// Plays a scene to its end.
 fn play(stage: &Stage, scene: &str, arguments: &[&str]) -> Output {
-    stage.scene(scene, arguments).output().expect("a scene that starts")
+    stage
+        .scene(scene, arguments)
+        .output()
+        .expect("a scene that starts")
 }
 
 /// Plays a scene that has to succeed; what it printed.
@@ -193,7 +313,11 @@ fn succeed(stage: &Stage, scene: &str, arguments: &[&str]) -> String {
 /// Plays a scene that has to fail with `code`; its complaint.
 fn fail(stage: &Stage, scene: &str, arguments: &[&str], code: i32) -> String {
     let output = play(stage, scene, arguments);
-    assert_eq!(exit_code(output.status), code, "{scene} {arguments:?}: {output:?}");
+    assert_eq!(
+        exit_code(output.status),
+        code,
+        "{scene} {arguments:?}: {output:?}"
+    );
     String::from_utf8(output.stderr).expect("text")
 }
 
@@ -207,14 +331,19 @@ fn status_of(stage: &Stage, lab: &str) -> Option<Value> {
 fn tree_of(stage: &Stage, lab: &str) -> ([i32; 3], BTreeSet<PathBuf>) {
     let status = status_of(stage, lab).expect("a lab that is up");
     let front = status["record"]["pid"].as_i64().expect("a pid") as i32;
-    let [init] = children_of(front)[..] else { panic!("the front has one child") };
-    let [process] = children_of(init)[..] else { panic!("init has one child") };
+    let [init] = children_of(front)[..] else {
+        panic!("the front has one child")
+    };
+    let [process] = children_of(init)[..] else {
+        panic!("init has one child")
+    };
     ([front, init, process], namespaces_of(process))
 }
 
 /// The names that a lab has in /run/netns.
 fn netns_names(lab: &str) -> Vec<PathBuf> {
-    let names = ["left-0", "left-gw"].map(|node| Path::new("/run/netns").join(format!("lh-{lab}-{node}")));
+    let names =
+        ["left-0", "left-gw"].map(|node| Path::new("/run/netns").join(format!("lh-{lab}-{node}")));
     names.into_iter().filter(|path| path.exists()).collect()
 }
 
@@ -228,7 +357,10 @@ fn a_lab_stays_up_until_it_is_taken_down() -> Outcome {
         assert_eq!(status["detail"]["nodes"][0]["name"], "left-0", "{status}");
         let (tree, namespaces) = tree_of(&stage, "stays");
         // It has no terminal and is in nobody's session.
-        assert_eq!(nix::unistd::getsid(Some(Pid::from_raw(tree[2])))?, nix::unistd::getsid(Some(Pid::from_raw(tree[0])))?);
+        assert_eq!(
+            nix::unistd::getsid(Some(Pid::from_raw(tree[2])))?,
+            nix::unistd::getsid(Some(Pid::from_raw(tree[0])))?
+        );
 
         succeed(&stage, "down", &["stays"]);
         stage.wait_until_empty(&namespaces);
@@ -253,7 +385,10 @@ fn a_name_is_given_once() -> Outcome {
 fn a_lab_that_cannot_come_up_says_why_and_leaves_nothing() -> Outcome {
     for stage in stages() {
         let complaint = fail(&stage, "up-in-vain", &["vain"], 2);
-        assert!(complaint.contains("vain did not come up: the moon is in the way"), "{complaint}");
+        assert!(
+            complaint.contains("vain did not come up: the moon is in the way"),
+            "{complaint}"
+        );
         assert!(!stage.runtime().join("vain").exists());
         wait_until("its processes have ended", || stage.processes().is_empty());
     }
@@ -265,18 +400,28 @@ fn a_program_runs_inside_the_host() -> Outcome {
         succeed(&stage, "up", &["inside"]);
         let shell = |script: &str| {
             let mut command = stage.scene("exec", &["inside", "left-0", "sh", "-c", script]);
-            command.env("GREETING", "hello there").current_dir("/usr").output().expect("a scene that starts")
+            command
+                .env("GREETING", "hello there")
+                .current_dir("/usr")
+                .output()
+                .expect("a scene that starts")
         };
         let output = shell("cat /proc/sys/kernel/hostname; echo $GREETING; pwd; id -u; exit 42");
         assert_eq!(exit_code(output.status), 42, "{output:?}");
-        assert_eq!(String::from_utf8_lossy(&output.stdout), "left-0\nhello there\n/usr\n0\n");
+        assert_eq!(
+            String::from_utf8_lossy(&output.stdout),
+            "left-0\nhello there\n/usr\n0\n"
+        );
         assert_eq!(exit_code(shell("kill -TERM $$").status), 143);
         // Its interfaces are the node's: a new namespace has `lo` alone.
         let interfaces = String::from_utf8(shell("cat /proc/self/net/dev").stdout)?;
         assert_eq!(interfaces.matches(':').count(), 1, "{interfaces}");
 
         let complaint = fail(&stage, "exec", &["inside", "right-0", "true"], 2);
-        assert!(complaint.contains("no host right-0; it has left-0, left-gw"), "{complaint}");
+        assert!(
+            complaint.contains("no host right-0; it has left-0, left-gw"),
+            "{complaint}"
+        );
         succeed(&stage, "down", &["inside"]);
     }
     Ok(())
@@ -285,10 +430,26 @@ fn a_program_runs_inside_the_host() -> Outcome {
 fn a_program_that_cannot_be_started_is_told_from_one_that_fails() -> Outcome {
     for stage in stages() {
         succeed(&stage, "up", &["starts"]);
-        let complaint = fail(&stage, "exec", &["starts", "left-0", "no-such-program"], 127);
-        assert!(complaint.contains("cannot run no-such-program"), "{complaint}");
+        let complaint = fail(
+            &stage,
+            "exec",
+            &["starts", "left-0", "no-such-program"],
+            127,
+        );
+        assert!(
+            complaint.contains("cannot run no-such-program"),
+            "{complaint}"
+        );
         fail(&stage, "exec", &["starts", "left-0", "/etc/passwd"], 126);
-        assert_eq!(fail(&stage, "exec", &["starts", "left-0", "sh", "-c", "exit 127"], 127), "");
+        assert_eq!(
+            fail(
+                &stage,
+                "exec",
+                &["starts", "left-0", "sh", "-c", "exit 127"],
+                127
+            ),
+            ""
+        );
         succeed(&stage, "down", &["starts"]);
     }
     Ok(())
@@ -297,7 +458,8 @@ fn a_program_that_cannot_be_started_is_told_from_one_that_fails() -> Outcome {
 fn a_program_has_the_terminal() -> Outcome {
     for stage in stages() {
         succeed(&stage, "up", &["terminal"]);
-        let script = "test -t 0 && test -t 1 && stty -echo && echo ready && read line && echo got $line";
+        let script =
+            "test -t 0 && test -t 1 && stty -echo && echo ready && read line && echo got $line";
         let scene = stage.scene("exec", &["terminal", "left-0", "sh", "-c", script]);
         let (mut playing, terminal) = Playing::start_on_terminal(scene);
         playing.line("ready");
@@ -312,12 +474,24 @@ fn a_program_has_the_terminal() -> Outcome {
 fn ctrl_c_ends_the_program_and_not_the_lab() -> Outcome {
     for stage in stages() {
         succeed(&stage, "up", &["interrupt"]);
-        let scene = stage.scene("exec", &["interrupt", "left-0", "sh", "-c", "echo ready; exec sleep 1000"]);
+        let scene = stage.scene(
+            "exec",
+            &[
+                "interrupt",
+                "left-0",
+                "sh",
+                "-c",
+                "echo ready; exec sleep 1000",
+            ],
+        );
         let (mut playing, terminal) = Playing::start_on_terminal(scene);
         playing.line("ready");
         type_in(&terminal, "\x03");
         assert_eq!(playing.code(), 130);
-        assert_eq!(status_of(&stage, "interrupt").expect("the lab")["life"], "up");
+        assert_eq!(
+            status_of(&stage, "interrupt").expect("the lab")["life"],
+            "up"
+        );
         succeed(&stage, "down", &["interrupt"]);
     }
     Ok(())
@@ -327,13 +501,26 @@ fn a_killed_exec_takes_its_program_along() -> Outcome {
     for stage in stages() {
         succeed(&stage, "up", &["orphans"]);
         let before = stage.processes().len();
-        let mut playing =
-            Playing::start(stage.scene("exec", &["orphans", "left-0", "sh", "-c", "echo ready; exec sleep 1000"]));
+        let mut playing = Playing::start(stage.scene(
+            "exec",
+            &[
+                "orphans",
+                "left-0",
+                "sh",
+                "-c",
+                "echo ready; exec sleep 1000",
+            ],
+        ));
         playing.line("ready");
         assert_eq!(stage.processes().len(), before + 2);
-        kill(Pid::from_raw(playing.child.id().cast_signed()), Signal::SIGKILL)?;
+        kill(
+            Pid::from_raw(playing.child.id().cast_signed()),
+            Signal::SIGKILL,
+        )?;
         playing.code();
-        wait_until("the program has ended", || stage.processes().len() == before);
+        wait_until("the program has ended", || {
+            stage.processes().len() == before
+        });
         succeed(&stage, "down", &["orphans"]);
     }
     Ok(())
@@ -347,23 +534,37 @@ fn clean_removes_exactly_the_dead() -> Outcome {
             let (tree, namespaces) = tree_of(&stage, "dead");
             kill(Pid::from_raw(tree[victim]), Signal::SIGKILL)?;
             wait_until("its processes have ended", || {
-                stage.processes().iter().all(|&pid| namespaces_of(pid).is_disjoint(&namespaces))
+                stage
+                    .processes()
+                    .iter()
+                    .all(|&pid| namespaces_of(pid).is_disjoint(&namespaces))
             });
             // With any but the front killed, that gives the name back itself.
             let left = victim == 0;
             if left {
-                wait_until("it is known to be dead", || status_of(&stage, "dead").is_some_and(|s| s["life"] == "dead"));
-                assert!(fail(&stage, "exec", &["dead", "left-0", "true"], 2).contains("longhaul clean"));
+                wait_until("it is known to be dead", || {
+                    status_of(&stage, "dead").is_some_and(|s| s["life"] == "dead")
+                });
+                assert!(
+                    fail(&stage, "exec", &["dead", "left-0", "true"], 2).contains("longhaul clean")
+                );
             } else {
                 wait_until("it has gone", || status_of(&stage, "dead").is_none());
             }
             let cleaned: Value = serde_json::from_str(&succeed(&stage, "clean", &[]))?;
-            let expected = if left { serde_json::json!(["dead"]) } else { serde_json::json!([]) };
+            let expected = if left {
+                serde_json::json!(["dead"])
+            } else {
+                serde_json::json!([])
+            };
             assert_eq!(cleaned["labs"], expected, "victim {victim}");
             assert!(!stage.runtime().join("dead").exists());
             assert_eq!(netns_names("dead"), Vec::<PathBuf>::new());
         }
-        assert_eq!(status_of(&stage, "alive").expect("the living")["detail"]["nodes"][0]["name"], "left-0");
+        assert_eq!(
+            status_of(&stage, "alive").expect("the living")["detail"]["nodes"][0]["name"],
+            "left-0"
+        );
         succeed(&stage, "down", &["alive"]);
     }
     Ok(())
@@ -383,7 +584,9 @@ fn the_name_of_a_dead_lab_is_free() -> Outcome {
 }
 
 fn a_stopped_lab_is_killed() -> Outcome {
-    let Some(stage) = Stage::for_user(As::Root) else { return Ok(()) };
+    let Some(stage) = Stage::for_user(As::Root) else {
+        return Ok(());
+    };
     succeed(&stage, "up", &["stopped"]);
     let (tree, namespaces) = tree_of(&stage, "stopped");
     kill(Pid::from_raw(tree[2]), Signal::SIGSTOP)?;
@@ -399,7 +602,10 @@ fn a_run_is_registered_and_can_be_interrupted() -> Outcome {
         playing.line("ready");
         let name = format!("run-{}", playing.child.id());
         let status = status_of(&stage, &name).expect("the run");
-        assert_eq!((&status["life"], &status["record"]["subject"]), (&"up".into(), &"quickstart".into()));
+        assert_eq!(
+            (&status["life"], &status["record"]["subject"]),
+            (&"up".into(), &"quickstart".into())
+        );
         assert!(fail(&stage, "exec", &[&name, "left-0", "true"], 2).contains("is a run"));
         succeed(&stage, "down", &[&name]);
         assert_eq!(playing.code(), 128 + Signal::SIGTERM as i32);
@@ -409,16 +615,25 @@ fn a_run_is_registered_and_can_be_interrupted() -> Outcome {
 }
 
 fn ip_netns_sees_roots_labs() -> Outcome {
-    let Some(stage) = Stage::for_user(As::Root) else { return Ok(()) };
+    let Some(stage) = Stage::for_user(As::Root) else {
+        return Ok(());
+    };
     succeed(&stage, "up", &["named"]);
     let names = netns_names("named");
     assert_eq!(names.len(), 2, "{names:?}");
-    let inside = succeed(&stage, "exec", &["named", "left-0", "readlink", "/proc/self/ns/net"]);
+    let inside = succeed(
+        &stage,
+        "exec",
+        &["named", "left-0", "readlink", "/proc/self/ns/net"],
+    );
     let inode = std::fs::metadata(&names[0])?.ino();
     assert_eq!(inside.trim(), format!("net:[{inode}]"));
     // iproute2 where there is any.
     if let Ok(output) = Command::new("ip").args(["netns", "list"]).output() {
-        assert!(String::from_utf8_lossy(&output.stdout).contains("lh-named-left-gw"), "{output:?}");
+        assert!(
+            String::from_utf8_lossy(&output.stdout).contains("lh-named-left-gw"),
+            "{output:?}"
+        );
     }
 
     // A lab that lives keeps its names through `clean`; one whose folder has gone does not.
@@ -429,13 +644,94 @@ fn ip_netns_sees_roots_labs() -> Outcome {
     wait_until("its processes have ended", || stage.processes().is_empty());
     std::fs::remove_dir_all(stage.runtime().join("named"))?;
     let cleaned: Value = serde_json::from_str(&succeed(&stage, "clean", &[]))?;
-    assert!(cleaned["namespaces"].as_array().is_some_and(|names| names.contains(&"lh-named-left-0".into())), "{cleaned}");
+    assert!(
+        cleaned["namespaces"]
+            .as_array()
+            .is_some_and(|names| names.contains(&"lh-named-left-0".into())),
+        "{cleaned}"
+    );
     assert_eq!(netns_names("named"), Vec::<PathBuf>::new());
     Ok(())
 }
 
+fn a_whole_lab_carries_what_its_programs_send() -> Outcome {
+    for stage in stages() {
+        succeed(&stage, "up-whole", &["whole"]);
+        let me = stage.program().to_str().expect("a plain path").to_owned();
+        let mut echo =
+            Playing::start(stage.scene("exec", &["whole", "s1-0", &me, "--scene", "echo"]));
+        echo.line("ready");
+        let time = succeed(
+            &stage,
+            "exec",
+            &["whole", "s0-1", &me, "--scene", "ask", "s1-0"],
+        );
+        let milliseconds: u64 = time.trim().parse().map_err(|_| time.clone())?;
+        // 20 ms each way; the machine may be late, but not early.
+        assert!((40..1000).contains(&milliseconds), "{time}");
+        assert_eq!(echo.code(), 0);
+
+        let status = status_of(&stage, "whole").expect("the lab");
+        let channels = status["detail"]["channels"]
+            .as_array()
+            .expect("a list")
+            .clone();
+        assert_eq!(channels.len(), 2, "{status}");
+        for channel in channels {
+            assert_eq!(channel["delay"], "20ms", "{channel}");
+            // The kernels' own multicast reports may come on top.
+            assert!(
+                channel["counters"]["packets"].as_u64() >= Some(1),
+                "{channel}"
+            );
+        }
+        let (_, namespaces) = tree_of(&stage, "whole");
+        succeed(&stage, "down", &["whole"]);
+        stage.wait_until_empty(&namespaces);
+    }
+    Ok(())
+}
+
+fn an_up_killed_at_any_moment_leaves_nothing_that_clean_misses() -> Outcome {
+    for stage in stages() {
+        // From before the claim of the name until after the lab is up and named.
+        for milliseconds in [0, 1, 2, 4, 8, 16, 32, 64, 128, 256] {
+            let mut playing = Playing::start(stage.scene("up-whole", &["moment"]));
+            std::thread::sleep(Duration::from_millis(milliseconds));
+            // Killed even if it has ended: a child that was not waited for keeps its id.
+            kill(
+                Pid::from_raw(playing.child.id().cast_signed()),
+                Signal::SIGKILL,
+            )?;
+            playing.code();
+            let is_up =
+                || status_of(&stage, "moment").is_some_and(|status| status["detail"].is_object());
+            wait_until("the lab is up or gone", || {
+                stage.processes().is_empty() || is_up()
+            });
+            if !stage.processes().is_empty() {
+                succeed(&stage, "down", &["moment"]);
+            }
+            succeed(&stage, "clean", &[]);
+            wait_until("every process has ended", || stage.processes().is_empty());
+            assert!(
+                !stage.runtime().join("moment").exists(),
+                "after {milliseconds} ms"
+            );
+            let names = std::fs::read_dir("/run/netns").map_or(0, Iterator::count);
+            assert!(
+                stage.user != As::Root || names == 0,
+                "after {milliseconds} ms"
+            );
+        }
+    }
+    Ok(())
+}
+
 fn a_planted_runtime_folder_is_refused() -> Outcome {
-    let Some(stage) = Stage::for_user(As::Nobody) else { return Ok(()) };
+    let Some(stage) = Stage::for_user(As::Nobody) else {
+        return Ok(());
+    };
     // Somebody else's folder.
     std::fs::create_dir(stage.runtime())?;
     assert!(fail(&stage, "up", &["planted"], 2).contains("belongs to another user"));

@@ -3,11 +3,14 @@
 //! - [`units`]: typed quantities as `tc` writes them: rates, sizes, times, probabilities, queue sizes.
 //! - [`geography`]: coordinates, great-circle distances, the delay of light in fibre.
 //! - [`document`]: a YAML file with overrides (`--set`), and errors that know their line and column.
-//! - [`spec`]: the file format as serde types; the JSON Schema is generated from them.
+//! - [`spec`]: the file format as serde types; the JSON Schema (`topologies/schema.json`) is generated from them.
 //! - [`model`]: the validated topology that everything else works on.
 //! - [`validate`]: from [`spec`] to [`model`]; every check of meaning.
 //! - [`route`]: shortest paths between sites.
 //! - [`catalogue`]: the topologies embedded in the binary.
+//!
+//! `catalogue::open(name)?` gives a [`Document`]; `document.set(key, value)?` lays a `--set` over it;
+//! [`validate::topology`] turns it into a [`Topology`], or into the one [`InputError`] that says what to mend.
 
 pub mod catalogue;
 pub mod document;

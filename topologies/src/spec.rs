@@ -290,6 +290,7 @@ mod tests {
     use super::*;
     use crate::catalogue;
     use crate::document::Document;
+    use crate::validate;
 
     /// Written anew by `UPDATE_SCHEMA=1 cargo test -p longhaul-topologies schema`.
     #[test]
@@ -304,6 +305,57 @@ mod tests {
             stored == current,
             "topologies/schema.json is out of date: run this test with UPDATE_SCHEMA=1"
         );
+    }
+
+    #[test]
+    fn the_schema_accepts_the_catalogue_as_it_is_and_written_out_in_full() {
+        let schema = jsonschema::draft202012::new(schema().as_value()).unwrap();
+        for entry in catalogue::entries() {
+            let document = catalogue::open(entry.name).unwrap();
+            let full = TopologySpec::from(&validate::topology(&document).unwrap());
+            for value in [document.value(), &serde_json::to_value(full).unwrap()] {
+                let faults: Vec<_> = schema
+                    .iter_errors(value)
+                    .map(|fault| fault.to_string())
+                    .collect();
+                assert!(faults.is_empty(), "{}: {faults:?}", entry.name);
+            }
+        }
+    }
+
+    #[test]
+    fn the_schema_refuses_what_the_reader_does() {
+        let schema = jsonschema::draft202012::new(schema().as_value()).unwrap();
+        for (text, right) in [
+            ("{sites: [{name: a}]}", true),
+            (
+                "{sites: [{name: a, fabric: {rate: 1Gbit}}], defaults: {jitter: {deviation: 1 ms}}}",
+                true,
+            ),
+            (
+                "{sites: [{name: a}], defaults: {delay: fiber, queue: 10 packets, loss: .5 %, rate: 1.5KiBps}}",
+                true,
+            ),
+            ("{sites: []}", false),
+            ("{sites: [{name: A}]}", false),
+            ("{sites: [{name: a, hosts: 0}]}", false),
+            ("{sites: [{name: a, fabric: [1Gbit]}]}", false),
+            ("{sites: [{name: a, fabric: {rate: 5}}]}", false),
+            ("{sites: [{name: a}], defaults: {rtt: 1ms}}", false),
+            ("{sites: [{name: a}], defaults: {delay: 40}}", false),
+            ("{sites: [{name: a}], defaults: {rate: 5Mb}}", false),
+            ("{sites: [{name: a}], defaults: {loss: 0.1}}", false),
+            ("{sites: [{name: a}], defaults: {queue: 10}}", false),
+            ("{sites: [{name: a}], mtu: 1000}", false),
+        ] {
+            let document = Document::from_text("lab", text).unwrap();
+            assert_eq!(schema.is_valid(document.value()), right, "schema: {text}");
+            assert_eq!(
+                validate::topology(&document).is_ok(),
+                right,
+                "reader: {text}"
+            );
+        }
     }
 
     #[test]

@@ -22,8 +22,8 @@ pub fn run(command: TopologiesCommand, output: Output) -> Result<Exit, Failure> 
         TopologiesCommand::Check { topologies } => check(&topologies, output),
         TopologiesCommand::Draw { topology, out } => draw(&topology, out, output),
         TopologiesCommand::Schema => {
-            output.either(&spec::json_schema(), || {
-                serde_json::to_string_pretty(&spec::json_schema()).expect("a schema serialises")
+            output.either(&spec::schema(), || {
+                serde_json::to_string_pretty(&spec::schema()).expect("a schema serialises")
             });
             Ok(Exit::Fine)
         }

@@ -99,15 +99,23 @@ pub fn down(name: &LabName) -> Result<(), KeeperError> {
             .signal(Signal::SIGTERM)
             .map_err(|e| KeeperError::lab("interrupt", name, e)),
     };
-    let gone = front.wait(GRACE).map_err(|e| KeeperError::lab("wait for the end of", name, e));
+    let gone = front
+        .wait(GRACE)
+        .map_err(|e| KeeperError::lab("wait for the end of", name, e));
     if asked.is_err() || !gone? {
-        front.signal(Signal::SIGKILL).map_err(|e| KeeperError::lab("kill", name, e))?;
+        front
+            .signal(Signal::SIGKILL)
+            .map_err(|e| KeeperError::lab("kill", name, e))?;
     }
     // The front gives the name back as the last thing it does. Killed, it cannot, and the others take a moment to die.
     let deadline = Instant::now() + REAPING;
     while !registry.remove_dead(name)? {
         if Instant::now() > deadline {
-            return Err(KeeperError::lab("kill", name, io::ErrorKind::TimedOut.into()));
+            return Err(KeeperError::lab(
+                "kill",
+                name,
+                io::ErrorKind::TimedOut.into(),
+            ));
         }
         std::thread::sleep(Duration::from_millis(5));
     }
@@ -207,9 +215,16 @@ impl Connection {
             .wire
             .send(request, &[])
             .and_then(|()| self.wire.receive());
-        answer
-            .and_then(|answer| answer.ok_or_else(|| io::ErrorKind::UnexpectedEof.into()))
-            .map_err(|e| KeeperError::lab("talk to", &self.name, e))
+        let error = match answer {
+            Ok(Some(answer)) => return Ok(answer),
+            Ok(None) => io::ErrorKind::UnexpectedEof.into(),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => io::Error::new(
+                io::ErrorKind::TimedOut,
+                format!("no answer within {} s", PATIENCE.as_secs()),
+            ),
+            Err(error) => error,
+        };
+        Err(KeeperError::lab("talk to", &self.name, error))
     }
 
     fn unexpected(&self, answer: Answer) -> KeeperError {

@@ -123,7 +123,11 @@ pub fn up_with<K: Kept, E: Display>(
         }
     }
     let named = privilege == Privilege::Root && names::are_used();
-    let unnamed = if named { name_namespaces(&name).err() } else { None };
+    let unnamed = if named {
+        name_namespaces(&name).err()
+    } else {
+        None
+    };
     Ok(Started { unnamed })
 }
 

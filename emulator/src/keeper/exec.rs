@@ -1,6 +1,6 @@
 //! A program run inside a host of a lab that is up.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
 use std::os::unix::process::CommandExt;
@@ -31,7 +31,7 @@ use crate::sandbox::SignalMask;
 pub fn exec(
     lab: &LabName,
     host: &str,
-    program: &OsString,
+    program: &OsStr,
     arguments: &[OsString],
 ) -> Result<i32, KeeperError> {
     let namespaces = Connection::open(&Registry::open()?, lab)?.namespaces(host)?;
@@ -52,7 +52,7 @@ pub fn exec(
     // SAFETY: between fork and exec only system calls are made.
     unsafe { command.pre_exec(move || become_the_program(&mask)) };
     let child = command.spawn().map_err(|source| KeeperError::Program {
-        program: program.clone(),
+        program: program.to_owned(),
         source,
     })?;
     let child = Pid::from_raw(child.id().cast_signed());

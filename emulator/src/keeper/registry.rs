@@ -134,7 +134,11 @@ impl Registry {
     /// Removes the lab of that name if it is dead; whether there is none of that name any more.
     pub(super) fn remove_dead(&self, name: &LabName) -> Result<bool, KeeperError> {
         let _guard = self.guard()?;
-        match self.entries_guarded()?.into_iter().find(|entry| entry.name == *name) {
+        match self
+            .entries_guarded()?
+            .into_iter()
+            .find(|entry| entry.name == *name)
+        {
             Some(entry) if entry.life == Life::Up => Ok(false),
             Some(entry) => remove(&entry.folder).map(|_| true),
             None => Ok(true),
@@ -270,9 +274,11 @@ impl Registration {
     pub fn enter(mut self, privilege: Privilege) -> Result<Sandbox, KeeperError> {
         self.record.pid = std::process::id().cast_signed();
         let path = self.folder().join("lab.json");
+        let guard = self.registry.guard()?;
         let text = serde_json::to_vec_pretty(&self.record)
             .map_err(|e| KeeperError::path("write", &path, e.into()))?;
         fs::write(&path, text).map_err(|e| KeeperError::path("write", &path, e))?;
+        drop(guard);
         Ok(sandbox::enter_with(privilege, move || drop(self))?)
     }
 

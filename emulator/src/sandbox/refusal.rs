@@ -1,6 +1,5 @@
 //! Why a kernel said no to a sandbox, and what its owner can do about it.
 
-use std::fmt::Display;
 use std::io;
 use std::path::Path;
 
@@ -63,11 +62,30 @@ impl Facts {
     }
 
     /// The first cause that fits, from the surest to the likeliest.
-    fn explain(&self, privilege: Privilege, refusal: &dyn Display, step: &str) -> SandboxError {
+    fn explain(&self, privilege: Privilege, refusal: &io::Error, step: &str) -> SandboxError {
         let refused = |reason: &str, help: String| SandboxError::Refused {
             reason: format!("{reason} (could not {step}: {refusal})"),
             help,
         };
+        match refusal.raw_os_error() {
+            Some(libc::EINVAL | libc::ENOSYS) => {
+                return refused(
+                    "this kernel lacks a kind of namespace",
+                    "use one with CONFIG_NET_NS, CONFIG_PID_NS, CONFIG_UTS_NS, CONFIG_IPC_NS and, for users other than \
+                     root, CONFIG_USER_NS"
+                        .into(),
+                );
+            }
+            Some(libc::ENOSPC | libc::EUSERS) if self.max_user_namespaces != Some(0) => {
+                return refused(
+                    "there are as many namespaces as this machine allows",
+                    "end other labs or containers, or raise the limits that `sysctl -a --pattern 'user.max_.*_namespaces'` \
+                     shows"
+                        .into(),
+                );
+            }
+            _ => {}
+        }
         if privilege == Privilege::Root {
             return refused(
                 "root is held back by a security module or a seccomp filter",
@@ -158,17 +176,12 @@ mod tests {
         }
     }
 
-    fn help(facts: &Facts, privilege: Privilege) -> String {
-        match facts.explain(
-            privilege,
-            &"Operation not permitted",
-            "write /proc/self/uid_map",
-        ) {
+    fn help(facts: &Facts, privilege: Privilege, errno: i32) -> String {
+        let refusal = io::Error::from_raw_os_error(errno);
+        match facts.explain(privilege, &refusal, "write /proc/self/uid_map") {
             SandboxError::Refused { help, reason } => {
-                assert!(
-                    reason.contains("write /proc/self/uid_map: Operation not permitted"),
-                    "{reason}"
-                );
+                let cause = format!("could not write /proc/self/uid_map: {refusal}");
+                assert!(reason.contains(&cause), "{reason}");
                 help
             }
             other => panic!("not a refusal: {other}"),
@@ -246,23 +259,38 @@ mod tests {
             ),
         ];
         for (facts, privilege, expected) in cases {
-            let help = help(&facts, privilege);
+            let help = help(&facts, privilege, libc::EPERM);
             assert!(help.contains(expected), "{facts:?}: {help}");
         }
     }
 
     #[test]
     fn the_apparmor_profile_is_for_this_program() {
-        let help = help(
-            &Facts {
-                apparmor_restricts: Some(1),
-                ..permissive()
-            },
-            Privilege::Rootless,
-        );
+        let facts = Facts {
+            apparmor_restricts: Some(1),
+            ..permissive()
+        };
+        let help = help(&facts, Privilege::Rootless, libc::EACCES);
         assert!(
             help.contains("profile longhaul \"/opt/longhaul\" flags=(unconfined)"),
             "{help}"
         );
+    }
+
+    #[test]
+    fn a_limit_reached_is_told_from_one_of_zero_and_from_a_missing_feature() {
+        let few = Facts {
+            max_user_namespaces: Some(10),
+            ..permissive()
+        };
+        assert!(help(&few, Privilege::Rootless, libc::ENOSPC).contains("raise the limits"));
+        let none = Facts {
+            max_user_namespaces: Some(0),
+            ..permissive()
+        };
+        assert!(
+            help(&none, Privilege::Rootless, libc::ENOSPC).contains("max_user_namespaces=15000")
+        );
+        assert!(help(&permissive(), Privilege::Root, libc::EINVAL).contains("CONFIG_NET_NS"));
     }
 }

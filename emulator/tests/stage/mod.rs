@@ -57,7 +57,7 @@ const NOBODY: u32 = 65534;
 
 /// Processes, files and the mark by which they are found, for one test.
 pub struct Stage {
-    user: As,
+    pub user: As,
     mark: String,
     pub folder: tempfile::TempDir,
 }
@@ -98,15 +98,25 @@ impl Stage {
         }
     }
 
+    /// This program, where the scenes can start it.
+    pub fn program(&self) -> &'static Path {
+        program()
+    }
+
     /// A scene ready to start.
     pub fn scene(&self, name: &str, arguments: &[&str]) -> Command {
         let mut command = Command::new(program());
         command.arg("--scene").arg(name).args(arguments);
-        command.env("STAGE", &self.mark).env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
+        command
+            .env("STAGE", &self.mark)
+            .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
         command.current_dir("/").stdin(Stdio::null());
         match self.user {
             As::Root => command.env_remove("LONGHAUL_RUNTIME_DIR"),
-            As::Nobody => command.env("LONGHAUL_RUNTIME_DIR", self.runtime()).uid(NOBODY).gid(NOBODY),
+            As::Nobody => command
+                .env("LONGHAUL_RUNTIME_DIR", self.runtime())
+                .uid(NOBODY)
+                .gid(NOBODY),
         };
         command
     }

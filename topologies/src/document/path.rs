@@ -1,10 +1,11 @@
 //! Places in a document.
 
 use std::fmt;
+use std::sync::Arc;
 
 /// A place in a document, from its root: `links.0.loss`. A list's entries are counted from 0.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct DocumentPath(Vec<String>);
+pub struct DocumentPath(Arc<[String]>);
 
 impl DocumentPath {
     /// The document itself.
@@ -15,9 +16,7 @@ impl DocumentPath {
     /// The value of `key` in the mapping at this place.
     #[must_use]
     pub fn key(&self, key: impl Into<String>) -> Self {
-        let mut segments = self.0.clone();
-        segments.push(key.into());
-        DocumentPath(segments)
+        self.0.iter().cloned().chain([key.into()]).collect()
     }
 
     /// The entry at `index` of the list at this place.
@@ -29,7 +28,7 @@ impl DocumentPath {
     /// The place `rest` leads to from here.
     #[must_use]
     pub fn join(&self, rest: &DocumentPath) -> Self {
-        self.0.iter().chain(&rest.0).cloned().collect()
+        self.0.iter().chain(rest.0.iter()).cloned().collect()
     }
 
     /// Its keys and indices, outermost first.
@@ -44,7 +43,7 @@ impl DocumentPath {
 
     /// Whether `other` is this place or lies inside it.
     pub fn contains(&self, other: &DocumentPath) -> bool {
-        other.0.starts_with(&self.0)
+        other.0.starts_with(&self.0[..])
     }
 }
 

@@ -20,8 +20,8 @@ pub(super) struct Quantity {
 }
 
 impl Quantity {
-    /// Reads `text` as a number of base units, rounded to the nearest. `None` in place of a unit: the number
-    /// stands alone and `bare` says what one of it is worth, or that it is refused.
+    /// Reads `text` as a number of base units, rounded to the nearest. Of a number without a unit, `bare` says how
+    /// many base units one is, or why it is refused; `most` is what to name if the number is out of range.
     pub(super) fn parse(
         &self,
         text: &str,

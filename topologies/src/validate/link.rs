@@ -209,12 +209,12 @@ impl Reader<'_> {
         } else {
             &rtt_path
         };
-        self.document.error(culprit, "the link says both `rtt` and `delay`").with_help(format!(
-            "an `rtt` of {} means a delay of {} each way: remove one of the two (`--set {}=null` does)",
-            TimeSpan::from(rtt),
-            TimeSpan::from(rtt / 2),
-            if culprit == delay { &rtt_path } else { delay },
-        ))
+        let [rtt, half] = [rtt, rtt / 2].map(TimeSpan::from);
+        self.document
+            .error(culprit, "the link says both `rtt` and `delay`")
+            .with_help(format!(
+                "an `rtt` of {rtt} means a delay of {half} each way: remove one of the two, or set it to `null`"
+            ))
     }
 
     fn fibre(

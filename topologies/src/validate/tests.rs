@@ -231,6 +231,10 @@ const WRONG: &[(&str, &str)] = &[
     ("unknown anchor", "sites: [{name: *a}]\n"),
     ("two documents", "sites: [{name: a}]\n---\nsites: []\n"),
     (
+        "link to itself",
+        "sites: [{name: a}, {name: b}]\nlinks: [{between: [a, a], delay: 1ms}]\n",
+    ),
+    (
         "duplicate link",
         "sites: [{name: a}, {name: b}]\nlinks:\n  - {between: [a, b], delay: 1ms}\n  - {between: [b, a], delay: 1ms}\n",
     ),

@@ -43,6 +43,11 @@ impl ExperimentSource {
         Self { document, folder: folder.to_owned(), topology_settings: Vec::new() }
     }
 
+    /// The experiment's own file, as it was read.
+    pub fn text(&self) -> &str {
+        self.document.text()
+    }
+
     /// Sets a field (`workload.iterations`, `topology.links.0.loss`) to `text`, as [`Document::set`] does.
     ///
     /// # Errors

@@ -1,0 +1,52 @@
+//! `experiments list|show|schema`.
+
+use comfy_table::{Table, presets};
+use longhaul_workloads::experiment::{catalogue, spec};
+use serde_json::json;
+
+use crate::args::ExperimentsCommand;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::output::Output;
+
+/// Runs `command`.
+pub fn run(command: ExperimentsCommand, output: Output) -> Result<Exit, Failure> {
+    match command {
+        ExperimentsCommand::List => list(output),
+        ExperimentsCommand::Show { experiment } => {
+            let source = catalogue::open(&experiment)?;
+            let text = source.text();
+            output.either(&json!({ "yaml": text }), || text.trim_end().to_owned());
+            Ok(Exit::Fine)
+        }
+        ExperimentsCommand::Schema => {
+            let schema = spec::schema();
+            output.either(&schema, || serde_json::to_string_pretty(&schema).expect("a schema serialises"));
+            Ok(Exit::Fine)
+        }
+    }
+}
+
+fn list(output: Output) -> Result<Exit, Failure> {
+    let experiments = catalogue::entries()
+        .iter()
+        .map(|entry| Ok(catalogue::open(entry.name)?.load()?))
+        .collect::<Result<Vec<_>, Failure>>()?;
+    let rows: Vec<_> = experiments
+        .iter()
+        .map(|experiment| json!({ "name": experiment.name, "points": experiment.points.len(), "description": experiment.description }))
+        .collect();
+    output.either(&rows, || {
+        let mut table = Table::new();
+        table.load_preset(presets::UTF8_HORIZONTAL_ONLY).set_header(["experiment", "points", "what it shows"]);
+        for experiment in &experiments {
+            table.add_row([
+                experiment.name.clone(),
+                experiment.points.len().to_string(),
+                experiment.description.clone(),
+            ]);
+        }
+        table.set_width(output.width().try_into().unwrap_or(u16::MAX)).to_string()
+    });
+    Ok(Exit::Fine)
+}

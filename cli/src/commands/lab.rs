@@ -1,0 +1,192 @@
+//! `up`, `exec`, `status`, `down`, `clean`: labs in the background.
+
+use comfy_table::{CellAlignment, Table, presets};
+use longhaul_emulator::engine::EngineChoice;
+use longhaul_emulator::keeper::{self, KeeperError, LabDetail, LabName, LabStatus, Life};
+use longhaul_emulator::lab::LabOptions;
+use serde_json::json;
+
+use crate::args::{DownArgs, ExecArgs, Links, StatusArgs, UpArgs};
+use crate::commands::topologies;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::output::Output;
+
+/// Brings a topology up in the background.
+pub fn up(args: &UpArgs, output: Output) -> Result<Exit, Failure> {
+    let (_, topology) = topologies::open(&args.topology, &args.set)?;
+    let name = lab_name(args.name.as_deref().unwrap_or(&topology.name))?;
+    let first_host = format!("{}-0", topology.sites[0].name);
+    let options = LabOptions { engine: args.links.into(), seed: args.seed };
+    let started = keeper::up(name.clone(), topology, &options)?;
+    let unnamed = started.unnamed.as_ref().map(ToString::to_string);
+    output.either(&json!({ "lab": name, "unnamed": unnamed }), || {
+        let mut text = format!("{name} is up: try `longhaul exec --name {name} {first_host} -- bash`, and `longhaul down {name}` when done");
+        if let Some(reason) = &unnamed {
+            text.push_str(&format!("\n`ip netns` does not show its hosts: {reason}"));
+        }
+        text
+    });
+    Ok(Exit::Fine)
+}
+
+/// Runs a program inside a host.
+pub fn exec(args: &ExecArgs) -> Result<Exit, Failure> {
+    let name = named_or_only(args.name.as_deref())?;
+    let (program, arguments) = args.command.split_first().expect("clap asks for at least one");
+    let code = keeper::exec(&name, &args.host, program, arguments)?;
+    Ok(Exit::Program(u8::try_from(code).unwrap_or(u8::MAX)))
+}
+
+/// Shows all labs, or one in detail.
+pub fn status(args: &StatusArgs, output: Output) -> Result<Exit, Failure> {
+    let labs = keeper::status()?;
+    let Some(name) = &args.name else {
+        output.either(&labs, || overview(&labs));
+        return Ok(Exit::Fine);
+    };
+    let name = lab_name(name)?;
+    let Some(lab) = labs.iter().find(|lab| lab.name == name) else {
+        return Err(KeeperError::NoSuchLab { name }.into());
+    };
+    output.either(lab, || match &lab.detail {
+        Some(detail) => format!("{}\n\n{}", overview(std::slice::from_ref(lab)), describe(detail)),
+        None => overview(std::slice::from_ref(lab)),
+    });
+    Ok(Exit::Fine)
+}
+
+/// Takes a lab down.
+pub fn down(args: &DownArgs, output: Output) -> Result<Exit, Failure> {
+    let name = named_or_only(args.name.as_deref())?;
+    keeper::down(&name)?;
+    output.either(&json!({ "lab": name }), || format!("{name} is down"));
+    Ok(Exit::Fine)
+}
+
+/// Removes what killed labs left.
+pub fn clean(output: Output) -> Result<Exit, Failure> {
+    let cleaned = keeper::clean()?;
+    output.either(&cleaned, || {
+        if cleaned.labs.is_empty() && cleaned.namespaces.is_empty() {
+            return "nothing to clean".to_owned();
+        }
+        let labs = cleaned.labs.iter().map(|name| format!("removed what was left of {name}"));
+        let namespaces = cleaned.namespaces.iter().map(|name| format!("removed the name {name} from /run/netns"));
+        labs.chain(namespaces).collect::<Vec<_>>().join("\n")
+    });
+    Ok(Exit::Fine)
+}
+
+impl From<Links> for EngineChoice {
+    fn from(links: Links) -> Self {
+        match links {
+            Links::Auto => EngineChoice::Auto,
+            Links::Netem => EngineChoice::Netem,
+            Links::Relay => EngineChoice::Relay,
+        }
+    }
+}
+
+impl From<KeeperError> for Failure {
+    fn from(error: KeeperError) -> Self {
+        use longhaul_emulator::sandbox::SandboxError;
+        match error {
+            KeeperError::Sandbox(SandboxError::Refused { reason, help }) => {
+                Failure::with_help(Exit::Lacking, format!("cannot create namespaces: {reason}"), help)
+            }
+            KeeperError::Sandbox(error) => Failure::new(Exit::Lacking, &error),
+            KeeperError::NotUp { help: Some(help), name, message } => {
+                Failure::with_help(Exit::Lacking, format!("the lab {name} did not come up: {message}"), help)
+            }
+            error => {
+                let exit = match (&error, error.program_exit_code()) {
+                    (_, Some(code)) => Exit::Program(u8::try_from(code).unwrap_or(u8::MAX)),
+                    (KeeperError::NotUp { .. }, None) => Exit::Lacking,
+                    (_, None) => Exit::Usage,
+                };
+                Failure::new(exit, &error)
+            }
+        }
+    }
+}
+
+fn named_or_only(name: Option<&str>) -> Result<LabName, Failure> {
+    match name {
+        Some(name) => lab_name(name),
+        None => Ok(keeper::only_lab()?),
+    }
+}
+
+fn lab_name(name: &str) -> Result<LabName, Failure> {
+    name.parse().map_err(|error: keeper::LabNameError| Failure::new(Exit::Usage, &error))
+}
+
+fn overview(labs: &[LabStatus]) -> String {
+    if labs.is_empty() {
+        return "no lab is up".to_owned();
+    }
+    let mut table = plain_table(&["lab", "state", "topology", "links", "pid", "since"]);
+    for lab in labs {
+        let state = match (lab.life, &lab.trouble) {
+            (Life::Up, None) => "up".to_owned(),
+            (Life::Up, Some(trouble)) => format!("up, but {trouble}"),
+            (Life::Dead, _) => "killed: `longhaul clean` removes what is left".to_owned(),
+        };
+        let record = lab.record.as_ref();
+        let engine = lab.detail.as_ref().map(|detail| format!("{:?}", detail.engine).to_lowercase());
+        table.add_row([
+            lab.name.to_string(),
+            state,
+            record.map(|record| record.subject.clone()).unwrap_or_default(),
+            engine.unwrap_or_default(),
+            record.map(|record| record.pid.to_string()).unwrap_or_default(),
+            record.map(|record| since(record.started)).unwrap_or_default(),
+        ]);
+    }
+    table.to_string()
+}
+
+/// Seconds since 1970 in the user's time zone.
+fn since(started: u64) -> String {
+    let started = i64::try_from(started).ok().and_then(|seconds| jiff::Timestamp::from_second(seconds).ok());
+    started.map_or_else(String::new, |started| {
+        started.to_zoned(jiff::tz::TimeZone::system()).strftime("%F %T").to_string()
+    })
+}
+
+/// The hosts and channels of a lab that is up.
+fn describe(detail: &LabDetail) -> String {
+    let mut nodes = plain_table(&["host", "site", "IPv4", "IPv6"]);
+    for node in &detail.nodes {
+        nodes.add_row([node.name.clone(), node.site.clone(), node.ipv4.to_string(), node.ipv6.to_string()]);
+    }
+    let mut channels =
+        plain_table(&["channel", "rate", "one way", "queue", "packets", "bytes", "queue drops", "lost", "queued"]);
+    for channel in &detail.channels {
+        let counters = &channel.counters;
+        channels.add_row([
+            format!("{} > {} lane {}", channel.from, channel.to, channel.lane),
+            channel.rate.map_or_else(|| "unlimited".to_owned(), |rate| rate.to_string()),
+            channel.delay.to_string(),
+            channel.queue.to_string(),
+            counters.packets.to_string(),
+            counters.bytes.to_string(),
+            counters.queue_drops.to_string(),
+            counters.losses.map_or_else(|| "?".to_owned(), |losses| losses.to_string()),
+            counters.queue_bytes.to_string(),
+        ]);
+    }
+    for column in 4..=8 {
+        if let Some(column) = channels.column_mut(column) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    format!("{nodes}\n\n{channels}")
+}
+
+fn plain_table(header: &[&str]) -> Table {
+    let mut table = Table::new();
+    table.load_preset(presets::UTF8_HORIZONTAL_ONLY).set_header(header.to_vec());
+    table
+}

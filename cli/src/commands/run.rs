@@ -1,0 +1,180 @@
+//! `run`: an experiment from its file to its charts.
+
+use std::path::{Path, PathBuf};
+
+use longhaul_ci::verdict::{Verdict, judge};
+use longhaul_emulator::keeper::{LabName, Purpose, Registration};
+use longhaul_emulator::sandbox::Privilege;
+use longhaul_reports::folder::{FolderError, ResultFolder};
+use longhaul_reports::result::RunResult;
+use longhaul_reports::{chart, table};
+use longhaul_workloads::experiment::{self, Experiment, RunError, RunOptions};
+use serde_json::json;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::args::{LabKind, RunArgs};
+use crate::commands::overrides;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::output::Output;
+use crate::progress::Progress;
+
+/// Runs an experiment: everything a file can have wrong is said before anything is built.
+pub fn run(args: &RunArgs, output: Output) -> Result<Exit, Failure> {
+    supported(args.lab)?;
+    let experiment = load(args)?;
+    let out = folder(args, &experiment)?;
+    let links = args.links.into();
+    let registration = Registration::claim(LabName::of_this_run(), Purpose::Run, &experiment.name, links)?;
+    let sandbox = registration.enter(Privilege::of_this_process())?;
+    // From here on this is the lab process; what it started with is gone from its view, but not the folder for results.
+    let options = RunOptions {
+        out: out.clone(),
+        links,
+        privilege: sandbox.privilege,
+        command: command_line(),
+        executable: PathBuf::from("/proc/self/exe"),
+    };
+    let mut progress = Progress::new(output);
+    let result = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(Exit::Lacking, &error))?
+        .block_on(async {
+            let interrupt = interrupted().map_err(|error| Failure::new(Exit::Lacking, &error))?;
+            Ok::<_, Failure>(experiment::run(&experiment, &options, &mut progress, interrupt).await?)
+        });
+    progress.finish();
+    let result = result?;
+    let charts = if args.no_charts { Vec::new() } else { draw(&out)? };
+    report(&result, &out, &charts, output);
+    Ok(exit(&judge(&result)))
+}
+
+fn supported(lab: LabKind) -> Result<(), Failure> {
+    let missing = |what: &str| {
+        Err(Failure::with_help(
+            Exit::Lacking,
+            format!("{what} labs are not in this version of longhaul"),
+            "leave --lab out: the host lab runs on this machine's kernel",
+        ))
+    };
+    match lab {
+        LabKind::Host => Ok(()),
+        LabKind::Virtual => missing("virtual"),
+        LabKind::Physical => missing("physical"),
+    }
+}
+
+fn load(args: &RunArgs) -> Result<Experiment, Failure> {
+    let mut source = experiment::open(&args.experiment)?;
+    for (key, value) in overrides(&args.set)? {
+        source.set(key, value)?;
+    }
+    if let Some(seed) = args.seed {
+        source.set("seed", &seed.to_string())?;
+    }
+    Ok(source.load()?)
+}
+
+/// The folder for the results, absolute: the lab process sees the same files, whatever its working folder.
+fn folder(args: &RunArgs, experiment: &Experiment) -> Result<PathBuf, Failure> {
+    let folder = args.out.clone().unwrap_or_else(|| {
+        let now = jiff::Zoned::now().strftime("%Y%m%d-%H%M%S").to_string();
+        Path::new("longhaul-results").join(format!("{}-{now}", experiment.name))
+    });
+    std::path::absolute(&folder).map_err(|error| Failure::new(Exit::Usage, &error))
+}
+
+/// The command that was typed, with its arguments quoted where a shell would need it.
+fn command_line() -> String {
+    let arguments = std::env::args().skip(1).map(|argument| {
+        let plain = |c: char| c.is_ascii_alphanumeric() || "-_=./:,+@%".contains(c);
+        if !argument.is_empty() && argument.chars().all(plain) {
+            argument
+        } else {
+            format!("'{}'", argument.replace('\'', r"'\''"))
+        }
+    });
+    std::iter::once("longhaul".to_owned()).chain(arguments).collect::<Vec<_>>().join(" ")
+}
+
+/// Completes on the first Ctrl-C, SIGTERM or SIGHUP; a second one then ends the process at once.
+fn interrupted() -> std::io::Result<impl Future<Output = ()>> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut hangup = signal(SignalKind::hangup())?;
+    let (first, interrupted) = tokio::sync::oneshot::channel();
+    tokio::spawn(async move {
+        let mut any = async || tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+            _ = hangup.recv() => {}
+        };
+        any().await;
+        let _ = first.send(());
+        any().await;
+        std::process::exit(Exit::Interrupted.code().into());
+    });
+    Ok(async move {
+        let _ = interrupted.await;
+    })
+}
+
+fn draw(out: &Path) -> Result<Vec<PathBuf>, Failure> {
+    let folder = ResultFolder::open(out)?;
+    Ok(chart::draw_all(&folder, &out.join("charts"))?)
+}
+
+fn report(result: &RunResult, out: &Path, charts: &[PathBuf], output: Output) {
+    let verdict = judge(result);
+    output.either(&json!({ "folder": out, "verdict": verdict, "charts": charts, "result": result }), || {
+        let width = output.width();
+        let tables = [table::results(result, width), table::comparison(result, width), table::delays(result, width), table::fidelity(result, width)];
+        let mut text: String = tables.iter().filter(|table| !table.is_empty()).map(|table| format!("{}\n\n", table.trim_end())).collect();
+        text.push_str(&format!("{}\nresults: {}", sentence(&verdict), out.display()));
+        if !charts.is_empty() {
+            text.push_str(&format!("\ncharts:  {} in {}", charts.len(), out.join("charts").display()));
+        }
+        text
+    });
+}
+
+/// The verdict for people.
+fn sentence(verdict: &Verdict) -> String {
+    match verdict {
+        Verdict::Passed => "passed: all results right, all links as described".to_owned(),
+        Verdict::Interrupted => "interrupted: the results so far are whole".to_owned(),
+        Verdict::Failed { message } => format!("failed: {message}"),
+        Verdict::WrongResults { elements } => format!("failed: {elements} elements were wrong"),
+        Verdict::Unfaithful { findings } => {
+            format!("not faithful: do not trust these figures\n  {}", findings.join("\n  "))
+        }
+    }
+}
+
+fn exit(verdict: &Verdict) -> Exit {
+    match verdict {
+        Verdict::Passed => Exit::Fine,
+        Verdict::Interrupted => Exit::Interrupted,
+        Verdict::Failed { .. } | Verdict::WrongResults { .. } => Exit::NotHeld,
+        Verdict::Unfaithful { .. } => Exit::Unfaithful,
+    }
+}
+
+impl From<RunError> for Failure {
+    fn from(error: RunError) -> Self {
+        let exit = match &error {
+            RunError::Folder(_) | RunError::TooLong(_) | RunError::Unsupported(_) => Exit::Usage,
+            RunError::Lab(_) | RunError::CongestionControl { .. } => Exit::Lacking,
+            _ => Exit::NotHeld,
+        };
+        Failure::new(exit, &error)
+    }
+}
+
+impl From<FolderError> for Failure {
+    fn from(error: FolderError) -> Self {
+        Failure::new(Exit::Usage, &error)
+    }
+}

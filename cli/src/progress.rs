@@ -1,0 +1,170 @@
+//! A run's events as a progress bar on a terminal, or as plain lines in a pipe; on standard error either way.
+
+use std::io::Write;
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use longhaul_reports::result::{FidelityRow, Placement, Point, Sample};
+use longhaul_topologies::Topology;
+use longhaul_workloads::experiment::{Event, Observer, PointPlan};
+
+use crate::output::Output;
+
+/// Shows a run.
+#[derive(Debug)]
+pub struct Progress {
+    sink: Sink,
+    checks: Checks,
+    /// The size and placement whose iterations run, as last told.
+    told: Option<(u64, Placement)>,
+}
+
+#[derive(Debug)]
+enum Sink {
+    /// JSON is asked for: standard output is not ours, and nobody watches.
+    Silent,
+    Lines,
+    Bar(ProgressBar),
+}
+
+/// The link measurement so far.
+#[derive(Debug, Default)]
+struct Checks {
+    made: usize,
+    within: usize,
+}
+
+impl Progress {
+    /// As `output` has it.
+    pub fn new(output: Output) -> Self {
+        let sink = if output.is_json() {
+            Sink::Silent
+        } else if output.is_terminal() {
+            let style = ProgressStyle::with_template("{spinner} {elapsed:>4} {bar:30} {pos}/{len} {wide_msg}");
+            let bar = ProgressBar::new(0).with_style(style.expect("the template is well-formed"));
+            bar.enable_steady_tick(Duration::from_millis(100));
+            Sink::Bar(bar)
+        } else {
+            Sink::Lines
+        };
+        Progress { sink, checks: Checks::default(), told: None }
+    }
+
+    /// Removes the bar.
+    pub fn finish(&self) {
+        if let Sink::Bar(bar) = &self.sink {
+            bar.finish_and_clear();
+        }
+    }
+
+    /// A line that stays.
+    pub fn line(&self, text: &str) {
+        match &self.sink {
+            Sink::Silent => {}
+            Sink::Lines => {
+                let _ = writeln!(std::io::stderr(), "{text}");
+            }
+            Sink::Bar(bar) => bar.println(text),
+        }
+    }
+
+    /// What is going on now.
+    fn doing(&self, text: &str) {
+        match &self.sink {
+            Sink::Bar(bar) => bar.set_message(text.to_owned()),
+            Sink::Silent | Sink::Lines => self.line(text),
+        }
+    }
+
+    fn lab_comes_up(&mut self, topology: &Topology) {
+        let hosts: usize = topology.sites.iter().map(|site| site.hosts).sum();
+        self.checks = Checks::default();
+        let (sites, links) = (topology.sites.len(), topology.links.len());
+        self.line(&format!("bringing up {}: {sites} sites, {hosts} hosts, {links} links", topology.name));
+        self.doing("bringing up");
+    }
+
+    fn link_checked(&mut self, row: &FidelityRow) {
+        self.checks.made += 1;
+        if row.within {
+            self.checks.within += 1;
+        }
+        if let Sink::Bar(bar) = &self.sink {
+            bar.set_message(format!("measured {}: {}", row.channel, row.quantity));
+        }
+    }
+
+    fn point_starts(&mut self, index: usize, of: usize, plan: &PointPlan, iterations: u64) {
+        if self.checks.made > 0 {
+            let Checks { made, within } = std::mem::take(&mut self.checks);
+            self.line(&format!("links measured: {within} of {made} figures as described"));
+        }
+        self.told = None;
+        let title = title(&plan.stack.name, &plan.settings, plan.repeat);
+        if let Sink::Bar(bar) = &self.sink {
+            bar.set_length(iterations);
+            bar.set_position(0);
+        }
+        self.doing(&format!("[{}/{of}] {title}", index + 1));
+    }
+
+    fn iteration_done(&mut self, sample: &Sample) {
+        if let Sink::Bar(bar) = &self.sink {
+            bar.inc(1);
+        }
+        let now = (sample.size_bytes, sample.placement);
+        if matches!(self.sink, Sink::Lines) && self.told != Some(now) {
+            let size = longhaul_topologies::units::ByteSize::from_bytes(sample.size_bytes);
+            let placement = match sample.placement {
+                Placement::OutOfPlace => "out of place",
+                Placement::InPlace => "in place",
+            };
+            self.line(&format!("      {size} {placement}"));
+        }
+        self.told = Some(now);
+    }
+
+    fn point_done(&self, point: &Point) {
+        let title = title(&point.stack, &point.settings, point.repeat);
+        let took = point.ended_s - point.began_s;
+        let best = point.summaries.iter().map(|summary| summary.busbw_gbps).fold(f64::NAN, f64::max);
+        let bandwidth = if best.is_nan() { String::new() } else { format!(", up to {:.1} Mbit/s bus bandwidth", best * 8e3) };
+        self.line(&format!("{title}: done in {took:.1} s{bandwidth}"));
+    }
+}
+
+impl Observer for Progress {
+    fn event(&mut self, event: Event<'_>) {
+        match event {
+            Event::RunStarts { points, at_least } => {
+                let at_least = at_least.map_or_else(String::new, |time| format!(", {:.0} s at the very least", time.as_secs_f64()));
+                self.line(&format!("{points} points to run{at_least}"));
+            }
+            Event::LabComesUp { topology } => self.lab_comes_up(topology),
+            Event::LabIsUp { engine, took } => {
+                let engine = format!("{engine:?}").to_lowercase();
+                self.line(&format!("up in {:.2} s, links carried by {engine}", took.as_secs_f64()));
+                self.doing("measuring the links against their description");
+            }
+            Event::LinkChecked(row) => self.link_checked(row),
+            Event::PointStarts { index, of, plan, iterations } => self.point_starts(index, of, plan, iterations),
+            Event::IterationDone { sample, .. } => self.iteration_done(sample),
+            Event::Note(text) => self.line(&format!("note: {text}")),
+            Event::Finding { text, .. } => self.line(&format!("not faithful: {text}")),
+            Event::PointDone(point) => self.point_done(point),
+            _ => {}
+        }
+    }
+}
+
+/// `cubic algorithm=ring repeat 2`.
+fn title(stack: &str, settings: &std::collections::BTreeMap<String, String>, repeat: usize) -> String {
+    let mut title = stack.to_owned();
+    for (key, value) in settings {
+        title.push_str(&format!(" {key}={value}"));
+    }
+    if repeat > 0 {
+        title.push_str(&format!(" repeat {}", repeat + 1));
+    }
+    title
+}
