@@ -30,22 +30,47 @@ fn main() -> io::Result<()> {
         println!("skipped: cannot make network namespaces with ip(8) here: {error}");
         return Ok(());
     }
-    println!("{:<44} {:>9} {:>7} {:>12}", "one TCP flow", "Gbit/s", "ratio", "CPU s/Gbit");
+    println!(
+        "{:<44} {:>9} {:>7} {:>12}",
+        "one TCP flow", "Gbit/s", "ratio", "CPU s/Gbit"
+    );
     let bare = throughput(None, Duration::from_secs(1), "cubic")?;
     print("bare veth", bare, bare);
     for milliseconds in [1, 40] {
         let channel = delay(Duration::from_millis(milliseconds));
         let name = format!("no rate limit, {milliseconds} ms one way");
-        print(&name, throughput(Some(channel), Duration::from_secs(3), "cubic")?, bare);
+        print(
+            &name,
+            throughput(Some(channel), Duration::from_secs(3), "cubic")?,
+            bare,
+        );
     }
     for megabits in [100, 1000] {
-        let channel = Channel { loss: Loss::None, ..limited(megabits) };
+        let channel = Channel {
+            loss: Loss::None,
+            ..limited(megabits)
+        };
         let flow = throughput(Some(channel), RAMP, "bbr")?;
-        print(&format!("{megabits} Mbit/s, 80 ms RTT, 1 BDP queue, bbr"), flow, bare);
-        println!("{:<44} {:>8.1} % of the rate", "", flow.gigabits / (megabits as f64 / 1e3) * 100.0);
+        print(
+            &format!("{megabits} Mbit/s, 80 ms RTT, 1 BDP queue, bbr"),
+            flow,
+            bare,
+        );
+        println!(
+            "{:<44} {:>8.1} % of the rate",
+            "",
+            flow.gigabits / (megabits as f64 / 1e3) * 100.0
+        );
     }
-    let lossy = Channel { loss: Loss::Independent(Probability::new(1e-3).expect("a share")), ..limited(1000) };
-    print("1000 Mbit/s, 80 ms RTT, loss 0.1 %, bbr", throughput(Some(lossy), RAMP, "bbr")?, bare);
+    let lossy = Channel {
+        loss: Loss::Independent(Probability::new(1e-3).expect("a share")),
+        ..limited(1000)
+    };
+    print(
+        "1000 Mbit/s, 80 ms RTT, loss 0.1 %, bbr",
+        throughput(Some(lossy), RAMP, "bbr")?,
+        bare,
+    );
     packets()
 }
 
@@ -58,24 +83,44 @@ struct Flow {
 }
 
 fn print(name: &str, flow: Flow, bare: Flow) {
-    println!("{name:<44} {:>9.3} {:>7.2} {:>12.4}", flow.gigabits, flow.gigabits / bare.gigabits, flow.cpu);
+    println!(
+        "{name:<44} {:>9.3} {:>7.2} {:>12.4}",
+        flow.gigabits,
+        flow.gigabits / bare.gigabits,
+        flow.cpu
+    );
 }
 
 fn limited(megabits: u64) -> Channel {
     let one_way = Duration::from_millis(40);
     let rate = Rate::from_bits_per_second(megabits * 1_000_000);
     let queue = ByteSize::from_bytes(rate.bytes_per_second() * 80 / 1000);
-    Channel { rate: Some(rate), queue_limit: Some(QueueLimit::Bytes(queue)), ..delay(one_way) }
+    Channel {
+        rate: Some(rate),
+        queue_limit: Some(QueueLimit::Bytes(queue)),
+        ..delay(one_way)
+    }
 }
 
 fn throughput(channel: Option<Channel>, ramp: Duration, control: &str) -> io::Result<Flow> {
-    let pair = Pair::new(if channel.is_some() { Join::Lane } else { Join::Bare })?;
+    let pair = Pair::new(if channel.is_some() {
+        Join::Lane
+    } else {
+        Join::Bare
+    })?;
     let mut relay = channel.map(|channel| {
-        let back = Channel { rate: None, queue_limit: None, loss: Loss::None, ..channel.clone() };
+        let back = Channel {
+            rate: None,
+            queue_limit: None,
+            loss: Loss::None,
+            ..channel.clone()
+        };
         Relay::attach(&plan(channel, back), 1).expect("the relay attaches to veth interfaces")
     });
     let listener = pair.b.run(|| TcpListener::bind((B, 7001)))?;
-    let sender = pair.a.run(|| TcpStream::connect_timeout(&SocketAddr::from((B, 7001)), Duration::from_secs(5)))?;
+    let sender = pair
+        .a
+        .run(|| TcpStream::connect_timeout(&SocketAddr::from((B, 7001)), Duration::from_secs(5)))?;
     let (mut receiver, _) = listener.accept()?;
     if let Err(error) = socket2::SockRef::from(&sender).set_tcp_congestion(control.as_bytes()) {
         println!("no {control} here ({error}); the kernel's default instead");
@@ -101,14 +146,18 @@ fn throughput(channel: Option<Channel>, ramp: Duration, control: &str) -> io::Re
         let counters = relay.counters().expect("the relay answers")[0].1;
         println!("  {counters:?}, {:?}", relay.lateness().unwrap_or_default());
     }
-    Ok(Flow { gigabits, cpu: used / (gigabits * MEASURE.as_secs_f64()) })
+    Ok(Flow {
+        gigabits,
+        cpu: used / (gigabits * MEASURE.as_secs_f64()),
+    })
 }
 
 /// Packets per second without offload: datagrams of 1458 bytes, one by one, both directions at once.
 fn packets() -> io::Result<()> {
     let pair = Pair::new(Join::Lane)?;
     let channel = delay(Duration::from_millis(1));
-    let mut relay = Relay::attach(&plan(channel.clone(), channel), 1).expect("the relay attaches to veth interfaces");
+    let mut relay = Relay::attach(&plan(channel.clone(), channel), 1)
+        .expect("the relay attaches to veth interfaces");
     pair.introduce()?;
     let stop = Arc::new(AtomicBool::new(false));
     let senders = [(&pair.a, A, B), (&pair.b, B, A)].map(|(host, own, other)| {
@@ -133,13 +182,20 @@ fn packets() -> io::Result<()> {
         offered += sender.join().expect("the sender does not panic")?;
     }
     let carried: u64 = counters.iter().map(|(_, channel)| channel.packets).sum();
-    let dropped: u64 = counters.iter().map(|(_, channel)| channel.engine_drops).sum();
+    let dropped: u64 = counters
+        .iter()
+        .map(|(_, channel)| channel.engine_drops)
+        .sum();
     let per_second = carried as f64 / MEASURE.as_secs_f64() / 1e3;
-    println!("1500-byte packets without offload, both directions: {per_second:.0} thousand/s ({offered} offered, {dropped} found no room)");
+    println!(
+        "1500-byte packets without offload, both directions: {per_second:.0} thousand/s ({offered} offered, {dropped} found no room)"
+    );
     Ok(())
 }
 
 /// Processor time of this process so far.
 fn cpu() -> Duration {
-    clock_gettime(ClockId::CLOCK_PROCESS_CPUTIME_ID).expect("every Linux has this clock").into()
+    clock_gettime(ClockId::CLOCK_PROCESS_CPUTIME_ID)
+        .expect("every Linux has this clock")
+        .into()
 }

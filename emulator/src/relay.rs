@@ -5,14 +5,14 @@
 //!  (driver, port)       └ model: queue → line → propagation ┘
 //! ```
 //! The logic is sans-IO:
-//! - [`model`]: a channel; [`line`] is its transmitter, [`propagation`] the way behind it, [`loss`] and [`jitter`] the
-//!   impairments, [`random`] their streams.
-//! - [`segment`]: super-packets and how to cut them; [`vnet`] and [`checksum`] are what that needs.
-//! - [`schedule`]: which channel is due next; [`time`]: instants.
+//! - `model`: a channel; `line` is its transmitter, `propagation` the way behind it, `loss` and `jitter` the
+//!   impairments, `random` their streams.
+//! - `segment`: super-packets and how to cut them; `vnet` and `checksum` are what that needs.
+//! - `schedule`: which channel is due next; `time`: instants.
 //!
-//! Around it: [`driver`] is the thread, [`port`] an interface with its receive [`ring`]s and its [`egress`], [`frame`]
-//! the packets in memory, [`clocks`] the machine's clocks, [`tuning`] what keeps the thread on time,
-//! [`parallel`] what keeps opening and closing quick.
+//! Around it: `driver` is the thread, `port` an interface with its receive `ring`s and its `egress`, `frame`
+//! the packets in memory, `clocks` the machine's clocks, `tuning` what keeps the thread on time,
+//! `parallel` what keeps opening and closing quick.
 
 mod checksum;
 mod clocks;
@@ -104,7 +104,11 @@ impl Relay {
                 .spawn(work)
                 .map_err(|error| kernel("start the relay's thread", error))?
         };
-        let thread = Thread { commands, wake, handle };
+        let thread = Thread {
+            commands,
+            wake,
+            handle,
+        };
         match started.recv() {
             Ok(Ok(tuning)) => Ok(Relay {
                 channels: channels(plan),
@@ -133,11 +137,17 @@ impl Relay {
         };
         let (answer, answered) = mpsc::sync_channel(1);
         if thread.commands.send(command(answer)).is_ok() {
-            thread.wake.write(1).map_err(|error| kernel("wake the relay's thread", error.into()))?;
+            thread
+                .wake
+                .write(1)
+                .map_err(|error| kernel("wake the relay's thread", error.into()))?;
             match answered.recv_timeout(ANSWER) {
                 Ok(answer) => return Ok(answer),
                 Err(mpsc::RecvTimeoutError::Timeout) => {
-                    return Err(stopped(format!("its thread has not answered for {} s", ANSWER.as_secs())));
+                    return Err(stopped(format!(
+                        "its thread has not answered for {} s",
+                        ANSWER.as_secs()
+                    )));
                 }
                 Err(mpsc::RecvTimeoutError::Disconnected) => {}
             }
@@ -161,7 +171,10 @@ impl LinkEngine for Relay {
     fn set(&mut self, id: ChannelId, channel: &Channel) -> Result<(), EngineError> {
         if !self.channels.contains(&id) {
             let what = format!("a change of {id:?}, which this lab does not have");
-            return Err(EngineError::Inexpressible { engine: EngineKind::Relay, what });
+            return Err(EngineError::Inexpressible {
+                engine: EngineKind::Relay,
+                what,
+            });
         }
         self.ask(|answer| Command::Set(id, Box::new(channel.clone()), answer))
     }
@@ -196,21 +209,31 @@ impl Thread {
 
 fn message(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("without a message")
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("without a message")
 }
 
 fn channels(plan: &LabPlan) -> Vec<ChannelId> {
     let of = |lane: &crate::plan::Lane| {
-        longhaul_topologies::model::Direction::BOTH
-            .map(|direction| ChannelId { link: lane.link, lane: lane.lane, direction })
+        longhaul_topologies::model::Direction::BOTH.map(|direction| ChannelId {
+            link: lane.link,
+            lane: lane.lane,
+            direction,
+        })
     };
     plan.lanes.iter().flat_map(of).collect()
 }
 
 fn kernel(step: &str, source: io::Error) -> EngineError {
-    EngineError::Kernel { step: step.to_owned(), source }
+    EngineError::Kernel {
+        step: step.to_owned(),
+        source,
+    }
 }
 
 fn stopped(reason: String) -> EngineError {
-    EngineError::Stopped { engine: EngineKind::Relay, reason }
+    EngineError::Stopped {
+        engine: EngineKind::Relay,
+        reason,
+    }
 }

@@ -3,8 +3,13 @@
 /// The one's-complement sum of `bytes` as big-endian 16-bit words, added to `sum`. Not folded; holds 2^47 words.
 pub(super) fn add(sum: u64, bytes: &[u8]) -> u64 {
     let words = bytes.chunks_exact(2);
-    let odd = words.remainder().first().map_or(0, |&byte| u64::from(byte) << 8);
-    words.fold(sum + odd, |sum, word| sum + u64::from(u16::from_be_bytes([word[0], word[1]])))
+    let odd = words
+        .remainder()
+        .first()
+        .map_or(0, |&byte| u64::from(byte) << 8);
+    words.fold(sum + odd, |sum, word| {
+        sum + u64::from(u16::from_be_bytes([word[0], word[1]]))
+    })
 }
 
 /// The sum folded to 16 bits.
@@ -21,7 +26,10 @@ mod tests {
 
     #[test]
     fn the_example_of_rfc_1071_sums_as_printed() {
-        assert_eq!(fold(add(0, &[0x00, 0x01, 0xf2, 0x03, 0xf4, 0xf5, 0xf6, 0xf7])), 0xddf2);
+        assert_eq!(
+            fold(add(0, &[0x00, 0x01, 0xf2, 0x03, 0xf4, 0xf5, 0xf6, 0xf7])),
+            0xddf2
+        );
     }
 
     #[test]

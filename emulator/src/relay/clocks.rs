@@ -23,7 +23,10 @@ pub(super) fn now() -> Time {
 impl Clocks {
     /// Reads both.
     pub(super) fn now() -> Self {
-        Clocks { monotonic: now(), realtime: read(ClockId::CLOCK_REALTIME) }
+        Clocks {
+            monotonic: now(),
+            realtime: read(ClockId::CLOCK_REALTIME),
+        }
     }
 
     /// When `stamp` was; never in the future.
@@ -34,7 +37,9 @@ impl Clocks {
 
 fn read(clock: ClockId) -> Duration {
     // Fails only for a clock that does not exist (clock_gettime(2)).
-    clock_gettime(clock).expect("every Linux has this clock").into()
+    clock_gettime(clock)
+        .expect("every Linux has this clock")
+        .into()
 }
 
 #[cfg(test)]
@@ -43,8 +48,17 @@ mod tests {
 
     #[test]
     fn a_stamp_from_before_a_step_of_the_clock_never_leads_into_the_future() {
-        let clocks = Clocks { monotonic: Time::from_nanos(1_000), realtime: Duration::from_nanos(5_000) };
-        assert_eq!(clocks.monotonic_of(Duration::from_nanos(4_900)), Time::from_nanos(900));
-        assert_eq!(clocks.monotonic_of(Duration::from_nanos(9_000)), Time::from_nanos(1_000));
+        let clocks = Clocks {
+            monotonic: Time::from_nanos(1_000),
+            realtime: Duration::from_nanos(5_000),
+        };
+        assert_eq!(
+            clocks.monotonic_of(Duration::from_nanos(4_900)),
+            Time::from_nanos(900)
+        );
+        assert_eq!(
+            clocks.monotonic_of(Duration::from_nanos(9_000)),
+            Time::from_nanos(1_000)
+        );
     }
 }

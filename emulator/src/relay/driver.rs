@@ -90,11 +90,17 @@ impl Driver {
         commands: Receiver<Command>,
         wake: Arc<EventFd>,
     ) -> Result<Self, DriverError> {
-        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(|e| failed("create an epoll instance", e))?;
-        let timer = TimerFd::new(ClockId::CLOCK_MONOTONIC, TimerFlags::TFD_CLOEXEC | TimerFlags::TFD_NONBLOCK)
-            .map_err(|e| failed("create a timer", e))?;
+        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)
+            .map_err(|e| failed("create an epoll instance", e))?;
+        let timer = TimerFd::new(
+            ClockId::CLOCK_MONOTONIC,
+            TimerFlags::TFD_CLOEXEC | TimerFlags::TFD_NONBLOCK,
+        )
+        .map_err(|e| failed("create a timer", e))?;
         let watch = |fd: BorrowedFd<'_>, token| {
-            epoll.add(fd, EpollEvent::new(EpollFlags::EPOLLIN, token)).map_err(|e| failed("watch a descriptor", e))
+            epoll
+                .add(fd, EpollEvent::new(EpollFlags::EPOLLIN, token))
+                .map_err(|e| failed("watch a descriptor", e))
         };
         watch(timer.as_fd(), TIMER)?;
         watch(wake.as_fd(), WAKE)?;
@@ -109,7 +115,10 @@ impl Driver {
         let mut ports = Vec::new();
         let mut channels = Vec::new();
         for lane in &plan.lanes {
-            let ends = [(&lane.a, Direction::Forward, &lane.forward), (&lane.b, Direction::Reverse, &lane.reverse)];
+            let ends = [
+                (&lane.a, Direction::Forward, &lane.forward),
+                (&lane.b, Direction::Reverse, &lane.reverse),
+            ];
             for (end, direction, channel) in ends {
                 let name = &end.keeper_interface;
                 let port = Port::new(name, rings.next().expect("one per name")?, empty_at);
@@ -117,9 +126,19 @@ impl Driver {
                     watch(socket, ports.len() as u64)?;
                 }
                 ports.push(port);
-                let id = ChannelId { link: lane.link, lane: lane.lane, direction };
+                let id = ChannelId {
+                    link: lane.link,
+                    lane: lane.lane,
+                    direction,
+                };
                 let model = ChannelModel::new(channel, Streams::new(seed, id));
-                channels.push(Carrier { id, model, packets: 0, bytes: 0, engine_drops: 0 });
+                channels.push(Carrier {
+                    id,
+                    model,
+                    packets: 0,
+                    bytes: 0,
+                    engine_drops: 0,
+                });
             }
         }
         let lateness = Histogram::new_with_max(WORST_LATENESS.as_nanos() as u64, 3)
@@ -159,9 +178,13 @@ impl Driver {
                         }
                     }
                     port => {
-                        if event.events().intersects(EpollFlags::EPOLLERR | EpollFlags::EPOLLHUP) {
+                        if event
+                            .events()
+                            .intersects(EpollFlags::EPOLLERR | EpollFlags::EPOLLHUP)
+                        {
                             let port = &self.ports[port as usize];
-                            port.check().map_err(|e| failed(&format!("read from {}", port.name), e))?;
+                            port.check()
+                                .map_err(|e| failed(&format!("read from {}", port.name), e))?;
                         }
                         self.receive(port as usize);
                     }
@@ -176,16 +199,21 @@ impl Driver {
         // Each channel once, so that one that cannot keep up does not hold the others back: its next alarm has come
         // already and goes off in the next round.
         for _ in 0..self.channels.len() {
-            let Some(channel) = self.schedule.due(now) else { return };
+            let Some(channel) = self.schedule.due(now) else {
+                return;
+            };
             for _ in 0..TURN {
-                let Some(delivery) = self.channels[channel].model.poll(now) else { break };
+                let Some(delivery) = self.channels[channel].model.poll(now) else {
+                    break;
+                };
                 self.ports[channel ^ 1].egress.push(delivery);
                 if self.ports[channel ^ 1].egress.is_full() {
                     self.flush(channel);
                 }
             }
             self.flush(channel);
-            self.schedule.set(channel, self.channels[channel].model.next_event());
+            self.schedule
+                .set(channel, self.channels[channel].model.next_event());
         }
     }
 
@@ -198,14 +226,19 @@ impl Driver {
                 carrier.bytes += sent.bytes;
                 // Read after the system call, so this is the most it can have been.
                 let late = now().since(sent.release).as_nanos();
-                self.lateness.saturating_record(u64::try_from(late).unwrap_or(u64::MAX));
+                self.lateness
+                    .saturating_record(u64::try_from(late).unwrap_or(u64::MAX));
             }
             Outcome::Refused => carrier.engine_drops += sent.packets,
         });
     }
 
     fn receive(&mut self, port: usize) {
-        let Carrier { model, engine_drops, .. } = &mut self.channels[port];
+        let Carrier {
+            model,
+            engine_drops,
+            ..
+        } = &mut self.channels[port];
         self.ports[port].receive(TURN, Clocks::now(), |arrival, received| {
             if received.truncated {
                 *engine_drops += 1;
@@ -228,7 +261,9 @@ impl Driver {
         let set = match next {
             // An instant of zero would disarm the timer.
             Some(time) => self.timer.set(
-                Expiration::OneShot(TimeSpec::from_duration(Duration::from_nanos(time.as_nanos().max(1)))),
+                Expiration::OneShot(TimeSpec::from_duration(Duration::from_nanos(
+                    time.as_nanos().max(1),
+                ))),
                 TimerSetTimeFlags::TFD_TIMER_ABSTIME,
             ),
             None => self.timer.unset(),
@@ -238,7 +273,9 @@ impl Driver {
 
     /// Carries out what other threads asked for.
     fn obey(&mut self) -> Result<Asked, DriverError> {
-        self.wake.read().map_err(|error| failed("read the wake-up counter", error))?;
+        self.wake
+            .read()
+            .map_err(|error| failed("read the wake-up counter", error))?;
         loop {
             // Whoever asked may have stopped waiting: an answer that nobody takes is not an error.
             match self.commands.try_recv() {
@@ -264,7 +301,9 @@ impl Driver {
     fn counters(&mut self) -> Result<Vec<(ChannelId, ChannelCounters)>, DriverError> {
         let mut all = Vec::with_capacity(self.channels.len());
         for (carrier, port) in self.channels.iter_mut().zip(&mut self.ports) {
-            let drops = port.drops().map_err(|e| failed(&format!("read the drops of {}", port.name), e))?;
+            let drops = port
+                .drops()
+                .map_err(|e| failed(&format!("read the drops of {}", port.name), e))?;
             let queue = carrier.model.queue(now());
             let lost = carrier.model.lost();
             let counters = ChannelCounters {
@@ -303,5 +342,8 @@ const TIMER: u64 = u64::MAX;
 const WAKE: u64 = u64::MAX - 1;
 
 fn failed(step: &str, source: impl Into<io::Error>) -> DriverError {
-    DriverError { step: step.to_owned(), source: source.into() }
+    DriverError {
+        step: step.to_owned(),
+        source: source.into(),
+    }
 }

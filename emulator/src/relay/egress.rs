@@ -1,8 +1,8 @@
 //! Packets on their way out, handed to the kernel in batches.
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::ops::Range;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::rc::Rc;
 
 use nix::errno::Errno;
@@ -72,12 +72,21 @@ impl Egress {
 
     /// Adds a delivery to the batch.
     pub(super) fn push(&mut self, delivery: Delivery<Rc<Frame>>) {
-        let Delivery { release, packet: frame, segments, bytes, state } = delivery;
+        let Delivery {
+            release,
+            packet: frame,
+            segments,
+            bytes,
+            state,
+        } = delivery;
         let mut header = self.spare.pop().unwrap_or_default();
         header.clear();
         let mut vnet = frame.vnet;
         let mut rest = 0..frame.bytes.len();
-        if let Some(layout) = frame.layout.filter(|layout| segments != (0..layout.shape().segments)) {
+        if let Some(layout) = frame
+            .layout
+            .filter(|layout| segments != (0..layout.shape().segments))
+        {
             vnet = layout.cut(&frame.vnet, &frame.bytes, &segments, &mut header);
             rest = layout.payload(&segments);
         }
@@ -87,11 +96,24 @@ impl Egress {
             segment::corrupt(&mut vnet, &mut header, selector);
         }
         let packets = segments.len() as u64;
-        self.queued.push(Outgoing { vnet, header, frame, rest, release, packets, bytes });
+        self.queued.push(Outgoing {
+            vnet,
+            header,
+            frame,
+            rest,
+            release,
+            packets,
+            bytes,
+        });
     }
 
     /// Sends the batch on `socket` and tells `report` what became of each, in order.
-    pub(super) fn flush(&mut self, socket: BorrowedFd<'_>, pool: &mut Pool, mut report: impl FnMut(Sent)) {
+    pub(super) fn flush(
+        &mut self,
+        socket: BorrowedFd<'_>,
+        pool: &mut Pool,
+        mut report: impl FnMut(Sent),
+    ) {
         let mut done = 0;
         while done < self.queued.len() {
             let (outcome, count) = match send_patiently(socket, &self.queued[done..]) {
@@ -100,7 +122,12 @@ impl Egress {
                 Err(_) => (Outcome::Refused, 1),
             };
             for out in &self.queued[done..done + count] {
-                report(Sent { outcome, release: out.release, packets: out.packets, bytes: out.bytes });
+                report(Sent {
+                    outcome,
+                    release: out.release,
+                    packets: out.packets,
+                    bytes: out.bytes,
+                });
             }
             done += count;
         }
@@ -132,19 +159,30 @@ fn send(socket: BorrowedFd<'_>, batch: &[Outgoing]) -> nix::Result<usize> {
     let count = batch.len().min(BATCH);
     // SAFETY: all-zero iovec and mmsghdr are valid and empty.
     let (mut parts, mut messages) = unsafe {
-        (std::mem::zeroed::<[[libc::iovec; 3]; BATCH]>(), std::mem::zeroed::<[libc::mmsghdr; BATCH]>())
+        (
+            std::mem::zeroed::<[[libc::iovec; 3]; BATCH]>(),
+            std::mem::zeroed::<[libc::mmsghdr; BATCH]>(),
+        )
     };
     for ((out, parts), message) in batch.iter().zip(&mut parts).zip(&mut messages) {
         let vnet: &[u8; VNET_HEADER] = bytemuck::cast_ref(&out.vnet);
-        *parts = [&vnet[..], &out.header, &out.frame.bytes[out.rest.clone()]]
-            .map(|part| libc::iovec { iov_base: part.as_ptr().cast_mut().cast(), iov_len: part.len() });
+        *parts =
+            [&vnet[..], &out.header, &out.frame.bytes[out.rest.clone()]].map(|part| libc::iovec {
+                iov_base: part.as_ptr().cast_mut().cast(),
+                iov_len: part.len(),
+            });
         message.msg_hdr.msg_iov = parts.as_mut_ptr();
         message.msg_hdr.msg_iovlen = parts.len() as _;
     }
     // SAFETY: `messages` holds `count` messages, whose parts point into `parts` and `batch`; both outlive the call, which
     // only reads them (but for `msg_len`, which is ours).
     let sent = unsafe {
-        libc::sendmmsg(socket.as_raw_fd(), messages.as_mut_ptr(), count as libc::c_uint, libc::MSG_DONTWAIT)
+        libc::sendmmsg(
+            socket.as_raw_fd(),
+            messages.as_mut_ptr(),
+            count as libc::c_uint,
+            libc::MSG_DONTWAIT,
+        )
     };
     Errno::result(sent).map(|sent| sent as usize)
 }

@@ -31,13 +31,13 @@ const SMALLEST: usize = 8;
 impl Pool {
     /// Copies a frame out of its ring.
     pub(super) fn copy(&mut self, received: &Received<'_>) -> Rc<Frame> {
-        let class = class(received.frame.len() + VLAN_TAG);
+        let class = class(received.frame.len());
         let mut frame = self.free[class].pop().unwrap_or_default();
-        // Only frames without a second owner come back here, so this never makes a new one but for the first time.
-        let Frame { vnet, bytes, layout } = match Rc::get_mut(&mut frame) {
-            Some(frame) => frame,
-            None => unreachable!("a frame in the pool has one owner"),
-        };
+        let Frame {
+            vnet,
+            bytes,
+            layout,
+        } = Rc::get_mut(&mut frame).expect("`recycle` keeps only what nobody else holds");
         bytes.clear();
         bytes.reserve(1 << class);
         *vnet = received.vnet;
@@ -46,9 +46,9 @@ impl Pool {
                 bytes.extend_from_slice(&received.frame[..ADDRESSES]);
                 bytes.extend_from_slice(&tag);
                 bytes.extend_from_slice(&received.frame[ADDRESSES..]);
-                vnet.header_length += VLAN_TAG as u16;
+                vnet.header_length = vnet.header_length.saturating_add(VLAN_TAG as u16);
                 if vnet.flags & NEEDS_CHECKSUM != 0 {
-                    vnet.checksum_start += VLAN_TAG as u16;
+                    vnet.checksum_start = vnet.checksum_start.saturating_add(VLAN_TAG as u16);
                 }
             }
             None => bytes.extend_from_slice(received.frame),
@@ -78,4 +78,52 @@ const VLAN_TAG: usize = 4;
 
 fn class(length: usize) -> usize {
     (length.next_power_of_two().trailing_zeros() as usize).clamp(SMALLEST, CLASSES - 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn received(frame: &[u8], vlan: Option<[u8; 4]>) -> Received<'_> {
+        let vnet = VnetHeader {
+            flags: NEEDS_CHECKSUM,
+            checksum_start: 34,
+            header_length: 54,
+            ..VnetHeader::default()
+        };
+        Received {
+            vnet,
+            frame,
+            truncated: false,
+            vlan,
+            stamp: Duration::ZERO,
+        }
+    }
+
+    #[test]
+    fn the_vlan_tag_that_the_kernel_took_out_is_put_back() {
+        let bytes: Vec<u8> = (0..60).collect();
+        let frame = Pool::default().copy(&received(&bytes, Some([0x81, 0x00, 0x00, 0x2a])));
+        assert_eq!(frame.bytes[..12], bytes[..12]);
+        assert_eq!(frame.bytes[12..16], [0x81, 0x00, 0x00, 0x2a]);
+        assert_eq!(frame.bytes[16..], bytes[12..]);
+        assert_eq!(
+            (frame.vnet.checksum_start, frame.vnet.header_length),
+            (38, 58)
+        );
+    }
+
+    #[test]
+    fn a_frame_is_used_again_only_when_nothing_of_it_is_under_way() {
+        let mut pool = Pool::default();
+        let bytes = [7; 100];
+        let first = pool.copy(&received(&bytes, None));
+        let (part, address) = (Rc::clone(&first), Rc::as_ptr(&first));
+        pool.recycle(first);
+        assert_ne!(Rc::as_ptr(&pool.copy(&received(&bytes, None))), address);
+        pool.recycle(part);
+        assert_eq!(Rc::as_ptr(&pool.copy(&received(&bytes, None))), address);
+    }
 }

@@ -36,7 +36,10 @@ impl JitterModel {
             JitterDistribution::Pareto => Shape::Table(table(&PARETO, pareto)),
             JitterDistribution::ParetoNormal => Shape::Table(table(&PARETO_NORMAL, pareto_normal)),
         };
-        JitterModel { shape, deviation: jitter.deviation.as_nanos() as f64 }
+        JitterModel {
+            shape,
+            deviation: jitter.deviation.as_nanos() as f64,
+        }
     }
 
     /// `delay` as the next packet has it; never below zero.
@@ -74,8 +77,11 @@ fn table(cell: &'static OnceLock<Vec<f32>>, shape: fn(f64) -> f64) -> &'static [
             .map(|at| shape((at as f64 + 0.5) / QUANTILES as f64).clamp(-CUT_OFF, CUT_OFF))
             .collect();
         let mean = raw.iter().sum::<f64>() / QUANTILES as f64;
-        let variance = raw.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / QUANTILES as f64;
-        raw.iter().map(|value| ((value - mean) / variance.sqrt()) as f32).collect()
+        let variance =
+            raw.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / QUANTILES as f64;
+        raw.iter()
+            .map(|value| ((value - mean) / variance.sqrt()) as f32)
+            .collect()
     })
 }
 
@@ -116,11 +122,17 @@ fn normal(quantile: f64) -> f64 {
         4.374_664_141_464_968,
         2.938_163_982_698_783,
     ];
-    const D: [f64; 5] =
-        [7.784_695_709_041_462e-3, 3.224_671_290_700_398e-1, 2.445_134_137_142_996, 3.754_408_661_907_416, 1.0];
+    const D: [f64; 5] = [
+        7.784_695_709_041_462e-3,
+        3.224_671_290_700_398e-1,
+        2.445_134_137_142_996,
+        3.754_408_661_907_416,
+        1.0,
+    ];
     const TAIL: f64 = 0.024_25;
 
-    let polynomial = |coefficients: &[f64], x: f64| coefficients.iter().fold(0.0, |sum, c| sum * x + c);
+    let polynomial =
+        |coefficients: &[f64], x: f64| coefficients.iter().fold(0.0, |sum, c| sum * x + c);
     let tail = |share: f64| {
         let q = (-2.0 * share.ln()).sqrt();
         polynomial(&C, q) / polynomial(&D, q)
@@ -148,12 +160,19 @@ mod tests {
 
     /// Sorted variations in units of the deviation.
     fn sample(distribution: JitterDistribution) -> Vec<f64> {
-        let jitter = Jitter { deviation: MILLISECOND, distribution, order: PacketOrder::Preserved };
+        let jitter = Jitter {
+            deviation: MILLISECOND,
+            distribution,
+            order: PacketOrder::Preserved,
+        };
         let model = JitterModel::new(&jitter);
         let mut rng = ChaCha8Rng::seed_from_u64(5);
         let delay = Duration::from_millis(50);
         let mut drawn: Vec<f64> = (0..SAMPLES)
-            .map(|_| (model.vary(delay, &mut rng).as_secs_f64() - delay.as_secs_f64()) / MILLISECOND.as_secs_f64())
+            .map(|_| {
+                (model.vary(delay, &mut rng).as_secs_f64() - delay.as_secs_f64())
+                    / MILLISECOND.as_secs_f64()
+            })
             .collect();
         drawn.sort_by(f64::total_cmp);
         drawn
@@ -164,7 +183,9 @@ mod tests {
         let count = sorted.len() as f64;
         let gap = |(at, &value): (usize, &f64)| {
             let expected = cumulative(value);
-            (expected - at as f64 / count).abs().max((expected - (at + 1) as f64 / count).abs())
+            (expected - at as f64 / count)
+                .abs()
+                .max((expected - (at + 1) as f64 / count).abs())
         };
         sorted.iter().enumerate().map(gap).fold(0.0, f64::max)
     }
@@ -178,7 +199,9 @@ mod tests {
     fn normal_cumulative(x: f64) -> f64 {
         let density = |t: f64| (-t * t / 2.0).exp() / (2.0 * std::f64::consts::PI).sqrt();
         let step = x / 200.0;
-        let inner: f64 = (1..200).map(|at| density(step * f64::from(at)) * if at % 2 == 1 { 4.0 } else { 2.0 }).sum();
+        let inner: f64 = (1..200)
+            .map(|at| density(step * f64::from(at)) * if at % 2 == 1 { 4.0 } else { 2.0 })
+            .sum();
         0.5 + step / 3.0 * (density(0.0) + inner + density(x))
     }
 
@@ -203,7 +226,13 @@ mod tests {
         let square = 3.0 * (1.0 - cut.cbrt()) + 4.5 * 4.5 * cut;
         let deviation = (square - mean * mean).sqrt();
         let largest = (4.5 - mean) / deviation;
-        let cumulative = |x: f64| if x >= largest - 1e-3 { 1.0 } else { 1.0 - (x * deviation + mean).max(1.0).powi(-3) };
+        let cumulative = |x: f64| {
+            if x >= largest - 1e-3 {
+                1.0
+            } else {
+                1.0 - (x * deviation + mean).max(1.0).powi(-3)
+            }
+        };
         // The cut is a step of 1.1 %; the distance is taken below it.
         let below = drawn.partition_point(|&x| x < largest - 1e-3);
         assert!(((SAMPLES - below) as f64 / SAMPLES as f64 - cut).abs() < 0.001);
@@ -217,9 +246,16 @@ mod tests {
         for distribution in [Normal, Pareto, ParetoNormal] {
             let drawn = sample(distribution);
             let mean = drawn.iter().sum::<f64>() / SAMPLES as f64;
-            let deviation = (drawn.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / SAMPLES as f64).sqrt();
-            assert!(mean.abs() < 2.576 / (SAMPLES as f64).sqrt(), "{distribution:?}: mean {mean}");
-            assert!((deviation - 1.0).abs() < 0.02, "{distribution:?}: deviation {deviation}");
+            let deviation =
+                (drawn.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / SAMPLES as f64).sqrt();
+            assert!(
+                mean.abs() < 2.576 / (SAMPLES as f64).sqrt(),
+                "{distribution:?}: mean {mean}"
+            );
+            assert!(
+                (deviation - 1.0).abs() < 0.02,
+                "{distribution:?}: deviation {deviation}"
+            );
         }
     }
 

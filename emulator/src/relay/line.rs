@@ -22,7 +22,11 @@ pub(super) struct Line {
 impl Line {
     /// A line that is free from `origin` on.
     pub(super) fn new(rate: Rate, origin: Time) -> Self {
-        Line { rate, origin, bits: 0 }
+        Line {
+            rate,
+            origin,
+            bits: 0,
+        }
     }
 
     /// When the last bit handed over so far has left.
@@ -52,7 +56,9 @@ impl Line {
     pub(super) fn progress(&self, now: Time) -> u64 {
         let passed = now.since(self.origin).as_nanos();
         let bits = passed * u128::from(self.rate.bits_per_second()) / NANOSECONDS;
-        u64::try_from(bits).unwrap_or(u64::MAX).saturating_sub(self.bits)
+        u64::try_from(bits)
+            .unwrap_or(u64::MAX)
+            .saturating_sub(self.bits)
     }
 
     /// How long a frame takes.
@@ -61,7 +67,8 @@ impl Line {
     }
 
     fn left_after(&self, bits: u64) -> Time {
-        let nanoseconds = (u128::from(bits) * NANOSECONDS).div_ceil(u128::from(self.rate.bits_per_second()));
+        let nanoseconds =
+            (u128::from(bits) * NANOSECONDS).div_ceil(u128::from(self.rate.bits_per_second()));
         self.origin + Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or(u64::MAX))
     }
 }

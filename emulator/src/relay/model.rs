@@ -106,7 +106,8 @@ impl<P: Clone> ChannelModel<P> {
             if self.propagation.held() + shape.bytes(&(0..shape.segments)) > UNLIMITED_IN_FLIGHT {
                 self.overflow += u64::from(shape.segments);
             } else {
-                self.propagation.carry(&packet, shape, 0..shape.segments, |_| now);
+                self.propagation
+                    .carry(&packet, shape, 0..shape.segments, |_| now);
             }
             return;
         }
@@ -140,7 +141,10 @@ impl<P: Clone> ChannelModel<P> {
     pub(super) fn next_event(&self) -> Option<Time> {
         let waiting = self.burst.as_ref().filter(|_| !self.waiting.is_empty());
         let next_burst = waiting.map(|burst| self.propagation.earliest_arrival(burst.end));
-        [self.propagation.next_release(), next_burst].into_iter().flatten().min()
+        [self.propagation.next_release(), next_burst]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// What waits for the line at `now`.
@@ -151,7 +155,11 @@ impl<P: Clone> ChannelModel<P> {
 
     /// What got lost so far.
     pub(super) fn lost(&self) -> Lost {
-        Lost { queue_drops: self.queue_drops, losses: self.propagation.losses(), overflow: self.overflow }
+        Lost {
+            queue_drops: self.queue_drops,
+            losses: self.propagation.losses(),
+            overflow: self.overflow,
+        }
     }
 
     /// Behaves as `channel` from `now` on. What is on the line or in propagation keeps its fate; what waits stays
@@ -169,7 +177,12 @@ impl<P: Clone> ChannelModel<P> {
         if !segments.is_empty() {
             self.waiting_depth.packets += segments.len() as u64;
             self.waiting_depth.bytes += shape.bytes(&segments);
-            self.waiting.push_back(Waiting { packet: packet.clone(), shape, segments, arrival });
+            self.waiting.push_back(Waiting {
+                packet: packet.clone(),
+                shape,
+                segments,
+                arrival,
+            });
         }
     }
 
@@ -177,7 +190,13 @@ impl<P: Clone> ChannelModel<P> {
     fn advance(&mut self, now: Time) {
         if self.line.is_none() {
             // The rate has been lifted: nothing has to wait any more.
-            for Waiting { packet, shape, segments, .. } in self.waiting.drain(..) {
+            for Waiting {
+                packet,
+                shape,
+                segments,
+                ..
+            } in self.waiting.drain(..)
+            {
                 self.propagation.carry(&packet, shape, segments, |_| now);
             }
             self.waiting_depth = Depth::default();
@@ -201,12 +220,15 @@ impl<P: Clone> ChannelModel<P> {
         let before = *line;
 
         let frames = BURST.as_nanos() / before.time_for(shape.full).as_nanos().max(1);
-        let count = u32::try_from(frames).unwrap_or(u32::MAX).clamp(1, head.segments.len() as u32);
+        let count = u32::try_from(frames)
+            .unwrap_or(u32::MAX)
+            .clamp(1, head.segments.len() as u32);
         let first = head.segments.start;
         let segments = first..first + count;
         let end = line.transmit(shape.bytes(&segments));
         let leaves = |segment: u32| before.free_after(shape.bytes(&(first..segment + 1)));
-        self.propagation.carry(&head.packet, shape, segments.clone(), leaves);
+        self.propagation
+            .carry(&head.packet, shape, segments.clone(), leaves);
 
         self.waiting_depth.packets -= u64::from(count);
         self.waiting_depth.bytes -= shape.bytes(&segments);
@@ -214,7 +236,12 @@ impl<P: Clone> ChannelModel<P> {
         if head.segments.is_empty() {
             self.waiting.pop_front();
         }
-        Some(Burst { line: before, shape, segments, end })
+        Some(Burst {
+            line: before,
+            shape,
+            segments,
+            end,
+        })
     }
 
     /// What waits, and what of the burst has not begun to leave.
@@ -222,8 +249,13 @@ impl<P: Clone> ChannelModel<P> {
         let mut depth = self.waiting_depth;
         if let Some(burst) = self.burst.as_ref().filter(|burst| burst.end > now) {
             let full = u64::from(burst.shape.full) * 8;
-            let begun = u32::try_from(burst.line.progress(now) / full.max(1) + 1).unwrap_or(u32::MAX);
-            let rest = burst.segments.start.saturating_add(begun).min(burst.segments.end)..burst.segments.end;
+            let begun =
+                u32::try_from(burst.line.progress(now) / full.max(1) + 1).unwrap_or(u32::MAX);
+            let rest = burst
+                .segments
+                .start
+                .saturating_add(begun)
+                .min(burst.segments.end)..burst.segments.end;
             depth.packets += rest.len() as u64;
             depth.bytes += burst.shape.bytes(&rest);
         }
@@ -234,7 +266,10 @@ impl<P: Clone> ChannelModel<P> {
 impl Depth {
     /// Adds a frame if `limit` allows it; answers whether it did.
     fn admit(&mut self, frame: u32, limit: Option<QueueLimit>) -> bool {
-        let with = Depth { packets: self.packets + 1, bytes: self.bytes + u64::from(frame) };
+        let with = Depth {
+            packets: self.packets + 1,
+            bytes: self.bytes + u64::from(frame),
+        };
         let fits = match limit {
             None => true,
             Some(QueueLimit::Bytes(limit)) => with.bytes <= limit.bytes(),

@@ -54,9 +54,16 @@ impl Rings {
     pub(super) fn open(name: &str, mtu: u32, ports: usize) -> io::Result<Self> {
         let index = if_nametoindex(name)?;
         let ring = (RING_MEMORY / 2 / ports.max(1)).clamp(RING.0, RING.1);
-        let slot = (mtu as usize + FRAME_OVERHEAD + SLOT_OVERHEAD).next_power_of_two().max(2048);
+        let slot = (mtu as usize + FRAME_OVERHEAD + SLOT_OVERHEAD)
+            .next_power_of_two()
+            .max(2048);
         let block = slot.max(1 << 16);
-        let small = RingSpec { longer_than: 0, slot, slots_per_block: block / slot, blocks: ring.div_ceil(block) };
+        let small = RingSpec {
+            longer_than: 0,
+            slot,
+            slots_per_block: block / slot,
+            blocks: ring.div_ceil(block),
+        };
         let large_block = LARGE_SLOT * LARGE_SLOTS_PER_BLOCK;
         let large = RingSpec {
             longer_than: small.capacity(),
@@ -94,7 +101,12 @@ impl Port {
     }
 
     /// Hands up to `limit` frames to `take`, oldest first, with the instant each arrived.
-    pub(super) fn receive(&mut self, limit: usize, clocks: Clocks, mut take: impl FnMut(Time, Received<'_>)) {
+    pub(super) fn receive(
+        &mut self,
+        limit: usize,
+        clocks: Clocks,
+        mut take: impl FnMut(Time, Received<'_>),
+    ) {
         for _ in 0..limit {
             let Some((side, received)) = self.oldest() else {
                 self.empty_at = clocks.monotonic;
@@ -111,7 +123,7 @@ impl Port {
         }
     }
 
-    /// Frames that found no slot so far.
+    /// Frames that found no slot so far. The kernel does not tell how many wire packets each was.
     pub(super) fn drops(&mut self) -> io::Result<u64> {
         self.drops += self.rings.small.drops()? + self.rings.large.drops()?;
         Ok(self.drops)

@@ -151,7 +151,9 @@ impl<P: Clone> Propagation<P> {
 
     /// The earliest that something can arrive which enters at `time`.
     pub(super) fn earliest_arrival(&self, time: Time) -> Time {
-        let least = self.jitter.map_or(self.delay, |jitter| jitter.least(self.delay));
+        let least = self
+            .jitter
+            .map_or(self.delay, |jitter| jitter.least(self.delay));
         match self.order {
             PacketOrder::Preserved => self.last_release.max(time + least),
             PacketOrder::ByDelay => time + least,
@@ -169,7 +171,9 @@ impl<P: Clone> Propagation<P> {
     }
 
     fn arrival(&mut self, entered: Time) -> Time {
-        let delay = self.jitter.map_or(self.delay, |jitter| jitter.vary(self.delay, &mut self.streams.jitter));
+        let delay = self.jitter.map_or(self.delay, |jitter| {
+            jitter.vary(self.delay, &mut self.streams.jitter)
+        });
         match self.order {
             PacketOrder::Preserved => self.last_release.max(entered + delay),
             PacketOrder::ByDelay => entered + delay,
@@ -178,15 +182,26 @@ impl<P: Clone> Propagation<P> {
 
     /// Sends `run` off and empties it.
     fn dispatch(&mut self, packet: &P, shape: PacketShape, run: &mut Run, state: PacketState) {
-        let Run { segments, release, .. } = std::mem::take(run);
+        let Run {
+            segments, release, ..
+        } = std::mem::take(run);
         if segments.is_empty() {
             return;
         }
         let bytes = shape.bytes(&segments);
         self.held += bytes + OVERHEAD;
         self.sequence += 1;
-        let delivery = Delivery { release, packet: packet.clone(), segments, bytes, state };
-        self.in_flight.push(InFlight { sequence: self.sequence, delivery });
+        let delivery = Delivery {
+            release,
+            packet: packet.clone(),
+            segments,
+            bytes,
+            state,
+        };
+        self.in_flight.push(InFlight {
+            sequence: self.sequence,
+            delivery,
+        });
     }
 }
 
@@ -204,12 +219,18 @@ impl Run {
     /// Whether `segment` may go with the rest. Not where jitter may reorder: there each wire packet travels alone.
     fn accepts(&self, segment: u32, release: Time, order: PacketOrder) -> bool {
         self.segments.is_empty()
-            || self.segments.end == segment && order == PacketOrder::Preserved && release.since(self.first) <= BURST
+            || self.segments.end == segment
+                && order == PacketOrder::Preserved
+                && release.since(self.first) <= BURST
     }
 
     fn push(&mut self, segment: u32, release: Time) {
         if self.segments.is_empty() {
-            *self = Run { segments: segment..segment, first: release, release };
+            *self = Run {
+                segments: segment..segment,
+                first: release,
+                release,
+            };
         }
         self.segments.end = segment + 1;
         self.release = release;
@@ -218,7 +239,9 @@ impl Run {
 
 /// Without jitter nothing can overtake, so the default order applies.
 fn order(channel: &Channel) -> PacketOrder {
-    channel.jitter.map_or(PacketOrder::Preserved, |jitter| jitter.order)
+    channel
+        .jitter
+        .map_or(PacketOrder::Preserved, |jitter| jitter.order)
 }
 
 /// Draws once per wire packet, unless the impairment is off.

@@ -65,9 +65,19 @@ mod tests {
             for link in 0..3 {
                 for lane in 0..3 {
                     for direction in Direction::BOTH {
-                        let mut streams = Streams::new(seed, ChannelId { link: LinkId(link), lane, direction });
+                        let mut streams = Streams::new(
+                            seed,
+                            ChannelId {
+                                link: LinkId(link),
+                                lane,
+                                direction,
+                            },
+                        );
                         first.extend([streams.loss.next_u64(), streams.jitter.next_u64()]);
-                        first.extend([streams.duplication.next_u64(), streams.corruption.next_u64()]);
+                        first.extend([
+                            streams.duplication.next_u64(),
+                            streams.corruption.next_u64(),
+                        ]);
                     }
                 }
             }

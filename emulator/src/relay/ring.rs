@@ -79,7 +79,11 @@ pub(super) struct Received<'a> {
 impl Ring {
     /// Opens a ring on the interface; frames arrive from now on. `up_to` is the longest frame it takes.
     pub(super) fn open(interface: u32, spec: RingSpec, up_to: u32) -> io::Result<Self> {
-        let socket = Socket::new(Domain::PACKET, Type::RAW.cloexec().nonblocking(), Some(Protocol::from(0)))?;
+        let socket = Socket::new(
+            Domain::PACKET,
+            Type::RAW.cloexec().nonblocking(),
+            Some(Protocol::from(0)),
+        )?;
         set(&socket, libc::PACKET_VERSION, &TPACKET_V2)?;
         set(&socket, libc::PACKET_VNET_HDR, &1)?;
         set(&socket, libc::PACKET_IGNORE_OUTGOING, &1)?;
@@ -92,11 +96,19 @@ impl Ring {
             tp_frame_nr: spec.slots() as u32,
         };
         set(&socket, libc::PACKET_RX_RING, &request)?;
-        let length = (spec.block() * spec.blocks).try_into().map_err(io::Error::other)?;
+        let length = (spec.block() * spec.blocks)
+            .try_into()
+            .map_err(io::Error::other)?;
         let access = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
         // SAFETY: a new mapping at an address of the kernel's choice, over a ring of exactly this length.
-        let memory = unsafe { mmap(None, length, access, MapFlags::MAP_SHARED, &socket, 0) }?.cast();
-        let ring = Ring { socket, memory, spec, next: 0 };
+        let memory =
+            unsafe { mmap(None, length, access, MapFlags::MAP_SHARED, &socket, 0) }?.cast();
+        let ring = Ring {
+            socket,
+            memory,
+            spec,
+            next: 0,
+        };
         ring.bind(interface)?;
         Ok(ring)
     }
@@ -123,7 +135,9 @@ impl Ring {
         }
         // SAFETY: within the slot, as just checked, and the kernel does not write it before `release`, which needs `self`
         // mutably.
-        let bytes = unsafe { std::slice::from_raw_parts(slot.add(start - VNET_HEADER), VNET_HEADER + captured) };
+        let bytes = unsafe {
+            std::slice::from_raw_parts(slot.add(start - VNET_HEADER), VNET_HEADER + captured)
+        };
         let (vnet, frame) = bytes.split_at(VNET_HEADER);
         let tagged = header.tp_status & libc::TP_STATUS_VLAN_VALID != 0;
         Some(Received {
@@ -131,7 +145,8 @@ impl Ring {
             frame,
             truncated: header.tp_len > header.tp_snaplen,
             vlan: tagged.then(|| {
-                let [protocol, tag] = [header.tp_vlan_tpid, header.tp_vlan_tci].map(u16::to_be_bytes);
+                let [protocol, tag] =
+                    [header.tp_vlan_tpid, header.tp_vlan_tci].map(u16::to_be_bytes);
                 [protocol[0], protocol[1], tag[0], tag[1]]
             }),
             stamp: Duration::new(header.tp_sec.into(), header.tp_nsec),
@@ -140,13 +155,17 @@ impl Ring {
 
     /// Gives the slot of the oldest frame back.
     pub(super) fn release(&mut self) {
-        self.status().store(libc::TP_STATUS_KERNEL, Ordering::Release);
+        self.status()
+            .store(libc::TP_STATUS_KERNEL, Ordering::Release);
         self.next = (self.next + 1) % self.spec.slots();
     }
 
     /// Frames that found no slot since the last call.
     pub(super) fn drops(&self) -> io::Result<u64> {
-        let mut stats = libc::tpacket_stats { tp_packets: 0, tp_drops: 0 };
+        let mut stats = libc::tpacket_stats {
+            tp_packets: 0,
+            tp_drops: 0,
+        };
         let mut length = size_of_val(&stats) as libc::socklen_t;
         // SAFETY: `stats` is writable for `length` bytes; a V2 ring answers with just this structure.
         let answer = unsafe {
@@ -175,7 +194,8 @@ impl Ring {
         address.sll_ifindex = interface as i32;
         let length = size_of_val(&address) as libc::socklen_t;
         // SAFETY: `address` is readable for `length` bytes.
-        let answer = unsafe { libc::bind(self.socket.as_raw_fd(), (&raw const address).cast(), length) };
+        let answer =
+            unsafe { libc::bind(self.socket.as_raw_fd(), (&raw const address).cast(), length) };
         nix::errno::Errno::result(answer)?;
         Ok(())
     }
@@ -215,7 +235,12 @@ fn by_length(longer_than: u32, up_to: u32) -> [SockFilter; 5] {
     let instruction = |code: u32, jt, jf, k| SockFilter::new(code as u16, jt, jf, k);
     [
         instruction(libc::BPF_LD | libc::BPF_W | libc::BPF_LEN, 0, 0, 0),
-        instruction(libc::BPF_JMP | libc::BPF_JGT | libc::BPF_K, 0, 2, longer_than),
+        instruction(
+            libc::BPF_JMP | libc::BPF_JGT | libc::BPF_K,
+            0,
+            2,
+            longer_than,
+        ),
         instruction(libc::BPF_JMP | libc::BPF_JGT | libc::BPF_K, 1, 0, up_to),
         instruction(libc::BPF_RET | libc::BPF_K, 0, 0, u32::MAX),
         instruction(libc::BPF_RET | libc::BPF_K, 0, 0, 0),
@@ -226,7 +251,13 @@ fn set<T>(socket: &Socket, option: libc::c_int, value: &T) -> io::Result<()> {
     let length = size_of::<T>() as libc::socklen_t;
     // SAFETY: `value` is readable for `length` bytes; the callers pass the type that the option takes.
     let answer = unsafe {
-        libc::setsockopt(socket.as_raw_fd(), libc::SOL_PACKET, option, std::ptr::from_ref(value).cast(), length)
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_PACKET,
+            option,
+            std::ptr::from_ref(value).cast(),
+            length,
+        )
     };
     nix::errno::Errno::result(answer)?;
     Ok(())

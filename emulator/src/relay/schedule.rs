@@ -16,14 +16,18 @@ pub(super) struct Schedule {
 impl Schedule {
     /// No alarms, for `channels` channels.
     pub(super) fn new(channels: usize) -> Self {
-        Schedule { armed: vec![None; channels], alarms: BinaryHeap::new() }
+        Schedule {
+            armed: vec![None; channels],
+            alarms: BinaryHeap::new(),
+        }
     }
 
     /// Sets, moves or removes the alarm of `channel`.
     pub(super) fn set(&mut self, channel: usize, alarm: Option<Time>) {
         if self.armed[channel] != alarm {
             self.armed[channel] = alarm;
-            self.alarms.extend(alarm.map(|time| Reverse((time, channel))));
+            self.alarms
+                .extend(alarm.map(|time| Reverse((time, channel))));
         }
     }
 

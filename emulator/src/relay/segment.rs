@@ -8,7 +8,9 @@
 use std::ops::Range;
 
 use super::checksum;
-use super::vnet::{CHECKSUM_VALID, GSO_ECN, GSO_NONE, GSO_TCP4, GSO_TCP6, GSO_UDP, NEEDS_CHECKSUM, VnetHeader};
+use super::vnet::{
+    CHECKSUM_VALID, GSO_ECN, GSO_NONE, GSO_TCP4, GSO_TCP6, GSO_UDP, NEEDS_CHECKSUM, VnetHeader,
+};
 
 const ETHERNET: usize = 14;
 const IPV4: u16 = 0x0800;
@@ -34,17 +36,27 @@ pub(super) struct PacketShape {
 impl PacketShape {
     /// One packet of `frame` bytes.
     pub(super) fn single(frame: u32) -> Self {
-        PacketShape { segments: 1, full: frame, last: frame }
+        PacketShape {
+            segments: 1,
+            full: frame,
+            last: frame,
+        }
     }
 
     /// Frame bytes of packet `segment`.
     pub(super) fn length(&self, segment: u32) -> u32 {
-        if segment + 1 == self.segments { self.last } else { self.full }
+        if segment + 1 == self.segments {
+            self.last
+        } else {
+            self.full
+        }
     }
 
     /// Frame bytes of the packets in `segments` together.
     pub(super) fn bytes(&self, segments: &Range<u32>) -> u64 {
-        let Some(last) = segments.end.checked_sub(1).filter(|_| !segments.is_empty()) else { return 0 };
+        let Some(last) = segments.end.checked_sub(1).filter(|_| !segments.is_empty()) else {
+            return 0;
+        };
         u64::from(last - segments.start) * u64::from(self.full) + u64::from(self.length(last))
     }
 }
@@ -94,7 +106,14 @@ impl Layout {
             return None;
         }
         let segment = usize::from(vnet.gso_size);
-        Some(Layout { network, transport, transport_at, payload_at, segment, payload })
+        Some(Layout {
+            network,
+            transport,
+            transport_at,
+            payload_at,
+            segment,
+            payload,
+        })
     }
 
     /// The wire packets it stands for.
@@ -118,7 +137,13 @@ impl Layout {
 
     /// Writes the headers of `segments` alone into `headers` (cleared first) and answers the vnet header that goes with
     /// them. The frame is these headers and [`payload`](Self::payload).
-    pub(super) fn cut(&self, vnet: &VnetHeader, frame: &[u8], segments: &Range<u32>, headers: &mut Vec<u8>) -> VnetHeader {
+    pub(super) fn cut(
+        &self,
+        vnet: &VnetHeader,
+        frame: &[u8],
+        segments: &Range<u32>,
+        headers: &mut Vec<u8>,
+    ) -> VnetHeader {
         headers.clear();
         headers.extend_from_slice(&frame[..self.payload_at]);
         let length = self.payload(segments).len();
@@ -168,13 +193,22 @@ impl Layout {
                 let sum = !checksum::fold(checksum::add(0, &headers[header]));
                 put(headers, ETHERNET + 10, sum);
             }
-            Network::V6 => put(headers, ETHERNET + 4, (self.payload_at - ETHERNET - 40 + payload) as u16),
+            Network::V6 => put(
+                headers,
+                ETHERNET + 4,
+                (self.payload_at - ETHERNET - 40 + payload) as u16,
+            ),
         }
     }
 
     fn rewrite_tcp(&self, headers: &mut [u8], first_segment: u32, first: bool, last: bool) {
         let at = self.transport_at + 4;
-        let sequence = u32::from_be_bytes([headers[at], headers[at + 1], headers[at + 2], headers[at + 3]]);
+        let sequence = u32::from_be_bytes([
+            headers[at],
+            headers[at + 1],
+            headers[at + 2],
+            headers[at + 3],
+        ]);
         let sequence = sequence.wrapping_add((first_segment as usize * self.segment) as u32);
         headers[at..at + 4].copy_from_slice(&sequence.to_be_bytes());
         let flags = &mut headers[self.transport_at + 13];
@@ -188,7 +222,11 @@ impl Layout {
 
     /// Answers whether the datagrams carry a checksum at all.
     fn rewrite_udp(&self, headers: &mut [u8], vnet: &VnetHeader, payload: usize) -> bool {
-        put(headers, self.transport_at + 4, (UDP_HEADER + payload) as u16);
+        put(
+            headers,
+            self.transport_at + 4,
+            (UDP_HEADER + payload) as u16,
+        );
         vnet.flags & NEEDS_CHECKSUM != 0 || get(headers, self.transport_at + 6) != 0
     }
 
@@ -208,7 +246,10 @@ impl Layout {
 
 /// The wire packets that `frame` stands for.
 pub(super) fn shape(layout: Option<&Layout>, frame: &[u8]) -> PacketShape {
-    layout.map_or_else(|| PacketShape::single(u32::try_from(frame.len()).unwrap_or(u32::MAX)), Layout::shape)
+    layout.map_or_else(
+        || PacketShape::single(u32::try_from(frame.len()).unwrap_or(u32::MAX)),
+        Layout::shape,
+    )
 }
 
 /// Sums a packet that its sender left to the hardware, then flips one bit of its payload (of its headers above
@@ -216,7 +257,9 @@ pub(super) fn shape(layout: Option<&Layout>, frame: &[u8]) -> PacketShape {
 pub(super) fn corrupt(vnet: &mut VnetHeader, packet: &mut [u8], selector: u32) {
     complete_checksum(vnet, packet);
     vnet.flags &= !CHECKSUM_VALID;
-    let payload = headers(packet).map(|(.., payload_at)| payload_at).filter(|&at| at < packet.len());
+    let payload = headers(packet)
+        .map(|(.., payload_at)| payload_at)
+        .filter(|&at| at < packet.len());
     let from = payload.unwrap_or(ETHERNET);
     if let Some(region) = packet.get_mut(from..).filter(|region| !region.is_empty()) {
         let bit = selector as usize % (region.len() * 8);
@@ -240,7 +283,9 @@ fn complete_checksum(vnet: &mut VnetHeader, packet: &mut [u8]) {
 /// Which protocols, where the transport header and where the payload begins. `None` unless the frame is an unfragmented
 /// TCP or UDP packet whose lengths agree.
 fn headers(frame: &[u8]) -> Option<(Network, Transport, usize, usize)> {
-    let ethertype = frame.get(12..ETHERNET).map(|bytes| u16::from_be_bytes([bytes[0], bytes[1]]))?;
+    let ethertype = frame
+        .get(12..ETHERNET)
+        .map(|bytes| u16::from_be_bytes([bytes[0], bytes[1]]))?;
     let (network, protocol, transport_at) = match ethertype {
         IPV4 => ipv4(frame)?,
         IPV6 => ipv6(frame)?,
@@ -250,11 +295,19 @@ fn headers(frame: &[u8]) -> Option<(Network, Transport, usize, usize)> {
     match protocol {
         TCP => {
             let length = usize::from(transport_header.get(12)? >> 4) * 4;
-            (length >= 20 && length <= transport_header.len())
-                .then_some((network, Transport::Tcp, transport_at, transport_at + length))
+            (length >= 20 && length <= transport_header.len()).then_some((
+                network,
+                Transport::Tcp,
+                transport_at,
+                transport_at + length,
+            ))
         }
-        UDP => (transport_header.len() >= UDP_HEADER)
-            .then_some((network, Transport::Udp, transport_at, transport_at + UDP_HEADER)),
+        UDP => (transport_header.len() >= UDP_HEADER).then_some((
+            network,
+            Transport::Udp,
+            transport_at,
+            transport_at + UDP_HEADER,
+        )),
         _ => None,
     }
 }
@@ -264,7 +317,8 @@ fn ipv4(frame: &[u8]) -> Option<(Network, u8, usize)> {
     let length = ipv4_header(header[0]);
     let more_fragments_or_offset = u16::from_be_bytes([header[6], header[7]]) & 0x3fff;
     let total = usize::from(u16::from_be_bytes([header[2], header[3]]));
-    let agrees = header[0] >> 4 == 4 && length >= 20 && total >= length && ETHERNET + total == frame.len();
+    let agrees =
+        header[0] >> 4 == 4 && length >= 20 && total >= length && ETHERNET + total == frame.len();
     (agrees && more_fragments_or_offset == 0).then_some((Network::V4, header[9], ETHERNET + length))
 }
 

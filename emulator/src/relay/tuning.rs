@@ -38,7 +38,11 @@ pub(super) fn apply() -> (Tuning, Option<IdleHold>) {
     let tuning = Tuning {
         realtime: realtime().into(),
         exact_timers: exact_timers().into(),
-        shallow_idle: idle.as_ref().map(|_| ()).map_err(|error| io::Error::other(error.to_string())).into(),
+        shallow_idle: idle
+            .as_ref()
+            .map(|_| ())
+            .map_err(|error| io::Error::other(error.to_string()))
+            .into(),
     };
     (tuning, idle.ok())
 }
@@ -56,7 +60,9 @@ fn realtime() -> io::Result<()> {
     // The lowest real-time priority beats every ordinary thread.
     let parameters = libc::sched_param { sched_priority: 1 };
     // SAFETY: changes the calling thread only; `parameters` outlives the call.
-    let answer = unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO | libc::SCHED_RESET_ON_FORK, &parameters) };
+    let answer = unsafe {
+        libc::sched_setscheduler(0, libc::SCHED_FIFO | libc::SCHED_RESET_ON_FORK, &parameters)
+    };
     Errno::result(answer)?;
     Ok(())
 }
@@ -70,7 +76,9 @@ fn exact_timers() -> io::Result<()> {
 
 /// Documentation/power/pm_qos_interface.rst: the bound holds while the file is open.
 fn hold_idle() -> io::Result<IdleHold> {
-    let mut device = OpenOptions::new().write(true).open("/dev/cpu_dma_latency")?;
+    let mut device = OpenOptions::new()
+        .write(true)
+        .open("/dev/cpu_dma_latency")?;
     device.write_all(&0i32.to_ne_bytes())?;
     Ok(IdleHold { _device: device })
 }

@@ -42,6 +42,10 @@ pub(super) const GSO_ECN: u8 = 0x80;
 impl VnetHeader {
     /// The same without the work that is done or void once a packet stands alone.
     pub(super) fn ungrouped(self) -> Self {
-        VnetHeader { gso_type: GSO_NONE, gso_size: 0, ..self }
+        VnetHeader {
+            gso_type: GSO_NONE,
+            gso_size: 0,
+            ..self
+        }
     }
 }

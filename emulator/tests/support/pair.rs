@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
-use longhaul_emulator::plan::{Lane, LaneEnd, LabPlan, NodeId};
+use longhaul_emulator::plan::{LabPlan, Lane, LaneEnd, NodeId};
 use longhaul_topologies::Topology;
 use longhaul_topologies::model::{Channel, DelaySource, LinkId, Loss};
 use longhaul_topologies::units::{ByteSize, Probability, QueueSize};
@@ -62,17 +62,26 @@ impl Pair {
         unshare(CloneFlags::CLONE_NEWNET)?;
         // Only the hosts' frames are to cross a lane.
         std::fs::write("/proc/sys/net/ipv6/conf/default/disable_ipv6", "1")?;
-        let pair = Pair { a: Host::new()?, b: Host::new()? };
+        let pair = Pair {
+            a: Host::new()?,
+            b: Host::new()?,
+        };
         let (a, b) = (pair.a.thread, pair.b.thread);
         match join {
             Join::Lane => {
-                ip(&format!("link add la type veth peer name eth0 address {MAC_A} netns {a}"))?;
-                ip(&format!("link add lb type veth peer name eth0 address {MAC_B} netns {b}"))?;
+                ip(&format!(
+                    "link add la type veth peer name eth0 address {MAC_A} netns {a}"
+                ))?;
+                ip(&format!(
+                    "link add lb type veth peer name eth0 address {MAC_B} netns {b}"
+                ))?;
                 ip("link set la up arp off")?;
                 ip("link set lb up arp off")?;
             }
             Join::Bare => {
-                ip(&format!("link add la address {MAC_B} type veth peer name eth0 address {MAC_A} netns {a}"))?;
+                ip(&format!(
+                    "link add la address {MAC_B} type veth peer name eth0 address {MAC_A} netns {a}"
+                ))?;
                 ip(&format!("link set la netns {b} name eth0"))?;
             }
         }
@@ -82,7 +91,10 @@ impl Pair {
                 ip(&format!("addr add {address}/24 dev eth0"))?;
                 ip("link set eth0 up")?;
                 // Room for the bandwidth-delay products of these tests: 128 MB.
-                for (name, value) in [("tcp_rmem", "4096 131072 134217728"), ("tcp_wmem", "4096 131072 134217728")] {
+                for (name, value) in [
+                    ("tcp_rmem", "4096 131072 134217728"),
+                    ("tcp_wmem", "4096 131072 134217728"),
+                ] {
                     std::fs::write(format!("/proc/sys/net/ipv4/{name}"), value)?;
                 }
                 std::fs::write("/proc/sys/net/ipv4/tcp_no_metrics_save", "1")
@@ -94,7 +106,11 @@ impl Pair {
     /// Tells each host the other's address, so that no ARP crosses the lane.
     pub fn introduce(&self) -> io::Result<()> {
         for (host, other, mac) in [(&self.a, B, MAC_B), (&self.b, A, MAC_A)] {
-            host.run(move || ip(&format!("neigh replace {other} lladdr {mac} dev eth0 nud permanent")))?;
+            host.run(move || {
+                ip(&format!(
+                    "neigh replace {other} lladdr {mac} dev eth0 nud permanent"
+                ))
+            })?;
         }
         Ok(())
     }
@@ -121,7 +137,9 @@ impl Host {
     pub fn run<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> T {
         let (done, result) = channel();
         let job = Box::new(move || done.send(job()).expect("the caller waits"));
-        self.jobs.send(job).expect("the host's thread lives as long as the host");
+        self.jobs
+            .send(job)
+            .expect("the host's thread lives as long as the host");
         result.recv().expect("the job answered")
     }
 }
@@ -145,7 +163,14 @@ pub fn plan(forward: Channel, reverse: Channel) -> LabPlan {
             mtu: MTU,
         },
         nodes: Vec::new(),
-        lanes: vec![Lane { link: LinkId(0), lane: 0, a: end("la", A), b: end("lb", B), forward, reverse }],
+        lanes: vec![Lane {
+            link: LinkId(0),
+            lane: 0,
+            a: end("la", A),
+            b: end("lb", B),
+            forward,
+            reverse,
+        }],
     }
 }
 
@@ -166,9 +191,15 @@ pub fn delay(delay: Duration) -> Channel {
 
 /// Runs `ip` in the current namespace.
 pub fn ip(arguments: &str) -> io::Result<()> {
-    let output = Command::new("ip").args(arguments.split(' ')).stdin(Stdio::null()).output()?;
+    let output = Command::new("ip")
+        .args(arguments.split(' '))
+        .stdin(Stdio::null())
+        .output()?;
     if output.status.success() {
         return Ok(());
     }
-    Err(io::Error::other(format!("ip {arguments}: {}", String::from_utf8_lossy(&output.stderr).trim())))
+    Err(io::Error::other(format!(
+        "ip {arguments}: {}",
+        String::from_utf8_lossy(&output.stderr).trim()
+    )))
 }

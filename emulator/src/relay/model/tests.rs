@@ -27,7 +27,11 @@ fn channel(rate: Option<u64>, limit: Option<QueueLimit>, delay: Duration) -> Cha
 }
 
 fn model(channel: &Channel) -> ChannelModel<u32> {
-    let id = ChannelId { link: LinkId(0), lane: 0, direction: Direction::Forward };
+    let id = ChannelId {
+        link: LinkId(0),
+        lane: 0,
+        direction: Direction::Forward,
+    };
     ChannelModel::new(channel, Streams::new(1, id))
 }
 
@@ -44,7 +48,11 @@ fn chance(fraction: f64) -> Probability {
 }
 
 fn shape(segments: u32) -> PacketShape {
-    PacketShape { segments, full: 1514, last: 1514 }
+    PacketShape {
+        segments,
+        full: 1514,
+        last: 1514,
+    }
 }
 
 /// Everything that comes out, polled as a driver does: exactly when the model asks for it.
@@ -56,7 +64,10 @@ fn drain(model: &mut ChannelModel<u32>) -> Vec<Delivery<u32>> {
             assert_eq!(delivery.release, now, "released when it was due");
             out.push(delivery);
         }
-        assert!(out.len() > before || model.next_event() > Some(now), "the model asks for the same instant again");
+        assert!(
+            out.len() > before || model.next_event() > Some(now),
+            "the model asks for the same instant again"
+        );
     }
     out
 }
@@ -64,14 +75,24 @@ fn drain(model: &mut ChannelModel<u32>) -> Vec<Delivery<u32>> {
 fn wires(deliveries: &[Delivery<u32>]) -> Vec<(Wire, PacketState)> {
     let of = |delivery: &Delivery<u32>| {
         let (packet, state) = (delivery.packet, delivery.state);
-        delivery.segments.clone().map(move |segment| ((packet, segment), state))
+        delivery
+            .segments
+            .clone()
+            .map(move |segment| ((packet, segment), state))
     };
     deliveries.iter().flat_map(of).collect()
 }
 
 fn jittery(order: PacketOrder) -> Channel {
-    let jitter = Jitter { deviation: MILLISECOND, distribution: JitterDistribution::Normal, order };
-    Channel { jitter: Some(jitter), ..channel(Some(100_000_000), None, 5 * MILLISECOND) }
+    let jitter = Jitter {
+        deviation: MILLISECOND,
+        distribution: JitterDistribution::Normal,
+        order,
+    };
+    Channel {
+        jitter: Some(jitter),
+        ..channel(Some(100_000_000), None, 5 * MILLISECOND)
+    }
 }
 
 #[test]
@@ -96,19 +117,32 @@ fn a_super_packet_leaves_in_bursts_of_link_time() {
     model.offer(at(0), 1, shape(45));
     let out = drain(&mut model);
     // 1514 bytes take 12.112 µs; 20 of them fit into 250 µs.
-    let runs: Vec<_> = out.iter().map(|run| (run.segments.clone(), run.release.as_nanos())).collect();
+    let runs: Vec<_> = out
+        .iter()
+        .map(|run| (run.segments.clone(), run.release.as_nanos()))
+        .collect();
     let expected = [(0..20, 1_242_240), (20..40, 1_484_480), (40..45, 1_545_040)];
     assert_eq!(runs, expected);
 }
 
 #[test]
 fn the_queue_takes_exactly_its_limit_beside_the_frame_on_the_line() {
-    for (limit, fit) in [(bytes(15_140), 10), (bytes(15_139), 9), (Some(QueueLimit::Packets(7)), 7)] {
+    for (limit, fit) in [
+        (bytes(15_140), 10),
+        (bytes(15_139), 9),
+        (Some(QueueLimit::Packets(7)), 7),
+    ] {
         let mut model = model(&channel(Some(1_000_000), limit, MILLISECOND));
         for packet in 0..20 {
             model.offer(at(0), packet, shape(1));
         }
-        assert_eq!(model.queue(at(0)), Depth { packets: fit, bytes: fit * 1514 });
+        assert_eq!(
+            model.queue(at(0)),
+            Depth {
+                packets: fit,
+                bytes: fit * 1514
+            }
+        );
         assert_eq!(model.lost().queue_drops, 20 - 1 - fit);
         assert_eq!(drain(&mut model).len() as u64, fit + 1);
     }
@@ -117,15 +151,29 @@ fn the_queue_takes_exactly_its_limit_beside_the_frame_on_the_line() {
 #[test]
 fn the_last_segment_of_a_super_packet_may_fit_where_longer_ones_did_not() {
     let mut model = model(&channel(Some(1_000_000), bytes(1514 + 100), MILLISECOND));
-    model.offer(at(0), 1, PacketShape { segments: 5, full: 1514, last: 60 });
-    let arrived: Vec<_> = wires(&drain(&mut model)).into_iter().map(|((_, segment), _)| segment).collect();
+    model.offer(
+        at(0),
+        1,
+        PacketShape {
+            segments: 5,
+            full: 1514,
+            last: 60,
+        },
+    );
+    let arrived: Vec<_> = wires(&drain(&mut model))
+        .into_iter()
+        .map(|((_, segment), _)| segment)
+        .collect();
     assert_eq!(arrived, [0, 1, 4]);
     assert_eq!(model.lost().queue_drops, 2);
 }
 
 #[test]
 fn a_lost_packet_has_used_the_line() {
-    let all = Channel { loss: Loss::Independent(chance(1.0)), ..channel(Some(1_000_000), None, MILLISECOND) };
+    let all = Channel {
+        loss: Loss::Independent(chance(1.0)),
+        ..channel(Some(1_000_000), None, MILLISECOND)
+    };
     let mut model = model(&all);
     model.offer(at(0), 1, shape(1));
     model.set(at(1), &channel(Some(1_000_000), None, MILLISECOND));
@@ -138,25 +186,43 @@ fn a_lost_packet_has_used_the_line() {
 
 #[test]
 fn a_duplicate_follows_its_original_at_once() {
-    let twice = Channel { duplication: chance(1.0), ..channel(Some(1_000_000_000), None, MILLISECOND) };
+    let twice = Channel {
+        duplication: chance(1.0),
+        ..channel(Some(1_000_000_000), None, MILLISECOND)
+    };
     let mut model = model(&twice);
     model.offer(at(0), 1, shape(3));
-    let order: Vec<_> = wires(&drain(&mut model)).into_iter().map(|((_, segment), _)| segment).collect();
+    let order: Vec<_> = wires(&drain(&mut model))
+        .into_iter()
+        .map(|((_, segment), _)| segment)
+        .collect();
     assert_eq!(order, [0, 0, 1, 1, 2, 2]);
 }
 
 #[test]
 fn a_corrupted_packet_travels_alone() {
-    let some = Channel { corruption: chance(0.2), ..channel(None, None, MILLISECOND) };
+    let some = Channel {
+        corruption: chance(0.2),
+        ..channel(None, None, MILLISECOND)
+    };
     let mut model = model(&some);
     for packet in 0..100 {
         model.offer(at(0), packet, shape(40));
     }
     let out = drain(&mut model);
-    let corrupted = out.iter().filter(|delivery| delivery.state != PacketState::Intact);
-    assert!(corrupted.clone().all(|delivery| delivery.segments.len() == 1));
+    let corrupted = out
+        .iter()
+        .filter(|delivery| delivery.state != PacketState::Intact);
+    assert!(
+        corrupted
+            .clone()
+            .all(|delivery| delivery.segments.len() == 1)
+    );
     let share = corrupted.count() as f64 / 4_000.0;
-    assert!((share - 0.2).abs() < 2.576 * (0.2 * 0.8 / 4_000.0_f64).sqrt(), "{share}");
+    assert!(
+        (share - 0.2).abs() < 2.576 * (0.2 * 0.8 / 4_000.0_f64).sqrt(),
+        "{share}"
+    );
     assert_eq!(wires(&out).len(), 4_000);
 }
 
@@ -167,7 +233,10 @@ fn by_delay_lets_packets_overtake_and_preserved_does_not() {
         for packet in 0..1_000 {
             model.offer(at(u64::from(packet) * 200_000), packet, shape(1));
         }
-        wires(&drain(&mut model)).into_iter().map(|(wire, _)| wire).collect::<Vec<_>>()
+        wires(&drain(&mut model))
+            .into_iter()
+            .map(|(wire, _)| wire)
+            .collect::<Vec<_>>()
     };
     assert!(order(PacketOrder::Preserved).is_sorted());
     let overtaken = order(PacketOrder::ByDelay);
@@ -181,7 +250,10 @@ fn a_lane_that_gets_shorter_keeps_the_order() {
     model.offer(at(0), 1, shape(1));
     model.set(at(1), &channel(None, None, MILLISECOND));
     model.offer(at(2), 2, shape(1));
-    let releases: Vec<_> = drain(&mut model).iter().map(|d| (d.packet, d.release.as_nanos())).collect();
+    let releases: Vec<_> = drain(&mut model)
+        .iter()
+        .map(|d| (d.packet, d.release.as_nanos()))
+        .collect();
     assert_eq!(releases, [(1, 100_000_000), (2, 100_000_000)]);
 }
 
@@ -193,7 +265,10 @@ fn a_new_rate_counts_from_the_frame_after_the_one_on_the_line() {
     }
     model.set(at(5), &channel(Some(10_000_000), None, Duration::ZERO));
     assert_eq!(model.queue(at(5)).packets, 2);
-    let releases: Vec<_> = drain(&mut model).iter().map(|d| d.release.as_nanos()).collect();
+    let releases: Vec<_> = drain(&mut model)
+        .iter()
+        .map(|d| d.release.as_nanos())
+        .collect();
     assert_eq!(releases, [12_112_000, 13_323_200, 14_534_400]);
 }
 
@@ -232,11 +307,18 @@ fn any_channel() -> impl Strategy<Value = Channel> {
         (0u64..200_000).prop_map(bytes),
         (0u32..100).prop_map(|packets| Some(QueueLimit::Packets(packets)))
     ];
-    let jitter = prop::option::of((0u64..3_000, any::<bool>()).prop_map(|(deviation, keep)| Jitter {
-        deviation: Duration::from_micros(deviation),
-        distribution: JitterDistribution::ParetoNormal,
-        order: if keep { PacketOrder::Preserved } else { PacketOrder::ByDelay },
-    }));
+    let jitter =
+        prop::option::of(
+            (0u64..3_000, any::<bool>()).prop_map(|(deviation, keep)| Jitter {
+                deviation: Duration::from_micros(deviation),
+                distribution: JitterDistribution::ParetoNormal,
+                order: if keep {
+                    PacketOrder::Preserved
+                } else {
+                    PacketOrder::ByDelay
+                },
+            }),
+        );
     let loss = prop_oneof![
         Just(Loss::None),
         (0.0..0.5).prop_map(|share| Loss::Independent(chance(share))),
@@ -262,7 +344,18 @@ fn any_channel() -> impl Strategy<Value = Channel> {
 fn any_traffic() -> impl Strategy<Value = Vec<(u64, PacketShape)>> {
     let packet = (0u64..2_000_000, 1u32..45, 100u32..1514, 60u32..=100);
     let shaped = packet.prop_map(|(gap, segments, full, last)| {
-        (gap, if segments == 1 { PacketShape::single(full) } else { PacketShape { segments, full, last } })
+        (
+            gap,
+            if segments == 1 {
+                PacketShape::single(full)
+            } else {
+                PacketShape {
+                    segments,
+                    full,
+                    last,
+                }
+            },
+        )
     });
     prop::collection::vec(shaped, 1..60)
 }

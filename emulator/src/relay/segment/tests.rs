@@ -13,8 +13,19 @@ fn super_packet(
     gso_size: u16,
     flags: u8,
 ) -> (VnetHeader, Vec<u8>) {
-    let (mut frame, protocol) = (vec![2; 12], if transport == Transport::Tcp { TCP } else { UDP });
-    let transport_header = if transport == Transport::Tcp { 20 + options * 4 } else { UDP_HEADER };
+    let (mut frame, protocol) = (
+        vec![2; 12],
+        if transport == Transport::Tcp {
+            TCP
+        } else {
+            UDP
+        },
+    );
+    let transport_header = if transport == Transport::Tcp {
+        20 + options * 4
+    } else {
+        UDP_HEADER
+    };
     let above = transport_header + payload.len();
     match network {
         Network::V4 => {
@@ -22,7 +33,10 @@ fn super_packet(
             let total = (20 + above) as u16;
             let [high, low] = total.to_be_bytes();
             // Identification 0xfffe, so that numbering wraps; don't fragment.
-            frame.extend([0x45, 0x02, high, low, 0xff, 0xfe, 0x40, 0, 64, protocol, 0, 0, 10, 1, 0, 1, 10, 2, 0, 1]);
+            frame.extend([
+                0x45, 0x02, high, low, 0xff, 0xfe, 0x40, 0, 64, protocol, 0, 0, 10, 1, 0, 1, 10, 2,
+                0, 1,
+            ]);
         }
         Network::V6 => {
             frame.extend(IPV6.to_be_bytes());
@@ -31,7 +45,11 @@ fn super_packet(
             frame.extend([0x60, 0, 0, 0, high, low, first, 64]);
             frame.extend((0..32).map(|byte| byte * 7));
             for extension in 1..=extensions {
-                let next = if extension == extensions { protocol } else { 60 };
+                let next = if extension == extensions {
+                    protocol
+                } else {
+                    60
+                };
                 frame.extend([next, 0, 1, 4, 0, 0, 0, 0]);
             }
         }
@@ -41,7 +59,24 @@ fn super_packet(
     match transport {
         Transport::Tcp => {
             // A sequence number that wraps within the super-packet.
-            frame.extend([0xff, 0xff, 0xf0, 0, 1, 2, 3, 4, ((5 + options) << 4) as u8, flags, 0x10, 0, 0, 0, 0, 0]);
+            frame.extend([
+                0xff,
+                0xff,
+                0xf0,
+                0,
+                1,
+                2,
+                3,
+                4,
+                ((5 + options) << 4) as u8,
+                flags,
+                0x10,
+                0,
+                0,
+                0,
+                0,
+                0,
+            ]);
             frame.extend(std::iter::repeat_n(1, options * 4));
         }
         Transport::Udp => {
@@ -54,8 +89,12 @@ fn super_packet(
         flags: NEEDS_CHECKSUM,
         gso_type: match (transport, network) {
             (Transport::Udp, _) => GSO_UDP,
-            (Transport::Tcp, Network::V4) => GSO_TCP4 | if flags & TCP_CWR != 0 { GSO_ECN } else { 0 },
-            (Transport::Tcp, Network::V6) => GSO_TCP6 | if flags & TCP_CWR != 0 { GSO_ECN } else { 0 },
+            (Transport::Tcp, Network::V4) => {
+                GSO_TCP4 | if flags & TCP_CWR != 0 { GSO_ECN } else { 0 }
+            }
+            (Transport::Tcp, Network::V6) => {
+                GSO_TCP6 | if flags & TCP_CWR != 0 { GSO_ECN } else { 0 }
+            }
         },
         header_length: (transport_at + transport_header) as u16,
         gso_size,
@@ -64,7 +103,11 @@ fn super_packet(
     };
     let layout = Layout::of_super_packet(&vnet, &frame).expect("a super-packet");
     let sum = checksum::fold(layout.pseudo_header(&frame, payload.len()));
-    put(&mut frame, transport_at + usize::from(vnet.checksum_offset), sum);
+    put(
+        &mut frame,
+        transport_at + usize::from(vnet.checksum_offset),
+        sum,
+    );
     if network == Network::V4 {
         let sum = !checksum::fold(checksum::add(0, &frame[ETHERNET..ETHERNET + 20]));
         put(&mut frame, ETHERNET + 10, sum);
@@ -76,10 +119,18 @@ fn super_packet(
 fn segment_in_software(vnet: &VnetHeader, frame: &[u8]) -> Vec<Vec<u8>> {
     let transport_at = usize::from(vnet.checksum_start);
     let is_tcp = vnet.checksum_offset == 16;
-    let header = if is_tcp { usize::from(frame[transport_at + 12] >> 4) * 4 } else { 8 };
+    let header = if is_tcp {
+        usize::from(frame[transport_at + 12] >> 4) * 4
+    } else {
+        8
+    };
     let payload_at = transport_at + header;
     let payload = &frame[payload_at..];
-    let size = if vnet.gso_type == GSO_NONE { payload.len() } else { usize::from(vnet.gso_size) };
+    let size = if vnet.gso_type == GSO_NONE {
+        payload.len()
+    } else {
+        usize::from(vnet.gso_size)
+    };
     let chunks: Vec<&[u8]> = payload.chunks(size).collect();
     let mut packets = Vec::new();
     for (number, chunk) in chunks.iter().enumerate() {
@@ -98,7 +149,11 @@ fn segment_in_software(vnet: &VnetHeader, frame: &[u8]) -> Vec<Vec<u8>> {
             sum = checksum::add(sum, &packet[22..54]);
         }
         if is_tcp {
-            let sequence = u32::from_be_bytes(frame[transport_at + 4..transport_at + 8].try_into().expect("four bytes"));
+            let sequence = u32::from_be_bytes(
+                frame[transport_at + 4..transport_at + 8]
+                    .try_into()
+                    .expect("four bytes"),
+            );
             let sequence = sequence.wrapping_add((number * size) as u32);
             packet[transport_at + 4..transport_at + 8].copy_from_slice(&sequence.to_be_bytes());
             if number > 0 {
@@ -120,7 +175,12 @@ fn segment_in_software(vnet: &VnetHeader, frame: &[u8]) -> Vec<Vec<u8>> {
     packets
 }
 
-fn cut(layout: &Layout, vnet: &VnetHeader, frame: &[u8], segments: Range<u32>) -> (VnetHeader, Vec<u8>) {
+fn cut(
+    layout: &Layout,
+    vnet: &VnetHeader,
+    frame: &[u8],
+    segments: Range<u32>,
+) -> (VnetHeader, Vec<u8>) {
     let mut packet = Vec::new();
     let vnet = layout.cut(vnet, frame, &segments, &mut packet);
     packet.extend_from_slice(&frame[layout.payload(&segments)]);
@@ -128,14 +188,24 @@ fn cut(layout: &Layout, vnet: &VnetHeader, frame: &[u8], segments: Range<u32>) -
 }
 
 fn any_super_packet() -> impl Strategy<Value = (VnetHeader, Vec<u8>)> {
-    let kind = (0..NETWORKS.len(), any::<bool>())
-        .prop_map(|(network, tcp)| (NETWORKS[network], if tcp { Transport::Tcp } else { Transport::Udp }));
+    let kind = (0..NETWORKS.len(), any::<bool>()).prop_map(|(network, tcp)| {
+        (
+            NETWORKS[network],
+            if tcp { Transport::Tcp } else { Transport::Udp },
+        )
+    });
     let payload = prop::collection::vec(any::<u8>(), 1..20_000);
-    (kind, 0usize..11, 0usize..3, payload, 100u16..1460, any::<u8>()).prop_map(
-        |(kind, options, extensions, payload, gso_size, flags)| {
-            super_packet(kind, options, extensions, &payload, gso_size, flags)
-        },
+    (
+        kind,
+        0usize..11,
+        0usize..3,
+        payload,
+        100u16..1460,
+        any::<u8>(),
     )
+        .prop_map(|(kind, options, extensions, payload, gso_size, flags)| {
+            super_packet(kind, options, extensions, &payload, gso_size, flags)
+        })
 }
 
 proptest! {
@@ -228,7 +298,10 @@ fn what_cannot_be_parsed_is_one_packet() {
     let (vnet, frame) = super_packet((Network::V4, Transport::Tcp), 0, 0, &[7; 5000], 1000, 0x10);
     let as_one = |vnet: &VnetHeader, frame: &[u8]| {
         let layout = Layout::of_super_packet(vnet, frame);
-        assert_eq!(shape(layout.as_ref(), frame), PacketShape::single(frame.len() as u32));
+        assert_eq!(
+            shape(layout.as_ref(), frame),
+            PacketShape::single(frame.len() as u32)
+        );
     };
     let edit = |change: &dyn Fn(&mut Vec<u8>)| {
         let mut frame = frame.clone();
@@ -241,15 +314,31 @@ fn what_cannot_be_parsed_is_one_packet() {
     as_one(&vnet, &edit(&|frame| frame.truncate(3000)));
     as_one(&vnet, &edit(&|frame| frame.truncate(30)));
     as_one(&vnet, &edit(&|frame| frame[23] = 47));
-    as_one(&VnetHeader { gso_type: 3, ..vnet }, &frame);
-    as_one(&VnetHeader { gso_type: GSO_TCP6, ..vnet }, &frame);
+    as_one(
+        &VnetHeader {
+            gso_type: 3,
+            ..vnet
+        },
+        &frame,
+    );
+    as_one(
+        &VnetHeader {
+            gso_type: GSO_TCP6,
+            ..vnet
+        },
+        &frame,
+    );
     as_one(&vnet.ungrouped(), &frame);
-    assert_eq!(shape(Layout::of_super_packet(&vnet, &frame).as_ref(), &frame).segments, 5);
+    assert_eq!(
+        shape(Layout::of_super_packet(&vnet, &frame).as_ref(), &frame).segments,
+        5
+    );
 }
 
 #[test]
 fn a_super_packet_whose_sum_was_already_complete_is_cut_with_a_sum_to_complete() {
-    let (vnet, mut frame) = super_packet((Network::V6, Transport::Tcp), 3, 1, &[9; 5000], 1000, 0x18);
+    let (vnet, mut frame) =
+        super_packet((Network::V6, Transport::Tcp), 3, 1, &[9; 5000], 1000, 0x18);
     let expected = segment_in_software(&vnet, &frame);
     let mut received = vnet;
     complete_checksum(&mut received, &mut frame);
