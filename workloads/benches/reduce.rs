@@ -11,11 +11,20 @@ fn main() {
     divan::main();
 }
 
+/// One row.
+struct Case(DataType, ReduceOp);
+
+impl std::fmt::Display for Case {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}", self.0, self.1)
+    }
+}
+
 #[divan::bench(args = cases())]
-fn into_itself(bencher: Bencher, case: &(DataType, ReduceOp)) {
+fn into_itself(bencher: Bencher, case: &Case) {
     let mut into = vec![0u64; CHUNK_WORDS];
     let received = vec![0u64; CHUNK_WORDS];
-    let (data_type, op) = *case;
+    let Case(data_type, op) = *case;
     bencher
         .counter(BytesCount::new(CHUNK_WORDS * 8))
         .bench_local(|| {
@@ -29,11 +38,11 @@ fn into_itself(bencher: Bencher, case: &(DataType, ReduceOp)) {
 }
 
 #[divan::bench(args = cases())]
-fn into_another(bencher: Bencher, case: &(DataType, ReduceOp)) {
+fn into_another(bencher: Bencher, case: &Case) {
     let mut into = vec![0u64; CHUNK_WORDS];
     let with = vec![0u64; CHUNK_WORDS];
     let received = vec![0u64; CHUNK_WORDS];
-    let (data_type, op) = *case;
+    let Case(data_type, op) = *case;
     bencher
         .counter(BytesCount::new(CHUNK_WORDS * 8))
         .bench_local(|| {
@@ -48,9 +57,9 @@ fn into_another(bencher: Bencher, case: &(DataType, ReduceOp)) {
         });
 }
 
-fn cases() -> Vec<(DataType, ReduceOp)> {
+fn cases() -> Vec<Case> {
     DataType::ALL
         .into_iter()
-        .flat_map(|data_type| ReduceOp::ALL.map(|op| (data_type, op)))
+        .flat_map(|data_type| ReduceOp::ALL.map(|op| Case(data_type, op)))
         .collect()
 }

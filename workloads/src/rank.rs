@@ -1,7 +1,7 @@
 //! What runs inside a rank's process.
 //!
-//! A rank is one thread. It reads requests from its control connection and answers each; while it moves bytes, it says
-//! now and then that it is at work, and notices when the world is gone.
+//! A rank reads requests from its control connection, does each and answers it, on one thread. Beside it, another says now
+//! and then that the rank is at work, and ends the process when the world is gone.
 
 mod control;
 mod session;
@@ -29,7 +29,7 @@ pub fn main() -> i32 {
             }
         };
         let answer = match &mut session {
-            Some(session) => session.answer(request, &mut control),
+            Some(session) => session.answer(request),
             None => Session::join(request).map(|(joined, reply)| {
                 session = Some(joined);
                 Some(reply)

@@ -1,17 +1,17 @@
 //! How ranks move bytes: kernel TCP.
 //!
-//! - [`mesh`]: a rank's listener and its connections; each carries data one way, from the rank that opened it.
-//! - [`exchange`]: one rank's program carried out over its connections, on one thread.
-//! - [`outbound`], [`inbound`]: one peer's messages each way, split over the pair's connections.
-//! - [`frame`]: what lies between messages on a connection, so that a connection out of step is noticed.
-//! - [`memory`]: a rank's buffers.
-//! - [`tcp_info`]: what the kernel tells about a connection.
+//! - `mesh`: a rank's listener and its connections; each carries data one way, from the rank that opened it.
+//! - `exchange`: one rank's program carried out over its connections, on one thread.
+//! - `outbound`, `inbound`: one peer's messages each way, split over the pair's connections.
+//! - `frame`: what lies between messages on a connection, so that a connection out of step is noticed.
+//! - `memory`: a rank's buffers.
+//! - `tcp_info`: what the kernel tells about a connection.
 
-pub mod exchange;
+pub(crate) mod exchange;
 mod frame;
 mod inbound;
-pub mod memory;
-pub mod mesh;
+pub(crate) mod memory;
+pub(crate) mod mesh;
 mod outbound;
 mod tcp_info;
 
@@ -21,21 +21,18 @@ use std::time::Duration;
 
 use mesh::Mesh;
 
-/// Who is told, now and then, that the transport is still at it.
-pub trait Attendant {
-    /// Called whenever the transport has woken, at least every [`ATTENTION`]. An error ends what it does.
-    ///
-    /// # Errors
-    /// If the rank is to end.
-    fn attend(&mut self, mesh: &Mesh) -> Result<(), TransportError>;
+/// Who looks at the connections now and then.
+pub(crate) trait Attendant {
+    /// Called when the transport has woken, at least every [`ATTENTION`].
+    fn attend(&mut self, mesh: &Mesh);
 }
 
 /// The longest the transport sleeps at once.
-pub const ATTENTION: Duration = Duration::from_millis(100);
+pub(crate) const ATTENTION: Duration = Duration::from_millis(100);
 
 /// Why bytes could not be moved.
 #[derive(Debug, thiserror::Error)]
-pub enum TransportError {
+pub(crate) enum TransportError {
     /// The system refused a step.
     #[error("cannot {step}: {source}")]
     System {
@@ -80,9 +77,6 @@ pub enum TransportError {
         /// What came.
         got: String,
     },
-    /// The owner of the rank is gone.
-    #[error("the control connection has closed")]
-    Abandoned,
 }
 
 /// The bytes of a message of `length` bytes that go over connection `index` of `connections`: an equal split, as NCCL's

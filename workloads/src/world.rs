@@ -208,6 +208,9 @@ impl World {
         transport: TransportOptions,
         sampling: Duration,
     ) -> Result<Self, WorldError> {
+        if transport.connections == 0 {
+            return Err(Unsupported("ranks need at least one connection per pair".into()).into());
+        }
         let clock = ClockAnchor::now();
         let sites: Vec<usize> = ranks.iter().map(|spec| spec.site).collect();
         let (events, receiver) = mpsc::unbounded_channel();

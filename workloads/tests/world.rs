@@ -14,6 +14,9 @@ use nix::unistd::Pid;
 const PATIENCE: Duration = Duration::from_secs(5);
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
+/// A trial's body.
+type Test = fn() -> Result<(), Failed>;
+
 fn main() -> ExitCode {
     if std::env::args()
         .nth(1)
@@ -21,7 +24,7 @@ fn main() -> ExitCode {
     {
         return ExitCode::from(longhaul_workloads::rank::main() as u8);
     }
-    let trials: [(&str, fn() -> Result<(), Failed>); 13] = [
+    let trials: [(&str, Test); 13] = [
         (
             "every_collective_and_algorithm_is_right",
             every_collective_and_algorithm_is_right,
@@ -224,7 +227,7 @@ fn a_stopped_leaf_that_nobody_waits_for_is_named() -> Result<(), Failed> {
             ..all_reduce(1000)
         };
         expect_right(&mut world, &operation).await?;
-        kill(children()[2], Signal::SIGSTOP)?;
+        freeze(children()[2]);
         let error = world
             .iterate(&operation, 1, Duration::from_secs(1))
             .await
@@ -311,7 +314,7 @@ fn no_process_outlives_its_world() -> Result<(), Failed> {
         assert_eq!(children(), []);
 
         let world = start(&[0; 4], LOOPBACK, options(1)).await?;
-        kill(children()[3], Signal::SIGSTOP)?;
+        freeze(children()[3]);
         drop(world);
         let deadline = Instant::now() + Duration::from_secs(5);
         while !children().is_empty() {
@@ -356,16 +359,35 @@ async fn disturb(
     }
 }
 
-/// User and system time of a process, in clock ticks (proc_pid_stat(5), fields 14 and 15).
+/// Stops a process and waits until it stands still: the signal takes effect when one of its threads is next scheduled.
+fn freeze(pid: Pid) {
+    kill(pid, Signal::SIGSTOP).expect("the rank runs");
+    let deadline = Instant::now() + Duration::from_secs(5);
+    while stat_fields(pid).first().is_none_or(|state| state != "T") {
+        assert!(Instant::now() < deadline, "it does not stop");
+        std::thread::yield_now();
+    }
+}
+
+/// User and system time of a process, in clock ticks.
 fn cpu_ticks(pid: Pid) -> u64 {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    let after_name = stat.rsplit(')').next().unwrap_or_default();
-    after_name
-        .split_whitespace()
+    stat_fields(pid)
+        .iter()
         .skip(11)
         .take(2)
         .filter_map(|ticks| ticks.parse::<u64>().ok())
         .sum()
+}
+
+/// What the kernel tells of a process after its name: from field 3, its state, on (proc_pid_stat(5)).
+fn stat_fields(pid: Pid) -> Vec<String> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit(')')
+        .next()
+        .unwrap_or_default()
+        .split_whitespace()
+        .map(str::to_owned)
+        .collect()
 }
 
 /// The ranks of this test, oldest first: each trial runs on a thread of its own, whose children they are.

@@ -3,7 +3,7 @@
 //! An element is a function of (seed, iteration, rank, index), periodic in the index. The period is prime, so data that
 //! lands a chunk too far is wrong. What outputs must be follows from the inputs' definition alone, once per period.
 //!
-//! Exactness, in any order of reduction and for any number of ranks: at every index at most [`CONTRIBUTORS`] ranks
+//! Exactness, in any order of reduction and for any number of ranks: at every index at most `CONTRIBUTORS` (32) ranks
 //! contribute to a sum or product, the others hold the operator's identity. Sums stay within 32 × 7 = 224, which bf16
 //! (8 significant bits, integers up to 256) holds exactly; products are ± powers of two up to 2³², which floats hold exactly and
 //! integers wrap alike in any order. Minima and maxima are exact anyway. So outputs are compared for equality.

@@ -1,7 +1,7 @@
 //! Each rank's program: what it sends, receives, reduces and copies, and what must come first.
 //!
 //! A generator writes the operations of one rank as if they ran one after another, chunk by chunk. From the elements each
-//! operation reads and writes, [`builder`] derives what it has to wait for, so that everything else overlaps: a chunk
+//! operation reads and writes, the builder derives what it has to wait for, so that everything else overlaps: a chunk
 //! that was received and reduced goes on while the rest of its block is still on the way. Messages between two ranks
 //! keep the order of the programs; the generators emit both ends in the same order.
 
@@ -150,7 +150,7 @@ impl Shape {
                 halving::all_reduce(self.ranks(), rank, layout, builder);
             }
             (Collective::AllReduce, Algorithm::Tree) => {
-                tree::all_reduce(self.ranks(), rank, layout, builder)
+                tree::all_reduce(self.ranks(), rank, layout, builder);
             }
             (Collective::AllReduce, Algorithm::Hierarchical) => {
                 hierarchical::all_reduce(&self.sites, rank, layout, builder);
@@ -158,13 +158,13 @@ impl Shape {
             (Collective::AllReduce, _) => ring::all_reduce(self.ranks(), rank, layout, builder),
             (Collective::AllGather, _) => ring::all_gather(self.ranks(), rank, layout, builder),
             (Collective::ReduceScatter, _) => {
-                ring::reduce_scatter(self.ranks(), rank, layout, builder)
+                ring::reduce_scatter(self.ranks(), rank, layout, builder);
             }
             (Collective::Broadcast, Algorithm::Tree) => {
                 tree::broadcast(self.ranks(), rank, self.root, layout, builder);
             }
             (Collective::Broadcast, _) => {
-                ring::broadcast(self.ranks(), rank, self.root, layout, builder)
+                ring::broadcast(self.ranks(), rank, self.root, layout, builder);
             }
             (Collective::AllToAll, _) => direct::all_to_all(self.ranks(), rank, layout, builder),
             (Collective::SendRecv, _) => direct::send_recv(self.ranks(), rank, layout, builder),

@@ -13,8 +13,6 @@ use crate::world::clock::{now_ns, sleep_until};
 use crate::world::protocol::{Failure, Reply, Request};
 use crate::world::{ConnectionSample, Operation, TransportOptions};
 
-use super::control::Control;
-
 /// A rank that knows who it is.
 pub(super) struct Session {
     rank: usize,
@@ -50,12 +48,6 @@ struct Sampler {
     period_ns: u64,
     next_ns: u64,
     samples: Vec<ConnectionSample>,
-}
-
-/// What a rank does beside moving bytes.
-struct Attention<'a> {
-    control: &'a mut Control,
-    sampler: &'a mut Sampler,
 }
 
 impl Session {
@@ -98,11 +90,7 @@ impl Session {
     }
 
     /// Does what is asked. Some requests have no answer.
-    pub(super) fn answer(
-        &mut self,
-        request: Request,
-        control: &mut Control,
-    ) -> Result<Option<Reply>, SessionError> {
+    pub(super) fn answer(&mut self, request: Request) -> Result<Option<Reply>, SessionError> {
         match request {
             Request::Join { .. } => Err(SessionError::OutOfTurn("it has joined already")),
             Request::Peers { addresses } => {
@@ -114,9 +102,9 @@ impl Session {
                 iteration,
                 patience,
             } => self
-                .prepare(&operation, iteration, patience, control)
+                .prepare(&operation, iteration, patience)
                 .map(|()| Some(Reply::Ready)),
-            Request::Start { at_ns } => self.run(at_ns, control).map(Some),
+            Request::Start { at_ns } => self.run(at_ns).map(Some),
             Request::Check => self.check().map(Some),
         }
     }
@@ -126,7 +114,6 @@ impl Session {
         operation: &Operation,
         iteration: u64,
         patience: Duration,
-        control: &mut Control,
     ) -> Result<(), SessionError> {
         let shape = operation.shape(self.sites.clone(), self.transport.chunk_bytes)?;
         let program = match self.prepared.take() {
@@ -147,15 +134,11 @@ impl Session {
         };
         self.memory.resize(program.layout.len() * data_type.bytes());
         dataset.fill(&shape, &program.layout, self.rank, self.memory.bytes_mut());
-        let mut attention = Attention {
-            control,
-            sampler: &mut self.sampler,
-        };
         self.mesh.connect(
             &program.destinations(),
             &program.sources(),
             patience,
-            &mut attention,
+            &mut self.sampler,
         )?;
         self.prepared = Some(Prepared {
             shape,
@@ -166,7 +149,7 @@ impl Session {
         Ok(())
     }
 
-    fn run(&mut self, at_ns: u64, control: &mut Control) -> Result<Reply, SessionError> {
+    fn run(&mut self, at_ns: u64) -> Result<Reply, SessionError> {
         let Prepared {
             program,
             dataset,
@@ -178,16 +161,9 @@ impl Session {
         self.exchanges = self.exchanges.wrapping_add(1);
         sleep_until(at_ns);
         let started_ns = now_ns();
-        exchange.run(
-            &mut self.memory,
-            *patience,
-            &mut Attention {
-                control,
-                sampler: &mut self.sampler,
-            },
-        )?;
+        exchange.run(&mut self.memory, *patience, &mut self.sampler)?;
         let ended_ns = now_ns();
-        self.sampler.sample(&self.mesh);
+        self.sampler.attend(&self.mesh);
         Ok(Reply::Finished {
             started_ns,
             ended_ns,
@@ -209,19 +185,8 @@ impl Session {
 
 const NOTHING_PREPARED: SessionError = SessionError::OutOfTurn("nothing has been prepared");
 
-impl Attendant for Attention<'_> {
-    fn attend(&mut self, mesh: &Mesh) -> Result<(), TransportError> {
-        self.sampler.sample(mesh);
-        if self.control.is_closed() || self.control.beat().is_err() {
-            return Err(TransportError::Abandoned);
-        }
-        Ok(())
-    }
-}
-
-impl Sampler {
-    /// Takes a sample, if one is due.
-    fn sample(&mut self, mesh: &Mesh) {
+impl Attendant for Sampler {
+    fn attend(&mut self, mesh: &Mesh) {
         let now = now_ns();
         if now >= self.next_ns && self.period_ns > 0 {
             self.samples.extend(mesh.sample(now));

@@ -21,7 +21,7 @@ use crate::collective::schedule::{Action, Apply, Program};
 use crate::collective::{DataType, ReduceOp};
 
 /// A program about to run.
-pub struct Exchange<'a> {
+pub(crate) struct Exchange<'a> {
     mesh: &'a Mesh,
     program: &'a Program,
     data_type: DataType,
@@ -54,7 +54,7 @@ impl<'a> Exchange<'a> {
     ///
     /// # Errors
     /// If the system refuses an epoll.
-    pub fn new(
+    pub(crate) fn new(
         mesh: &'a Mesh,
         program: &'a Program,
         data_type: DataType,
@@ -103,7 +103,7 @@ impl<'a> Exchange<'a> {
     ///
     /// # Errors
     /// If a peer is lost, or nothing moves for `patience`.
-    pub fn run(
+    pub(crate) fn run(
         mut self,
         memory: &mut Memory,
         patience: Duration,
@@ -121,7 +121,7 @@ impl<'a> Exchange<'a> {
                 self.check_patience(last_move.elapsed(), patience)?;
             }
             if now - last_attended >= ATTENTION / 4 {
-                attendant.attend(self.mesh)?;
+                attendant.attend(self.mesh);
                 last_attended = now;
             }
         }
@@ -255,7 +255,8 @@ impl<'a> Exchange<'a> {
             match token.way {
                 Way::Out => self.outbound[token.peer].unblock(token.lane),
                 Way::In => {
-                    self.inbound[token.peer].unblock(token.lane, event.events().intersects(closing))
+                    let closing = event.events().intersects(closing);
+                    self.inbound[token.peer].unblock(token.lane, closing);
                 }
             }
         }
@@ -311,5 +312,73 @@ fn epoll_failed(errno: nix::errno::Errno) -> TransportError {
     TransportError::System {
         step: "wait on connections with epoll".into(),
         source: io::Error::from(errno),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use longhaul_reports::result::Placement;
+
+    use super::super::mesh::tests::{Alone, pair};
+    use super::*;
+    use crate::collective::schedule::Shape;
+    use crate::collective::{Algorithm, Collective};
+
+    const PATIENCE: Duration = Duration::from_millis(300);
+
+    /// The receiver's half of a broadcast from rank 0 to rank 1.
+    fn receiver_program() -> Program {
+        let shape = Shape {
+            collective: Collective::Broadcast,
+            algorithm: Algorithm::Ring,
+            sites: vec![0; 2],
+            count: 100,
+            chunk: 30,
+            root: 0,
+            placement: Placement::OutOfPlace,
+        };
+        shape.program(1).unwrap()
+    }
+
+    fn receive(mesh: &Mesh) -> Result<(), TransportError> {
+        let program = receiver_program();
+        let mut memory = Memory::default();
+        memory.resize(program.layout.len() * 4);
+        let exchange = Exchange::new(mesh, &program, DataType::F32, ReduceOp::Sum, 5)?;
+        exchange.run(&mut memory, PATIENCE, &mut Alone)
+    }
+
+    #[test]
+    fn a_connection_out_of_step_is_noticed() {
+        let (sender, receiver) = pair();
+        sender.outbound(1)[0].write_all(&[7; 64]).unwrap();
+        let error = receive(&receiver).unwrap_err();
+        assert!(
+            matches!(&error, TransportError::OutOfStep { peer: 0, .. }),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_peer_that_closes_is_named() {
+        let (sender, receiver) = pair();
+        drop(sender);
+        let error = receive(&receiver).unwrap_err();
+        assert!(
+            matches!(&error, TransportError::Lost { peer: 0, .. }),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_peer_that_sends_nothing_is_named() {
+        let (_sender, receiver) = pair();
+        let error = receive(&receiver).unwrap_err();
+        assert!(
+            error.to_string().starts_with("nothing from rank 0 for 0."),
+            "{error}"
+        );
     }
 }

@@ -208,7 +208,7 @@ impl<'a> Inbound<'a> {
             source,
         };
         match lane.stream.read_vectored(&mut parts) {
-            Ok(0) => return Err(lost(io::ErrorKind::UnexpectedEof.into())),
+            Ok(0) => Err(lost(io::ErrorKind::UnexpectedEof.into())),
             Ok(got) => {
                 lane.got += got;
                 lane.blocked = got < rest && !lane.closing;

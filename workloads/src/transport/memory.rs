@@ -4,32 +4,25 @@ use std::ops::Range;
 
 /// Bytes aligned for every element type.
 #[derive(Debug, Default)]
-pub struct Memory {
+pub(crate) struct Memory {
     words: Vec<u64>,
     length: usize,
 }
 
 impl Memory {
-    /// Zeroed bytes.
-    pub fn new(length: usize) -> Self {
-        let mut memory = Self::default();
-        memory.resize(length);
-        memory
-    }
-
     /// Makes it `length` bytes long; what they hold is left open.
-    pub fn resize(&mut self, length: usize) {
+    pub(crate) fn resize(&mut self, length: usize) {
         self.words.resize(length.div_ceil(size_of::<u64>()), 0);
         self.length = length;
     }
 
     /// The bytes.
-    pub fn bytes(&self) -> &[u8] {
+    pub(crate) fn bytes(&self) -> &[u8] {
         &bytemuck::cast_slice(&self.words)[..self.length]
     }
 
     /// The bytes.
-    pub fn bytes_mut(&mut self) -> &mut [u8] {
+    pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
         &mut bytemuck::cast_slice_mut(&mut self.words)[..self.length]
     }
 
@@ -37,7 +30,7 @@ impl Memory {
     ///
     /// # Panics
     /// If they overlap or are out of bounds.
-    pub fn read_and_write(
+    pub(crate) fn read_and_write(
         &mut self,
         read: &Range<usize>,
         write: &Range<usize>,
@@ -60,7 +53,8 @@ mod tests {
 
     #[test]
     fn disjoint_ranges_are_lent_in_either_order() {
-        let mut memory = Memory::new(10);
+        let mut memory = Memory::default();
+        memory.resize(10);
         memory
             .bytes_mut()
             .copy_from_slice(&[0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);

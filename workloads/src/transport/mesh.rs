@@ -16,7 +16,7 @@ use crate::world::{ConnectionSample, TransportOptions};
 
 /// Connections of one rank. They are opened when an exchange first needs them, and stay.
 #[derive(Debug)]
-pub struct Mesh {
+pub(crate) struct Mesh {
     rank: usize,
     nonce: u64,
     options: TransportOptions,
@@ -49,7 +49,7 @@ impl Mesh {
     ///
     /// # Errors
     /// If the address is not this host's, or the kernel lacks an option (a congestion control, say).
-    pub fn listen(
+    pub(crate) fn listen(
         rank: usize,
         address: IpAddr,
         nonce: u64,
@@ -79,12 +79,12 @@ impl Mesh {
     }
 
     /// Where it listens.
-    pub fn address(&self) -> SocketAddr {
+    pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 
     /// Tells where each rank listens.
-    pub fn set_peers(&mut self, peers: Vec<SocketAddr>) {
+    pub(crate) fn set_peers(&mut self, peers: Vec<SocketAddr>) {
         self.peers = peers;
     }
 
@@ -92,7 +92,7 @@ impl Mesh {
     ///
     /// # Errors
     /// If a peer refuses, or nothing happens for `patience`.
-    pub fn connect(
+    pub(crate) fn connect(
         &mut self,
         destinations: &[usize],
         sources: &[usize],
@@ -135,7 +135,7 @@ impl Mesh {
                 }
                 _ => {}
             }
-            attendant.attend(self)?;
+            attendant.attend(self);
             wait(&self.listener, &opening, &greeting)?;
         }
     }
@@ -160,7 +160,7 @@ impl Mesh {
 
     /// TCP_INFO of every connection this rank sends on; `at_ns` is now on CLOCK_MONOTONIC. A connection that cannot be
     /// read is left out: its loss shows where data is moved.
-    pub fn sample(&self, at_ns: u64) -> Vec<ConnectionSample> {
+    pub(crate) fn sample(&self, at_ns: u64) -> Vec<ConnectionSample> {
         let streams = self.outbound.iter().flat_map(|(&to, streams)| {
             streams
                 .iter()
@@ -372,4 +372,102 @@ fn wait(
 
 fn system(step: String) -> impl FnOnce(io::Error) -> TransportError {
     |source| TransportError::System { step, source }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+
+    const NONCE: u64 = 77;
+
+    /// Nobody asks.
+    pub(crate) struct Alone;
+
+    impl Attendant for Alone {
+        fn attend(&mut self, _: &Mesh) {}
+    }
+
+    /// A rank on loopback.
+    pub(crate) fn listen(rank: usize) -> Mesh {
+        let options = TransportOptions {
+            congestion_control: None,
+            connections: 2,
+            socket_buffer: None,
+            chunk_bytes: 1000,
+        };
+        Mesh::listen(rank, Ipv4Addr::LOCALHOST.into(), NONCE, options).unwrap()
+    }
+
+    /// Two ranks, connected from the first to the second.
+    pub(crate) fn pair() -> (Mesh, Mesh) {
+        let (mut sender, mut receiver) = (listen(0), listen(1));
+        sender.set_peers(vec![sender.address(), receiver.address()]);
+        sender
+            .connect(&[1], &[], Duration::from_secs(5), &mut Alone)
+            .unwrap();
+        receiver
+            .connect(&[], &[0], Duration::from_secs(5), &mut Alone)
+            .unwrap();
+        (sender, receiver)
+    }
+
+    #[test]
+    fn both_ends_number_their_connections_alike() {
+        let (sender, receiver) = pair();
+        let ours: Vec<_> = sender
+            .outbound(1)
+            .iter()
+            .map(|stream| stream.local_addr().unwrap())
+            .collect();
+        let theirs: Vec<_> = receiver
+            .inbound(0)
+            .iter()
+            .map(|stream| stream.peer_addr().unwrap())
+            .collect();
+        assert_eq!(ours, theirs);
+        assert_eq!(ours.len(), 2);
+    }
+
+    #[test]
+    fn a_peer_that_does_not_listen_is_named() {
+        let mut mesh = listen(0);
+        let gone = listen(1).address();
+        mesh.set_peers(vec![mesh.address(), gone]);
+        let error = mesh
+            .connect(&[1], &[], Duration::from_secs(5), &mut Alone)
+            .unwrap_err();
+        assert!(
+            matches!(&error, TransportError::Unreachable { peer: 1, .. }),
+            "{error}"
+        );
+        assert!(error.to_string().contains("refused"), "{error}");
+    }
+
+    #[test]
+    fn a_peer_that_never_connects_is_named_and_a_stranger_is_not_taken_for_it() {
+        let mut mesh = listen(0);
+        let mut stranger = TcpStream::connect(mesh.address()).unwrap();
+        stranger
+            .write_all(
+                &Hello {
+                    nonce: NONCE + 1,
+                    from: 2,
+                    connection: 0,
+                }
+                .encode(),
+            )
+            .unwrap();
+        let error = mesh
+            .connect(&[], &[2], Duration::from_millis(300), &mut Alone)
+            .unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .starts_with("no connection from rank 2 for 0."),
+            "{error}"
+        );
+        assert!(mesh.inbound(2).is_empty());
+    }
 }

@@ -97,11 +97,6 @@ impl From<&TransportError> for Failure {
                 errno: source.raw_os_error(),
                 message: source.to_string(),
             },
-            TransportError::Abandoned => Failure::System {
-                step: "go on".into(),
-                errno: None,
-                message: error.to_string(),
-            },
             TransportError::Stalled { peer, waited, .. } => about(peer, *waited),
             TransportError::Unreachable { peer, .. }
             | TransportError::Lost { peer, .. }

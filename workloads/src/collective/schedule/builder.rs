@@ -45,13 +45,13 @@ impl Builder {
 
     /// Sends `from`, which is one chunk.
     pub(super) fn send(&mut self, to: usize, from: Range<usize>) {
-        self.push(&[from.clone()], None, Action::Send { to, from });
+        self.push(Some(from.clone()), None, Action::Send { to, from });
     }
 
     /// Receives one chunk into `into`.
     pub(super) fn receive(&mut self, from: usize, into: Range<usize>) {
         self.push(
-            &[],
+            None,
             Some(into.clone()),
             Action::Receive {
                 from,
@@ -65,7 +65,7 @@ impl Builder {
     pub(super) fn reduce(&mut self, from: usize, with: Range<usize>, into: Range<usize>) {
         let apply = Apply::ReduceWith(with.clone());
         self.push(
-            &[with],
+            Some(with),
             Some(into.clone()),
             Action::Receive { from, into, apply },
         );
@@ -78,7 +78,7 @@ impl Builder {
         }
         for (from, into) in self.chunks(&from).zip(self.chunks(&into)) {
             self.push(
-                &[from.clone()],
+                Some(from.clone()),
                 Some(into.clone()),
                 Action::Copy { from, into },
             );
@@ -90,11 +90,11 @@ impl Builder {
         self.operations
     }
 
-    fn push(&mut self, reads: &[Range<usize>], write: Option<Range<usize>>, action: Action) {
+    fn push(&mut self, read: Option<Range<usize>>, write: Option<Range<usize>>, action: Action) {
         let index = self.operations.len();
         let mut after = Vec::new();
-        for range in reads {
-            self.touch(range, |touched| {
+        if let Some(range) = read {
+            self.touch(&range, |touched| {
                 after.extend(touched.writer);
                 touched.readers.push(index);
             });
