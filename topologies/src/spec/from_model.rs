@@ -121,3 +121,36 @@ fn loss(loss: Loss) -> Option<LossSpec> {
         })),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::document::Document;
+    use crate::validate;
+
+    #[test]
+    fn what_is_written_out_is_read_as_the_same_topology() {
+        let text = "
+name: odd
+description: every kind of setting
+mtu: 9000
+defaults: {hosts: 3, lanes: 2, queue: 2bdp, fabric: {rate: 10Gbit}}
+sites:
+  - {name: a, latitude: 50.1, longitude: 8.7, hosts: 1}
+  - {name: b, latitude: -33.9, longitude: 151.2, place: Sydney}
+  - {name: c}
+links:
+  - between: [a, b]
+    delay: fibre
+    jitter: {deviation: 1ms, distribution: pareto, order: by-delay}
+    forward: {rate: 1Gbit, queue: 100p}
+    reverse: {route_factor: 1.7, rate: 10Mbit, loss: 0.1%, corruption: 1%}
+  - {between: [b, c], rtt: 33.333333333ms, duplication: 1%, loss: {gilbert_elliott: {to_bad: 1%, to_good: 9%}}}
+  - {between: [c, a], rate: 1.5Gbit, queue: 64KB, forward: {delay: 7us}, reverse: {delay: 1.5s, jitter: 1ms}}
+";
+        let topology = validate::topology(&Document::from_text("odd.yaml", text).unwrap()).unwrap();
+        let written = serde_json::to_string(&TopologySpec::from(&topology)).unwrap();
+        let again = Document::from_text("result.json", &written).unwrap();
+        assert_eq!(validate::topology(&again).unwrap(), topology);
+    }
+}

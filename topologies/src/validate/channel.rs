@@ -57,10 +57,8 @@ pub(super) fn channel(
     let rate = rate.map(|(rate, _)| rate);
     let (queue, queue_limit) = match rate {
         Some(rate) => queue(document, layers, rate, round_trip, mtu)?,
-        None => {
-            refuse_queue_without_rate(document, layers)?;
-            (DEFAULT_QUEUE, None)
-        }
+        // Nothing queues.
+        None => (DEFAULT_QUEUE, None),
     };
     Ok(Channel {
         rate,
@@ -283,19 +281,4 @@ fn queue(
             )));
     }
     Ok((queue, Some(QueueLimit::Bytes(limit))))
-}
-
-/// In the defaults a queue may wait for the links with a rate; at a link it has to be used.
-fn refuse_queue_without_rate(document: &Document, layers: &Layers) -> Result<(), InputError> {
-    for (settings, path) in [&layers.direction, &layers.link] {
-        if settings.queue.is_some() {
-            return Err(document
-                .error(
-                    &path.key("queue"),
-                    "the queue has no effect: without a rate nothing queues",
-                )
-                .with_help("give the link a `rate`, or remove the queue"));
-        }
-    }
-    Ok(())
 }

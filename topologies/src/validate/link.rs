@@ -7,7 +7,7 @@ use super::channel::{Layers, channel};
 use super::{MOST_LANES, suggestion};
 use crate::document::{Document, DocumentPath, InputError};
 use crate::geography::{DEFAULT_ROUTE_FACTOR, fibre_delay};
-use crate::model::{DelaySource, Direction, Link, Site, SiteId};
+use crate::model::{Channel, DelaySource, Direction, Link, Site, SiteId};
 use crate::spec::{ChannelSpec, Defaults, DelaySpec, LinkSpec, TopologySpec};
 use crate::units::TimeSpan;
 
@@ -60,12 +60,15 @@ pub(super) fn links(
         let forward_delay = reader.delay(Direction::Forward, &forward, [a, b])?;
         let reverse_delay = reader.delay(Direction::Reverse, &reverse, [a, b])?;
         let round_trip = forward_delay.0 + reverse_delay.0;
+        let forward_channel = channel(document, &forward, forward_delay, round_trip, mtu)?;
+        let reverse_channel = channel(document, &reverse, reverse_delay, round_trip, mtu)?;
+        reader.refuse_idle([&forward, &reverse], [&forward_channel, &reverse_channel])?;
         links.push(Link {
             a,
             b,
             lanes,
-            forward: channel(document, &forward, forward_delay, round_trip, mtu)?,
-            reverse: channel(document, &reverse, reverse_delay, round_trip, mtu)?,
+            forward: forward_channel,
+            reverse: reverse_channel,
         });
     }
     Ok(links)
@@ -195,9 +198,6 @@ impl Reader<'_> {
             );
             return Err(self.document.error(&stated_at, message));
         }
-        if !matches!(source, DelaySource::Fibre { .. }) {
-            self.refuse_idle_route_factor(layers)?;
-        }
         Ok((delay, source))
     }
 
@@ -263,20 +263,36 @@ impl Reader<'_> {
         ))
     }
 
-    /// In the defaults a route factor may wait for the links that use it; at a link it has to be used.
-    fn refuse_idle_route_factor(&self, layers: &Layers) -> Result<(), InputError> {
-        for (settings, path) in [&layers.direction, &layers.link] {
-            if settings.route_factor.is_some() {
-                return Err(self
-                    .document
-                    .error(
-                        &path.key("route_factor"),
-                        "the route factor has no effect: the delay is stated",
-                    )
-                    .with_help(
-                        "write `delay: fibre` to compute the delay, or remove the route factor",
-                    ));
-            }
+    /// Refuses a route factor or a queue that nothing uses. In the defaults they may wait for links that do.
+    fn refuse_idle(&self, layers: [&Layers; 2], channels: [&Channel; 2]) -> Result<(), InputError> {
+        self.refuse_idle_in(&layers[0].link, &channels)?;
+        self.refuse_idle_in(&layers[0].direction, &channels[..1])?;
+        self.refuse_idle_in(&layers[1].direction, &channels[1..])
+    }
+
+    /// Refuses what is set in a layer but used by none of the channels it is for.
+    fn refuse_idle_in(
+        &self,
+        (settings, path): &(ChannelSpec, DocumentPath),
+        channels: &[&Channel],
+    ) -> Result<(), InputError> {
+        let is_fibre =
+            |channel: &&Channel| matches!(channel.delay_source, DelaySource::Fibre { .. });
+        if settings.route_factor.is_some() && !channels.iter().any(is_fibre) {
+            let message = "the route factor has no effect: the delay is stated";
+            let help = "write `delay: fibre` to compute the delay, or remove the route factor";
+            return Err(self
+                .document
+                .error(&path.key("route_factor"), message)
+                .with_help(help));
+        }
+        if settings.queue.is_some() && channels.iter().all(|channel| channel.rate.is_none()) {
+            let message = "the queue has no effect: without a rate nothing queues";
+            let help = "give the link a `rate`, or remove the queue";
+            return Err(self
+                .document
+                .error(&path.key("queue"), message)
+                .with_help(help));
         }
         Ok(())
     }

@@ -142,6 +142,26 @@ fn jitter_and_loss_of_nothing_are_none() {
 }
 
 #[test]
+fn a_setting_that_one_direction_uses_is_not_idle() {
+    let text = "
+sites: [{name: a, latitude: 0, longitude: 0}, {name: b, latitude: 1, longitude: 1}]
+links: [{between: [a, b], delay: fibre, route_factor: 2, queue: 3bdp, forward: {delay: 5ms, rate: 1Gbit}}]
+";
+    let link = &read(text).unwrap().links[0];
+    assert_eq!(
+        (link.forward.queue, link.reverse.queue_limit),
+        (QueueSize::Bdp(3.0), None)
+    );
+    assert!(matches!(
+        link.reverse.delay_source,
+        DelaySource::Fibre {
+            route_factor: 2.0,
+            ..
+        }
+    ));
+}
+
+#[test]
 fn a_topology_without_links_is_one_site() {
     let topology = read("{name: alone, sites: [{name: here, hosts: 3}]}").unwrap();
     assert_eq!(
@@ -260,6 +280,10 @@ const WRONG_LINKS: &[(&str, &str)] = &[
     ("negative delay", "delay: -40ms"),
     ("endless delay", "delay: 1min"),
     ("idle route factor", "delay: 40ms\nroute_factor: 1.4"),
+    (
+        "idle route factor of one direction",
+        "delay: 40ms\nreverse: {route_factor: 1.4}",
+    ),
     ("no lanes", "delay: 40ms\nlanes: 0"),
     ("rate of zero", "delay: 40ms\nrate: 0Mbit"),
     ("rate without a unit", "delay: 40ms\nrate: 500"),
@@ -287,6 +311,10 @@ const WRONG_LINKS: &[(&str, &str)] = &[
         "delay: 40ms\njitter: {deviation: 1ms, distribution: gaussian}",
     ),
     ("queue without a rate", "delay: 40ms\nqueue: 2bdp"),
+    (
+        "queue of a direction without a rate",
+        "delay: 40ms\nforward: {rate: 1Gbit}\nreverse: {queue: 2bdp}",
+    ),
     (
         "queue below a packet",
         "delay: 40ms\nrate: 1Mbit\nqueue: 1ms",
