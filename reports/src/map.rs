@@ -96,9 +96,15 @@ fn picture(topology: &Topology) -> Canvas {
         canvas.dot(site, 6.0, crate::theme::PAPER);
         canvas.dot(site, 4.5, INK);
     }
-    for (at, label) in annotations.placed {
-        let area = label.frame(at);
-        canvas.rectangle(labels::padded(area), crate::theme::PAPER);
+    for labels::Placed {
+        at,
+        label,
+        over_lines,
+    } in annotations.placed
+    {
+        if over_lines {
+            canvas.rectangle(labels::padded(label.frame(at)), crate::theme::PAPER);
+        }
         canvas.label(at, label);
     }
     for (line, text) in listed.iter().enumerate() {

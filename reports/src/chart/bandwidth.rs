@@ -43,7 +43,11 @@ pub(super) fn busbw_vs_size(folder: &ResultFolder) -> Option<Figure> {
 
     let bounds = distinct_bounds(&series);
     let alone = bounds.len() == 1;
-    for (index, label, points) in bounds {
+    for (index, label, mut points) in bounds {
+        if let [(size, busbw)] = points[..] {
+            // The bound of a lone size is drawn as a line, not as a point among the measured ones.
+            points = vec![(size / 1.2, busbw), (size * 1.2, busbw)];
+        }
         let colour = if alone {
             MUTED
         } else {
@@ -92,7 +96,7 @@ pub(super) fn busbw_vs_size(folder: &ResultFolder) -> Option<Figure> {
                 0,
                 Curve {
                     key,
-                    runs: vec![vec![(least, unlimited), (largest, unlimited)]],
+                    runs: vec![vec![(least / 1.2, unlimited), (largest * 1.2, unlimited)]],
                 },
             );
             legend.push((key, "bound of an endless message".to_owned()));
@@ -215,23 +219,27 @@ pub(super) fn steps(cdf: &[(f64, f64)]) -> Vec<(f64, f64)> {
     corners
 }
 
-/// An axis over all values, logarithmic if they span more than two decades.
+/// An axis over all values. It is logarithmic if none is negative and they span more than two decades: then it
+/// begins at the first percentile, and what is less lies at its low end.
 pub(super) fn range_of(curves: &[Curve], label: &str) -> Axis {
-    let values = || {
-        curves
-            .iter()
-            .flat_map(|curve| curve.runs.iter().flatten())
-            .map(|point| point.0)
-    };
+    let values: Vec<f64> = curves
+        .iter()
+        .flat_map(|curve| curve.runs.iter().flatten())
+        .map(|point| point.0)
+        .collect();
+    let values = stats::sorted(&values);
     let (low, high) = (
-        values().fold(f64::INFINITY, f64::min),
-        values().fold(f64::NEG_INFINITY, f64::max),
+        values.first().copied().unwrap_or(0.0),
+        values.last().copied().unwrap_or(1.0),
     );
-    if low > 0.0 && high / low > 100.0 {
-        return Axis::log(label, low, high);
+    let positive = &values[values.partition_point(|&value| value <= 0.0)..];
+    match stats::percentile(positive, 1.0) {
+        Some(first) if low >= 0.0 && high / first > 100.0 => Axis::log(label, first, high),
+        _ => {
+            let margin = (high - low) * 0.03;
+            Axis::linear(label, low - margin, high + margin)
+        }
     }
-    let margin = (high - low) * 0.03;
-    Axis::linear(label, low - margin, high + margin)
 }
 
 /// The placement that is shown: out-of-place where there is one.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::chart::axis::Axis;
 use crate::chart::bandwidth::{line_legend, range_of, share_axis, steps};
 use crate::chart::figure::{Curve, Figure, Key, Panel};
-use crate::chart::traffic::{direction_legend, runs, time_range};
+use crate::chart::traffic::{direction_legend, runs, time_range, way_key};
 use crate::chart::{spans, subject};
 use crate::folder::ResultFolder;
 use crate::result::{Entity, metric};
@@ -137,10 +137,7 @@ fn over_time(
     curve: impl Fn(&Delays) -> Vec<Vec<(f64, f64)>>,
 ) -> Option<Figure> {
     let paths = paths(folder);
-    let mut pairs: Vec<&(String, String)> = paths
-        .keys()
-        .filter(|(from, to)| from < to || !paths.contains_key(&(to.clone(), from.clone())))
-        .collect();
+    let mut pairs = pairs(folder);
     let variation = |path: &(String, String)| {
         let delays = paths
             .get(path)
@@ -166,17 +163,13 @@ fn over_time(
     let panels: Vec<Panel> = pairs
         .into_iter()
         .map(|(a, b)| {
-            let curves: Vec<Curve> = [(a, b), (b, a)]
+            let curves: Vec<Curve> = [(&a, &b), (&b, &a)]
                 .into_iter()
                 .enumerate()
                 .filter_map(|(way, (from, to))| {
                     let points = paths.get(&(from.clone(), to.clone()))?;
-                    let stroke = Stroke {
-                        width: 1.2,
-                        ..theme::stroke(way)
-                    };
                     Some(Curve {
-                        key: Key::line(stroke),
+                        key: way_key(way),
                         runs: points.values().flat_map(&curve).collect(),
                     })
                 })
@@ -239,6 +232,27 @@ fn distributions(
         legend: line_legend(&series),
         notes: Vec::new(),
     })
+}
+
+/// The pairs of sites that probes ran between, each in the direction seen first.
+fn pairs(folder: &ResultFolder) -> Vec<(String, String)> {
+    let mut pairs: Vec<(String, String)> = Vec::new();
+    for row in folder
+        .telemetry
+        .iter()
+        .filter(|row| row.entity == Entity::Probe && row.metric == metric::ONE_WAY_DELAY_US)
+    {
+        let Some((from, to)) = row.name.split_once('>') else {
+            continue;
+        };
+        if !pairs
+            .iter()
+            .any(|(a, b)| (a == from && b == to) || (a == to && b == from))
+        {
+            pairs.push((from.to_owned(), to.to_owned()));
+        }
+    }
+    pairs
 }
 
 /// All delays, by path and point.

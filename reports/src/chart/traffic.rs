@@ -24,6 +24,9 @@ struct LinkSamples {
     lanes: [BTreeMap<(String, usize), Samples>; 2],
 }
 
+/// A link by its two sites.
+type NamedLink = ((String, String), LinkSamples);
+
 /// Delivered bits per second, per link and direction.
 pub(super) fn throughput_over_time(folder: &ResultFolder) -> Option<Figure> {
     let links = by_link(folder, metric::BYTES);
@@ -39,7 +42,7 @@ pub(super) fn throughput_over_time(folder: &ResultFolder) -> Option<Figure> {
         let curves = [0, 1].map(|way| {
             let points = total(&link.lanes[way], |lane| rates(lane));
             Curve {
-                key: Key::line(theme::stroke(way)),
+                key: way_key(way),
                 runs: points,
             }
         });
@@ -106,7 +109,7 @@ pub(super) fn queue_over_time(folder: &ResultFolder) -> Option<Figure> {
                     )
                 };
                 Curve {
-                    key: Key::line(theme::stroke(way)),
+                    key: way_key(way),
                     runs: total(&link.lanes[way], kib),
                 }
             });
@@ -148,6 +151,14 @@ pub(super) fn time_range(folder: &ResultFolder) -> (f64, f64) {
     )
 }
 
+/// The look of a direction: thin, because series over time are dense.
+pub(super) fn way_key(way: usize) -> Key {
+    Key::line(Stroke {
+        width: 1.3,
+        ..theme::stroke(way)
+    })
+}
+
 /// The two directions of a pair, for panels titled `a – b`.
 pub(super) fn direction_legend() -> Vec<(Key, String)> {
     [
@@ -156,17 +167,17 @@ pub(super) fn direction_legend() -> Vec<(Key, String)> {
     ]
     .into_iter()
     .enumerate()
-    .map(|(way, text)| (Key::line(theme::stroke(way)), text.to_owned()))
+    .map(|(way, text)| (way_key(way), text.to_owned()))
     .collect()
 }
 
 /// The samples of a metric of every channel, by the link's two sites.
-fn by_link(folder: &ResultFolder, metric: &str) -> Vec<((String, String), LinkSamples)> {
+fn by_link(folder: &ResultFolder, metric: &str) -> Vec<NamedLink> {
     let rows = folder
         .telemetry
         .iter()
         .filter(|row| row.entity == Entity::Channel && row.metric == metric);
-    let mut links: Vec<((String, String), LinkSamples)> = Vec::new();
+    let mut links: Vec<NamedLink> = Vec::new();
     for row in rows {
         let TelemetryRow {
             name,
@@ -196,16 +207,16 @@ fn by_link(folder: &ResultFolder, metric: &str) -> Vec<((String, String), LinkSa
     links
 }
 
-/// The links with the most, in their first order, and a note if some were left out.
-fn busiest<T>(mut links: Vec<T>, most: impl Fn(&LinkSamples) -> f64) -> (Vec<T>, Vec<String>)
-where
-    T: std::borrow::Borrow<((String, String), LinkSamples)>,
-{
+/// The links with the most, and a note if some were left out.
+fn busiest(
+    mut links: Vec<NamedLink>,
+    most: impl Fn(&LinkSamples) -> f64,
+) -> (Vec<NamedLink>, Vec<String>) {
     if links.len() <= MOST_LINKS {
         return (links, Vec::new());
     }
     let note = format!("the {MOST_LINKS} busiest of {} links", links.len());
-    links.sort_by(|a, b| most(&b.borrow().1).total_cmp(&most(&a.borrow().1)));
+    links.sort_by(|a, b| most(&b.1).total_cmp(&most(&a.1)));
     links.truncate(MOST_LINKS);
     (links, vec![note])
 }

@@ -15,7 +15,7 @@ type Degrees = (f64, f64);
 const LAND: &str = include_str!("../../assets/land.txt");
 
 /// Where the farthest sites are closer than this, coastlines at 1:110 million say nothing.
-const LEAST_EXTENT_KM: f64 = 100.0;
+const LEAST_EXTENT_KM: f64 = 400.0;
 
 /// Points per great circle.
 const STEPS: usize = 96;
@@ -99,7 +99,7 @@ impl View {
         let span = ((east - west) * shrink).max(north - south);
         let margin = (0.16 * span).max(1.5);
         (west, east) = (west - margin / shrink, east + margin / shrink);
-        (south, north) = ((south - margin).max(-80.0), (north + margin).min(85.0));
+        (south, north) = ((south - margin).max(-80.0), (north + margin).min(90.0));
         if let Some(cut) = whole_from {
             (west, east) = (cut, cut + 360.0);
         } else if east - west > 360.0 {

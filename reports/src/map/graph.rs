@@ -9,12 +9,16 @@ use crate::map::{Layout, MARGIN};
 
 pub(super) fn layout(topology: &Topology, width: f64, top: f64) -> Layout {
     let count = topology.sites.len();
-    let radius = if count == 2 { 130.0 } else { 230.0 };
+    let (radius, height) = if count == 2 {
+        (160.0, 160.0)
+    } else {
+        (230.0, 550.0)
+    };
     let frame = Frame {
         left: MARGIN,
         top,
         right: width - MARGIN,
-        bottom: top + 2.0 * radius + 90.0,
+        bottom: top + height,
     };
     let middle = (
         (frame.left + frame.right) / 2.0,

@@ -11,8 +11,17 @@ use crate::theme::{BODY, INK, SMALL};
 /// Labels with their places, and the links that had no room for theirs.
 #[derive(Clone, Debug)]
 pub(super) struct Annotations {
-    pub placed: Vec<(Place, Label)>,
+    pub placed: Vec<Placed>,
     pub unplaced: Vec<String>,
+}
+
+/// A label that has its place.
+#[derive(Clone, Debug)]
+pub(super) struct Placed {
+    pub at: Place,
+    pub label: Label,
+    /// Whether it covers a line, and needs paper behind it to be read.
+    pub over_lines: bool,
 }
 
 /// Places greedily: sites first, then links, each where it covers the fewest lines and no dot or label.
@@ -43,7 +52,7 @@ pub(super) fn place(topology: &Topology, layout: &Layout) -> Annotations {
         let candidates =
             candidates.map(|((dx, dy), across)| ((at.0 + dx, at.1 + dy), label(across)));
         if let Some(chosen) = best(candidates.into_iter(), &taken, layout, None) {
-            taken.push(padded(chosen.1.frame(chosen.0)));
+            taken.push(padded(chosen.label.frame(chosen.at)));
             annotations.placed.push(chosen);
         } else {
             annotations.unplaced.push(site_text(site));
@@ -62,7 +71,7 @@ pub(super) fn place(topology: &Topology, layout: &Layout) -> Annotations {
             })
         });
         if let Some(chosen) = best(candidates, &taken, layout, Some(index)) {
-            taken.push(padded(chosen.1.frame(chosen.0)));
+            taken.push(padded(chosen.label.frame(chosen.at)));
             annotations.placed.push(chosen);
         } else {
             let (a, b) = (&topology.site(link.a).name, &topology.site(link.b).name);
@@ -88,32 +97,34 @@ fn best(
     taken: &[Frame],
     layout: &Layout,
     own: Option<usize>,
-) -> Option<(Place, Label)> {
+) -> Option<Placed> {
+    let covers = |frame: &Frame, pieces: &Vec<Vec<Place>>| {
+        pieces
+            .iter()
+            .flat_map(|piece| piece.windows(2))
+            .any(|pair| crosses(frame, pair[0], pair[1]))
+    };
     candidates
-        .filter_map(|(at, label)| {
-            let frame = padded(label.frame(at));
-            let free =
-                layout.frame.contains(&frame) && taken.iter().all(|other| !other.overlaps(&frame));
-            let others = layout
-                .paths
-                .iter()
-                .enumerate()
-                .filter(|(link, _)| Some(*link) != own);
-            let covered = |pieces: &Vec<Vec<Place>>| {
-                pieces
-                    .iter()
-                    .flat_map(|piece| piece.windows(2))
-                    .any(|pair| crosses(&frame, pair[0], pair[1]))
-            };
-            free.then(|| {
-                (
-                    others.filter(|(_, pieces)| covered(pieces)).count(),
-                    (at, label),
-                )
-            })
+        .map(|(at, label)| (padded(label.frame(at)), at, label))
+        .filter(|(frame, ..)| {
+            layout.frame.contains(frame) && taken.iter().all(|other| !other.overlaps(frame))
         })
-        .min_by_key(|(covered, _)| *covered)
-        .map(|(_, chosen)| chosen)
+        .map(|(frame, at, label)| {
+            let covered: Vec<usize> = (0..layout.paths.len())
+                .filter(|&link| covers(&frame, &layout.paths[link]))
+                .collect();
+            let others = covered.iter().filter(|&&link| Some(link) != own).count();
+            (
+                others,
+                Placed {
+                    at,
+                    label,
+                    over_lines: !covered.is_empty(),
+                },
+            )
+        })
+        .min_by_key(|(others, _)| *others)
+        .map(|(_, placed)| placed)
 }
 
 /// Whether a short line touches the frame, told by its ends and what lies between them at every two pixels.
