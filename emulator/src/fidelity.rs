@@ -76,8 +76,19 @@ pub struct Measured {
 
 impl Fidelity {
     /// Judges a run by the checks before it and the watch during it.
-    pub fn new(checks: Vec<FidelityCheck>, lateness: Option<Lateness>, engine_drops: u64, cpu_use: f64) -> Self {
-        let mut fidelity = Self { checks, lateness, engine_drops, cpu_use, findings: Vec::new() };
+    pub fn new(
+        checks: Vec<FidelityCheck>,
+        lateness: Option<Lateness>,
+        engine_drops: u64,
+        cpu_use: f64,
+    ) -> Self {
+        let mut fidelity = Self {
+            checks,
+            lateness,
+            engine_drops,
+            cpu_use,
+            findings: Vec::new(),
+        };
         fidelity.findings = judge::findings(&fidelity);
         fidelity
     }
@@ -103,8 +114,14 @@ pub fn measure(lab: &Lab, stop: &AtomicBool) -> Result<Measured, ProbeError> {
     let mut measured = Measured::default();
     for (index, (&(id, _), train)) in channels.iter().zip(trains).enumerate() {
         let link = &lab.plan().topology.links[id.link.0];
-        let delays = samples.iter().filter(|sample| sample.path == index).map(|sample| (sample.sent, sample.delay));
-        let observed = Observed { delays: delays.collect(), train };
+        let delays = samples
+            .iter()
+            .filter(|sample| sample.path == index)
+            .map(|sample| (sample.sent, sample.delay));
+        let observed = Observed {
+            delays: delays.collect(),
+            train,
+        };
         let name = channel_name(&lab.plan().topology, id);
         let found = checks(&name, link.channel(id.direction), &observed, channels.len());
         measured.checks.extend(found.checks);
@@ -113,7 +130,11 @@ pub fn measure(lab: &Lab, stop: &AtomicBool) -> Result<Measured, ProbeError> {
     Ok(measured)
 }
 
-fn probe(lab: &Lab, routes: &[ProbeRoute], stop: &AtomicBool) -> Result<Vec<crate::probe::ProbeSample>, ProbeError> {
+fn probe(
+    lab: &Lab,
+    routes: &[ProbeRoute],
+    stop: &AtomicBool,
+) -> Result<Vec<crate::probe::ProbeSample>, ProbeError> {
     let prober = Prober::start_routes(lab, routes, PROBE_INTERVAL)?;
     while prober.started().elapsed() < PROBING {
         if stop.load(Ordering::Relaxed) {
@@ -126,10 +147,20 @@ fn probe(lab: &Lab, routes: &[ProbeRoute], stop: &AtomicBool) -> Result<Vec<crat
 
 /// Every channel with the gateways' addresses on its own lane.
 fn channels(plan: &LabPlan) -> Vec<(ChannelId, ProbeRoute)> {
-    let both = plan.lanes.iter().flat_map(|lane| Direction::BOTH.map(|direction| (lane, direction)));
+    let both = plan
+        .lanes
+        .iter()
+        .flat_map(|lane| Direction::BOTH.map(|direction| (lane, direction)));
     both.map(|(lane, direction)| {
-        let [a, b] = [&lane.a, &lane.b].map(|end| ProbeEnd { node: end.gateway, address: end.ipv4.into() });
-        let id = ChannelId { link: lane.link, lane: lane.lane, direction };
+        let [a, b] = [&lane.a, &lane.b].map(|end| ProbeEnd {
+            node: end.gateway,
+            address: end.ipv4.into(),
+        });
+        let id = ChannelId {
+            link: lane.link,
+            lane: lane.lane,
+            direction,
+        };
         match direction {
             Direction::Forward => (id, ProbeRoute { from: a, to: b }),
             Direction::Reverse => (id, ProbeRoute { from: b, to: a }),
@@ -145,5 +176,10 @@ fn channel_name(topology: &Topology, id: ChannelId) -> String {
         Direction::Forward => (link.a, link.b),
         Direction::Reverse => (link.b, link.a),
     };
-    format!("{}>{} lane {}", topology.site(from).name, topology.site(to).name, id.lane)
+    format!(
+        "{}>{} lane {}",
+        topology.site(from).name,
+        topology.site(to).name,
+        id.lane
+    )
 }

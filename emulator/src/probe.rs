@@ -110,17 +110,32 @@ impl Prober {
     /// # Errors
     /// If a node has no room for a socket.
     pub fn start(lab: &Lab, paths: &[ProbePath], interval: Duration) -> Result<Self, ProbeError> {
-        let end = |node| ProbeEnd { node, address: lab.plan().node(node).ipv4.into() };
-        let routes: Vec<ProbeRoute> =
-            paths.iter().map(|path| ProbeRoute { from: end(path.from), to: end(path.to) }).collect();
+        let end = |node| ProbeEnd {
+            node,
+            address: lab.plan().node(node).ipv4.into(),
+        };
+        let routes: Vec<ProbeRoute> = paths
+            .iter()
+            .map(|path| ProbeRoute {
+                from: end(path.from),
+                to: end(path.to),
+            })
+            .collect();
         Self::start_routes(lab, &routes, interval)
     }
 
     /// The same between given addresses.
-    pub(crate) fn start_routes(lab: &Lab, routes: &[ProbeRoute], interval: Duration) -> Result<Self, ProbeError> {
+    pub(crate) fn start_routes(
+        lab: &Lab,
+        routes: &[ProbeRoute],
+        interval: Duration,
+    ) -> Result<Self, ProbeError> {
         let sockets = Sockets::open(lab, routes)?;
         let interval = stretched(interval, routes.len());
-        let shared = Arc::new(Shared { stop: AtomicBool::new(false), ledger: Mutex::default() });
+        let shared = Arc::new(Shared {
+            stop: AtomicBool::new(false),
+            ledger: Mutex::default(),
+        });
         let started = Instant::now();
         let thread = thread::Builder::new()
             .name("prober".into())
@@ -128,8 +143,16 @@ impl Prober {
                 let shared = Arc::clone(&shared);
                 move || probe(&sockets, &shared, started, interval)
             })
-            .map_err(|source| ProbeError::Thread { step: "start the prober", source })?;
-        Ok(Self { interval, started, shared, thread: Some(thread) })
+            .map_err(|source| ProbeError::Thread {
+                step: "start the prober",
+                source,
+            })?;
+        Ok(Self {
+            interval,
+            started,
+            shared,
+            thread: Some(thread),
+        })
     }
 
     /// Time between two probes of one path; longer than asked for if there are many paths.
@@ -153,8 +176,14 @@ impl Prober {
     /// # Errors
     /// If the prober's thread failed.
     pub fn stop(mut self) -> Result<Vec<ProbeSample>, ProbeError> {
-        self.finish().map_err(|source| ProbeError::Thread { step: "probe", source })?;
-        Ok(self.shared.ledger().drain(self.started.elapsed(), Duration::ZERO))
+        self.finish().map_err(|source| ProbeError::Thread {
+            step: "probe",
+            source,
+        })?;
+        Ok(self
+            .shared
+            .ledger()
+            .drain(self.started.elapsed(), Duration::ZERO))
     }
 
     fn finish(&mut self) -> io::Result<()> {
@@ -192,12 +221,17 @@ impl Sockets {
     fn open(lab: &Lab, routes: &[ProbeRoute]) -> Result<Self, ProbeError> {
         let mut ends: Vec<ProbeEnd> = Vec::new();
         let mut index = |end: ProbeEnd| {
-            ends.iter().position(|&known| known == end).unwrap_or_else(|| {
-                ends.push(end);
-                ends.len() - 1
-            })
+            ends.iter()
+                .position(|&known| known == end)
+                .unwrap_or_else(|| {
+                    ends.push(end);
+                    ends.len() - 1
+                })
         };
-        let routes = routes.iter().map(|route| (index(route.from), index(route.to))).collect();
+        let routes = routes
+            .iter()
+            .map(|route| (index(route.from), index(route.to)))
+            .collect();
         let sockets = ends
             .iter()
             .map(|&end| ProbeSocket::open(lab, end).map_err(|source| open_error(lab, end, source)))
@@ -208,7 +242,10 @@ impl Sockets {
 
 /// Names the node on which a socket could not be made.
 pub(crate) fn open_error(lab: &Lab, end: ProbeEnd, source: io::Error) -> ProbeError {
-    ProbeError::Open { node: lab.plan().node(end.node).name.clone(), source }
+    ProbeError::Open {
+        node: lab.plan().node(end.node).name.clone(),
+        source,
+    }
 }
 
 /// The interval that keeps all paths together within [`MOST_PER_SECOND`].
@@ -218,8 +255,15 @@ fn stretched(interval: Duration, paths: usize) -> Duration {
 }
 
 /// The prober's thread: sends by an absolute schedule, so that a late probe does not shift those after it.
-fn probe(sockets: &Sockets, shared: &Shared, started: Instant, interval: Duration) -> io::Result<()> {
-    let Ok(paths) = u32::try_from(sockets.routes.len()) else { return Ok(()) };
+fn probe(
+    sockets: &Sockets,
+    shared: &Shared,
+    started: Instant,
+    interval: Duration,
+) -> io::Result<()> {
+    let Ok(paths) = u32::try_from(sockets.routes.len()) else {
+        return Ok(());
+    };
     if paths == 0 {
         return Ok(());
     }
@@ -232,7 +276,11 @@ fn probe(sockets: &Sockets, shared: &Shared, started: Instant, interval: Duratio
             sockets.send(turn, shared, now)?;
             turn = (turn + 1) % sockets.routes.len();
             // After a stall the probes that were missed are left out: a burst of them would be load, not a measurement.
-            due = if now > due + interval { now + step } else { due + step };
+            due = if now > due + interval {
+                now + step
+            } else {
+                due + step
+            };
         }
         sockets.receive(shared, due.saturating_sub(started.elapsed()))?;
     }
@@ -256,8 +304,11 @@ impl Sockets {
 
     /// Waits for arrivals no longer than `patience`, and takes all there are.
     fn receive(&self, shared: &Shared, patience: Duration) -> io::Result<()> {
-        let mut waits: Vec<PollFd> =
-            self.sockets.iter().map(|socket| PollFd::new(socket.as_fd(), PollFlags::POLLIN)).collect();
+        let mut waits: Vec<PollFd> = self
+            .sockets
+            .iter()
+            .map(|socket| PollFd::new(socket.as_fd(), PollFlags::POLLIN))
+            .collect();
         // Looks at the stop flag at least this often.
         let patience = patience.min(Duration::from_millis(50));
         match ppoll(&mut waits, Some(TimeSpec::from_duration(patience)), None) {

@@ -14,8 +14,8 @@ use crate::engine::{ChannelCounters, EngineError};
 use crate::lab::Lab;
 use crate::plan::{ChannelId, NodeId};
 
-use interface::InterfaceFile;
 pub use interface::InterfaceCounters;
+use interface::InterfaceFile;
 
 /// The state of a lab at one instant.
 #[derive(Clone, Debug)]
@@ -71,7 +71,11 @@ impl Sampler {
             .name("sampler".into())
             .spawn(move || sample(&lab, &hosts, period, &sender, &stopped))
             .map_err(TelemetryError::Thread)?;
-        Ok(Self { readings, running: Some(running), thread: Some(thread) })
+        Ok(Self {
+            readings,
+            running: Some(running),
+            thread: Some(thread),
+        })
     }
 
     /// The readings since the last call, in time order.
@@ -108,14 +112,21 @@ impl Drop for Sampler {
 
 fn open_hosts(lab: &Lab) -> Result<Vec<(NodeId, InterfaceFile)>, TelemetryError> {
     let open = |host| {
-        let file = lab.namespace(host).run(InterfaceFile::open).and_then(|file| file);
-        file.map(|file| (host, file)).map_err(|source| host_error(lab, host, source))
+        let file = lab
+            .namespace(host)
+            .run(InterfaceFile::open)
+            .and_then(|file| file);
+        file.map(|file| (host, file))
+            .map_err(|source| host_error(lab, host, source))
     };
     lab.plan().hosts().map(open).collect()
 }
 
 fn host_error(lab: &Lab, host: NodeId, source: io::Error) -> TelemetryError {
-    TelemetryError::Host { host: lab.plan().node(host).name.clone(), source }
+    TelemetryError::Host {
+        host: lab.plan().node(host).name.clone(),
+        source,
+    }
 }
 
 /// The sampler's thread.
@@ -139,7 +150,12 @@ fn sample(
             })
             .collect::<Result<_, _>>()?;
         let late = at.saturating_duration_since(due);
-        let wanted = readings.send(Reading { at, late, channels, hosts });
+        let wanted = readings.send(Reading {
+            at,
+            late,
+            channels,
+            hosts,
+        });
         if wait != Err(mpsc::RecvTimeoutError::Timeout) || wanted.is_err() {
             return Ok(());
         }

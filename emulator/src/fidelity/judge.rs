@@ -57,29 +57,59 @@ pub(super) struct Found {
 /// Judges what was seen of `channel`, one of `channels`.
 pub(super) fn checks(name: &str, channel: &Channel, observed: &Observed, channels: usize) -> Found {
     let mut found = Found::default();
-    let check = |quantity: &str, unit: &str, asked: f64, measured: f64, bound: f64, samples: usize| FidelityCheck {
-        channel: name.to_owned(),
-        quantity: quantity.to_owned(),
-        unit: unit.to_owned(),
-        asked,
-        measured,
-        bound,
-        within: (measured - asked).abs() <= bound,
-        samples: samples as u64,
-    };
-    let delays: Vec<f64> = observed.delays.iter().filter_map(|(_, delay)| *delay).map(micros).collect();
+    let check =
+        |quantity: &str, unit: &str, asked: f64, measured: f64, bound: f64, samples: usize| {
+            FidelityCheck {
+                channel: name.to_owned(),
+                quantity: quantity.to_owned(),
+                unit: unit.to_owned(),
+                asked,
+                measured,
+                bound,
+                within: (measured - asked).abs() <= bound,
+                samples: samples as u64,
+            }
+        };
+    let delays: Vec<f64> = observed
+        .delays
+        .iter()
+        .filter_map(|(_, delay)| *delay)
+        .map(micros)
+        .collect();
     if delays.len() < FEWEST {
         let all = observed.delays.len();
-        found.skipped.push(format!("{name}: delay and jitter, as {} of {all} probes arrived", delays.len()));
+        found.skipped.push(format!(
+            "{name}: delay and jitter, as {} of {all} probes arrived",
+            delays.len()
+        ));
     } else {
         let (asked, measured, bound) = delay(channel, &delays);
-        found.checks.push(check("one-way delay", "us", asked, measured, bound, delays.len()));
+        found.checks.push(check(
+            "one-way delay",
+            "us",
+            asked,
+            measured,
+            bound,
+            delays.len(),
+        ));
         let (asked, measured, bound) = jitter(channel, &delays);
-        found.checks.push(check("jitter", "us", asked, measured, bound, delays.len()));
+        found
+            .checks
+            .push(check("jitter", "us", asked, measured, bound, delays.len()));
     }
-    if channel.jitter.is_none_or(|jitter| jitter.order == PacketOrder::Preserved) {
+    if channel
+        .jitter
+        .is_none_or(|jitter| jitter.order == PacketOrder::Preserved)
+    {
         let reordered = reordered(&observed.delays) as f64;
-        found.checks.push(check("reordered", "packets", 0.0, reordered, 0.0, delays.len()));
+        found.checks.push(check(
+            "reordered",
+            "packets",
+            0.0,
+            reordered,
+            0.0,
+            delays.len(),
+        ));
     }
     if !observed.delays.is_empty() {
         found.checks.push(loss(name, channel, observed, channels));
@@ -90,9 +120,18 @@ pub(super) fn checks(name: &str, channel: &Channel, observed: &Observed, channel
                 let asked = rate.bits_per_second() as f64;
                 // The bottleneck stands before the loss: what is lost had its time on the wire.
                 let measured = measured / (1.0 - mean_loss(&channel.loss));
-                let blur = channel.jitter.map_or(0.0, |jitter| jitter.deviation.as_secs_f64() / train.duration().as_secs_f64());
+                let blur = channel.jitter.map_or(0.0, |jitter| {
+                    jitter.deviation.as_secs_f64() / train.duration().as_secs_f64()
+                });
                 let bound = asked * (RATE_SHARE + 2.0 * blur);
-                found.checks.push(check("rate", "bit/s", asked, measured, bound, train.arrivals.len()));
+                found.checks.push(check(
+                    "rate",
+                    "bit/s",
+                    asked,
+                    measured,
+                    bound,
+                    train.arrivals.len(),
+                ));
             }
             Err(reason) => found.skipped.push(format!("{name}: rate, as {reason}")),
         },
@@ -105,10 +144,14 @@ pub(super) fn checks(name: &str, channel: &Channel, observed: &Observed, channel
 /// Asked, measured and bound of the one-way delay: the median, or, where jitter is asked for, the mean, which is what a
 /// description's `delay` is for a skewed distribution.
 fn delay(channel: &Channel, delays: &[f64]) -> (f64, f64, f64) {
-    let own = channel.rate.map_or(Duration::ZERO, |rate| rate.time_for(ByteSize::from_bytes(PROBE_FRAME)));
+    let own = channel.rate.map_or(Duration::ZERO, |rate| {
+        rate.time_for(ByteSize::from_bytes(PROBE_FRAME))
+    });
     let asked = micros(channel.delay + own);
     let plain = DELAY_NOISE_US.max(DELAY_SHARE * asked);
-    let Some(jitter) = channel.jitter else { return (asked, quantile(delays, 0.5), plain) };
+    let Some(jitter) = channel.jitter else {
+        return (asked, quantile(delays, 0.5), plain);
+    };
     let mean = delays.iter().sum::<f64>() / delays.len() as f64;
     let deviation = micros(jitter.deviation);
     let chance = 3.0 * deviation / (delays.len() as f64).sqrt();
@@ -146,7 +189,9 @@ const PARETO_NORMAL_WIDTH: f64 = 0.475;
 
 /// How many arrivals came before that of an earlier probe.
 fn reordered(delays: &[(Duration, Option<Duration>)]) -> usize {
-    let arrivals = delays.iter().filter_map(|&(sent, delay)| delay.map(|delay| sent + delay));
+    let arrivals = delays
+        .iter()
+        .filter_map(|&(sent, delay)| delay.map(|delay| sent + delay));
     // Sending times are of another clock and a moment before those that delays count from.
     let slack = Duration::from_micros(100);
     let mut last = Duration::ZERO;
@@ -162,7 +207,11 @@ fn reordered(delays: &[(Duration, Option<Duration>)]) -> usize {
 /// The loss check: lost probes within the interval that `channel` gives them, which the sample's size decides.
 fn loss(name: &str, channel: &Channel, observed: &Observed, channels: usize) -> FidelityCheck {
     let sent = observed.delays.len() as u64;
-    let lost = observed.delays.iter().filter(|(_, delay)| delay.is_none()).count() as u64;
+    let lost = observed
+        .delays
+        .iter()
+        .filter(|(_, delay)| delay.is_none())
+        .count() as u64;
     let asked = mean_loss(&channel.loss);
     // Losses that come in bursts say less than as many that do not.
     let effective = ((sent as f64 * independence(&channel.loss)).round() as u64).max(1);
@@ -171,7 +220,11 @@ fn loss(name: &str, channel: &Channel, observed: &Observed, channels: usize) -> 
     let share = |count: u64| count as f64 / effective as f64;
     let measured = lost as f64 / sent as f64;
     // Rounded outward by half a loss: a count stands for all shares that round to it.
-    let half = if asked == 0.0 { 0.0 } else { 0.5 / effective as f64 };
+    let half = if asked == 0.0 {
+        0.0
+    } else {
+        0.5 / effective as f64
+    };
     let bound = (share(most) - asked).max(asked - share(least)) + half;
     FidelityCheck {
         channel: name.to_owned(),
@@ -190,9 +243,18 @@ fn mean_loss(loss: &Loss) -> f64 {
     match loss {
         Loss::None => 0.0,
         Loss::Independent(probability) => probability.fraction(),
-        Loss::GilbertElliott { to_bad, to_good, loss_in_bad, loss_in_good } => {
+        Loss::GilbertElliott {
+            to_bad,
+            to_good,
+            loss_in_bad,
+            loss_in_good,
+        } => {
             let (bad, good) = (to_bad.fraction(), to_good.fraction());
-            let in_bad = if bad + good > 0.0 { bad / (bad + good) } else { 0.0 };
+            let in_bad = if bad + good > 0.0 {
+                bad / (bad + good)
+            } else {
+                0.0
+            };
             in_bad * loss_in_bad.fraction() + (1.0 - in_bad) * loss_in_good.fraction()
         }
     }
@@ -203,7 +265,9 @@ fn mean_loss(loss: &Loss) -> f64 {
 fn independence(loss: &Loss) -> f64 {
     match loss {
         Loss::None | Loss::Independent(_) => 1.0,
-        Loss::GilbertElliott { to_bad, to_good, .. } => {
+        Loss::GilbertElliott {
+            to_bad, to_good, ..
+        } => {
             let correlation = (1.0 - to_bad.fraction() - to_good.fraction()).clamp(0.0, 0.999);
             (1.0 - correlation) / (1.0 + correlation)
         }
@@ -237,7 +301,12 @@ fn binomial_interval(trials: u64, probability: f64, tail: f64) -> (u64, u64) {
 
 /// What was off, by how much and what to do.
 pub(super) fn findings(fidelity: &Fidelity) -> Vec<String> {
-    let mut findings: Vec<String> = fidelity.checks.iter().filter(|check| !check.within).map(off).collect();
+    let mut findings: Vec<String> = fidelity
+        .checks
+        .iter()
+        .filter(|check| !check.within)
+        .map(off)
+        .collect();
     if fidelity.engine_drops > 0 {
         findings.push(format!(
             "the link engine lost {} packets that the description does not lose; give the run more CPU, or lower the rates",
@@ -263,10 +332,20 @@ pub(super) fn findings(fidelity: &Fidelity) -> Vec<String> {
 }
 
 fn off(check: &FidelityCheck) -> String {
-    let FidelityCheck { channel, quantity, unit, asked, measured, bound, .. } = check;
+    let FidelityCheck {
+        channel,
+        quantity,
+        unit,
+        asked,
+        measured,
+        bound,
+        ..
+    } = check;
     let remedy = match quantity.as_str() {
         "rate" => "lower the rate, or use an engine and a machine that can carry it",
-        "loss" | "reordered" => "look for another load or shaper on this machine, and try the other link engine",
+        "loss" | "reordered" => {
+            "look for another load or shaper on this machine, and try the other link engine"
+        }
         _ => "stop other work on this machine, or raise the delay until the noise does not matter",
     };
     match unit.as_str() {
@@ -276,7 +355,9 @@ fn off(check: &FidelityCheck) -> String {
             asked / 1e6,
             bound / 1e6
         ),
-        _ => format!("{quantity} of {channel} is {measured:.3} {unit} instead of {asked:.3} (±{bound:.3}): {remedy}"),
+        _ => format!(
+            "{quantity} of {channel} is {measured:.3} {unit} instead of {asked:.3} (±{bound:.3}): {remedy}"
+        ),
     }
 }
 
@@ -290,4 +371,186 @@ fn quantile(values: &[f64], share: f64) -> f64 {
     sorted.sort_by(f64::total_cmp);
     let rank = (share * sorted.len() as f64).ceil() as usize;
     sorted[rank.clamp(1, sorted.len()) - 1]
+}
+
+#[cfg(test)]
+mod tests {
+    use longhaul_topologies::model::DelaySource;
+    use longhaul_topologies::units::{Probability, QueueSize, Rate};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn channel(delay_ms: u64) -> Channel {
+        Channel {
+            rate: None,
+            delay: Duration::from_millis(delay_ms),
+            delay_source: DelaySource::OneWay,
+            jitter: None,
+            loss: Loss::None,
+            duplication: Probability::ZERO,
+            corruption: Probability::ZERO,
+            queue: QueueSize::Bdp(1.0),
+            queue_limit: None,
+        }
+    }
+
+    fn independent(share: f64) -> Loss {
+        Loss::Independent(Probability::new(share).unwrap())
+    }
+
+    /// Probes 4 ms apart with these delays, in microseconds.
+    fn observed(delays_us: impl IntoIterator<Item = Option<u64>>) -> Observed {
+        let probe = |(index, delay): (u64, Option<u64>)| {
+            (
+                Duration::from_millis(4 * index),
+                delay.map(Duration::from_micros),
+            )
+        };
+        Observed {
+            delays: (0..).zip(delays_us).map(probe).collect(),
+            train: Err("it is unlimited".to_owned()),
+        }
+    }
+
+    fn judged(channel: &Channel, observed: &Observed, quantity: &str) -> FidelityCheck {
+        let found = checks("virginia>dublin lane 0", channel, observed, 1);
+        let check = found
+            .checks
+            .into_iter()
+            .find(|check| check.quantity == quantity);
+        check.unwrap_or_else(|| panic!("no check of {quantity}"))
+    }
+
+    #[test]
+    fn a_delay_within_one_percent_is_faithful_and_its_late_tail_does_not_matter() {
+        let tail = |index| if index % 50 == 0 { 9000 } else { 300 };
+        let seen = observed((0..200).map(|index| Some(40_000 + tail(index))));
+        assert!(judged(&channel(40), &seen, "one-way delay").within);
+        assert!(judged(&channel(40), &seen, "jitter").within);
+        let late = judged(&channel(41), &seen, "one-way delay");
+        assert_eq!(
+            (late.within, late.asked, late.measured),
+            (false, 41_000.0, 40_300.0)
+        );
+    }
+
+    #[test]
+    fn a_slow_channel_s_own_serialisation_is_part_of_its_delay() {
+        let slow = Channel {
+            rate: Some(Rate::from_bits_per_second(64_000)),
+            ..channel(40)
+        };
+        let seen = observed((0..200).map(|_| Some(46_250)));
+        assert!(judged(&slow, &seen, "one-way delay").within);
+    }
+
+    #[test]
+    fn jitter_is_held_against_the_width_of_its_distribution() {
+        let jittery = Channel {
+            jitter: Some(Jitter {
+                deviation: Duration::from_millis(5),
+                distribution: JitterDistribution::Uniform,
+                order: PacketOrder::ByDelay,
+            }),
+            ..channel(40)
+        };
+        let spread = observed((0..200).map(|index| Some(35_000 + 50 * index)));
+        assert!(judged(&jittery, &spread, "jitter").within);
+        assert!(!judged(&channel(40), &spread, "jitter").within);
+        let still = observed((0..200).map(|_| Some(40_000)));
+        assert!(!judged(&jittery, &still, "jitter").within);
+    }
+
+    #[test]
+    fn a_packet_that_overtakes_is_off_only_where_order_is_kept() {
+        let seen = observed((0..200).map(|index| Some(if index == 100 { 50_000 } else { 40_000 })));
+        let check = judged(&channel(40), &seen, "reordered");
+        assert_eq!((check.within, check.measured), (false, 2.0));
+    }
+
+    #[test]
+    fn one_lost_probe_is_off_on_a_link_without_loss_and_fine_on_one_with() {
+        let seen = observed((0..200).map(|index| (index != 7).then_some(40_000)));
+        assert!(!judged(&channel(40), &seen, "loss").within);
+        let lossy = Channel {
+            loss: independent(0.01),
+            ..channel(40)
+        };
+        assert!(judged(&lossy, &seen, "loss").within);
+        let none = Channel {
+            loss: independent(0.2),
+            ..channel(40)
+        };
+        assert!(!judged(&none, &seen, "loss").within);
+    }
+
+    #[test]
+    fn too_few_arrivals_are_said_and_not_judged() {
+        let seen = observed((0..200).map(|index| (index < 5).then_some(40_000)));
+        let found = checks("virginia>dublin lane 0", &channel(40), &seen, 1);
+        assert_eq!(
+            found.skipped[0],
+            "virginia>dublin lane 0: delay and jitter, as 5 of 200 probes arrived"
+        );
+        assert!(
+            found
+                .checks
+                .iter()
+                .all(|check| check.quantity != "one-way delay")
+        );
+    }
+
+    #[test]
+    fn bursty_loss_has_a_wider_interval_of_the_same_mean() {
+        let share = |share| Probability::new(share).unwrap();
+        let bursty = Loss::GilbertElliott {
+            to_bad: share(0.01),
+            to_good: share(0.19),
+            loss_in_bad: share(1.0),
+            loss_in_good: share(0.0),
+        };
+        assert!((mean_loss(&bursty) - 0.05).abs() < 1e-12);
+        let seen = observed((0..1000).map(|index| (index % 20 != 0).then_some(40_000)));
+        let bound = |loss| {
+            judged(
+                &Channel {
+                    loss,
+                    ..channel(40)
+                },
+                &seen,
+                "loss",
+            )
+            .bound
+        };
+        assert!(bound(bursty) > 2.0 * bound(independent(0.05)));
+    }
+
+    #[test]
+    fn findings_say_what_by_how_much_and_what_to_do() {
+        let seen = observed((0..200).map(|_| Some(42_000)));
+        let checks = checks("virginia>dublin lane 0", &channel(40), &seen, 1).checks;
+        let lateness = crate::engine::Lateness {
+            releases: 1000,
+            p50_us: 40.0,
+            p99_us: 9000.0,
+            max_us: 20_000.0,
+        };
+        let fidelity = Fidelity::new(checks, Some(lateness), 3, 0.99);
+        insta::assert_snapshot!(fidelity.findings.join("\n"), @"");
+        assert!(!fidelity.faithful());
+        assert!(Fidelity::new(Vec::new(), None, 0, 0.5).faithful());
+    }
+
+    proptest! {
+        #[test]
+        fn the_interval_leaves_at_most_the_tail_on_each_side(trials in 1_u64..2000, probability in 0.0001..0.9999_f64) {
+            let tail = 0.005;
+            let (least, most) = binomial_interval(trials, probability, tail);
+            prop_assert!(least <= most && most <= trials);
+            // The mean lies inside, give or take the step from one count to the next.
+            let mean = trials as f64 * probability;
+            prop_assert!(least as f64 <= mean + 1.0 && mean - 1.0 <= most as f64);
+        }
+    }
 }

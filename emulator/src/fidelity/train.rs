@@ -55,11 +55,16 @@ impl Train {
     pub(super) fn rate(&self) -> Result<f64, String> {
         if self.sent_rate < LEAST_OVERSPEED * self.asked_rate {
             let [sent, asked] = [self.sent_rate, self.asked_rate].map(|rate| rate / 1e6);
-            return Err(format!("the sender reached {sent:.0} Mbit/s, too little to fill {asked:.0}"));
+            return Err(format!(
+                "the sender reached {sent:.0} Mbit/s, too little to fill {asked:.0}"
+            ));
         }
         let settled = &self.arrivals[self.arrivals.len() / 4..];
         if settled.len() < FEWEST {
-            return Err(format!("{} packets of its train arrived", self.arrivals.len()));
+            return Err(format!(
+                "{} packets of its train arrived",
+                self.arrivals.len()
+            ));
         }
         let origin = settled[0].0;
         let mut bits = 0.0;
@@ -76,7 +81,9 @@ impl Train {
     /// From the first arrival to the last.
     pub(super) fn duration(&self) -> Duration {
         match (self.arrivals.first(), self.arrivals.last()) {
-            (Some(first), Some(last)) => last.0.saturating_sub(first.0).max(Duration::from_nanos(1)),
+            (Some(first), Some(last)) => {
+                last.0.saturating_sub(first.0).max(Duration::from_nanos(1))
+            }
             _ => Duration::from_nanos(1),
         }
     }
@@ -116,29 +123,53 @@ pub(super) fn run(
 ) -> Result<Vec<Result<Train, String>>, ProbeError> {
     let topology = &lab.plan().topology;
     let limited = |id: ChannelId| topology.links[id.link.0].channel(id.direction);
-    let number = channels.iter().filter(|&&(id, _)| limited(id).rate.is_some()).count();
-    let length = (TOTAL / u32::try_from(number.max(1)).unwrap_or(u32::MAX)).clamp(SHORTEST, LONGEST);
+    let number = channels
+        .iter()
+        .filter(|&&(id, _)| limited(id).rate.is_some())
+        .count();
+    let length =
+        (TOTAL / u32::try_from(number.max(1)).unwrap_or(u32::MAX)).clamp(SHORTEST, LONGEST);
     let mut departures = Vec::new();
     for &(id, route) in channels {
-        departures.push(Departure::new(lab, limited(id), route, length, u64::from(topology.mtu))?);
+        departures.push(Departure::new(
+            lab,
+            limited(id),
+            route,
+            length,
+            u64::from(topology.mtu),
+        )?);
     }
     let mut trains: Vec<Result<Train, String>> = departures
         .iter()
         .map(|departure| match departure {
-            Some(departure) => Ok(Train { sent_rate: 0.0, asked_rate: departure.rate, arrivals: Vec::new() }),
+            Some(departure) => Ok(Train {
+                sent_rate: 0.0,
+                asked_rate: departure.rate,
+                arrivals: Vec::new(),
+            }),
             None => Err("it is unlimited".to_owned()),
         })
         .collect();
-    let failed = |source| ProbeError::Thread { step: "send a packet train", source };
+    let failed = |source| ProbeError::Thread {
+        step: "send a packet train",
+        source,
+    };
     for at in 0..departures.len() {
         if let Some(departure) = &departures[at] {
-            let sent_rate = departure.send(|| receive(&departures[..=at], &mut trains), stop).map_err(failed)?;
+            let sent_rate = departure
+                .send(|| receive(&departures[..=at], &mut trains), stop)
+                .map_err(failed)?;
             if let Ok(train) = &mut trains[at] {
                 train.sent_rate = sent_rate;
             }
         }
     }
-    let transit = departures.iter().flatten().map(|departure| departure.transit).max().unwrap_or_default();
+    let transit = departures
+        .iter()
+        .flatten()
+        .map(|departure| departure.transit)
+        .max()
+        .unwrap_or_default();
     let deadline = Instant::now() + transit + SHORTEST;
     while Instant::now() < deadline && !stop.load(Ordering::Relaxed) {
         wait(&departures, Duration::from_millis(5)).map_err(failed)?;
@@ -149,21 +180,45 @@ pub(super) fn run(
 
 impl Departure {
     /// `None` for a channel without a rate.
-    fn new(lab: &Lab, channel: &Channel, route: ProbeRoute, length: Duration, mtu: u64) -> Result<Option<Self>, ProbeError> {
-        let Some(rate) = channel.rate else { return Ok(None) };
-        let open = |end: ProbeEnd| ProbeSocket::open(lab, end).map_err(|source| open_error(lab, end, source));
+    fn new(
+        lab: &Lab,
+        channel: &Channel,
+        route: ProbeRoute,
+        length: Duration,
+        mtu: u64,
+    ) -> Result<Option<Self>, ProbeError> {
+        let Some(rate) = channel.rate else {
+            return Ok(None);
+        };
+        let open = |end: ProbeEnd| {
+            ProbeSocket::open(lab, end).map_err(|source| open_error(lab, end, source))
+        };
         let (from, to) = (open(route.from)?, open(route.to)?);
-        to.reserve(8 << 20).map_err(|source| open_error(lab, route.to, source))?;
+        to.reserve(8 << 20)
+            .map_err(|source| open_error(lab, route.to, source))?;
         let rate_bits = rate.bits_per_second() as f64;
         let length = length.min(Duration::from_secs_f64(MOST_BYTES as f64 * 8.0 / rate_bits));
         let frame = (rate.size_in(length).bytes() / PACKETS).clamp(SHORTEST_FRAME, mtu + 14);
-        let deviation = channel.jitter.map_or(Duration::ZERO, |jitter| jitter.deviation);
+        let deviation = channel
+            .jitter
+            .map_or(Duration::ZERO, |jitter| jitter.deviation);
         let transit = channel.delay + length + 4 * deviation;
-        Ok(Some(Self { from, to, rate: rate_bits, frame, length, transit }))
+        Ok(Some(Self {
+            from,
+            to,
+            rate: rate_bits,
+            frame,
+            length,
+            transit,
+        }))
     }
 
     /// Sends the train at [`OVERSPEED`] and answers the rate it reached.
-    fn send(&self, mut receive: impl FnMut() -> io::Result<()>, stop: &AtomicBool) -> io::Result<f64> {
+    fn send(
+        &self,
+        mut receive: impl FnMut() -> io::Result<()>,
+        stop: &AtomicBool,
+    ) -> io::Result<f64> {
         let payload = vec![0; usize::try_from(self.frame - UDP_HEADERS).unwrap_or_default()];
         let (frame_bits, pace) = (self.frame as f64 * 8.0, self.rate * OVERSPEED);
         let started = Instant::now();
@@ -184,20 +239,30 @@ impl Departure {
     }
 }
 
-fn receive(departures: &[Option<Departure>], trains: &mut [Result<Train, String>]) -> io::Result<()> {
+fn receive(
+    departures: &[Option<Departure>],
+    trains: &mut [Result<Train, String>],
+) -> io::Result<()> {
     let mut buffer = [0; 1];
     for (departure, train) in departures.iter().zip(trains) {
-        let (Some(departure), Ok(train)) = (departure, train) else { continue };
+        let (Some(departure), Ok(train)) = (departure, train) else {
+            continue;
+        };
         while let Some(arrival) = departure.to.receive(&mut buffer)? {
-            train.arrivals.push((arrival.at, departure.frame as f64 * 8.0));
+            train
+                .arrivals
+                .push((arrival.at, departure.frame as f64 * 8.0));
         }
     }
     Ok(())
 }
 
 fn wait(departures: &[Option<Departure>], patience: Duration) -> io::Result<()> {
-    let mut waits: Vec<PollFd> =
-        departures.iter().flatten().map(|departure| PollFd::new(departure.to.as_fd(), PollFlags::POLLIN)).collect();
+    let mut waits: Vec<PollFd> = departures
+        .iter()
+        .flatten()
+        .map(|departure| PollFd::new(departure.to.as_fd(), PollFlags::POLLIN))
+        .collect();
     match ppoll(&mut waits, Some(TimeSpec::from_duration(patience)), None) {
         Ok(_) | Err(Errno::EINTR) => Ok(()),
         Err(error) => Err(error.into()),
@@ -211,22 +276,40 @@ mod tests {
     /// `number` frames of 1500 bytes at `rate`, the first `burst` of them at once.
     fn train(rate: f64, number: u32, burst: u32) -> Train {
         let bits = 12_000.0;
-        let at = |index: u32| Duration::from_secs_f64(f64::from(index.saturating_sub(burst)) * bits / rate);
-        Train { sent_rate: 2.0 * rate, asked_rate: rate, arrivals: (0..number).map(|index| (at(index), bits)).collect() }
+        let at = |index: u32| {
+            Duration::from_secs_f64(f64::from(index.saturating_sub(burst)) * bits / rate)
+        };
+        Train {
+            sent_rate: 2.0 * rate,
+            asked_rate: rate,
+            arrivals: (0..number).map(|index| (at(index), bits)).collect(),
+        }
     }
 
     #[test]
     fn the_rate_is_that_after_the_burst() {
         for (number, burst) in [(40, 0), (400, 0), (400, 90)] {
             let rate = train(1e8, number, burst).rate().unwrap();
-            assert!((rate / 1e8 - 1.0).abs() < 1e-6, "{number} packets, {burst} at once: {rate}");
+            assert!(
+                (rate / 1e8 - 1.0).abs() < 1e-6,
+                "{number} packets, {burst} at once: {rate}"
+            );
         }
     }
 
     #[test]
     fn a_train_that_the_sender_held_up_says_nothing() {
-        let slow = Train { sent_rate: 1e8, ..train(1e8, 400, 0) };
-        assert_eq!(slow.rate(), Err("the sender reached 100 Mbit/s, too little to fill 100".to_owned()));
-        assert_eq!(train(1e8, 9, 0).rate(), Err("9 packets of its train arrived".to_owned()));
+        let slow = Train {
+            sent_rate: 1e8,
+            ..train(1e8, 400, 0)
+        };
+        assert_eq!(
+            slow.rate(),
+            Err("the sender reached 100 Mbit/s, too little to fill 100".to_owned())
+        );
+        assert_eq!(
+            train(1e8, 9, 0).rate(),
+            Err("9 packets of its train arrived".to_owned())
+        );
     }
 }

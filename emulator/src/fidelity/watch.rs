@@ -26,7 +26,10 @@ impl Watch {
     /// # Errors
     /// If the engine has died.
     pub fn start(lab: &Lab) -> Result<Self, EngineError> {
-        Ok(Self { engine_drops: engine_drops(lab)?, cpu: cpu_time() })
+        Ok(Self {
+            engine_drops: engine_drops(lab)?,
+            cpu: cpu_time(),
+        })
     }
 
     /// Judges the run since then, with the `checks` made before it.
@@ -35,12 +38,21 @@ impl Watch {
     /// If the engine has died.
     pub fn finish(self, lab: &Lab, checks: Vec<FidelityCheck>) -> Result<Fidelity, EngineError> {
         let drops = engine_drops(lab)?.saturating_sub(self.engine_drops);
-        Ok(Fidelity::new(checks, lab.lateness(), drops, cpu_time().since(self.cpu)))
+        Ok(Fidelity::new(
+            checks,
+            lab.lateness(),
+            drops,
+            cpu_time().since(self.cpu),
+        ))
     }
 }
 
 fn engine_drops(lab: &Lab) -> Result<u64, EngineError> {
-    Ok(lab.counters()?.iter().map(|(_, counters)| counters.engine_drops).sum())
+    Ok(lab
+        .counters()?
+        .iter()
+        .map(|(_, counters)| counters.engine_drops)
+        .sum())
 }
 
 fn cpu_time() -> CpuTime {
@@ -51,10 +63,17 @@ fn cpu_time() -> CpuTime {
 /// user time.
 fn parse(stat: &str) -> Option<CpuTime> {
     let fields = stat.lines().next()?.strip_prefix("cpu ")?;
-    let ticks: Vec<u64> = fields.split_whitespace().take(8).map(|field| field.parse().ok()).collect::<Option<_>>()?;
+    let ticks: Vec<u64> = fields
+        .split_whitespace()
+        .take(8)
+        .map(|field| field.parse().ok())
+        .collect::<Option<_>>()?;
     let all = ticks.iter().sum();
     let waiting: u64 = ticks.get(3..5)?.iter().sum();
-    Some(CpuTime { busy: all - waiting, all })
+    Some(CpuTime {
+        busy: all - waiting,
+        all,
+    })
 }
 
 impl CpuTime {
@@ -63,7 +82,11 @@ impl CpuTime {
         let all = self.all.saturating_sub(earlier.all);
         // iowait may run backwards (proc_stat(5)), and with it the rest.
         let busy = self.busy.saturating_sub(earlier.busy).min(all);
-        if all == 0 { 0.0 } else { busy as f64 / all as f64 }
+        if all == 0 {
+            0.0
+        } else {
+            busy as f64 / all as f64
+        }
     }
 }
 
@@ -75,7 +98,13 @@ mod tests {
     fn cpu_use_is_the_share_that_was_not_idle() {
         let before = parse("cpu  100 0 50 800 50 0 0 0 0 0\ncpu0 1\n").unwrap();
         let after = parse("cpu  190 0 60 880 60 5 5 0 0 0\n").unwrap();
-        assert_eq!(before, CpuTime { busy: 150, all: 1000 });
+        assert_eq!(
+            before,
+            CpuTime {
+                busy: 150,
+                all: 1000
+            }
+        );
         assert!((after.since(before) - 0.55).abs() < 1e-12);
         assert_eq!(before.since(before), 0.0);
     }

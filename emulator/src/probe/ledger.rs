@@ -33,8 +33,16 @@ enum Sending {
 impl Ledger {
     /// A probe on `path` is about to leave, `sent` after the start, at `clock`. Answers its number.
     pub(super) fn sent(&mut self, path: usize, sent: Duration, clock: Duration) -> u64 {
-        let sample = ProbeSample { path, sent, delay: None };
-        self.entries.push_back(Entry { sample, clock, sent: Sending::Sent });
+        let sample = ProbeSample {
+            path,
+            sent,
+            delay: None,
+        };
+        self.entries.push_back(Entry {
+            sample,
+            clock,
+            sent: Sending::Sent,
+        });
         self.first + self.entries.len() as u64 - 1
     }
 
@@ -85,7 +93,11 @@ impl Ledger {
     /// How long to wait for the last probes: twice the greatest delay so far, within `most`.
     pub(super) fn grace(&self, most: Duration) -> Duration {
         // A path that nothing has come through yet may only be long.
-        if self.greatest_delay.is_zero() { most } else { (2 * self.greatest_delay).max(most / 20).min(most) }
+        if self.greatest_delay.is_zero() {
+            most
+        } else {
+            (2 * self.greatest_delay).max(most / 20).min(most)
+        }
     }
 
     fn entry(&mut self, id: u64) -> Option<&mut Entry> {
@@ -114,9 +126,17 @@ mod tests {
         let first = ledger.sent(0, MS, EPOCH);
         let second = ledger.sent(1, 2 * MS, EPOCH + MS);
         ledger.arrived(second, EPOCH + 41 * MS);
-        assert_eq!(ledger.drain(50 * MS, PATIENCE), [], "the first may still come");
+        assert_eq!(
+            ledger.drain(50 * MS, PATIENCE),
+            [],
+            "the first may still come"
+        );
         ledger.arrived(first, EPOCH + 45 * MS);
-        let delays: Vec<_> = ledger.drain(50 * MS, PATIENCE).iter().map(|sample| sample.delay).collect();
+        let delays: Vec<_> = ledger
+            .drain(50 * MS, PATIENCE)
+            .iter()
+            .map(|sample| sample.delay)
+            .collect();
         assert_eq!(delays, [Some(45 * MS), Some(40 * MS)]);
     }
 
@@ -126,7 +146,14 @@ mod tests {
         let id = ledger.sent(0, Duration::ZERO, EPOCH);
         assert_eq!(ledger.drain(PATIENCE - MS, PATIENCE), []);
         let lost = ledger.drain(PATIENCE, PATIENCE);
-        assert_eq!(lost, [ProbeSample { path: 0, sent: Duration::ZERO, delay: None }]);
+        assert_eq!(
+            lost,
+            [ProbeSample {
+                path: 0,
+                sent: Duration::ZERO,
+                delay: None
+            }]
+        );
         ledger.arrived(id, EPOCH + PATIENCE + MS);
         assert_eq!(ledger.drain(2 * PATIENCE, PATIENCE), []);
     }

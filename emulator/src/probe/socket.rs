@@ -6,7 +6,9 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::time::Duration;
 
 use nix::errno::Errno;
-use nix::sys::socket::{ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, setsockopt, sockopt};
+use nix::sys::socket::{
+    ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, setsockopt, sockopt,
+};
 use nix::sys::time::TimeSpec;
 use nix::time::{ClockId, clock_gettime};
 
@@ -32,7 +34,9 @@ pub(crate) struct Arrival {
 impl ProbeSocket {
     /// Binds a free port of `end`.
     pub(crate) fn open(lab: &Lab, end: ProbeEnd) -> io::Result<Self> {
-        let socket = lab.namespace(end.node).run(|| UdpSocket::bind((end.address, 0)))??;
+        let socket = lab
+            .namespace(end.node)
+            .run(|| UdpSocket::bind((end.address, 0)))??;
         socket.set_nonblocking(true)?;
         setsockopt(&socket, sockopt::ReceiveTimestampns, &true)?;
         let address = socket.local_addr()?;
@@ -66,14 +70,22 @@ impl ProbeSocket {
         let mut control = nix::cmsg_space!(libc::timespec);
         let mut slices = [IoSliceMut::new(buffer)];
         let flags = MsgFlags::MSG_DONTWAIT;
-        match recvmsg::<SockaddrStorage>(self.socket.as_raw_fd(), &mut slices, Some(&mut control), flags) {
+        match recvmsg::<SockaddrStorage>(
+            self.socket.as_raw_fd(),
+            &mut slices,
+            Some(&mut control),
+            flags,
+        ) {
             Ok(message) => {
                 let stamp = message.cmsgs()?.find_map(|control| match control {
                     ControlMessageOwned::ScmTimestampns(at) => Some(since_epoch(at)),
                     _ => None,
                 });
                 // The kernel switches stamping on a moment after the first socket asks for it.
-                Ok(Some(Arrival { length: message.bytes, at: stamp.unwrap_or_else(clock) }))
+                Ok(Some(Arrival {
+                    length: message.bytes,
+                    at: stamp.unwrap_or_else(clock),
+                }))
             }
             Err(Errno::EAGAIN | Errno::EINTR) => Ok(None),
             Err(error) => Err(error.into()),

@@ -37,15 +37,24 @@ impl InterfaceFile {
         let mut text = [0; 4096];
         let length = self.0.read_at(&mut text, 0)?;
         let text = String::from_utf8_lossy(&text[..length]);
-        counters(&text, HOST_INTERFACE)
-            .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, format!("no line of {HOST_INTERFACE}")))
+        counters(&text, HOST_INTERFACE).ok_or_else(|| {
+            io::Error::new(
+                io::ErrorKind::NotFound,
+                format!("no line of {HOST_INTERFACE}"),
+            )
+        })
     }
 }
 
 /// The counters of `interface` in the text of /proc/net/dev (`dev_seq_printf_stats` in `net/core/net-procfs.c`).
 fn counters(text: &str, interface: &str) -> Option<InterfaceCounters> {
-    let fields = text.lines().find_map(|line| line.trim_start().strip_prefix(interface)?.strip_prefix(':'))?;
-    let numbers: Vec<u64> = fields.split_whitespace().map(|field| field.parse().ok()).collect::<Option<_>>()?;
+    let fields = text
+        .lines()
+        .find_map(|line| line.trim_start().strip_prefix(interface)?.strip_prefix(':'))?;
+    let numbers: Vec<u64> = fields
+        .split_whitespace()
+        .map(|field| field.parse().ok())
+        .collect::<Option<_>>()?;
     Some(InterfaceCounters {
         received_bytes: *numbers.first()?,
         received_packets: *numbers.get(1)?,
@@ -67,8 +76,12 @@ Inter-|   Receive                                                |  Transmit
 
     #[test]
     fn counters_of_the_named_interface_are_read() {
-        let expected =
-            InterfaceCounters { received_bytes: 1_500_000, received_packets: 1000, sent_bytes: 64_000, sent_packets: 800 };
+        let expected = InterfaceCounters {
+            received_bytes: 1_500_000,
+            received_packets: 1000,
+            sent_bytes: 64_000,
+            sent_packets: 800,
+        };
         assert_eq!(counters(TEXT, "eth0"), Some(expected));
         assert_eq!(counters(TEXT, "eth"), None);
     }
@@ -78,6 +91,9 @@ Inter-|   Receive                                                |  Transmit
         let file = InterfaceFile::open().unwrap();
         let mut text = [0; 4096];
         assert!(file.0.read_at(&mut text, 0).unwrap() > 0);
-        assert!(file.0.read_at(&mut text, 0).unwrap() > 0, "the second read starts at the top again");
+        assert!(
+            file.0.read_at(&mut text, 0).unwrap() > 0,
+            "the second read starts at the top again"
+        );
     }
 }
