@@ -42,10 +42,8 @@ const RTT: Duration = Duration::from_millis(80);
 /// Two sites of one host, a link of two lanes, 50 Mbit/s each way.
 fn two_sites() -> Topology {
     let mut topology = topology(&[1, 1], &[(0, 1, 2)], RTT / 2);
-    for channel in [
-        &mut topology.links[0].forward,
-        &mut topology.links[0].reverse,
-    ] {
+    let link = &mut topology.links[0];
+    for channel in [&mut link.forward, &mut link.reverse] {
         channel.rate = Some(Rate::from_bits_per_second(50_000_000));
         channel.queue_limit = Some(QueueLimit::Bytes(ByteSize::from_bytes(500_000)));
     }

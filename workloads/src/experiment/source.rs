@@ -608,8 +608,8 @@ workload:
             with("1MiB", "{}"),
             with("collective: all_reduce", "iterations: 3"),
             with(
-                "  sizes: [1MiB]",
-                "  command: {command: ['true'], hosts: [c-0]}",
+                "collective: all_reduce\n  sizes: [1MiB]",
+                "command: {command: ['true'], hosts: [c-0]}",
             ),
             with("workload:", "stacks: [cubic, cubic]\nworkload:"),
             with("workload:", "sweep: {seed: [1]}\nworkload:"),
@@ -629,7 +629,7 @@ workload:
         two.yaml:8:10: 2 B is too small for all_reduce of f32 over 4 ranks: it takes at least 4 B
         two.yaml:8:11: invalid type: mapping, expected a size such as `256KB`
         two.yaml:7:3: a workload is either a collective or a command [write `collective: all_reduce`, or `command:` with the program to run]
-        CMD
+        two.yaml:7:40: there is no host `c-0`; there are a-0, a-1, b-0, b-1
         two.yaml:6:17: there are two stacks named `cubic`
         two.yaml:6:15: a sweep is over fields of the topology or the workload [write for example `topology.links.0.loss`]
         two.yaml:6:37: `120%` is too large: at most 100%, which is certain
