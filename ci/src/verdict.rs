@@ -34,20 +34,37 @@ pub enum Verdict {
 pub fn judge(result: &RunResult) -> Verdict {
     match &result.outcome {
         Outcome::Interrupted => return Verdict::Interrupted,
-        Outcome::Failed { message } => return Verdict::Failed { message: message.clone() },
+        Outcome::Failed { message } => {
+            return Verdict::Failed {
+                message: message.clone(),
+            };
+        }
         Outcome::Unfinished => {
-            return Verdict::Failed { message: "the run was cut short: it never wrote its end".to_owned() };
+            return Verdict::Failed {
+                message: "the run was cut short: it never wrote its end".to_owned(),
+            };
         }
         Outcome::Finished => {}
     }
-    let elements = result.points.iter().flat_map(|point| &point.samples).map(|sample| sample.wrong).sum();
+    let elements = result
+        .points
+        .iter()
+        .flat_map(|point| &point.samples)
+        .map(|sample| sample.wrong)
+        .sum();
     if elements > 0 {
         return Verdict::WrongResults { elements };
     }
     let findings: Vec<String> = result
         .points
         .iter()
-        .flat_map(|point| point.fidelity.findings.iter().map(move |finding| format!("{}: {finding}", point.stack)))
+        .flat_map(|point| {
+            point
+                .fidelity
+                .findings
+                .iter()
+                .map(move |finding| format!("{}: {finding}", point.stack))
+        })
         .collect();
     if result.points.iter().any(|point| !point.fidelity.faithful) {
         return Verdict::Unfaithful { findings };
@@ -57,7 +74,9 @@ pub fn judge(result: &RunResult) -> Verdict {
 
 #[cfg(test)]
 mod tests {
-    use longhaul_reports::result::{Environment, FidelitySection, Placement, Point, Sample, Workload};
+    use longhaul_reports::result::{
+        Environment, FidelitySection, Placement, Point, Sample, Workload,
+    };
 
     use super::*;
 
@@ -84,7 +103,9 @@ mod tests {
                 findings: findings.iter().map(|&finding| finding.to_owned()).collect(),
                 ..FidelitySection::default()
             },
-            workload: Workload::Command { command: vec!["true".to_owned()] },
+            workload: Workload::Command {
+                command: vec!["true".to_owned()],
+            },
             bound: None,
             samples: vec![sample],
             summaries: vec![],
@@ -125,18 +146,32 @@ mod tests {
 
     #[test]
     fn wrong_sums_outweigh_unfaithful_links() {
-        assert_eq!(judge(&run(Outcome::Finished, 3, &["late"])), Verdict::WrongResults { elements: 3 });
+        assert_eq!(
+            judge(&run(Outcome::Finished, 3, &["late"])),
+            Verdict::WrongResults { elements: 3 }
+        );
     }
 
     #[test]
     fn an_unfaithful_run_never_passes_and_names_the_stack() {
         let verdict = judge(&run(Outcome::Finished, 0, &["a>b lane 0: late"]));
-        assert_eq!(verdict, Verdict::Unfaithful { findings: vec!["cubic: a>b lane 0: late".to_owned()] });
+        assert_eq!(
+            verdict,
+            Verdict::Unfaithful {
+                findings: vec!["cubic: a>b lane 0: late".to_owned()]
+            }
+        );
     }
 
     #[test]
     fn a_run_that_never_wrote_its_end_failed() {
-        assert!(matches!(judge(&run(Outcome::Unfinished, 0, &[])), Verdict::Failed { .. }));
-        assert_eq!(judge(&run(Outcome::Interrupted, 0, &[])), Verdict::Interrupted);
+        assert!(matches!(
+            judge(&run(Outcome::Unfinished, 0, &[])),
+            Verdict::Failed { .. }
+        ));
+        assert_eq!(
+            judge(&run(Outcome::Interrupted, 0, &[])),
+            Verdict::Interrupted
+        );
     }
 }

@@ -25,12 +25,20 @@ pub enum Failure {
 impl Failure {
     /// A failure with the messages of `error` and its causes.
     pub fn new(exit: Exit, error: &(dyn Error + 'static)) -> Self {
-        Failure::Other { exit, message: chain(error), help: None }
+        Failure::Other {
+            exit,
+            message: chain(error),
+            help: None,
+        }
     }
 
     /// A failure in words, with the way out.
     pub fn with_help(exit: Exit, message: impl Into<String>, help: impl Into<String>) -> Self {
-        Failure::Other { exit, message: message.into(), help: Some(help.into()) }
+        Failure::Other {
+            exit,
+            message: message.into(),
+            help: Some(help.into()),
+        }
     }
 
     /// The exit code it stands for.
@@ -52,8 +60,16 @@ impl Failure {
                     Err(_) => error.to_string(),
                 }
             }
-            Failure::Other { message, help: None, .. } => format!("error: {message}"),
-            Failure::Other { message, help: Some(help), .. } => format!("error: {message}\n\n{help}"),
+            Failure::Other {
+                message,
+                help: None,
+                ..
+            } => format!("error: {message}"),
+            Failure::Other {
+                message,
+                help: Some(help),
+                ..
+            } => format!("error: {message}\n\n{help}"),
         }
     }
 

@@ -22,7 +22,9 @@ enum Format {
 impl Output {
     /// Text, or JSON alone on standard output.
     pub fn new(json: bool) -> Self {
-        Output { format: if json { Format::Json } else { Format::Text } }
+        Output {
+            format: if json { Format::Json } else { Format::Text },
+        }
     }
 
     /// Whether standard output carries JSON alone.

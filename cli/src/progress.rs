@@ -40,14 +40,20 @@ impl Progress {
         let sink = if output.is_json() {
             Sink::Silent
         } else if output.is_terminal() {
-            let style = ProgressStyle::with_template("{spinner} {elapsed:>4} {bar:30} {pos}/{len} {wide_msg}");
+            let style = ProgressStyle::with_template(
+                "{spinner} {elapsed:>4} {bar:30} {pos}/{len} {wide_msg}",
+            );
             let bar = ProgressBar::new(0).with_style(style.expect("the template is well-formed"));
             bar.enable_steady_tick(Duration::from_millis(100));
             Sink::Bar(bar)
         } else {
             Sink::Lines
         };
-        Progress { sink, checks: Checks::default(), told: None }
+        Progress {
+            sink,
+            checks: Checks::default(),
+            told: None,
+        }
     }
 
     /// Removes the bar.
@@ -80,7 +86,10 @@ impl Progress {
         let hosts: usize = topology.sites.iter().map(|site| site.hosts).sum();
         self.checks = Checks::default();
         let (sites, links) = (topology.sites.len(), topology.links.len());
-        self.line(&format!("bringing up {}: {sites} sites, {hosts} hosts, {links} links", topology.name));
+        self.line(&format!(
+            "bringing up {}: {sites} sites, {hosts} hosts, {links} links",
+            topology.name
+        ));
         self.doing("bringing up");
     }
 
@@ -97,7 +106,9 @@ impl Progress {
     fn point_starts(&mut self, index: usize, of: usize, plan: &PointPlan, iterations: u64) {
         if self.checks.made > 0 {
             let Checks { made, within } = std::mem::take(&mut self.checks);
-            self.line(&format!("links measured: {within} of {made} figures as described"));
+            self.line(&format!(
+                "links measured: {within} of {made} figures as described"
+            ));
         }
         self.told = None;
         let title = title(&plan.stack.name, &plan.settings, plan.repeat);
@@ -127,8 +138,16 @@ impl Progress {
     fn point_done(&self, point: &Point) {
         let title = title(&point.stack, &point.settings, point.repeat);
         let took = point.ended_s - point.began_s;
-        let best = point.summaries.iter().map(|summary| summary.busbw_gbps).fold(f64::NAN, f64::max);
-        let bandwidth = if best.is_nan() { String::new() } else { format!(", up to {:.1} Mbit/s bus bandwidth", best * 8e3) };
+        let best = point
+            .summaries
+            .iter()
+            .map(|summary| summary.busbw_gbps)
+            .fold(f64::NAN, f64::max);
+        let bandwidth = if best.is_nan() {
+            String::new()
+        } else {
+            format!(", up to {:.1} Mbit/s bus bandwidth", best * 8e3)
+        };
         self.line(&format!("{title}: done in {took:.1} s{bandwidth}"));
     }
 }
@@ -137,17 +156,27 @@ impl Observer for Progress {
     fn event(&mut self, event: Event<'_>) {
         match event {
             Event::RunStarts { points, at_least } => {
-                let at_least = at_least.map_or_else(String::new, |time| format!(", {:.0} s at the very least", time.as_secs_f64()));
+                let at_least = at_least.map_or_else(String::new, |time| {
+                    format!(", {:.0} s at the very least", time.as_secs_f64())
+                });
                 self.line(&format!("{points} points to run{at_least}"));
             }
             Event::LabComesUp { topology } => self.lab_comes_up(topology),
             Event::LabIsUp { engine, took } => {
                 let engine = format!("{engine:?}").to_lowercase();
-                self.line(&format!("up in {:.2} s, links carried by {engine}", took.as_secs_f64()));
+                self.line(&format!(
+                    "up in {:.2} s, links carried by {engine}",
+                    took.as_secs_f64()
+                ));
                 self.doing("measuring the links against their description");
             }
             Event::LinkChecked(row) => self.link_checked(row),
-            Event::PointStarts { index, of, plan, iterations } => self.point_starts(index, of, plan, iterations),
+            Event::PointStarts {
+                index,
+                of,
+                plan,
+                iterations,
+            } => self.point_starts(index, of, plan, iterations),
             Event::IterationDone { sample, .. } => self.iteration_done(sample),
             Event::Note(text) => self.line(&format!("note: {text}")),
             Event::Finding { text, .. } => self.line(&format!("not faithful: {text}")),
@@ -158,7 +187,11 @@ impl Observer for Progress {
 }
 
 /// `cubic algorithm=ring repeat 2`.
-fn title(stack: &str, settings: &std::collections::BTreeMap<String, String>, repeat: usize) -> String {
+fn title(
+    stack: &str,
+    settings: &std::collections::BTreeMap<String, String>,
+    repeat: usize,
+) -> String {
     let mut title = stack.to_owned();
     for (key, value) in settings {
         title.push_str(&format!(" {key}={value}"));

@@ -99,13 +99,21 @@ impl Programs {
     /// # Errors
     /// If a log cannot be made or a program does not start; those that had started are ended.
     pub fn start(lab: &Lab, spec: &CommandSpec, logs: &Path) -> Result<Self, CommandError> {
-        fs::create_dir_all(logs).map_err(|source| CommandError::Log { path: logs.to_owned(), source })?;
+        fs::create_dir_all(logs).map_err(|source| CommandError::Log {
+            path: logs.to_owned(),
+            source,
+        })?;
         let hosts = hosts(lab, spec);
-        let mut started = Self { programs: Vec::new(), timeout: spec.timeout.duration() };
+        let mut started = Self {
+            programs: Vec::new(),
+            timeout: spec.timeout.duration(),
+        };
         for role in [Role::Background, Role::Foreground] {
             for (rank, host) in hosts.iter().enumerate() {
                 if role_of(spec, host) == role {
-                    started.programs.push(start(lab, spec, &hosts, rank, role, logs)?);
+                    started
+                        .programs
+                        .push(start(lab, spec, &hosts, rank, role, logs)?);
                 }
             }
         }
@@ -122,13 +130,23 @@ impl Programs {
             if let Some(failed) = self.poll() {
                 return Err(failed);
             }
-            if self.programs.iter().all(|program| program.status.is_some() || program.role == Role::Background) {
+            if self
+                .programs
+                .iter()
+                .all(|program| program.status.is_some() || program.role == Role::Background)
+            {
                 return Ok(());
             }
             if timeout_at(deadline, self.next_exit()).await.is_err() {
-                let running = self.programs.iter().filter(|program| program.status.is_none() && program.role == Role::Foreground);
+                let running = self
+                    .programs
+                    .iter()
+                    .filter(|program| program.status.is_none() && program.role == Role::Foreground);
                 let hosts = running.map(|program| program.host.clone()).collect();
-                return Err(CommandError::Timeout { timeout: self.timeout, hosts });
+                return Err(CommandError::Timeout {
+                    timeout: self.timeout,
+                    hosts,
+                });
             }
         }
     }
@@ -141,15 +159,24 @@ impl Programs {
         let deadline = Instant::now() + GRACE;
         for program in &mut self.programs {
             if program.status.is_none() {
-                program.status = timeout_at(deadline, program.child.wait()).await.ok().and_then(Result::ok);
+                program.status = timeout_at(deadline, program.child.wait())
+                    .await
+                    .ok()
+                    .and_then(Result::ok);
             }
             program.signal(Signal::SIGKILL);
             if program.status.is_none() {
-                program.status = timeout(GRACE, program.child.wait()).await.ok().and_then(Result::ok);
+                program.status = timeout(GRACE, program.child.wait())
+                    .await
+                    .ok()
+                    .and_then(Result::ok);
             }
         }
         self.programs.sort_by(|a, b| a.log.cmp(&b.log));
-        self.programs.iter().map(|program| program.outcome(folder)).collect()
+        self.programs
+            .iter()
+            .map(|program| program.outcome(folder))
+            .collect()
     }
 
     /// Takes note of programs that ended; answers the first that failed.
@@ -159,14 +186,22 @@ impl Programs {
                 program.status = program.child.try_wait().ok().flatten();
             }
         }
-        let mut failed = self.programs.iter().filter(|program| program.role == Role::Foreground);
+        let mut failed = self
+            .programs
+            .iter()
+            .filter(|program| program.role == Role::Foreground);
         failed.find_map(Program::failure)
     }
 
     /// Waits until one more program in the foreground has ended.
     async fn next_exit(&mut self) {
-        let running = self.programs.iter_mut().filter(|program| program.status.is_none() && program.role == Role::Foreground);
-        let exits: Vec<_> = running.map(|program| Box::pin(program.child.wait())).collect();
+        let running = self
+            .programs
+            .iter_mut()
+            .filter(|program| program.status.is_none() && program.role == Role::Foreground);
+        let exits: Vec<_> = running
+            .map(|program| Box::pin(program.child.wait()))
+            .collect();
         if !exits.is_empty() {
             let _ = futures::future::select_all(exits).await;
         }
@@ -204,41 +239,86 @@ impl Program {
     }
 
     fn outcome(&self, folder: &Path) -> CommandOutcome {
-        let code = |status: ExitStatus| status.code().or_else(|| status.signal().map(|signal| 128 + signal));
+        let code = |status: ExitStatus| {
+            status
+                .code()
+                .or_else(|| status.signal().map(|signal| 128 + signal))
+        };
         CommandOutcome {
             host: self.host.clone(),
             // One that outlives SIGKILL hangs in the kernel and is as good as killed.
-            exit_code: self.status.and_then(code).unwrap_or(128 + Signal::SIGKILL as i32),
-            log: self.log.strip_prefix(folder).unwrap_or(&self.log).display().to_string(),
+            exit_code: self
+                .status
+                .and_then(code)
+                .unwrap_or(128 + Signal::SIGKILL as i32),
+            log: self
+                .log
+                .strip_prefix(folder)
+                .unwrap_or(&self.log)
+                .display()
+                .to_string(),
         }
     }
 }
 
 /// The command that `spec` has for the result: the one of most hosts.
 pub fn command_line(spec: &CommandSpec) -> Vec<String> {
-    let own = || spec.per_host.values().find(|own| own.background.eq(&false)).and_then(|own| own.command.clone());
+    let own = || {
+        spec.per_host
+            .values()
+            .find(|own| own.background.eq(&false))
+            .and_then(|own| own.command.clone())
+    };
     spec.command.clone().or_else(own).unwrap_or_default()
 }
 
 fn hosts(lab: &Lab, spec: &CommandSpec) -> Vec<String> {
-    let all = || lab.plan().hosts().map(|host| lab.plan().node(host).name.clone()).collect();
+    let all = || {
+        lab.plan()
+            .hosts()
+            .map(|host| lab.plan().node(host).name.clone())
+            .collect()
+    };
     spec.hosts.clone().unwrap_or_else(all)
 }
 
 fn role_of(spec: &CommandSpec, host: &str) -> Role {
-    if spec.per_host.get(host).is_some_and(|own| own.background) { Role::Background } else { Role::Foreground }
+    if spec.per_host.get(host).is_some_and(|own| own.background) {
+        Role::Background
+    } else {
+        Role::Foreground
+    }
 }
 
-fn start(lab: &Lab, spec: &CommandSpec, hosts: &[String], rank: usize, role: Role, logs: &Path) -> Result<Program, CommandError> {
+fn start(
+    lab: &Lab,
+    spec: &CommandSpec,
+    hosts: &[String],
+    rank: usize,
+    role: Role,
+    logs: &Path,
+) -> Result<Program, CommandError> {
     let host = &hosts[rank];
     let own = spec.per_host.get(host).and_then(|own| own.command.as_ref());
     let line = own.or(spec.command.as_ref()).map_or(&[][..], Vec::as_slice);
     let program = line.first().cloned().unwrap_or_default();
-    let failed = |source| CommandError::Start { program: program.clone(), host: host.clone(), source };
-    let missing = || failed(io::Error::new(io::ErrorKind::NotFound, "there is no such host"));
+    let failed = |source| CommandError::Start {
+        program: program.clone(),
+        host: host.clone(),
+        source,
+    };
+    let missing = || {
+        failed(io::Error::new(
+            io::ErrorKind::NotFound,
+            "there is no such host",
+        ))
+    };
     let node = lab.plan().node_named(host).ok_or_else(missing)?;
     let log = logs.join(format!("{host}.log"));
-    let log_failed = |source| CommandError::Log { path: log.clone(), source };
+    let log_failed = |source| CommandError::Log {
+        path: log.clone(),
+        source,
+    };
     let output = File::create(&log).map_err(log_failed)?;
     let errors = output.try_clone().map_err(log_failed)?;
     let mut command = lab.command(node, &program);
@@ -249,16 +329,39 @@ fn start(lab: &Lab, spec: &CommandSpec, hosts: &[String], rank: usize, role: Rol
         .stdin(Stdio::null())
         .stdout(output)
         .stderr(errors);
-    let child = Command::from(command).kill_on_drop(true).spawn().map_err(failed)?;
-    let group = child.id().and_then(|id| i32::try_from(id).ok()).ok_or_else(missing)?;
-    Ok(Program { host: host.clone(), program, role, child, group: Pid::from_raw(group), log, status: None })
+    let child = Command::from(command)
+        .kill_on_drop(true)
+        .spawn()
+        .map_err(failed)?;
+    let group = child
+        .id()
+        .and_then(|id| i32::try_from(id).ok())
+        .ok_or_else(missing)?;
+    Ok(Program {
+        host: host.clone(),
+        program,
+        role,
+        child,
+        group: Pid::from_raw(group),
+        log,
+        status: None,
+    })
 }
 
 /// What launchers of distributed programs set (torchrun's names), and where the program is.
-fn environment(lab: &Lab, spec: &CommandSpec, hosts: &[String], rank: usize) -> BTreeMap<&'static str, String> {
+fn environment(
+    lab: &Lab,
+    spec: &CommandSpec,
+    hosts: &[String],
+    rank: usize,
+) -> BTreeMap<&'static str, String> {
     let host = &hosts[rank];
     let node = |name: &str| lab.plan().node_named(name).map(|id| lab.plan().node(id));
-    let address = |name: &str| node(name).map(|node| node.ipv4.to_string()).unwrap_or_default();
+    let address = |name: &str| {
+        node(name)
+            .map(|node| node.ipv4.to_string())
+            .unwrap_or_default()
+    };
     let site = node(host).map(|node| lab.plan().topology.site(node.site).name.clone());
     BTreeMap::from([
         ("RANK", rank.to_string()),
@@ -269,19 +372,35 @@ fn environment(lab: &Lab, spec: &CommandSpec, hosts: &[String], rank: usize) -> 
         ("MASTER_PORT", spec.master_port.to_string()),
         ("LONGHAUL_HOST", host.clone()),
         ("LONGHAUL_SITE", site.unwrap_or_default()),
-        ("LONGHAUL_PEERS", hosts.iter().map(|peer| address(peer)).collect::<Vec<_>>().join(",")),
+        (
+            "LONGHAUL_PEERS",
+            hosts
+                .iter()
+                .map(|peer| address(peer))
+                .collect::<Vec<_>>()
+                .join(","),
+        ),
     ])
 }
 
 /// The last lines of a log that say something.
 fn last_lines(log: &[u8]) -> Vec<String> {
     let end = String::from_utf8_lossy(&log[log.len().saturating_sub(QUOTED_BYTES)..]).into_owned();
-    let lines: Vec<String> = end.lines().map(str::trim_end).filter(|line| !line.is_empty()).map(str::to_owned).collect();
+    let lines: Vec<String> = end
+        .lines()
+        .map(str::trim_end)
+        .filter(|line| !line.is_empty())
+        .map(str::to_owned)
+        .collect();
     lines[lines.len().saturating_sub(QUOTED_LINES)..].to_vec()
 }
 
 fn quoted(log: &[String]) -> String {
-    if log.is_empty() { ", and had written nothing".to_owned() } else { format!("; its last words: {}", log.join(" | ")) }
+    if log.is_empty() {
+        ", and had written nothing".to_owned()
+    } else {
+        format!("; its last words: {}", log.join(" | "))
+    }
 }
 
 #[cfg(test)]
@@ -297,11 +416,19 @@ mod tests {
 
     #[test]
     fn a_failure_names_host_code_and_last_words() {
-        let failed = |log| CommandError::Failed { program: "iperf3".into(), host: "dublin-0".into(), how: "exited with code 1".into(), log };
+        let failed = |log| CommandError::Failed {
+            program: "iperf3".into(),
+            host: "dublin-0".into(),
+            how: "exited with code 1".into(),
+            log,
+        };
         assert_eq!(
             failed(vec!["unable to connect".to_owned()]).to_string(),
             "`iperf3` on dublin-0 exited with code 1; its last words: unable to connect"
         );
-        assert_eq!(failed(Vec::new()).to_string(), "`iperf3` on dublin-0 exited with code 1, and had written nothing");
+        assert_eq!(
+            failed(Vec::new()).to_string(),
+            "`iperf3` on dublin-0 exited with code 1, and had written nothing"
+        );
     }
 }

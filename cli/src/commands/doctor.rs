@@ -18,19 +18,33 @@ pub fn run(output: Output) -> Result<Exit, Failure> {
     if entered.is_ok() {
         capabilities.extend(capability::lab_capabilities());
     }
-    output.either(&json!({ "labs": entered.is_ok(), "capabilities": capabilities }), || {
-        describe(&capabilities, entered.is_ok())
-    });
-    Ok(if entered.is_ok() { Exit::Fine } else { Exit::Lacking })
+    output.either(
+        &json!({ "labs": entered.is_ok(), "capabilities": capabilities }),
+        || describe(&capabilities, entered.is_ok()),
+    );
+    Ok(if entered.is_ok() {
+        Exit::Fine
+    } else {
+        Exit::Lacking
+    })
 }
 
 fn describe(capabilities: &[Capability], labs: bool) -> String {
     let mut text = String::new();
-    let width = capabilities.iter().map(|capability| capability.name.chars().count()).max().unwrap_or(0);
+    let width = capabilities
+        .iter()
+        .map(|capability| capability.name.chars().count())
+        .max()
+        .unwrap_or(0);
     let mut line = |mark: &str, name: &str, rest: &str| {
         let _ = writeln!(text, "{mark} {name:width$}  {rest}");
     };
-    for Capability { name, state, needed_for } in capabilities {
+    for Capability {
+        name,
+        state,
+        needed_for,
+    } in capabilities
+    {
         match state {
             State::Present(detail) => line("✓", name, detail),
             State::Unknown(reason) => line("?", name, &format!("cannot tell: {reason}")),

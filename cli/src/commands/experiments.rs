@@ -21,7 +21,9 @@ pub fn run(command: ExperimentsCommand, output: Output) -> Result<Exit, Failure>
         }
         ExperimentsCommand::Schema => {
             let schema = spec::schema();
-            output.either(&schema, || serde_json::to_string_pretty(&schema).expect("a schema serialises"));
+            output.either(&schema, || {
+                serde_json::to_string_pretty(&schema).expect("a schema serialises")
+            });
             Ok(Exit::Fine)
         }
     }
@@ -46,7 +48,9 @@ fn list(output: Output) -> Result<Exit, Failure> {
                 experiment.description.clone(),
             ]);
         }
-        table.set_width(output.width().try_into().unwrap_or(u16::MAX)).to_string()
+        table
+            .set_width(output.width().try_into().unwrap_or(u16::MAX))
+            .to_string()
     });
     Ok(Exit::Fine)
 }

@@ -17,7 +17,10 @@ pub fn up(args: &UpArgs, output: Output) -> Result<Exit, Failure> {
     let (_, topology) = topologies::open(&args.topology, &args.set)?;
     let name = lab_name(args.name.as_deref().unwrap_or(&topology.name))?;
     let first_host = format!("{}-0", topology.sites[0].name);
-    let options = LabOptions { engine: args.links.into(), seed: args.seed };
+    let options = LabOptions {
+        engine: args.links.into(),
+        seed: args.seed,
+    };
     let started = keeper::up(name.clone(), topology, &options)?;
     let unnamed = started.unnamed.as_ref().map(ToString::to_string);
     output.either(&json!({ "lab": name, "unnamed": unnamed }), || {
@@ -33,7 +36,10 @@ pub fn up(args: &UpArgs, output: Output) -> Result<Exit, Failure> {
 /// Runs a program inside a host.
 pub fn exec(args: &ExecArgs) -> Result<Exit, Failure> {
     let name = named_or_only(args.name.as_deref())?;
-    let (program, arguments) = args.command.split_first().expect("clap asks for at least one");
+    let (program, arguments) = args
+        .command
+        .split_first()
+        .expect("clap asks for at least one");
     let code = keeper::exec(&name, &args.host, program, arguments)?;
     Ok(Exit::Program(u8::try_from(code).unwrap_or(u8::MAX)))
 }
@@ -50,7 +56,11 @@ pub fn status(args: &StatusArgs, output: Output) -> Result<Exit, Failure> {
         return Err(KeeperError::NoSuchLab { name }.into());
     };
     output.either(lab, || match &lab.detail {
-        Some(detail) => format!("{}\n\n{}", overview(std::slice::from_ref(lab)), describe(detail)),
+        Some(detail) => format!(
+            "{}\n\n{}",
+            overview(std::slice::from_ref(lab)),
+            describe(detail)
+        ),
         None => overview(std::slice::from_ref(lab)),
     });
     Ok(Exit::Fine)
@@ -71,8 +81,14 @@ pub fn clean(output: Output) -> Result<Exit, Failure> {
         if cleaned.labs.is_empty() && cleaned.namespaces.is_empty() {
             return "nothing to clean".to_owned();
         }
-        let labs = cleaned.labs.iter().map(|name| format!("removed what was left of {name}"));
-        let namespaces = cleaned.namespaces.iter().map(|name| format!("removed the name {name} from /run/netns"));
+        let labs = cleaned
+            .labs
+            .iter()
+            .map(|name| format!("removed what was left of {name}"));
+        let namespaces = cleaned
+            .namespaces
+            .iter()
+            .map(|name| format!("removed the name {name} from /run/netns"));
         labs.chain(namespaces).collect::<Vec<_>>().join("\n")
     });
     Ok(Exit::Fine)
@@ -92,13 +108,21 @@ impl From<KeeperError> for Failure {
     fn from(error: KeeperError) -> Self {
         use longhaul_emulator::sandbox::SandboxError;
         match error {
-            KeeperError::Sandbox(SandboxError::Refused { reason, help }) => {
-                Failure::with_help(Exit::Lacking, format!("cannot create namespaces: {reason}"), help)
-            }
+            KeeperError::Sandbox(SandboxError::Refused { reason, help }) => Failure::with_help(
+                Exit::Lacking,
+                format!("cannot create namespaces: {reason}"),
+                help,
+            ),
             KeeperError::Sandbox(error) => Failure::new(Exit::Lacking, &error),
-            KeeperError::NotUp { help: Some(help), name, message } => {
-                Failure::with_help(Exit::Lacking, format!("the lab {name} did not come up: {message}"), help)
-            }
+            KeeperError::NotUp {
+                help: Some(help),
+                name,
+                message,
+            } => Failure::with_help(
+                Exit::Lacking,
+                format!("the lab {name} did not come up: {message}"),
+                help,
+            ),
             error => {
                 let exit = match (&error, error.program_exit_code()) {
                     (_, Some(code)) => Exit::Program(u8::try_from(code).unwrap_or(u8::MAX)),
@@ -119,7 +143,8 @@ fn named_or_only(name: Option<&str>) -> Result<LabName, Failure> {
 }
 
 fn lab_name(name: &str) -> Result<LabName, Failure> {
-    name.parse().map_err(|error: keeper::LabNameError| Failure::new(Exit::Usage, &error))
+    name.parse()
+        .map_err(|error: keeper::LabNameError| Failure::new(Exit::Usage, &error))
 }
 
 fn overview(labs: &[LabStatus]) -> String {
@@ -134,14 +159,23 @@ fn overview(labs: &[LabStatus]) -> String {
             (Life::Dead, _) => "killed: `longhaul clean` removes what is left".to_owned(),
         };
         let record = lab.record.as_ref();
-        let engine = lab.detail.as_ref().map(|detail| format!("{:?}", detail.engine).to_lowercase());
+        let engine = lab
+            .detail
+            .as_ref()
+            .map(|detail| format!("{:?}", detail.engine).to_lowercase());
         table.add_row([
             lab.name.to_string(),
             state,
-            record.map(|record| record.subject.clone()).unwrap_or_default(),
+            record
+                .map(|record| record.subject.clone())
+                .unwrap_or_default(),
             engine.unwrap_or_default(),
-            record.map(|record| record.pid.to_string()).unwrap_or_default(),
-            record.map(|record| since(record.started)).unwrap_or_default(),
+            record
+                .map(|record| record.pid.to_string())
+                .unwrap_or_default(),
+            record
+                .map(|record| since(record.started))
+                .unwrap_or_default(),
         ]);
     }
     table.to_string()
@@ -149,9 +183,14 @@ fn overview(labs: &[LabStatus]) -> String {
 
 /// Seconds since 1970 in the user's time zone.
 fn since(started: u64) -> String {
-    let started = i64::try_from(started).ok().and_then(|seconds| jiff::Timestamp::from_second(seconds).ok());
+    let started = i64::try_from(started)
+        .ok()
+        .and_then(|seconds| jiff::Timestamp::from_second(seconds).ok());
     started.map_or_else(String::new, |started| {
-        started.to_zoned(jiff::tz::TimeZone::system()).strftime("%F %T").to_string()
+        started
+            .to_zoned(jiff::tz::TimeZone::system())
+            .strftime("%F %T")
+            .to_string()
     })
 }
 
@@ -159,21 +198,39 @@ fn since(started: u64) -> String {
 fn describe(detail: &LabDetail) -> String {
     let mut nodes = listing(&["host", "site", "IPv4", "IPv6"]);
     for node in &detail.nodes {
-        nodes.add_row([node.name.clone(), node.site.clone(), node.ipv4.to_string(), node.ipv6.to_string()]);
+        nodes.add_row([
+            node.name.clone(),
+            node.site.clone(),
+            node.ipv4.to_string(),
+            node.ipv6.to_string(),
+        ]);
     }
-    let mut channels =
-        listing(&["channel", "rate", "one way", "queue", "packets", "bytes", "queue drops", "lost", "queued"]);
+    let mut channels = listing(&[
+        "channel",
+        "rate",
+        "one way",
+        "queue",
+        "packets",
+        "bytes",
+        "queue drops",
+        "lost",
+        "queued",
+    ]);
     for channel in &detail.channels {
         let counters = &channel.counters;
         channels.add_row([
             format!("{} > {} lane {}", channel.from, channel.to, channel.lane),
-            channel.rate.map_or_else(|| "unlimited".to_owned(), |rate| rate.to_string()),
+            channel
+                .rate
+                .map_or_else(|| "unlimited".to_owned(), |rate| rate.to_string()),
             channel.delay.to_string(),
             channel.queue.to_string(),
             counters.packets.to_string(),
             counters.bytes.to_string(),
             counters.queue_drops.to_string(),
-            counters.losses.map_or_else(|| "?".to_owned(), |losses| losses.to_string()),
+            counters
+                .losses
+                .map_or_else(|| "?".to_owned(), |losses| losses.to_string()),
             counters.queue_bytes.to_string(),
         ]);
     }

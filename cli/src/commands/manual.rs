@@ -27,7 +27,9 @@ pub fn man<C: CommandFactory>(out: Option<&Path>) -> Result<Exit, Failure> {
         }
         None => {
             let mut page = Vec::new();
-            clap_mangen::Man::new(C::command()).render(&mut page).map_err(io_failure)?;
+            clap_mangen::Man::new(C::command())
+                .render(&mut page)
+                .map_err(io_failure)?;
             let _ = std::io::stdout().write_all(&page);
         }
     }

@@ -25,7 +25,12 @@ pub fn run(args: &RunArgs, output: Output) -> Result<Exit, Failure> {
     let experiment = load(args)?;
     let out = folder(args, &experiment)?;
     let links = args.links.into();
-    let registration = Registration::claim(LabName::of_this_run(), Purpose::Run, &experiment.name, links)?;
+    let registration = Registration::claim(
+        LabName::of_this_run(),
+        Purpose::Run,
+        &experiment.name,
+        links,
+    )?;
     let sandbox = registration.enter(Privilege::of_this_process())?;
     // From here on this is the lab process; what it started with is gone from its view, but not the folder for results.
     let options = RunOptions {
@@ -42,11 +47,17 @@ pub fn run(args: &RunArgs, output: Output) -> Result<Exit, Failure> {
         .map_err(|error| Failure::new(Exit::Lacking, &error))?
         .block_on(async {
             let interrupt = interrupted().map_err(|error| Failure::new(Exit::Lacking, &error))?;
-            Ok::<_, Failure>(experiment::run(&experiment, &options, &mut progress, interrupt).await?)
+            Ok::<_, Failure>(
+                experiment::run(&experiment, &options, &mut progress, interrupt).await?,
+            )
         });
     progress.finish();
     let result = result?;
-    let charts = if args.no_charts { Vec::new() } else { draw(&out)? };
+    let charts = if args.no_charts {
+        Vec::new()
+    } else {
+        draw(&out)?
+    };
     report(&result, &out, &charts, output);
     Ok(exit(&judge(&result)))
 }
@@ -96,7 +107,10 @@ fn command_line() -> String {
             format!("'{}'", argument.replace('\'', r"'\''"))
         }
     });
-    std::iter::once("longhaul".to_owned()).chain(arguments).collect::<Vec<_>>().join(" ")
+    std::iter::once("longhaul".to_owned())
+        .chain(arguments)
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 /// Completes on the first Ctrl-C, SIGTERM or SIGHUP; a second one then ends the process at once.
@@ -106,10 +120,12 @@ fn interrupted() -> std::io::Result<impl Future<Output = ()>> {
     let mut hangup = signal(SignalKind::hangup())?;
     let (first, interrupted) = tokio::sync::oneshot::channel();
     tokio::spawn(async move {
-        let mut any = async || tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-            _ = hangup.recv() => {}
+        let mut any = async || {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+                _ = hangup.recv() => {}
+            }
         };
         any().await;
         let _ = first.send(());
@@ -128,16 +144,36 @@ fn draw(out: &Path) -> Result<Vec<PathBuf>, Failure> {
 
 fn report(result: &RunResult, out: &Path, charts: &[PathBuf], output: Output) {
     let verdict = judge(result);
-    output.either(&json!({ "folder": out, "verdict": verdict, "charts": charts, "result": result }), || {
-        let width = output.width();
-        let tables = [table::results(result, width), table::comparison(result, width), table::delays(result, width), table::fidelity(result, width)];
-        let mut text: String = tables.iter().filter(|table| !table.is_empty()).map(|table| format!("{}\n\n", table.trim_end())).collect();
-        text.push_str(&format!("{}\nresults: {}", sentence(&verdict), out.display()));
-        if !charts.is_empty() {
-            text.push_str(&format!("\ncharts:  {} in {}", charts.len(), out.join("charts").display()));
-        }
-        text
-    });
+    output.either(
+        &json!({ "folder": out, "verdict": verdict, "charts": charts, "result": result }),
+        || {
+            let width = output.width();
+            let tables = [
+                table::results(result, width),
+                table::comparison(result, width),
+                table::delays(result, width),
+                table::fidelity(result, width),
+            ];
+            let mut text: String = tables
+                .iter()
+                .filter(|table| !table.is_empty())
+                .map(|table| format!("{}\n\n", table.trim_end()))
+                .collect();
+            text.push_str(&format!(
+                "{}\nresults: {}",
+                sentence(&verdict),
+                out.display()
+            ));
+            if !charts.is_empty() {
+                text.push_str(&format!(
+                    "\ncharts:  {} in {}",
+                    charts.len(),
+                    out.join("charts").display()
+                ));
+            }
+            text
+        },
+    );
 }
 
 /// The verdict for people.
@@ -148,7 +184,10 @@ fn sentence(verdict: &Verdict) -> String {
         Verdict::Failed { message } => format!("failed: {message}"),
         Verdict::WrongResults { elements } => format!("failed: {elements} elements were wrong"),
         Verdict::Unfaithful { findings } => {
-            format!("not faithful: do not trust these figures\n  {}", findings.join("\n  "))
+            format!(
+                "not faithful: do not trust these figures\n  {}",
+                findings.join("\n  ")
+            )
         }
     }
 }

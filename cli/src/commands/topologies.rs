@@ -47,7 +47,14 @@ fn list(output: Output) -> Result<Exit, Failure> {
         .collect::<Result<Vec<_>, _>>()?;
     let rows: Vec<_> = topologies.iter().map(overview).collect();
     output.either(&rows, || {
-        let mut table = listing(&["topology", "sites", "hosts", "links", "longest RTT", "what it is for"]);
+        let mut table = listing(&[
+            "topology",
+            "sites",
+            "hosts",
+            "links",
+            "longest RTT",
+            "what it is for",
+        ]);
         for topology in &topologies {
             table.add_row([
                 topology.name.clone(),
@@ -59,7 +66,9 @@ fn list(output: Output) -> Result<Exit, Failure> {
             ]);
         }
         align_right(&mut table, 1..=4);
-        table.set_width(output.width().try_into().unwrap_or(u16::MAX)).to_string()
+        table
+            .set_width(output.width().try_into().unwrap_or(u16::MAX))
+            .to_string()
     });
     Ok(Exit::Fine)
 }
@@ -67,11 +76,17 @@ fn list(output: Output) -> Result<Exit, Failure> {
 fn show(name_or_path: &str, yaml: bool, output: Output) -> Result<Exit, Failure> {
     let (document, topology) = open(name_or_path, &[])?;
     if yaml {
-        output.either(&json!({ "yaml": document.text() }), || document.text().trim_end().to_owned());
+        output.either(&json!({ "yaml": document.text() }), || {
+            document.text().trim_end().to_owned()
+        });
         return Ok(Exit::Fine);
     }
     let mut details = overview(&topology);
-    details["links"] = topology.links.iter().map(|link| link_details(&topology, link)).collect();
+    details["links"] = topology
+        .links
+        .iter()
+        .map(|link| link_details(&topology, link))
+        .collect();
     output.either(&details, || describe(&topology, output.width()));
     Ok(Exit::Fine)
 }
@@ -145,10 +160,19 @@ fn link_details(topology: &Topology, link: &Link) -> serde_json::Value {
 /// Sites and links with every figure resolved.
 fn describe(topology: &Topology, width: usize) -> String {
     let width = width.try_into().unwrap_or(u16::MAX);
-    let mut sites = listing(&["site", "place", "latitude", "longitude", "hosts", "host ports"]);
+    let mut sites = listing(&[
+        "site",
+        "place",
+        "latitude",
+        "longitude",
+        "hosts",
+        "host ports",
+    ]);
     for site in &topology.sites {
         let degrees = |pick: fn(&longhaul_topologies::geography::Coordinates) -> f64| {
-            site.coordinates.as_ref().map_or_else(String::new, |at| format!("{:.2}", pick(at)))
+            site.coordinates
+                .as_ref()
+                .map_or_else(String::new, |at| format!("{:.2}", pick(at)))
         };
         sites.add_row([
             site.name.clone(),
@@ -156,21 +180,32 @@ fn describe(topology: &Topology, width: usize) -> String {
             degrees(|at| at.latitude),
             degrees(|at| at.longitude),
             site.hosts.to_string(),
-            site.fabric.rate.map_or_else(|| "unlimited".to_owned(), |rate| rate.to_string()),
+            site.fabric
+                .rate
+                .map_or_else(|| "unlimited".to_owned(), |rate| rate.to_string()),
         ]);
     }
     align_right(&mut sites, 2..=5);
-    let mut links = listing(&["channel", "lanes", "rate", "one way", "from", "jitter", "loss", "queue"]);
+    let mut links = listing(&[
+        "channel", "lanes", "rate", "one way", "from", "jitter", "loss", "queue",
+    ]);
     for link in &topology.links {
         let (a, b) = (&topology.site(link.a).name, &topology.site(link.b).name);
-        for (name, channel) in [(format!("{a} > {b}"), &link.forward), (format!("{b} > {a}"), &link.reverse)] {
+        for (name, channel) in [
+            (format!("{a} > {b}"), &link.forward),
+            (format!("{b} > {a}"), &link.reverse),
+        ] {
             links.add_row([
                 name,
                 link.lanes.to_string(),
-                channel.rate.map_or_else(|| "unlimited".to_owned(), |rate| rate.to_string()),
+                channel
+                    .rate
+                    .map_or_else(|| "unlimited".to_owned(), |rate| rate.to_string()),
                 time(channel.delay),
                 source(&channel.delay_source),
-                channel.jitter.map_or_else(|| "none".to_owned(), |jitter| time(jitter.deviation)),
+                channel
+                    .jitter
+                    .map_or_else(|| "none".to_owned(), |jitter| time(jitter.deviation)),
                 loss(&channel.loss),
                 queue(channel),
             ]);
@@ -191,7 +226,12 @@ fn hosts(topology: &Topology) -> usize {
 }
 
 fn longest_rtt(topology: &Topology) -> Duration {
-    topology.links.iter().map(|link| link.forward.delay + link.reverse.delay).max().unwrap_or_default()
+    topology
+        .links
+        .iter()
+        .map(|link| link.forward.delay + link.reverse.delay)
+        .max()
+        .unwrap_or_default()
 }
 
 fn time(time: Duration) -> String {
@@ -206,7 +246,10 @@ fn source(source: &DelaySource) -> String {
     match source {
         DelaySource::OneWay => "stated".to_owned(),
         DelaySource::HalfRtt => "half the RTT".to_owned(),
-        DelaySource::Fibre { distance_km, route_factor } => format!("{distance_km:.0} km × {route_factor}"),
+        DelaySource::Fibre {
+            distance_km,
+            route_factor,
+        } => format!("{distance_km:.0} km × {route_factor}"),
     }
 }
 
@@ -214,7 +257,12 @@ fn loss(loss: &Loss) -> String {
     match loss {
         Loss::None => "none".to_owned(),
         Loss::Independent(probability) => probability.to_string(),
-        Loss::GilbertElliott { to_bad, to_good, loss_in_bad, .. } => {
+        Loss::GilbertElliott {
+            to_bad,
+            to_good,
+            loss_in_bad,
+            ..
+        } => {
             format!("bursts: {loss_in_bad} in the bad state, entered {to_bad}, left {to_good}")
         }
     }

@@ -372,3 +372,190 @@ fn quantile(values: &[f64], share: f64) -> f64 {
     let rank = (share * sorted.len() as f64).ceil() as usize;
     sorted[rank.clamp(1, sorted.len()) - 1]
 }
+
+#[cfg(test)]
+mod tests {
+    use longhaul_topologies::model::DelaySource;
+    use longhaul_topologies::units::{Probability, QueueSize, Rate};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn channel(delay_ms: u64) -> Channel {
+        Channel {
+            rate: None,
+            delay: Duration::from_millis(delay_ms),
+            delay_source: DelaySource::OneWay,
+            jitter: None,
+            loss: Loss::None,
+            duplication: Probability::ZERO,
+            corruption: Probability::ZERO,
+            queue: QueueSize::Bdp(1.0),
+            queue_limit: None,
+        }
+    }
+
+    fn independent(share: f64) -> Loss {
+        Loss::Independent(Probability::new(share).unwrap())
+    }
+
+    /// Probes 4 ms apart with these delays, in microseconds.
+    fn observed(delays_us: impl IntoIterator<Item = Option<u64>>) -> Observed {
+        let probe = |(index, delay): (u64, Option<u64>)| {
+            (
+                Duration::from_millis(4 * index),
+                delay.map(Duration::from_micros),
+            )
+        };
+        Observed {
+            delays: (0..).zip(delays_us).map(probe).collect(),
+            train: Err("it is unlimited".to_owned()),
+        }
+    }
+
+    fn judged(channel: &Channel, observed: &Observed, quantity: &str) -> FidelityCheck {
+        let found = checks("virginia>dublin lane 0", channel, observed, 1);
+        let check = found
+            .checks
+            .into_iter()
+            .find(|check| check.quantity == quantity);
+        check.unwrap_or_else(|| panic!("no check of {quantity}"))
+    }
+
+    #[test]
+    fn a_delay_within_one_percent_is_faithful_and_its_late_tail_does_not_matter() {
+        let tail = |index| if index % 50 == 0 { 9000 } else { 300 };
+        let seen = observed((0..200).map(|index| Some(40_000 + tail(index))));
+        assert!(judged(&channel(40), &seen, "one-way delay").within);
+        assert!(judged(&channel(40), &seen, "jitter").within);
+        let late = judged(&channel(41), &seen, "one-way delay");
+        assert_eq!(
+            (late.within, late.asked, late.measured),
+            (false, 41_000.0, 40_300.0)
+        );
+    }
+
+    #[test]
+    fn a_slow_channel_s_own_serialisation_is_part_of_its_delay() {
+        let slow = Channel {
+            rate: Some(Rate::from_bits_per_second(64_000)),
+            ..channel(40)
+        };
+        let seen = observed((0..200).map(|_| Some(46_250)));
+        assert!(judged(&slow, &seen, "one-way delay").within);
+    }
+
+    #[test]
+    fn jitter_is_held_against_the_width_of_its_distribution() {
+        let jittery = Channel {
+            jitter: Some(Jitter {
+                deviation: Duration::from_millis(5),
+                distribution: JitterDistribution::Uniform,
+                order: PacketOrder::ByDelay,
+            }),
+            ..channel(40)
+        };
+        let spread = observed((0..200).map(|index| Some(35_000 + 50 * index)));
+        assert!(judged(&jittery, &spread, "jitter").within);
+        assert!(!judged(&channel(40), &spread, "jitter").within);
+        let still = observed((0..200).map(|_| Some(40_000)));
+        assert!(!judged(&jittery, &still, "jitter").within);
+    }
+
+    #[test]
+    fn a_packet_that_overtakes_is_off_only_where_order_is_kept() {
+        let seen = observed((0..200).map(|index| Some(if index == 100 { 50_000 } else { 40_000 })));
+        let check = judged(&channel(40), &seen, "reordered");
+        assert_eq!((check.within, check.measured), (false, 2.0));
+    }
+
+    #[test]
+    fn one_lost_probe_is_off_on_a_link_without_loss_and_fine_on_one_with() {
+        let seen = observed((0..200).map(|index| (index != 7).then_some(40_000)));
+        assert!(!judged(&channel(40), &seen, "loss").within);
+        let lossy = Channel {
+            loss: independent(0.01),
+            ..channel(40)
+        };
+        assert!(judged(&lossy, &seen, "loss").within);
+        let none = Channel {
+            loss: independent(0.2),
+            ..channel(40)
+        };
+        assert!(!judged(&none, &seen, "loss").within);
+    }
+
+    #[test]
+    fn too_few_arrivals_are_said_and_not_judged() {
+        let seen = observed((0..200).map(|index| (index < 5).then_some(40_000)));
+        let found = checks("virginia>dublin lane 0", &channel(40), &seen, 1);
+        assert_eq!(
+            found.skipped[0],
+            "virginia>dublin lane 0: delay and jitter, as 5 of 200 probes arrived"
+        );
+        assert!(
+            found
+                .checks
+                .iter()
+                .all(|check| check.quantity != "one-way delay")
+        );
+    }
+
+    #[test]
+    fn bursty_loss_has_a_wider_interval_of_the_same_mean() {
+        let share = |share| Probability::new(share).unwrap();
+        let bursty = Loss::GilbertElliott {
+            to_bad: share(0.01),
+            to_good: share(0.19),
+            loss_in_bad: share(1.0),
+            loss_in_good: share(0.0),
+        };
+        assert!((mean_loss(&bursty) - 0.05).abs() < 1e-12);
+        let seen = observed((0..1000).map(|index| (index % 20 != 0).then_some(40_000)));
+        let bound = |loss| {
+            judged(
+                &Channel {
+                    loss,
+                    ..channel(40)
+                },
+                &seen,
+                "loss",
+            )
+            .bound
+        };
+        assert!(bound(bursty) > 2.0 * bound(independent(0.05)));
+    }
+
+    #[test]
+    fn findings_say_what_by_how_much_and_what_to_do() {
+        let seen = observed((0..200).map(|_| Some(42_000)));
+        let checks = checks("virginia>dublin lane 0", &channel(40), &seen, 1).checks;
+        let lateness = crate::engine::Lateness {
+            releases: 1000,
+            p50_us: 40.0,
+            p99_us: 9000.0,
+            max_us: 20_000.0,
+        };
+        let fidelity = Fidelity::new(checks, Some(lateness), 3, 0.99);
+        insta::assert_snapshot!(fidelity.findings.join("\n"), @r"
+        one-way delay of virginia>dublin lane 0 is 42000.000 us instead of 40000.000 (±400.000): stop other work on this machine, or raise the delay until the noise does not matter
+        the link engine lost 3 packets that the description does not lose; give the run more CPU, or lower the rates
+        the link engine released packets late: by 40 µs in the median and 9000 µs at the 99th percentile (allowed: 500 and 5000); stop other work on this machine, or lower the rates
+        the CPU was 99 % in use, so that it may have bounded the figures; use fewer ranks, lower rates or more cores
+        ");
+        assert!(!fidelity.faithful());
+        assert!(Fidelity::new(Vec::new(), None, 0, 0.5).faithful());
+    }
+
+    proptest! {
+        #[test]
+        fn the_interval_leaves_at_most_the_tail_on_each_side(trials in 1_u64..2000, probability in 0.0001..0.9999_f64) {
+            let tail = 0.005;
+            let (least, most) = binomial_interval(trials, probability, tail);
+            prop_assert!(least <= most && most <= trials);
+            // The mean lies inside, give or take the step from one count to the next.
+            let mean = trials as f64 * probability;
+            prop_assert!(least as f64 <= mean + 1.0 && mean - 1.0 <= most as f64);
+        }
+    }
+}

@@ -52,24 +52,40 @@ struct Load {
 ///
 /// # Errors
 /// If the collective has no such schedule.
-pub fn bound(topology: &Topology, plan: &CollectivePlan, connections: usize) -> Result<Option<Bound>, Unsupported> {
+pub fn bound(
+    topology: &Topology,
+    plan: &CollectivePlan,
+    connections: usize,
+) -> Result<Option<Bound>, Unsupported> {
     let routes = Routes::new(topology);
     let mut times = Vec::new();
     let mut slowest = None;
     for &size in &plan.sizes {
         let work = Work::new(topology, &routes, plan, size)?;
-        let Some(load) = work.slowest(connections) else { return Ok(None) };
+        let Some(load) = work.slowest(connections) else {
+            return Ok(None);
+        };
         let last_byte = load.time + work.delay_of(load.port);
         let time = last_byte.max(work.longest_chain());
-        times.push(BoundTime { size_bytes: size, time_us: time.as_secs_f64() * 1e6 });
+        times.push(BoundTime {
+            size_bytes: size,
+            time_us: time.as_secs_f64() * 1e6,
+        });
         // The greatest size has the least rounding to whole elements.
         if slowest.is_none_or(|(greatest, _)| size >= greatest) {
             slowest = Some((size, load));
         }
     }
-    let Some((size, load)) = slowest else { return Ok(None) };
-    let busbw = size as f64 * 8.0 / load.time.as_secs_f64() * plan.collective.bus_factor(plan.ranks.len());
-    Ok(Some(Bound { busbw_bps: busbw, reason: reason(topology, plan, size, &load), times }))
+    let Some((size, load)) = slowest else {
+        return Ok(None);
+    };
+    let busbw =
+        size as f64 * 8.0 / load.time.as_secs_f64() * plan.collective.bus_factor(plan.ranks.len());
+    Ok(Some(Bound {
+        busbw_bps: busbw,
+        reason: reason(topology, plan, size, &load),
+        times,
+    }))
 }
 
 /// One size of a collective on its topology.
@@ -81,9 +97,17 @@ struct Work<'a> {
 }
 
 impl<'a> Work<'a> {
-    fn new(topology: &'a Topology, routes: &'a Routes, plan: &'a CollectivePlan, size: u64) -> Result<Self, Unsupported> {
-        let count = plan.collective.count(plan.data_type, size, plan.ranks.len())?;
-        let count = usize::try_from(count).map_err(|_| Unsupported(format!("{size} bytes do not fit into memory")))?;
+    fn new(
+        topology: &'a Topology,
+        routes: &'a Routes,
+        plan: &'a CollectivePlan,
+        size: u64,
+    ) -> Result<Self, Unsupported> {
+        let count = plan
+            .collective
+            .count(plan.data_type, size, plan.ranks.len())?;
+        let count = usize::try_from(count)
+            .map_err(|_| Unsupported(format!("{size} bytes do not fit into memory")))?;
         let shape = Shape {
             collective: plan.collective,
             algorithm: plan.algorithm,
@@ -93,14 +117,21 @@ impl<'a> Work<'a> {
             root: plan.root,
             placement: Placement::OutOfPlace,
         };
-        Ok(Self { topology, routes, plan, programs: shape.programs()? })
+        Ok(Self {
+            topology,
+            routes,
+            plan,
+            programs: shape.programs()?,
+        })
     }
 
     /// The port that needs longest.
     fn slowest(&self, connections: usize) -> Option<Load> {
         let mut loads: BTreeMap<Port, (u64, u64)> = BTreeMap::new();
         for ((from, to), payload) in wire_bytes(&self.programs, self.plan.data_type) {
-            let wan = self.way(from, to).map(|(link, direction)| Port::Wan(link, direction));
+            let wan = self
+                .way(from, to)
+                .map(|(link, direction)| Port::Wan(link, direction));
             for port in [Port::Out(from), Port::In(to)].into_iter().chain(wan) {
                 let load = loads.entry(port).or_default();
                 load.0 += payload;
@@ -111,21 +142,42 @@ impl<'a> Work<'a> {
             let (rate, lanes) = self.capacity(port)?;
             let lanes = lanes.min(flows);
             let bits = payload as f64 * overhead(self.topology.mtu) * 8.0;
-            let time = Duration::from_secs_f64(bits / (rate.bits_per_second() as f64 * lanes as f64));
-            Some(Load { port, payload, lanes, rate, time })
+            let time =
+                Duration::from_secs_f64(bits / (rate.bits_per_second() as f64 * lanes as f64));
+            Some(Load {
+                port,
+                payload,
+                lanes,
+                rate,
+                time,
+            })
         });
-        timed.max_by_key(|load| load.time)
+        // Of several alike the first.
+        timed.reduce(|slowest, load| {
+            if load.time > slowest.time {
+                load
+            } else {
+                slowest
+            }
+        })
     }
 
     fn longest_chain(&self) -> Duration {
         longest_chain(&self.programs, |from, to| {
-            self.way(from, to).map(|(link, direction)| self.topology.links[link.0].channel(direction).delay).sum()
+            self.way(from, to)
+                .map(|(link, direction)| self.topology.links[link.0].channel(direction).delay)
+                .sum()
         })
     }
 
     /// The channels from one rank to another.
     fn way(&self, from: usize, to: usize) -> impl Iterator<Item = (LinkId, Direction)> + '_ {
-        way(self.topology, self.routes, self.plan.ranks[from].site, self.plan.ranks[to].site)
+        way(
+            self.topology,
+            self.routes,
+            self.plan.ranks[from].site,
+            self.plan.ranks[to].site,
+        )
     }
 
     fn capacity(&self, port: Port) -> Option<(Rate, u64)> {
@@ -134,7 +186,10 @@ impl<'a> Work<'a> {
                 let link = &self.topology.links[link.0];
                 Some((link.channel(direction).rate?, link.lanes as u64))
             }
-            Port::Out(rank) | Port::In(rank) => Some((self.topology.site(self.plan.ranks[rank].site).fabric.rate?, 1)),
+            Port::Out(rank) | Port::In(rank) => Some((
+                self.topology.site(self.plan.ranks[rank].site).fabric.rate?,
+                1,
+            )),
         }
     }
 
@@ -157,7 +212,11 @@ pub fn way<'a>(
     std::iter::from_fn(move || {
         let id = routes.next_hop(here, to)?;
         let link = &topology.links[id.0];
-        let direction = if link.a == here { Direction::Forward } else { Direction::Reverse };
+        let direction = if link.a == here {
+            Direction::Forward
+        } else {
+            Direction::Reverse
+        };
         here = if link.a == here { link.b } else { link.a };
         Some((id, direction))
     })
@@ -170,7 +229,11 @@ fn overhead(mtu: u32) -> f64 {
 
 fn reason(topology: &Topology, plan: &CollectivePlan, size: u64, load: &Load) -> String {
     let mtu = topology.mtu;
-    let lanes = if load.lanes > 1 { format!(" on each of {} lanes", load.lanes) } else { String::new() };
+    let lanes = if load.lanes > 1 {
+        format!(" on each of {} lanes", load.lanes)
+    } else {
+        String::new()
+    };
     format!(
         "{} by {} over {} ranks sends {:.3} bytes per byte of the array over {}, at {}{lanes}; \
          each takes {:.4} bytes on the wire ({} of payload in a frame of {})",
@@ -178,7 +241,11 @@ fn reason(topology: &Topology, plan: &CollectivePlan, size: u64, load: &Load) ->
         plan.algorithm,
         plan.ranks.len(),
         load.payload as f64 / size as f64,
-        PortName { topology, plan, port: load.port },
+        PortName {
+            topology,
+            plan,
+            port: load.port
+        },
         load.rate,
         overhead(mtu),
         mtu - TCP_HEADERS,
@@ -196,7 +263,9 @@ impl fmt::Display for PortName<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let host = |rank: usize| self.plan.ranks[rank].host_name(self.topology);
         match self.port {
-            Port::Wan(link, direction) => f.write_str(&channel_name(self.topology, link, direction)),
+            Port::Wan(link, direction) => {
+                f.write_str(&channel_name(self.topology, link, direction))
+            }
             Port::Out(rank) => write!(f, "the port of {} (outward)", host(rank)),
             Port::In(rank) => write!(f, "the port of {} (inward)", host(rank)),
         }
@@ -211,4 +280,104 @@ pub fn channel_name(topology: &Topology, link: LinkId, direction: Direction) -> 
         Direction::Reverse => (link.b, link.a),
     };
     format!("{}>{}", topology.site(from).name, topology.site(to).name)
+}
+
+#[cfg(test)]
+mod tests {
+    use longhaul_topologies::{Document, validate};
+
+    use super::*;
+    use crate::collective::{Algorithm, Collective, DataType, ReduceOp};
+    use crate::experiment::points::places;
+    use crate::experiment::spec::RankOrder;
+
+    fn topology(hosts: usize, link: &str) -> Topology {
+        let text = format!(
+            "name: two\nsites: [{{name: a, hosts: {hosts}}}, {{name: b, hosts: {hosts}}}]\nlinks: [{{between: [a, b], {link}}}]\n"
+        );
+        validate::topology(&Document::from_text("two.yaml", &text).unwrap()).unwrap()
+    }
+
+    fn plan(
+        topology: &Topology,
+        algorithm: Algorithm,
+        order: RankOrder,
+        size: u64,
+    ) -> CollectivePlan {
+        CollectivePlan {
+            collective: Collective::AllReduce,
+            algorithm,
+            data_type: DataType::F32,
+            op: ReduceOp::Sum,
+            root: 0,
+            sizes: vec![size],
+            placements: vec![Placement::InPlace],
+            ranks: places(topology, order),
+            iterations: 1,
+            warmup: 0,
+            patience: Duration::from_secs(1),
+        }
+    }
+
+    const SIZE: u64 = 16 << 20;
+
+    #[test]
+    fn a_ring_of_two_is_bound_by_the_link_s_payload_rate() {
+        let topology = topology(1, "rate: 500Mbit, rtt: 20ms");
+        let plan = plan(&topology, Algorithm::Ring, RankOrder::SiteContiguous, SIZE);
+        let bound = bound(&topology, &plan, 1).unwrap().unwrap();
+        // Each rank sends 2 × (n − 1) ÷ n = 1 array, so that bus bandwidth is what the link carries of payload.
+        assert!(
+            (bound.busbw_bps / (500e6 * 1448.0 / 1514.0) - 1.0).abs() < 1e-6,
+            "{}",
+            bound.busbw_bps
+        );
+        let serialisation = SIZE as f64 * 8.0 / 500e6 * 1514.0 / 1448.0;
+        assert!((bound.times[0].time_us / 1e6 - serialisation - 0.01).abs() < 1e-6);
+        assert_eq!(
+            bound.reason,
+            "all_reduce by ring over 2 ranks sends 1.000 bytes per byte of the array over a>b, at 500Mbit; \
+             each takes 1.0456 bytes on the wire (1448 of payload in a frame of 1514)"
+        );
+    }
+
+    #[test]
+    fn small_arrays_are_bound_by_the_steps_that_wait_for_one_another() {
+        let topology = topology(1, "rate: 500Mbit, rtt: 20ms");
+        let plan = plan(&topology, Algorithm::Ring, RankOrder::SiteContiguous, 1024);
+        let bound = bound(&topology, &plan, 1).unwrap().unwrap();
+        assert_eq!(bound.times[0].time_us, 20_000.0);
+    }
+
+    #[test]
+    fn an_interleaved_ring_loads_the_link_with_every_hop() {
+        let topology = topology(3, "rate: 500Mbit, rtt: 20ms");
+        let busbw = |order| {
+            let plan = plan(&topology, Algorithm::Ring, order, SIZE);
+            bound(&topology, &plan, 1).unwrap().unwrap().busbw_bps
+        };
+        let ratio = busbw(RankOrder::SiteContiguous) / busbw(RankOrder::Interleaved);
+        assert!((ratio - 3.0).abs() < 0.01, "{ratio}");
+    }
+
+    #[test]
+    fn lanes_count_as_far_as_connections_can_fill_them() {
+        let topology = topology(1, "rate: 500Mbit, rtt: 20ms, lanes: 4");
+        let busbw = |connections| {
+            let plan = plan(&topology, Algorithm::Ring, RankOrder::SiteContiguous, SIZE);
+            bound(&topology, &plan, connections)
+                .unwrap()
+                .unwrap()
+                .busbw_bps
+        };
+        assert!((busbw(2) / busbw(1) - 2.0).abs() < 1e-6);
+        assert!((busbw(8) / busbw(1) - 4.0).abs() < 1e-6);
+    }
+
+    #[test]
+    fn unlimited_links_bound_nothing() {
+        let topology = topology(1, "rtt: 20ms");
+        let plan = plan(&topology, Algorithm::Ring, RankOrder::SiteContiguous, SIZE);
+        assert_eq!(bound(&topology, &plan, 1).unwrap(), None);
+    }
 }

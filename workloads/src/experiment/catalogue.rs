@@ -23,7 +23,13 @@ macro_rules! entries {
 
 /// Every embedded experiment; the one to start with first.
 pub fn entries() -> &'static [Entry] {
-    entries!["quickstart", "buffer-sweep", "ring-order", "hierarchical", "sockets"]
+    entries![
+        "quickstart",
+        "buffer-sweep",
+        "ring-order",
+        "hierarchical",
+        "sockets"
+    ]
 }
 
 /// Opens an experiment by catalogue name, else by path.
@@ -37,9 +43,18 @@ pub fn open(name_or_path: &str) -> Result<ExperimentSource, InputError> {
     }
     let path = Path::new(name_or_path);
     if !path.exists() && path.components().count() == 1 && path.extension().is_none() {
-        let error = InputError::new(name_or_path, "there is no such experiment, and no such file");
-        let names: Vec<String> = entries().iter().map(|entry| format!("`{}`", entry.name)).collect();
-        return Err(error.with_help(format!("the catalogue has {}; or name a file", names.join(", "))));
+        let error = InputError::new(
+            name_or_path,
+            "there is no such experiment, and no such file",
+        );
+        let names: Vec<String> = entries()
+            .iter()
+            .map(|entry| format!("`{}`", entry.name))
+            .collect();
+        return Err(error.with_help(format!(
+            "the catalogue has {}; or name a file",
+            names.join(", ")
+        )));
     }
     let folder = path.parent().unwrap_or(Path::new("."));
     Ok(ExperimentSource::new(Document::read(path)?, folder))

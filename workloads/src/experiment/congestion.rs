@@ -24,7 +24,10 @@ pub struct CongestionControlError {
 pub(super) fn check(name: &str) -> Result<(), CongestionControlError> {
     let refused = |error: Errno| CongestionControlError {
         message: match error {
-            Errno::ENOENT => format!("the kernel has no congestion control `{name}` (it has {})", available()),
+            Errno::ENOENT => format!(
+                "the kernel has no congestion control `{name}` (it has {})",
+                available()
+            ),
             Errno::EPERM => format!("the kernel keeps the congestion control `{name}` to root"),
             error => format!("the kernel refuses the congestion control `{name}`: {error}"),
         },
@@ -40,7 +43,8 @@ pub(super) fn check(name: &str) -> Result<(), CongestionControlError> {
 }
 
 fn available() -> String {
-    let list = fs::read_to_string("/proc/sys/net/ipv4/tcp_available_congestion_control").unwrap_or_default();
+    let list = fs::read_to_string("/proc/sys/net/ipv4/tcp_available_congestion_control")
+        .unwrap_or_default();
     list.split_whitespace().collect::<Vec<_>>().join(", ")
 }
 
@@ -52,6 +56,11 @@ mod tests {
     fn reno_is_always_there_and_a_made_up_name_never() {
         assert_eq!(check("reno"), Ok(()));
         let error = check("no-such-cc").unwrap_err();
-        assert!(error.to_string().starts_with("the kernel has no congestion control `no-such-cc` (it has "), "{error}");
+        assert!(
+            error
+                .to_string()
+                .starts_with("the kernel has no congestion control `no-such-cc` (it has "),
+            "{error}"
+        );
     }
 }

@@ -10,7 +10,10 @@ use longhaul_reports::result::Environment;
 pub(super) fn environment(privilege: Privilege) -> Environment {
     let uname = nix::sys::utsname::uname().ok();
     let text = |field: fn(&nix::sys::utsname::UtsName) -> &std::ffi::OsStr| {
-        uname.as_ref().map(|names| field(names).to_string_lossy().into_owned()).unwrap_or_default()
+        uname
+            .as_ref()
+            .map(|names| field(names).to_string_lossy().into_owned())
+            .unwrap_or_default()
     };
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
     Environment {
@@ -41,22 +44,39 @@ pub(super) fn links(engine: EngineKind) -> String {
 
 /// PRETTY_NAME of os-release(5).
 fn distribution(os_release: &str) -> String {
-    let name = os_release.lines().find_map(|line| line.strip_prefix("PRETTY_NAME="));
-    name.unwrap_or_default().trim_matches(['"', '\'']).to_owned()
+    let name = os_release
+        .lines()
+        .find_map(|line| line.strip_prefix("PRETTY_NAME="));
+    name.unwrap_or_default()
+        .trim_matches(['"', '\''])
+        .to_owned()
 }
 
 /// The first `model name` of /proc/cpuinfo, or what other architectures have for it.
 fn cpu(cpuinfo: &str) -> String {
     let field = |name: &str| {
-        let line = cpuinfo.lines().find(|line| line.split(':').next().is_some_and(|key| key.trim() == name))?;
-        line.split_once(':').map(|(_, value)| value.trim().to_owned())
+        let line = cpuinfo
+            .lines()
+            .find(|line| line.split(':').next().is_some_and(|key| key.trim() == name))?;
+        line.split_once(':')
+            .map(|(_, value)| value.trim().to_owned())
     };
-    ["model name", "Model", "uarch", "cpu model"].into_iter().find_map(field).unwrap_or_default()
+    ["model name", "Model", "uarch", "cpu model"]
+        .into_iter()
+        .find_map(field)
+        .unwrap_or_default()
 }
 
 /// MemTotal of /proc/meminfo, which is in KiB.
 fn memory(meminfo: &str) -> u64 {
-    let kib = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:")?.trim().strip_suffix("kB")?.trim().parse::<u64>().ok());
+    let kib = meminfo.lines().find_map(|line| {
+        line.strip_prefix("MemTotal:")?
+            .trim()
+            .strip_suffix("kB")?
+            .trim()
+            .parse::<u64>()
+            .ok()
+    });
     kib.unwrap_or_default() * 1024
 }
 
@@ -66,13 +86,25 @@ mod tests {
 
     #[test]
     fn fields_are_found_in_the_systems_files() {
-        assert_eq!(distribution("ID=debian\nPRETTY_NAME=\"Debian GNU/Linux 12 (bookworm)\"\n"), "Debian GNU/Linux 12 (bookworm)");
-        assert_eq!(cpu("processor\t: 0\nmodel name\t: AMD EPYC 7B13\n\nprocessor\t: 1\n"), "AMD EPYC 7B13");
-        assert_eq!(memory("MemTotal:        8052172 kB\nMemFree: 1 kB\n"), 8_052_172 * 1024);
+        assert_eq!(
+            distribution("ID=debian\nPRETTY_NAME=\"Debian GNU/Linux 12 (bookworm)\"\n"),
+            "Debian GNU/Linux 12 (bookworm)"
+        );
+        assert_eq!(
+            cpu("processor\t: 0\nmodel name\t: AMD EPYC 7B13\n\nprocessor\t: 1\n"),
+            "AMD EPYC 7B13"
+        );
+        assert_eq!(
+            memory("MemTotal:        8052172 kB\nMemFree: 1 kB\n"),
+            8_052_172 * 1024
+        );
     }
 
     #[test]
     fn what_a_system_does_not_tell_stays_empty() {
-        assert_eq!((distribution("ID=x\n"), cpu("processor: 0\n"), memory("")), (String::new(), String::new(), 0));
+        assert_eq!(
+            (distribution("ID=x\n"), cpu("processor: 0\n"), memory("")),
+            (String::new(), String::new(), 0)
+        );
     }
 }

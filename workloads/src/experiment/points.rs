@@ -110,7 +110,10 @@ pub fn places(topology: &Topology, order: RankOrder) -> Vec<RankPlace> {
         .iter()
         .enumerate()
         .flat_map(|(site, description)| {
-            (0..description.hosts).map(move |host| RankPlace { site: SiteId(site), host })
+            (0..description.hosts).map(move |host| RankPlace {
+                site: SiteId(site),
+                host,
+            })
         })
         .collect();
     match order {
@@ -123,7 +126,8 @@ pub fn places(topology: &Topology, order: RankOrder) -> Vec<RankPlace> {
 /// Every choice of one index per dimension of the given lengths, the last dimension varying fastest.
 pub fn combinations(lengths: &[usize]) -> Vec<Vec<usize>> {
     lengths.iter().fold(vec![Vec::new()], |found, &length| {
-        let extend = |head: Vec<usize>| (0..length).map(move |index| [head.as_slice(), &[index]].concat());
+        let extend =
+            |head: Vec<usize>| (0..length).map(move |index| [head.as_slice(), &[index]].concat());
         found.into_iter().flat_map(extend).collect()
     })
 }
@@ -155,8 +159,15 @@ mod tests {
     #[test]
     fn seeds_are_those_of_splitmix64() {
         // The first outputs of the reference implementation (prng.di.unimi.it/splitmix64.c) for seed 1234567.
-        let expected = [6_457_827_717_110_365_317, 3_203_168_211_198_807_973, 9_817_491_932_198_370_423];
-        assert_eq!([0, 1, 2].map(|index| derived_seed(1_234_567, index)), expected);
+        let expected = [
+            6_457_827_717_110_365_317,
+            3_203_168_211_198_807_973,
+            9_817_491_932_198_370_423,
+        ];
+        assert_eq!(
+            [0, 1, 2].map(|index| derived_seed(1_234_567, index)),
+            expected
+        );
     }
 
     proptest! {

@@ -11,8 +11,8 @@ use longhaul_emulator::probe::ProbeSample;
 use longhaul_emulator::telemetry::Reading;
 use longhaul_reports::folder::{FolderError, ResultWriter};
 use longhaul_reports::result::{
-    ChannelSummary, DelaySummary, EngineLateness, Entity, FidelityRow, FidelitySection, Outcome, Percentiles, Point, RunResult, Sample,
-    TelemetryRow, Workload, metric,
+    ChannelSummary, DelaySummary, EngineLateness, Entity, FidelityRow, FidelitySection, Outcome,
+    Percentiles, Point, RunResult, Sample, TelemetryRow, Workload, metric,
 };
 use longhaul_reports::stats::{InterarrivalJitter, summarise};
 use longhaul_topologies::model::SiteId;
@@ -58,7 +58,13 @@ impl Recorder {
     pub(super) fn new(writer: ResultWriter, result: RunResult) -> Self {
         let now = clock_gettime(ClockId::CLOCK_MONOTONIC).unwrap_or(TimeSpec::new(0, 0));
         let epoch_ns = u64::try_from(Duration::from(now).as_nanos()).unwrap_or_default();
-        Self { result, writer, epoch: Instant::now(), epoch_ns, point: None }
+        Self {
+            result,
+            writer,
+            epoch: Instant::now(),
+            epoch_ns,
+            point: None,
+        }
     }
 
     pub(super) fn writer(&self) -> &ResultWriter {
@@ -76,20 +82,33 @@ impl Recorder {
     }
 
     /// Begins a point; `paths` are those that are probed.
-    pub(super) fn begin(&mut self, mut point: Point, plan: &LabPlan, paths: Vec<(SiteId, SiteId)>) -> Result<(), FolderError> {
+    pub(super) fn begin(
+        &mut self,
+        mut point: Point,
+        plan: &LabPlan,
+        paths: Vec<(SiteId, SiteId)>,
+    ) -> Result<(), FolderError> {
         point.began_s = self.seconds(Instant::now());
         let hosts = match &point.workload {
             Workload::Collective { hosts, .. } => hosts.clone(),
             Workload::Command { .. } => Vec::new(),
         };
         let probes = vec![Vec::new(); paths.len()];
-        self.point = Some(Current { plan: plan.clone(), paths, probes, channels: BTreeMap::new(), hosts });
+        self.point = Some(Current {
+            plan: plan.clone(),
+            paths,
+            probes,
+            channels: BTreeMap::new(),
+            hosts,
+        });
         self.result.points.push(point);
         self.save()
     }
 
     pub(super) fn sample(&mut self, sample: Sample) -> Result<(), FolderError> {
-        let Some(point) = self.result.points.last_mut() else { return Ok(()) };
+        let Some(point) = self.result.points.last_mut() else {
+            return Ok(());
+        };
         self.writer.sample(point.index, &point.stack, &sample)?;
         point.samples.push(sample);
         Ok(())
@@ -99,41 +118,91 @@ impl Recorder {
         let mut rows = Vec::new();
         for reading in readings {
             let time_s = self.seconds(reading.at);
-            let Some(current) = &mut self.point else { return Ok(()) };
-            let mut row = |entity, name: &str, metric: &str, value: f64| rows.push(self.result.row(time_s, entity, name, metric, value));
+            let Some(current) = &mut self.point else {
+                return Ok(());
+            };
+            let mut row = |entity, name: &str, metric: &str, value: f64| {
+                rows.push(self.result.row(time_s, entity, name, metric, value))
+            };
             for &(id, counters) in &reading.channels {
-                let totals = current.channels.entry(id).or_insert(Totals { first: counters, ..Totals::default() });
+                let totals = current.channels.entry(id).or_insert(Totals {
+                    first: counters,
+                    ..Totals::default()
+                });
                 totals.last = counters;
                 totals.queue_peak_bytes = totals.queue_peak_bytes.max(counters.queue_bytes);
-                let name = format!("{}/{}", channel_name(&current.plan.topology, id.link, id.direction), id.lane);
+                let name = format!(
+                    "{}/{}",
+                    channel_name(&current.plan.topology, id.link, id.direction),
+                    id.lane
+                );
                 row(Entity::Channel, &name, metric::BYTES, counters.bytes as f64);
-                row(Entity::Channel, &name, metric::PACKETS, counters.packets as f64);
-                row(Entity::Channel, &name, metric::QUEUE_DROPS, counters.queue_drops as f64);
-                row(Entity::Channel, &name, metric::QUEUE_BYTES, counters.queue_bytes as f64);
+                row(
+                    Entity::Channel,
+                    &name,
+                    metric::PACKETS,
+                    counters.packets as f64,
+                );
+                row(
+                    Entity::Channel,
+                    &name,
+                    metric::QUEUE_DROPS,
+                    counters.queue_drops as f64,
+                );
+                row(
+                    Entity::Channel,
+                    &name,
+                    metric::QUEUE_BYTES,
+                    counters.queue_bytes as f64,
+                );
                 if let Some(losses) = counters.losses {
                     row(Entity::Channel, &name, metric::LOSSES, losses as f64);
                 }
             }
             for &(host, counters) in &reading.hosts {
                 let name = &current.plan.node(host).name;
-                row(Entity::Host, name, metric::BYTES, counters.sent_bytes as f64);
-                row(Entity::Host, name, metric::RECEIVED_BYTES, counters.received_bytes as f64);
+                row(
+                    Entity::Host,
+                    name,
+                    metric::BYTES,
+                    counters.sent_bytes as f64,
+                );
+                row(
+                    Entity::Host,
+                    name,
+                    metric::RECEIVED_BYTES,
+                    counters.received_bytes as f64,
+                );
             }
         }
         self.writer.telemetry(&rows)
     }
 
     /// Takes probes whose `sent` counts from `started`.
-    pub(super) fn probes(&mut self, probes: &[ProbeSample], started: Instant) -> Result<(), FolderError> {
+    pub(super) fn probes(
+        &mut self,
+        probes: &[ProbeSample],
+        started: Instant,
+    ) -> Result<(), FolderError> {
         let mut rows = Vec::new();
         for probe in probes {
             let time_s = self.seconds(started + probe.sent);
-            let Some(current) = &mut self.point else { return Ok(()) };
+            let Some(current) = &mut self.point else {
+                return Ok(());
+            };
             let (from, to) = current.paths[probe.path];
             let name = path_name(&current.plan, from, to);
             rows.push(match probe.delay {
-                Some(delay) => self.result.row(time_s, Entity::Probe, &name, metric::ONE_WAY_DELAY_US, micros(delay)),
-                None => self.result.row(time_s, Entity::Probe, &name, metric::PROBE_LOST, 1.0),
+                Some(delay) => self.result.row(
+                    time_s,
+                    Entity::Probe,
+                    &name,
+                    metric::ONE_WAY_DELAY_US,
+                    micros(delay),
+                ),
+                None => self
+                    .result
+                    .row(time_s, Entity::Probe, &name, metric::PROBE_LOST, 1.0),
             });
             current.probes[probe.path].push(*probe);
         }
@@ -142,12 +211,20 @@ impl Recorder {
 
     pub(super) fn connections(&mut self, samples: &[ConnectionSample]) -> Result<(), FolderError> {
         let mut rows = Vec::new();
-        let Some(current) = &self.point else { return Ok(()) };
+        let Some(current) = &self.point else {
+            return Ok(());
+        };
         for sample in samples {
             let time_s = sample.at_ns.saturating_sub(self.epoch_ns) as f64 / 1e9;
-            let name = format!("{}>{}/{}", current.hosts[sample.from], current.hosts[sample.to], sample.connection);
+            let name = format!(
+                "{}>{}/{}",
+                current.hosts[sample.from], current.hosts[sample.to], sample.connection
+            );
             let mut row = |metric: &str, value: f64| {
-                rows.push(self.result.row(time_s, Entity::Connection, &name, metric, value));
+                rows.push(
+                    self.result
+                        .row(time_s, Entity::Connection, &name, metric, value),
+                );
             };
             row(metric::RTT_US, f64::from(sample.rtt_us));
             row(metric::CWND_BYTES, sample.cwnd_bytes as f64);
@@ -169,13 +246,20 @@ impl Recorder {
     /// Sums up the point that is being run, whole or cut short, and writes it.
     pub(super) fn end(&mut self) -> Result<(), FolderError> {
         let now = self.seconds(Instant::now());
-        let (Some(current), Some(point)) = (self.point.take(), self.result.points.last_mut()) else { return Ok(()) };
+        let (Some(current), Some(point)) = (self.point.take(), self.result.points.last_mut())
+        else {
+            return Ok(());
+        };
         point.ended_s = now;
         point.delays = current.delays();
         point.channels = current.channels();
-        if let Workload::Collective { collective, ranks, .. } = &point.workload {
+        if let Workload::Collective {
+            collective, ranks, ..
+        } = &point.workload
+        {
             // The names are those of `Collective`, which all have a bus bandwidth.
-            point.summaries = summarise(&point.samples, collective, *ranks, point.bound.as_ref()).unwrap_or_default();
+            point.summaries = summarise(&point.samples, collective, *ranks, point.bound.as_ref())
+                .unwrap_or_default();
         }
         self.save()
     }
@@ -191,13 +275,34 @@ impl Recorder {
 
 /// A row of the point that is being run.
 trait Row {
-    fn row(&self, time_s: f64, entity: Entity, name: &str, metric: &str, value: f64) -> TelemetryRow;
+    fn row(
+        &self,
+        time_s: f64,
+        entity: Entity,
+        name: &str,
+        metric: &str,
+        value: f64,
+    ) -> TelemetryRow;
 }
 
 impl Row for RunResult {
-    fn row(&self, time_s: f64, entity: Entity, name: &str, metric: &str, value: f64) -> TelemetryRow {
+    fn row(
+        &self,
+        time_s: f64,
+        entity: Entity,
+        name: &str,
+        metric: &str,
+        value: f64,
+    ) -> TelemetryRow {
         let point = self.points.last().map_or(0, |point| point.index);
-        TelemetryRow { time_s, point, entity, name: name.to_owned(), metric: metric.to_owned(), value }
+        TelemetryRow {
+            time_s,
+            point,
+            entity,
+            name: name.to_owned(),
+            metric: metric.to_owned(),
+            value,
+        }
     }
 }
 
@@ -210,8 +315,10 @@ impl Current {
                 .sum()
         };
         let summary = |(&(from, to), probes): (&(SiteId, SiteId), &Vec<ProbeSample>)| {
-            let mut arrived: Vec<(Duration, f64)> =
-                probes.iter().filter_map(|probe| probe.delay.map(|delay| (probe.sent + delay, micros(delay)))).collect();
+            let mut arrived: Vec<(Duration, f64)> = probes
+                .iter()
+                .filter_map(|probe| probe.delay.map(|delay| (probe.sent + delay, micros(delay))))
+                .collect();
             arrived.sort_by_key(|&(at, _)| at);
             let delays: Vec<f64> = arrived.into_iter().map(|(_, delay)| delay).collect();
             let delay_us = Percentiles::of(&delays);
@@ -226,13 +333,22 @@ impl Current {
                 lost: (probes.len() - delays.len()) as u64,
             }
         };
-        self.paths.iter().zip(&self.probes).filter(|(_, probes)| !probes.is_empty()).map(summary).collect()
+        self.paths
+            .iter()
+            .zip(&self.probes)
+            .filter(|(_, probes)| !probes.is_empty())
+            .map(summary)
+            .collect()
     }
 
     fn channels(&self) -> Vec<ChannelSummary> {
         let topology = &self.plan.topology;
         let summary = |(&id, totals): (&ChannelId, &Totals)| {
-            let Totals { first, last, queue_peak_bytes } = totals;
+            let Totals {
+                first,
+                last,
+                queue_peak_bytes,
+            } = totals;
             let channel = topology.links[id.link.0].channel(id.direction);
             ChannelSummary {
                 link: channel_name(topology, id.link, id.direction),
@@ -241,7 +357,10 @@ impl Current {
                 bytes: last.bytes.saturating_sub(first.bytes),
                 packets: last.packets.saturating_sub(first.packets),
                 queue_drops: last.queue_drops.saturating_sub(first.queue_drops),
-                losses: last.losses.zip(first.losses).map(|(last, first)| last.saturating_sub(first)),
+                losses: last
+                    .losses
+                    .zip(first.losses)
+                    .map(|(last, first)| last.saturating_sub(first)),
                 queue_peak_bytes: *queue_peak_bytes,
             }
         };
@@ -280,7 +399,11 @@ pub(super) fn row(check: &FidelityCheck) -> FidelityRow {
 }
 
 fn path_name(plan: &LabPlan, from: SiteId, to: SiteId) -> String {
-    format!("{}>{}", plan.topology.site(from).name, plan.topology.site(to).name)
+    format!(
+        "{}>{}",
+        plan.topology.site(from).name,
+        plan.topology.site(to).name
+    )
 }
 
 fn micros(duration: Duration) -> f64 {

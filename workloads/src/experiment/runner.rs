@@ -105,7 +105,10 @@ pub async fn run(
     let writer = ResultWriter::create(&options.out)?;
     let mut recorder = Recorder::new(writer, empty_result(experiment, options));
     recorder.save()?;
-    observer.event(Event::RunStarts { points: experiment.points.len(), at_least: least_duration(experiment, &bounds) });
+    observer.event(Event::RunStarts {
+        points: experiment.points.len(),
+        at_least: least_duration(experiment, &bounds),
+    });
     let ended = tokio::select! {
         biased;
         () = interrupt => None,
@@ -114,7 +117,9 @@ pub async fn run(
     let outcome = match &ended {
         None => Outcome::Interrupted,
         Some(Ok(())) => Outcome::Finished,
-        Some(Err(stop)) => Outcome::Failed { message: stop.to_string() },
+        Some(Err(stop)) => Outcome::Failed {
+            message: stop.to_string(),
+        },
     };
     recorder.finish(outcome)?;
     match ended {
@@ -144,17 +149,21 @@ impl<E: Into<RunError>> From<E> for Stop {
 fn check(experiment: &Experiment) -> Result<Vec<Option<Bound>>, RunError> {
     for point in &experiment.points {
         if let Some(name) = &point.stack.congestion_control {
-            congestion::check(name)
-                .map_err(|source| RunError::CongestionControl { stack: point.stack.name.clone(), source })?;
+            congestion::check(name).map_err(|source| RunError::CongestionControl {
+                stack: point.stack.name.clone(),
+                source,
+            })?;
         }
     }
     let bounds = experiment
         .points
         .iter()
         .map(|point| match &point.workload {
-            WorkloadPlan::Collective(plan) => {
-                bound(&experiment.topologies[point.topology], plan, point.stack.connections)
-            }
+            WorkloadPlan::Collective(plan) => bound(
+                &experiment.topologies[point.topology],
+                plan,
+                point.stack.connections,
+            ),
             WorkloadPlan::Command(_) => Ok(None),
         })
         .collect::<Result<Vec<_>, _>>()?;
@@ -167,11 +176,18 @@ fn check(experiment: &Experiment) -> Result<Vec<Option<Bound>>, RunError> {
 /// The least time that all iterations take together, as far as links bound them.
 fn least_duration(experiment: &Experiment, bounds: &[Option<Bound>]) -> Option<Duration> {
     let of_point = |(point, bound): (&PointPlan, &Option<Bound>)| {
-        let (WorkloadPlan::Collective(plan), Some(bound)) = (&point.workload, bound) else { return None };
+        let (WorkloadPlan::Collective(plan), Some(bound)) = (&point.workload, bound) else {
+            return None;
+        };
         let once: f64 = bound.times.iter().map(|time| time.time_us / 1e6).sum();
         Some(once * plan.placements.len() as f64 * (plan.iterations + plan.warmup) as f64)
     };
-    let seconds: f64 = experiment.points.iter().zip(bounds).filter_map(of_point).sum();
+    let seconds: f64 = experiment
+        .points
+        .iter()
+        .zip(bounds)
+        .filter_map(of_point)
+        .sum();
     (seconds > 0.0).then(|| Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX))
 }
 
@@ -237,21 +253,35 @@ impl Run<'_> {
 
     async fn bring_up(&mut self, topology: usize) -> Result<Up, RunError> {
         let description = &self.experiment.topologies[topology];
-        self.observer.event(Event::LabComesUp { topology: description });
+        self.observer.event(Event::LabComesUp {
+            topology: description,
+        });
         let started = Instant::now();
-        let options = LabOptions { engine: self.options.links, seed: derived_seed(self.experiment.seed, topology) };
+        let options = LabOptions {
+            engine: self.options.links,
+            seed: derived_seed(self.experiment.seed, topology),
+        };
         let lab = Arc::new(Lab::up(description.clone(), &options).await?);
         let engine = lab.engine_kind();
-        self.observer.event(Event::LabIsUp { engine, took: started.elapsed() });
+        self.observer.event(Event::LabIsUp {
+            engine,
+            took: started.elapsed(),
+        });
         self.recorder.result.environment.links = environment::links(engine);
         let Measured { checks, skipped } = measure(Arc::clone(&lab)).await?;
         for check in &checks {
-            self.observer.event(Event::LinkChecked(&recorder::row(check)));
+            self.observer
+                .event(Event::LinkChecked(&recorder::row(check)));
         }
         for skipped in &skipped {
-            self.observer.event(Event::Note(&format!("not measured: {skipped}")));
+            self.observer
+                .event(Event::Note(&format!("not measured: {skipped}")));
         }
-        Ok(Up { lab, topology, checks })
+        Ok(Up {
+            lab,
+            topology,
+            checks,
+        })
     }
 
     async fn point(&mut self, index: usize, plan: &PointPlan, up: &Up) -> Result<(), Stop> {
@@ -262,27 +292,47 @@ impl Run<'_> {
             }
             WorkloadPlan::Command(_) => 0,
         };
-        self.observer.event(Event::PointStarts { index, of: self.experiment.points.len(), plan, iterations });
+        self.observer.event(Event::PointStarts {
+            index,
+            of: self.experiment.points.len(),
+            plan,
+            iterations,
+        });
         let paths = site_pairs(lab.plan());
-        self.recorder.begin(self.empty_point(index, plan), lab.plan(), paths.clone())?;
+        self.recorder
+            .begin(self.empty_point(index, plan), lab.plan(), paths.clone())?;
 
         let watch = Watch::start(lab)?;
-        let prober = Prober::start(lab, &probe_paths(lab.plan(), &paths), self.experiment.probe_interval)?;
+        let prober = Prober::start(
+            lab,
+            &probe_paths(lab.plan(), &paths),
+            self.experiment.probe_interval,
+        )?;
         if prober.interval() > self.experiment.probe_interval {
-            let note = format!("{} pairs of sites are probed every {:?} each", paths.len(), prober.interval());
+            let note = format!(
+                "{} pairs of sites are probed every {:?} each",
+                paths.len(),
+                prober.interval()
+            );
             self.observer.event(Event::Note(&note));
         }
         let sampler = Sampler::start(Arc::clone(lab), self.experiment.telemetry_period)?;
         let mut sampling = Sampling { prober, sampler };
         match &plan.workload {
-            WorkloadPlan::Collective(collective) => self.collective(index, plan, collective, lab, &mut sampling).await?,
+            WorkloadPlan::Collective(collective) => {
+                self.collective(index, plan, collective, lab, &mut sampling)
+                    .await?
+            }
             WorkloadPlan::Command(spec) => self.programs(spec, lab, &mut sampling).await?,
         }
         self.last_samples(sampling).await?;
 
         let fidelity = watch.finish(lab, up.checks.clone())?;
         for finding in &fidelity.findings {
-            self.observer.event(Event::Finding { point: index, text: finding });
+            self.observer.event(Event::Finding {
+                point: index,
+                text: finding,
+            });
         }
         if let Some(point) = self.recorder.point() {
             point.fidelity = recorder::section(&fidelity);
@@ -328,7 +378,10 @@ impl Run<'_> {
                     };
                     self.recorder.sample(sample.clone())?;
                     self.recorder.connections(&world.connection_samples())?;
-                    self.observer.event(Event::IterationDone { point: index, sample: &sample });
+                    self.observer.event(Event::IterationDone {
+                        point: index,
+                        sample: &sample,
+                    });
                 }
             }
         }
@@ -359,11 +412,16 @@ impl Run<'_> {
     }
 
     /// Waits for `work`, and meanwhile writes what is sampled.
-    async fn while_sampling<T>(&mut self, sampling: &mut Sampling, work: impl Future<Output = T>) -> Result<T, RunError> {
+    async fn while_sampling<T>(
+        &mut self,
+        sampling: &mut Sampling,
+        work: impl Future<Output = T>,
+    ) -> Result<T, RunError> {
         let mut work = std::pin::pin!(work);
         loop {
             let done = tokio::time::timeout(FLUSH, &mut work).await.ok();
-            self.recorder.probes(&sampling.prober.drain(), sampling.prober.started())?;
+            self.recorder
+                .probes(&sampling.prober.drain(), sampling.prober.started())?;
             self.recorder.readings(&sampling.sampler.drain())?;
             if let Some(done) = done {
                 return Ok(done);
@@ -372,7 +430,10 @@ impl Run<'_> {
     }
 
     /// Ends the sampling: waits for the last probes, and takes a last reading.
-    async fn last_samples(&mut self, Sampling { prober, sampler }: Sampling) -> Result<(), RunError> {
+    async fn last_samples(
+        &mut self,
+        Sampling { prober, sampler }: Sampling,
+    ) -> Result<(), RunError> {
         let started = prober.started();
         let probes = tokio::task::spawn_blocking(move || prober.stop()).await??;
         self.recorder.probes(&probes, started)?;
@@ -384,10 +445,18 @@ impl Run<'_> {
     fn rank_specs(&self, plan: &CollectivePlan, lab: &Lab) -> Vec<RankSpec> {
         let spec = |place: &super::points::RankPlace| {
             let host = place.host_name(&lab.plan().topology);
-            let node = lab.plan().node_named(&host).expect("every host of the topology is in its plan");
+            let node = lab
+                .plan()
+                .node_named(&host)
+                .expect("every host of the topology is in its plan");
             let mut command = lab.command(node, &self.options.executable);
             command.arg("__rank");
-            RankSpec { host, site: place.site.0, address: lab.plan().node(node).ipv4.into(), command }
+            RankSpec {
+                host,
+                site: place.site.0,
+                address: lab.plan().node(node).ipv4.into(),
+                command,
+            }
         };
         plan.ranks.iter().map(spec).collect()
     }
@@ -396,7 +465,9 @@ impl Run<'_> {
         let topology = &self.experiment.topologies[plan.topology];
         let workload = match &plan.workload {
             WorkloadPlan::Collective(collective) => describe(collective, topology),
-            WorkloadPlan::Command(spec) => Workload::Command { command: command::command_line(spec) },
+            WorkloadPlan::Command(spec) => Workload::Command {
+                command: command::command_line(spec),
+            },
         };
         Point {
             index,
@@ -455,17 +526,35 @@ fn describe(plan: &CollectivePlan, topology: &longhaul_topologies::Topology) -> 
         collective: plan.collective.to_string(),
         algorithm: plan.algorithm.to_string(),
         data_type: plan.data_type.to_string(),
-        op: if plan.collective.reduces() { plan.op.to_string() } else { "none".to_owned() },
-        root: if plan.collective.has_root() { i32::try_from(plan.root).unwrap_or(i32::MAX) } else { -1 },
+        op: if plan.collective.reduces() {
+            plan.op.to_string()
+        } else {
+            "none".to_owned()
+        },
+        root: if plan.collective.has_root() {
+            i32::try_from(plan.root).unwrap_or(i32::MAX)
+        } else {
+            -1
+        },
         ranks: plan.ranks.len(),
-        hosts: plan.ranks.iter().map(|place| place.host_name(topology)).collect(),
+        hosts: plan
+            .ranks
+            .iter()
+            .map(|place| place.host_name(topology))
+            .collect(),
     }
 }
 
 /// Every ordered pair of sites.
 fn site_pairs(plan: &LabPlan) -> Vec<(SiteId, SiteId)> {
     let sites = || (0..plan.topology.sites.len()).map(SiteId);
-    sites().flat_map(|from| sites().filter(move |&to| to != from).map(move |to| (from, to))).collect()
+    sites()
+        .flat_map(|from| {
+            sites()
+                .filter(move |&to| to != from)
+                .map(move |to| (from, to))
+        })
+        .collect()
 }
 
 /// Between the first hosts of the sites: through the same queues as the workload.
@@ -475,5 +564,11 @@ fn probe_paths(plan: &LabPlan, pairs: &[(SiteId, SiteId)]) -> Vec<ProbePath> {
             .find(|&id| plan.node(id).site == site && plan.node(id).kind == NodeKind::Host(0))
             .expect("every site has a host")
     };
-    pairs.iter().map(|&(from, to)| ProbePath { from: first(from), to: first(to) }).collect()
+    pairs
+        .iter()
+        .map(|&(from, to)| ProbePath {
+            from: first(from),
+            to: first(to),
+        })
+        .collect()
 }

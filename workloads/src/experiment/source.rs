@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use longhaul_reports::result::Placement;
-use longhaul_topologies::model::Topology;
 use longhaul_topologies::document::DocumentPath;
+use longhaul_topologies::model::Topology;
 use longhaul_topologies::{Document, InputError, catalogue, validate};
 use serde_json::Value;
 
@@ -40,7 +40,11 @@ struct Dimension {
 impl ExperimentSource {
     /// Takes `document`, whose topology files are relative to `folder`.
     pub fn new(document: Document, folder: &Path) -> Self {
-        Self { document, folder: folder.to_owned(), topology_settings: Vec::new() }
+        Self {
+            document,
+            folder: folder.to_owned(),
+            topology_settings: Vec::new(),
+        }
     }
 
     /// The experiment's own file, as it was read.
@@ -56,7 +60,8 @@ impl ExperimentSource {
     pub fn set(&mut self, key: &str, text: &str) -> Result<(), InputError> {
         match key.strip_prefix("topology.") {
             Some(inside) if self.topology_name().is_some() => {
-                self.topology_settings.push((inside.to_owned(), text.to_owned()));
+                self.topology_settings
+                    .push((inside.to_owned(), text.to_owned()));
                 Ok(())
             }
             _ => self.document.set(key, text),
@@ -71,8 +76,14 @@ impl ExperimentSource {
         let spec: ExperimentSpec = self.document.parse()?;
         self.check_plain(&spec)?;
         let dimensions = self.dimensions(&spec)?;
-        let lengths: Vec<usize> = dimensions.iter().map(|dimension| dimension.values.len()).collect();
-        let points = lengths.iter().chain([&spec.repeats, &spec.stacks.len()]).try_fold(1, |a: usize, &b| a.checked_mul(b));
+        let lengths: Vec<usize> = dimensions
+            .iter()
+            .map(|dimension| dimension.values.len())
+            .collect();
+        let points = lengths
+            .iter()
+            .chain([&spec.repeats, &spec.stacks.len()])
+            .try_fold(1, |a: usize, &b| a.checked_mul(b));
         if points.is_none_or(|points| points > MOST_POINTS) {
             let message = format!("this sweep has more than {MOST_POINTS} points");
             return Err(self.document.error(&place(&["sweep"]), message));
@@ -94,12 +105,20 @@ impl ExperimentSource {
     }
 
     /// Adds the points of one combination of the sweep.
-    fn add_points(&self, experiment: &mut Experiment, dimensions: &[Dimension], indices: &[usize]) -> Result<(), InputError> {
+    fn add_points(
+        &self,
+        experiment: &mut Experiment,
+        dimensions: &[Dimension],
+        indices: &[usize],
+    ) -> Result<(), InputError> {
         let mut source = self.clone();
         let mut settings = BTreeMap::new();
         for (dimension, &index) in dimensions.iter().zip(indices) {
             let text = yaml(&dimension.values[index]);
-            let refused = |error: InputError| self.document.error(&dimension.place.index(index), error.message);
+            let refused = |error: InputError| {
+                self.document
+                    .error(&dimension.place.index(index), error.message)
+            };
             source.set(&dimension.key, &text).map_err(refused)?;
             // A wrong value is told at its line in the sweep, not as an override that nobody typed.
             if dimension.key.starts_with("topology.") {
@@ -132,12 +151,23 @@ impl ExperimentSource {
 
     /// What a type cannot say about single fields.
     fn check_plain(&self, spec: &ExperimentSpec) -> Result<(), InputError> {
-        let refuse = |segments: &[&str], message: &str| Err(self.document.error(&place(segments), message));
-        if spec.name.is_empty() || spec.name.contains(|c: char| !c.is_ascii_alphanumeric() && !"-_.".contains(c)) {
-            return refuse(&["name"], "a name is letters, digits, dots, dashes and underscores: results are named for it");
+        let refuse =
+            |segments: &[&str], message: &str| Err(self.document.error(&place(segments), message));
+        if spec.name.is_empty()
+            || spec
+                .name
+                .contains(|c: char| !c.is_ascii_alphanumeric() && !"-_.".contains(c))
+        {
+            return refuse(
+                &["name"],
+                "a name is letters, digits, dots, dashes and underscores: results are named for it",
+            );
         }
         if spec.repeats == 0 {
-            return refuse(&["repeats"], "at least one run of every combination is needed");
+            return refuse(
+                &["repeats"],
+                "at least one run of every combination is needed",
+            );
         }
         if spec.stacks.is_empty() {
             return refuse(&["stacks"], "at least one stack is needed");
@@ -151,8 +181,14 @@ impl ExperimentSource {
             if !(LEAST_CHUNK..=MOST_CHUNK).contains(&stack.chunk.bytes()) {
                 return refuse(&["stacks", &at], "a chunk is 1KiB to 1GiB");
             }
-            if spec.stacks[..index].iter().any(|earlier| earlier.name == stack.name) {
-                return refuse(&["stacks", &at], &format!("there are two stacks named `{}`", stack.name));
+            if spec.stacks[..index]
+                .iter()
+                .any(|earlier| earlier.name == stack.name)
+            {
+                return refuse(
+                    &["stacks", &at],
+                    &format!("there are two stacks named `{}`", stack.name),
+                );
             }
         }
         if spec.probes.interval.duration() < LEAST_PERIOD {
@@ -169,15 +205,31 @@ impl ExperimentSource {
         let mut dimensions = Vec::new();
         for (key, values) in &spec.sweep {
             let at = place(&["sweep", key]);
-            let refuse = |message: &str, help: &str| Err(self.document.error(&at, message).with_help(help));
-            if !["topology.", "workload."].iter().any(|prefix| key.starts_with(prefix)) {
-                return refuse("a sweep is over fields of the topology or the workload", "write for example `topology.links.0.loss`");
+            let refuse =
+                |message: &str, help: &str| Err(self.document.error(&at, message).with_help(help));
+            if !["topology.", "workload."]
+                .iter()
+                .any(|prefix| key.starts_with(prefix))
+            {
+                return refuse(
+                    "a sweep is over fields of the topology or the workload",
+                    "write for example `topology.links.0.loss`",
+                );
             }
             match values {
                 Value::Array(values) if !values.is_empty() => {
-                    dimensions.push(Dimension { key: key.clone(), place: at, values: values.clone() });
+                    dimensions.push(Dimension {
+                        key: key.clone(),
+                        place: at,
+                        values: values.clone(),
+                    });
                 }
-                _ => return refuse("a sweep is a list of values", "write for example `[0.1bdp, 1bdp]`"),
+                _ => {
+                    return refuse(
+                        "a sweep is a list of values",
+                        "write for example `[0.1bdp, 1bdp]`",
+                    );
+                }
             }
         }
         for field in ["algorithm", "rank_order"] {
@@ -187,7 +239,11 @@ impl ExperimentSource {
                     return Err(self.document.error(&at, "a list names at least one"));
                 }
                 Some(Value::Array(values)) => {
-                    dimensions.push(Dimension { key: format!("workload.{field}"), place: at, values: values.clone() });
+                    dimensions.push(Dimension {
+                        key: format!("workload.{field}"),
+                        place: at,
+                        values: values.clone(),
+                    });
                 }
                 _ => {}
             }
@@ -196,36 +252,63 @@ impl ExperimentSource {
         Ok(dimensions)
     }
 
-    fn workload(&self, spec: &WorkloadSpec, topology: &Topology) -> Result<WorkloadPlan, InputError> {
-        let refuse = |field: &str, message: String| self.document.error(&place(&["workload", field]), message);
+    fn workload(
+        &self,
+        spec: &WorkloadSpec,
+        topology: &Topology,
+    ) -> Result<WorkloadPlan, InputError> {
+        let refuse = |field: &str, message: String| {
+            self.document.error(&place(&["workload", field]), message)
+        };
         let collective = match (spec.collective, &spec.command) {
             (Some(collective), None) => collective,
             (None, Some(command)) => return self.command(command, topology),
             _ => {
-                let error = self.document.error(&place(&["workload"]), "a workload is either a collective or a command");
-                return Err(error.with_help("write `collective: all_reduce`, or `command:` with the program to run"));
+                let error = self.document.error(
+                    &place(&["workload"]),
+                    "a workload is either a collective or a command",
+                );
+                return Err(error.with_help(
+                    "write `collective: all_reduce`, or `command:` with the program to run",
+                ));
             }
         };
-        let algorithm = spec.algorithm.as_ref().and_then(|choice| choice.0.first().copied());
+        let algorithm = spec
+            .algorithm
+            .as_ref()
+            .and_then(|choice| choice.0.first().copied());
         let algorithm = algorithm.unwrap_or_else(|| Algorithm::default_for(collective));
         supports(collective, algorithm).map_err(|error| refuse("algorithm", error.to_string()))?;
-        let order = spec.rank_order.0.first().ok_or_else(|| refuse("rank_order", "a list names at least one".into()))?;
+        let order = spec
+            .rank_order
+            .0
+            .first()
+            .ok_or_else(|| refuse("rank_order", "a list names at least one".into()))?;
         let ranks = places(topology, *order);
         if ranks.len() < 2 {
-            return Err(refuse("collective", "a collective takes two ranks, and the topology has one host".to_owned()));
+            return Err(refuse(
+                "collective",
+                "a collective takes two ranks, and the topology has one host".to_owned(),
+            ));
         }
         if spec.root >= ranks.len() {
             let message = format!("there are {} ranks, and they count from 0", ranks.len());
             return Err(refuse("root", message));
         }
-        let sizes = spec.sizes.bytes().map_err(|message| refuse("sizes", message))?;
+        let sizes = spec
+            .sizes
+            .bytes()
+            .map_err(|message| refuse("sizes", message))?;
         for &size in &sizes {
             collective
                 .count(spec.data_type, size, ranks.len())
                 .map_err(|error| refuse("sizes", error.to_string()))?;
         }
         if spec.iterations == 0 {
-            return Err(refuse("iterations", "at least one iteration is needed".to_owned()));
+            return Err(refuse(
+                "iterations",
+                "at least one iteration is needed".to_owned(),
+            ));
         }
         Ok(WorkloadPlan::Collective(CollectivePlan {
             collective,
@@ -248,14 +331,20 @@ impl ExperimentSource {
         placements.dedup();
         if placements.is_empty() {
             let at = place(&["workload", "placements"]);
-            return Err(self.document.error(&at, "at least one placement is needed: out-of-place or in-place"));
+            return Err(self.document.error(
+                &at,
+                "at least one placement is needed: out-of-place or in-place",
+            ));
         }
         Ok(placements)
     }
 
     fn command(&self, spec: &CommandSpec, topology: &Topology) -> Result<WorkloadPlan, InputError> {
         let refuse = |segments: &[&str], message: String| {
-            Err(self.document.error(&place(&[&["workload", "command"], segments].concat()), message))
+            Err(self.document.error(
+                &place(&[&["workload", "command"], segments].concat()),
+                message,
+            ))
         };
         let hosts: Vec<String> = host_names(topology).collect();
         let chosen = spec.hosts.as_ref().unwrap_or(&hosts);
@@ -264,21 +353,41 @@ impl ExperimentSource {
         }
         for (index, host) in chosen.iter().enumerate() {
             if !hosts.contains(host) {
-                return refuse(&["hosts", &index.to_string()], format!("there is no host `{host}`; there are {}", hosts.join(", ")));
+                return refuse(
+                    &["hosts", &index.to_string()],
+                    format!("there is no host `{host}`; there are {}", hosts.join(", ")),
+                );
             }
             if chosen[..index].contains(host) {
-                return refuse(&["hosts", &index.to_string()], format!("`{host}` is named twice"));
+                return refuse(
+                    &["hosts", &index.to_string()],
+                    format!("`{host}` is named twice"),
+                );
             }
             let own = spec.per_host.get(host).and_then(|own| own.command.as_ref());
             if own.or(spec.command.as_ref()).is_none_or(Vec::is_empty) {
-                return refuse(&[], format!("there is no program for `{host}`: write `command: [PROGRAM, ARGUMENT…]`"));
+                return refuse(
+                    &[],
+                    format!(
+                        "there is no program for `{host}`: write `command: [PROGRAM, ARGUMENT…]`"
+                    ),
+                );
             }
         }
         if let Some(host) = spec.per_host.keys().find(|host| !chosen.contains(host)) {
-            return refuse(&["per_host", host], format!("`{host}` is not one of the hosts: {}", chosen.join(", ")));
+            return refuse(
+                &["per_host", host],
+                format!("`{host}` is not one of the hosts: {}", chosen.join(", ")),
+            );
         }
-        if chosen.iter().all(|host| spec.per_host.get(host).is_some_and(|own| own.background)) {
-            return refuse(&["per_host"], "every program is in the background: nothing would end the run".to_owned());
+        if chosen
+            .iter()
+            .all(|host| spec.per_host.get(host).is_some_and(|own| own.background))
+        {
+            return refuse(
+                &["per_host"],
+                "every program is in the background: nothing would end the run".to_owned(),
+            );
         }
         Ok(WorkloadPlan::Command(spec.clone()))
     }
@@ -291,14 +400,24 @@ impl ExperimentSource {
     fn topology_document(&self) -> Result<Document, InputError> {
         let at = place(&["topology"]);
         let Some(name) = self.topology_name() else {
-            let inline = self.document.at(&at).filter(|inline| inline.value().is_object());
+            let inline = self
+                .document
+                .at(&at)
+                .filter(|inline| inline.value().is_object());
             return inline.ok_or_else(|| {
-                let error = self.document.error(&at, "a topology is a name of the catalogue, a file, or a mapping");
+                let error = self.document.error(
+                    &at,
+                    "a topology is a name of the catalogue, a file, or a mapping",
+                );
                 error.with_help("`longhaul topologies list` shows the catalogue")
             });
         };
         let file = self.folder.join(name);
-        let mut document = if file.is_file() { Document::read(&file)? } else { catalogue::open(name)? };
+        let mut document = if file.is_file() {
+            Document::read(&file)?
+        } else {
+            catalogue::open(name)?
+        };
         for (key, text) in &self.topology_settings {
             document.set(key, text)?;
         }
@@ -311,8 +430,10 @@ impl ExperimentSource {
     }
 
     fn resolved(&self, spec: &ExperimentSpec) -> Result<Value, InputError> {
-        let mut resolved = serde_json::to_value(spec)
-            .map_err(|error| self.document.error(&DocumentPath::root(), error.to_string()))?;
+        let mut resolved = serde_json::to_value(spec).map_err(|error| {
+            self.document
+                .error(&DocumentPath::root(), error.to_string())
+        })?;
         resolved["topology"] = self.topology_document()?.value().clone();
         Ok(resolved)
     }
@@ -328,7 +449,9 @@ const LEAST_PERIOD: std::time::Duration = std::time::Duration::from_millis(1);
 
 /// The hosts of `topology`, site by site.
 fn host_names(topology: &Topology) -> impl Iterator<Item = String> + '_ {
-    places(topology, super::spec::RankOrder::SiteContiguous).into_iter().map(|place| place.host_name(topology))
+    places(topology, super::spec::RankOrder::SiteContiguous)
+        .into_iter()
+        .map(|place| place.host_name(topology))
 }
 
 fn place(segments: &[&str]) -> DocumentPath {
@@ -337,13 +460,191 @@ fn place(segments: &[&str]) -> DocumentPath {
 
 /// What tables and charts call a swept field.
 fn short(key: &str) -> &str {
-    key.strip_prefix("topology.").or_else(|| key.strip_prefix("workload.")).unwrap_or(key)
+    key.strip_prefix("topology.")
+        .or_else(|| key.strip_prefix("workload."))
+        .unwrap_or(key)
 }
 
 /// `value` as YAML that reads as the same value; plain words without quotes.
 fn yaml(value: &Value) -> String {
     match value {
-        Value::String(text) if text.chars().all(|c| c.is_ascii_alphanumeric() || "-_.%/".contains(c)) => text.clone(),
+        Value::String(text)
+            if text
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || "-_.%/".contains(c)) =>
+        {
+            text.clone()
+        }
         value => value.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = "\
+name: two
+topology:
+  name: two
+  sites: [{name: a, hosts: 2}, {name: b, hosts: 2}]
+  links: [{between: [a, b], rate: 100Mbit, rtt: 20ms}]
+workload:
+  collective: all_reduce
+  sizes: [1MiB]
+";
+
+    fn source(text: &str) -> ExperimentSource {
+        ExperimentSource::new(
+            Document::from_text("two.yaml", text).unwrap(),
+            Path::new("."),
+        )
+    }
+
+    fn refusal(text: &str) -> String {
+        let error = source(text).load().unwrap_err();
+        format!(
+            "{error}{}",
+            error
+                .help
+                .as_ref()
+                .map(|help| format!(" [{help}]"))
+                .unwrap_or_default()
+        )
+    }
+
+    #[test]
+    fn the_topology_varies_slowest_and_the_stack_fastest() {
+        let text = format!(
+            "{TEXT}  rank_order: [site-contiguous, interleaved]\nstacks: [cubic, reno]\nrepeats: 2\nsweep: {{topology.links.0.queue: [1bdp, 2bdp]}}\n"
+        );
+        let experiment = source(&text).load().unwrap();
+        assert_eq!(
+            (experiment.points.len(), experiment.topologies.len()),
+            (16, 2)
+        );
+        let of = |point: &PointPlan| {
+            (
+                point.settings["links.0.queue"].clone(),
+                point.settings["rank_order"].clone(),
+                point.repeat,
+                point.stack.name.clone(),
+            )
+        };
+        let seen: Vec<_> = experiment.points.iter().map(of).collect();
+        let expected = |queue: &str, order: &str, repeat, stack: &str| {
+            (queue.to_owned(), order.to_owned(), repeat, stack.to_owned())
+        };
+        assert_eq!(
+            seen[..3],
+            [
+                expected("1bdp", "site-contiguous", 0, "cubic"),
+                expected("1bdp", "site-contiguous", 0, "reno"),
+                expected("1bdp", "site-contiguous", 1, "cubic"),
+            ]
+        );
+        assert_eq!(seen[15], expected("2bdp", "interleaved", 1, "reno"));
+        let mut seeds: Vec<u64> = experiment.points.iter().map(|point| point.seed).collect();
+        seeds.sort_unstable();
+        seeds.dedup();
+        assert_eq!(seeds.len(), 16, "every point has a seed of its own");
+    }
+
+    #[test]
+    fn settings_reach_the_experiment_and_its_topology() {
+        let mut source = source(TEXT);
+        source.set("workload.iterations", "7").unwrap();
+        source.set("topology.links.0.rate", "50Mbit").unwrap();
+        let experiment = source.load().unwrap();
+        let WorkloadPlan::Collective(plan) = &experiment.points[0].workload else {
+            panic!("a collective")
+        };
+        assert_eq!(plan.iterations, 7);
+        let rate = experiment.topologies[0].links[0].forward.rate.unwrap();
+        assert_eq!(rate.bits_per_second(), 50_000_000);
+        assert_eq!(
+            experiment.resolved["topology"]["links"][0]["rate"],
+            "50Mbit"
+        );
+        assert_eq!(
+            experiment.resolved["workload"]["warmup"], 1,
+            "defaults are written out"
+        );
+    }
+
+    #[test]
+    fn settings_reach_a_topology_of_the_catalogue() {
+        let mut source =
+            source("name: x\ntopology: transatlantic\nworkload: {collective: all_reduce}\n");
+        source.set("topology.links.0.rate", "50Mbit").unwrap();
+        let experiment = source.load().unwrap();
+        assert_eq!(
+            experiment.topologies[0].links[0]
+                .forward
+                .rate
+                .unwrap()
+                .bits_per_second(),
+            50_000_000
+        );
+    }
+
+    #[test]
+    fn every_experiment_of_the_catalogue_loads() {
+        for entry in super::super::catalogue::entries() {
+            let experiment = super::super::open(entry.name).and_then(|source| source.load());
+            let experiment = experiment.unwrap_or_else(|error| panic!("{error}"));
+            assert_eq!(experiment.name, entry.name);
+            assert!(!experiment.description.is_empty() && !experiment.points.is_empty());
+        }
+    }
+
+    #[test]
+    fn errors_name_the_place_and_the_way_out() {
+        let with = |from: &str, to: &str| refusal(&TEXT.replace(from, to));
+        let errors = [
+            with("all_reduce", "all_gather\n  algorithm: tree"),
+            with("all_reduce", "allreduce"),
+            with("1MiB", "2B"),
+            with("1MiB", "{}"),
+            with("collective: all_reduce", "iterations: 3"),
+            with(
+                "collective: all_reduce\n  sizes: [1MiB]",
+                "command: {command: ['true'], hosts: [c-0]}",
+            ),
+            with("workload:", "stacks: [cubic, cubic]\nworkload:"),
+            with("workload:", "sweep: {seed: [1]}\nworkload:"),
+            with(
+                "workload:",
+                "sweep: {topology.links.0.loss: [1%, 120%]}\nworkload:",
+            ),
+            with(
+                "workload:",
+                "sweep: {topology.links.7.loss: [1%]}\nworkload:",
+            ),
+            with("workload:", "repeats: 99999\nworkload:"),
+        ];
+        insta::assert_snapshot!(errors.join("\n"), @r"
+        two.yaml:8:14: all_gather has no algorithm tree; it has ring
+        two.yaml:7:15: unknown variant `allreduce` [did you mean `all_reduce`? There are: `all_reduce`, `all_gather`, `reduce_scatter`, `broadcast`, `all_to_all`, `send_recv`]
+        two.yaml:8:10: 2 B is too small for all_reduce of f32 over 4 ranks: it takes at least 4 B
+        two.yaml:8:11: invalid type: mapping, expected a size such as `256KB`
+        two.yaml:7:3: a workload is either a collective or a command [write `collective: all_reduce`, or `command:` with the program to run]
+        two.yaml:7:40: there is no host `c-0`; there are a-0, a-1, b-0, b-1
+        two.yaml:6:17: there are two stacks named `cubic`
+        two.yaml:6:15: a sweep is over fields of the topology or the workload [write for example `topology.links.0.loss`]
+        two.yaml:6:37: `120%` is too large: at most 100%, which is certain
+        two.yaml:6:33: `topology.links` has no entry 7: its entries are 0 to 0
+        two.yaml:1:1: this sweep has more than 10000 points
+        ");
+    }
+
+    #[test]
+    fn an_unknown_experiment_is_told_with_the_catalogue() {
+        let error = super::super::open("quickstrat").unwrap_err();
+        assert_eq!(
+            error.message,
+            "there is no such experiment, and no such file"
+        );
+        assert!(error.help.unwrap().contains("`quickstart`"));
     }
 }

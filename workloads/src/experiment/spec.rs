@@ -164,13 +164,17 @@ pub fn schema() -> schemars::Schema {
 
 impl Default for ProbesSpec {
     fn default() -> Self {
-        Self { interval: milliseconds(10) }
+        Self {
+            interval: milliseconds(10),
+        }
     }
 }
 
 impl Default for TelemetrySpec {
     fn default() -> Self {
-        Self { period: milliseconds(100) }
+        Self {
+            period: milliseconds(100),
+        }
     }
 }
 
@@ -261,6 +265,9 @@ mod tests {
             std::fs::write(file, &current).unwrap();
         }
         let kept = std::fs::read_to_string(file).unwrap_or_default();
-        assert!(kept == current, "{file} is stale: run this test with LONGHAUL_UPDATE_SCHEMA=1");
+        assert!(
+            kept == current,
+            "{file} is stale: run this test with LONGHAUL_UPDATE_SCHEMA=1"
+        );
     }
 }

@@ -77,7 +77,9 @@ impl Sizes {
     pub fn bytes(&self) -> Result<Vec<u64>, String> {
         let sizes: Vec<u64> = match self {
             Sizes::List(list) => list.iter().map(|size| size.bytes()).collect(),
-            Sizes::Range(SizeRange { factor: ..2, .. }) => return Err("a factor is at least 2".to_owned()),
+            Sizes::Range(SizeRange { factor: ..2, .. }) => {
+                return Err("a factor is at least 2".to_owned());
+            }
             Sizes::Range(range) => {
                 let grow = |size: &u64| size.checked_mul(range.factor);
                 std::iter::successors(Some(range.from.bytes()).filter(|&from| from > 0), grow)
@@ -104,7 +106,9 @@ impl<'de> Deserialize<'de> for Sizes {
             }
 
             fn visit_str<E: Error>(self, text: &str) -> Result<Sizes, E> {
-                text.parse().map(|size| Sizes::List(vec![size])).map_err(E::custom)
+                text.parse()
+                    .map(|size| Sizes::List(vec![size]))
+                    .map_err(E::custom)
             }
 
             fn visit_u64<E: Error>(self, bytes: u64) -> Result<Sizes, E> {
@@ -234,15 +238,23 @@ mod tests {
     use super::*;
 
     fn sizes(yaml: serde_json::Value) -> Result<Vec<u64>, String> {
-        serde_json::from_value::<Sizes>(yaml).map_err(|error| error.to_string())?.bytes()
+        serde_json::from_value::<Sizes>(yaml)
+            .map_err(|error| error.to_string())?
+            .bytes()
     }
 
     #[test]
     fn sizes_are_one_a_list_or_a_range() {
         assert_eq!(sizes("1MiB".into()), Ok(vec![1 << 20]));
-        assert_eq!(sizes(serde_json::json!(["1KiB", 4096])), Ok(vec![1024, 4096]));
+        assert_eq!(
+            sizes(serde_json::json!(["1KiB", 4096])),
+            Ok(vec![1024, 4096])
+        );
         let range = serde_json::json!({"from": "256KiB", "to": "16MiB", "factor": 4});
-        assert_eq!(sizes(range), Ok(vec![256 << 10, 1 << 20, 4 << 20, 16 << 20]));
+        assert_eq!(
+            sizes(range),
+            Ok(vec![256 << 10, 1 << 20, 4 << 20, 16 << 20])
+        );
     }
 
     #[test]
@@ -257,15 +269,22 @@ mod tests {
     fn a_stack_is_a_name_or_a_mapping() {
         let short: StackSpec = serde_json::from_value("bbr".into()).unwrap();
         assert_eq!(short, StackSpec::of("bbr"));
-        let long: StackSpec =
-            serde_json::from_value(serde_json::json!({"name": "bbr-4", "congestion_control": "bbr", "connections": 4}))
-                .unwrap();
-        assert_eq!((long.name.as_str(), long.connections, long.chunk), ("bbr-4", 4, DEFAULT_CHUNK));
+        let long: StackSpec = serde_json::from_value(
+            serde_json::json!({"name": "bbr-4", "congestion_control": "bbr", "connections": 4}),
+        )
+        .unwrap();
+        assert_eq!(
+            (long.name.as_str(), long.connections, long.chunk),
+            ("bbr-4", 4, DEFAULT_CHUNK)
+        );
     }
 
     #[test]
     fn what_is_written_is_read_back() {
-        let stack = StackSpec { socket_buffer: Some(ByteSize::from_bytes(4096)), ..StackSpec::of("cubic") };
+        let stack = StackSpec {
+            socket_buffer: Some(ByteSize::from_bytes(4096)),
+            ..StackSpec::of("cubic")
+        };
         let text = serde_json::to_value(&stack).unwrap();
         assert_eq!(serde_json::from_value::<StackSpec>(text).unwrap(), stack);
     }

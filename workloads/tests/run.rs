@@ -1,0 +1,251 @@
+//! Whole runs on real namespaces, from an experiment's text to its result's folder. The test executable is its own rank
+//! program: `__rank` as its argument makes it one.
+
+use std::future::{Future, pending};
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use libtest_mimic::{Arguments, Trial};
+use longhaul_emulator::engine::EngineChoice;
+use longhaul_emulator::sandbox::{self, Privilege};
+use longhaul_reports::folder::ResultFolder;
+use longhaul_reports::result::{Entity, Outcome, Placement};
+use longhaul_topologies::Document;
+use longhaul_workloads::experiment::{ExperimentSource, RunOptions, run};
+
+const TOPOLOGY: &str = "
+name: tiny
+topology:
+  name: two
+  sites: [{name: a, hosts: 1}, {name: b, hosts: 1}]
+  links: [{between: [a, b], rate: 50Mbit, rtt: 20ms}]
+telemetry: {period: 20ms}
+";
+
+fn main() -> ExitCode {
+    if std::env::args()
+        .nth(1)
+        .is_some_and(|argument| argument == "__rank")
+    {
+        return ExitCode::from(longhaul_workloads::rank::main() as u8);
+    }
+    let mut arguments = Arguments::from_args();
+    // The tests share a network namespace, which has one lab at a time.
+    arguments.test_threads = Some(1);
+    if !arguments.list
+        && let Err(error) = sandbox::enter()
+    {
+        println!("skipped: {error}");
+        return ExitCode::SUCCESS;
+    }
+    let trials: [(&str, fn()); 5] = [
+        (
+            "a_collective_leaves_a_whole_result",
+            a_collective_leaves_a_whole_result,
+        ),
+        (
+            "an_interrupt_keeps_what_there_is",
+            an_interrupt_keeps_what_there_is,
+        ),
+        (
+            "programs_run_with_their_place_in_the_world",
+            programs_run_with_their_place_in_the_world,
+        ),
+        (
+            "a_failing_program_is_named_with_its_last_words",
+            a_failing_program_is_named_with_its_last_words,
+        ),
+        (
+            "programs_that_do_not_end_are_ended",
+            programs_that_do_not_end_are_ended,
+        ),
+    ];
+    let trial = |(name, test): (&str, fn())| {
+        Trial::test(name, move || {
+            test();
+            Ok(())
+        })
+    };
+    libtest_mimic::run(&arguments, trials.into_iter().map(trial).collect()).exit_code()
+}
+
+/// Runs the experiment and reads its folder back, which must say what the run answered.
+fn result_of(workload: &str, out: &Path, interrupt: impl Future<Output = ()>) -> ResultFolder {
+    let document = Document::from_text("tiny.yaml", &format!("{TOPOLOGY}{workload}")).unwrap();
+    let experiment = ExperimentSource::new(document, Path::new("."))
+        .load()
+        .unwrap();
+    let options = RunOptions {
+        out: out.to_owned(),
+        links: EngineChoice::Relay,
+        privilege: Privilege::Root,
+        command: "test".to_owned(),
+        executable: std::env::current_exe().unwrap(),
+    };
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let result = runtime
+        .block_on(run(&experiment, &options, &mut (), interrupt))
+        .unwrap();
+    let folder = ResultFolder::open(out).unwrap();
+    assert_eq!(folder.result, result);
+    folder
+}
+
+fn a_collective_leaves_a_whole_result() {
+    let folder = tempfile::tempdir().unwrap();
+    let workload = "
+workload: {collective: all_reduce, sizes: [64KiB, 256KiB], iterations: 2, warmup: 1}
+stacks: [reno, cubic]
+";
+    let ResultFolder { result, telemetry } =
+        result_of(workload, &folder.path().join("out"), pending());
+    assert_eq!(
+        (result.outcome, result.environment.links.as_str()),
+        (Outcome::Finished, "relay")
+    );
+    assert_eq!(
+        result
+            .points
+            .iter()
+            .map(|point| point.stack.as_str())
+            .collect::<Vec<_>>(),
+        ["reno", "cubic"]
+    );
+    for point in &result.points {
+        assert_eq!(point.samples.len(), 2 * 2 * 3);
+        assert!(
+            point
+                .samples
+                .iter()
+                .all(|sample| sample.wrong == 0 && sample.start_s >= point.began_s)
+        );
+        assert_eq!(point.summaries.len(), 4);
+        for row in &point.summaries {
+            let share = row.bound_share.unwrap();
+            assert!(
+                share > 0.0 && share <= 1.0,
+                "no run is faster than its bound: {row:?}"
+            );
+        }
+        let large = point
+            .summaries
+            .iter()
+            .find(|row| row.placement == Placement::InPlace)
+            .unwrap();
+        assert_eq!(large.iterations, 2);
+        assert_eq!(point.delays.len(), 2);
+        assert!(
+            point
+                .delays
+                .iter()
+                .all(|delay| delay.sent > 0 && delay.delay_us.min >= 10_000.0),
+            "{:?}",
+            point.delays
+        );
+        // Twelve iterations of 64 and 256 KiB, of which a rank of two sends as much as the array.
+        assert!(
+            point
+                .channels
+                .iter()
+                .all(|channel| channel.bytes > 6 * (64 + 256) * 1024),
+            "{:?}",
+            point.channels
+        );
+        assert!(!point.fidelity.checks.is_empty());
+        for entity in [
+            Entity::Channel,
+            Entity::Connection,
+            Entity::Probe,
+            Entity::Host,
+        ] {
+            let is_of = |row: &&longhaul_reports::result::TelemetryRow| {
+                row.point == point.index && row.entity == entity
+            };
+            let row = telemetry
+                .iter()
+                .find(is_of)
+                .unwrap_or_else(|| panic!("no row of {entity:?}"));
+            assert!(
+                row.time_s >= point.began_s && row.time_s <= point.ended_s,
+                "{row:?}"
+            );
+        }
+    }
+}
+
+fn an_interrupt_keeps_what_there_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out");
+    let samples = out.join("samples.csv");
+    // Comes once three iterations are in the folder.
+    let interrupt = async move {
+        let lines = || std::fs::read_to_string(&samples).map_or(0, |text| text.lines().count());
+        while lines() < 4 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let workload = "workload: {collective: all_reduce, sizes: [64KiB], iterations: 100000}\n";
+    let started = Instant::now();
+    let ResultFolder { result, .. } = result_of(workload, &out, interrupt);
+    assert_eq!(result.outcome, Outcome::Interrupted);
+    assert!(result.finished.is_some() && result.points[0].samples.len() >= 3);
+    assert!(
+        !result.points[0].summaries.is_empty(),
+        "what there is is summed up"
+    );
+    assert!(started.elapsed() < Duration::from_secs(60));
+}
+
+fn programs_run_with_their_place_in_the_world() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out");
+    let workload = "
+workload:
+  command:
+    command: [sh, -c, 'echo $RANK of $WORLD_SIZE at $LONGHAUL_HOST in $LONGHAUL_SITE, $MASTER_ADDR $MASTER_PORT $LONGHAUL_PEERS']
+    per_host: {b-0: {command: [sleep, '600'], background: true}}
+";
+    let ResultFolder { result, .. } = result_of(workload, &out, pending());
+    assert_eq!(result.outcome, Outcome::Finished);
+    let log = std::fs::read_to_string(out.join("logs/a-0.log")).unwrap();
+    assert_eq!(
+        log,
+        "0 of 2 at a-0 in a, 10.1.0.1 29500 10.1.0.1,10.2.0.1\n"
+    );
+    let ends: Vec<_> = result.points[0]
+        .commands
+        .iter()
+        .map(|end| (end.host.as_str(), end.exit_code, end.log.as_str()))
+        .collect();
+    // The server in the background is ended by SIGTERM when all others are done.
+    assert_eq!(
+        ends,
+        [("a-0", 0, "logs/a-0.log"), ("b-0", 143, "logs/b-0.log")]
+    );
+}
+
+fn a_failing_program_is_named_with_its_last_words() {
+    let folder = tempfile::tempdir().unwrap();
+    let workload = "
+workload:
+  command:
+    command: [sleep, '600']
+    per_host: {b-0: {command: [sh, -c, 'echo no such device >&2; exit 3']}}
+";
+    let ResultFolder { result, .. } = result_of(workload, &folder.path().join("out"), pending());
+    let message = "`sh` on b-0 exited with code 3; its last words: no such device".to_owned();
+    assert_eq!(result.outcome, Outcome::Failed { message });
+}
+
+fn programs_that_do_not_end_are_ended() {
+    let folder = tempfile::tempdir().unwrap();
+    let workload =
+        "workload: {command: {command: [sh, -c, 'sleep 600 & wait'], hosts: [a-0], timeout: 1s}}\n";
+    let started = Instant::now();
+    let ResultFolder { result, .. } = result_of(workload, &folder.path().join("out"), pending());
+    assert!(
+        matches!(&result.outcome, Outcome::Failed { message } if message.starts_with("still running after 1 s on a-0"))
+    );
+    assert!(started.elapsed() < Duration::from_secs(60));
+}
