@@ -11,13 +11,8 @@
 //! - `schedule`: which channel is due next; `time`: instants.
 //!
 //! Around it: `driver` is the thread, `port` an interface with its receive `ring`s and its `egress`, `frame`
-<<<<<<< HEAD
 //! the packets in memory, `clocks` the machine's clocks, `tuning` what keeps the thread on time, `parallel` what keeps
 //! opening and closing quick.
-=======
-//! the packets in memory, `clocks` the machine's clocks, `tuning` what keeps the thread on time,
-//! `parallel` what keeps opening and closing quick.
->>>>>>> exp
 
 mod checksum;
 mod clocks;

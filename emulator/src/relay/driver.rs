@@ -78,7 +78,13 @@ struct Carrier {
 
 impl Drop for Driver {
     fn drop(&mut self) {
-        at_once(mem::take(&mut self.ports).into_iter().map(Port::into_rings).collect::<Vec<_>>(), drop);
+        at_once(
+            mem::take(&mut self.ports)
+                .into_iter()
+                .map(Port::into_rings)
+                .collect::<Vec<_>>(),
+            drop,
+        );
     }
 }
 
@@ -105,7 +111,10 @@ impl Driver {
         watch(timer.as_fd(), TIMER)?;
         watch(wake.as_fd(), WAKE)?;
 
-        let names = plan.lanes.iter().flat_map(|lane| [&*lane.a.keeper_interface, &*lane.b.keeper_interface]);
+        let names = plan
+            .lanes
+            .iter()
+            .flat_map(|lane| [&*lane.a.keeper_interface, &*lane.b.keeper_interface]);
         let empty_at = now();
         let rings = at_once(names, |name| {
             Rings::open(name, plan.topology.mtu, plan.lanes.len() * 2)

@@ -11,15 +11,25 @@ use std::thread;
 const THREADS: usize = 64;
 
 /// Takes `step` for every item, each on a thread of its own; the results in the items' order.
-pub(super) fn at_once<T: Send, R: Send>(items: impl IntoIterator<Item = T>, step: impl Fn(T) -> R + Sync) -> Vec<R> {
+pub(super) fn at_once<T: Send, R: Send>(
+    items: impl IntoIterator<Item = T>,
+    step: impl Fn(T) -> R + Sync,
+) -> Vec<R> {
     let mut items = items.into_iter().peekable();
     let mut results = Vec::new();
     while items.peek().is_some() {
         thread::scope(|scope| {
             let step = &step;
-            let threads: Vec<_> =
-                items.by_ref().take(THREADS).map(|item| scope.spawn(move || step(item))).collect();
-            results.extend(threads.into_iter().map(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic))));
+            let threads: Vec<_> = items
+                .by_ref()
+                .take(THREADS)
+                .map(|item| scope.spawn(move || step(item)))
+                .collect();
+            results.extend(
+                threads
+                    .into_iter()
+                    .map(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic))),
+            );
         });
     }
     results
@@ -32,6 +42,9 @@ mod tests {
     #[test]
     fn results_keep_the_order_of_more_items_than_threads() {
         let items = 0..3 * THREADS + 1;
-        assert_eq!(at_once(items.clone(), |item| item * 2), items.map(|item| item * 2).collect::<Vec<_>>());
+        assert_eq!(
+            at_once(items.clone(), |item| item * 2),
+            items.map(|item| item * 2).collect::<Vec<_>>()
+        );
     }
 }

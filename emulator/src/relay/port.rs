@@ -82,7 +82,13 @@ impl Rings {
 impl Port {
     /// The interface `name`, with its rings.
     pub(super) fn new(name: &str, rings: Rings, now: Time) -> Self {
-        Port { name: name.to_owned(), rings, egress: Egress::default(), empty_at: now, drops: 0 }
+        Port {
+            name: name.to_owned(),
+            rings,
+            egress: Egress::default(),
+            empty_at: now,
+            drops: 0,
+        }
     }
 
     /// The rings, to close them elsewhere.
