@@ -98,7 +98,7 @@ fn scene_raise(arguments: &[String]) -> i32 {
 
 fn scene_at_exit(_: &[String]) -> i32 {
     let entered = sandbox::enter_with(Privilege::of_this_process(), || {
-        println!("pid {}", std::process::id())
+        println!("pid {}", std::process::id());
     });
     match entered {
         Ok(_) => 5,

@@ -141,7 +141,7 @@ fn overview(topology: &Topology) -> serde_json::Value {
 fn link_details(topology: &Topology, link: &Link) -> serde_json::Value {
     let channel = |channel: &Channel| {
         json!({
-            "rate_bps": channel.rate.map(|rate| rate.bits_per_second()),
+            "rate_bps": channel.rate.map(longhaul_topologies::units::Rate::bits_per_second),
             "delay_us": channel.delay.as_secs_f64() * 1e6,
             "jitter_us": channel.jitter.map(|jitter| jitter.deviation.as_secs_f64() * 1e6),
             "loss": loss(&channel.loss),

@@ -321,7 +321,7 @@ impl Run<'_> {
         match &plan.workload {
             WorkloadPlan::Collective(collective) => {
                 self.collective(index, plan, collective, lab, &mut sampling)
-                    .await?
+                    .await?;
             }
             WorkloadPlan::Command(spec) => self.programs(spec, lab, &mut sampling).await?,
         }
@@ -356,7 +356,10 @@ impl Run<'_> {
         let transport = TransportOptions {
             congestion_control: point.stack.congestion_control.clone(),
             connections: point.stack.connections,
-            socket_buffer: point.stack.socket_buffer.map(|size| size.bytes()),
+            socket_buffer: point
+                .stack
+                .socket_buffer
+                .map(longhaul_topologies::units::ByteSize::bytes),
             chunk_bytes: point.stack.chunk.bytes(),
         };
         let mut world = World::start(ranks, transport, self.experiment.telemetry_period).await?;
