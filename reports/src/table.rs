@@ -58,10 +58,10 @@ mod tests {
 
     fn twelve_series() -> RunResult {
         let stacks = &["cubic", "bbr", "reno", "dctcp"];
-        let algorithms = &["ring", "tree", "hierarchical"];
+        let sweep = ("algorithm", &["ring", "tree", "hierarchical"][..]);
         example::run(&Shape {
             stacks,
-            algorithms,
+            sweep,
             repeats: 2,
             seconds: 0.5,
             ..Shape::default()

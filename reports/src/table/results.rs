@@ -56,7 +56,7 @@ pub(super) fn comparison(result: &RunResult, width: usize) -> String {
             };
             let heading = format!(
                 "bus bandwidth (GB/s), {}, with its ratio to the first",
-                placement_name(placement)
+                placement.name()
             );
             tables.push(paragraph("# ", &heading, width) + &table);
             rest = &rest[count..];
@@ -146,7 +146,7 @@ fn table(series: &Series<'_>, width: usize) -> String {
             format!(
                 " {}
 {table}",
-                placement_name(one.0)
+                one.0.name()
             )
         });
         tables.collect::<Vec<_>>().join("\n")
@@ -205,7 +205,7 @@ fn layout(
         };
         // Above a lone placement stands its name already.
         let group = if placements.len() > 1 {
-            format!("{}\n", placement_name(*placement))
+            format!("{}\n", placement.name())
         } else {
             String::new()
         };
@@ -301,12 +301,5 @@ fn bandwidth_decimals(values: impl Iterator<Item = f64>) -> usize {
         decimals_for(least, 3).clamp(2, 6)
     } else {
         2
-    }
-}
-
-fn placement_name(placement: Placement) -> &'static str {
-    match placement {
-        Placement::OutOfPlace => "out-of-place",
-        Placement::InPlace => "in-place",
     }
 }
