@@ -191,7 +191,7 @@ fn in_place_note(series: &[Series<'_>]) -> Option<String> {
     }
     let (difference, size, label) = most?;
     Some(format!(
-        "in-place is at most {:.1} % {} ({label}, {})",
+        "in-place differs by up to {:.1} %: {} for {label} at {}",
         difference.abs() * 100.0,
         if difference < 0.0 { "slower" } else { "faster" },
         format::bytes(size as f64)

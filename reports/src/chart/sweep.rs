@@ -14,7 +14,7 @@ use crate::folder::ResultFolder;
 use crate::format;
 use crate::series::{Series, SettingNames};
 use crate::stats;
-use crate::theme::{self, MUTED, Stroke};
+use crate::theme::{self, INK, MUTED, Stroke};
 
 /// More sizes than this are too many small panels; the largest are shown.
 const MOST_SIZES: usize = 5;
@@ -24,6 +24,9 @@ const LOG_FROM: f64 = 5.0;
 
 /// Share of the room of a name that its bars fill.
 const BARS_WIDTH: f64 = 0.8;
+
+/// A panel has room for this many bars.
+const LEAST_BARS: f64 = 4.0;
 
 /// One figure per swept setting that has more than one value.
 pub(super) fn against_settings(folder: &ResultFolder) -> Vec<Figure> {
@@ -97,12 +100,15 @@ impl Scale {
         }
     }
 
-    fn axis(&self, label: &str) -> Axis {
+    /// The axis for as many series.
+    fn axis(&self, label: &str, series: usize) -> Axis {
         let values = self.values().to_vec();
         match self {
             Self::Names(_) => {
-                // Half the room of a name at either end.
-                let room = 0.5 / (values.len() as f64 - 1.0).max(1.0);
+                // Half the room of a name at either end, and more where bars would be broad.
+                let between = values.len() as f64 - 1.0;
+                let names = (between + 1.0).max(LEAST_BARS / series.max(1) as f64);
+                let room = (names - between) / 2.0 / between.max(1.0);
                 Axis::named(label, Spread::Even, values, room)
             }
             Self::Numbers(_) => {
@@ -115,6 +121,14 @@ impl Scale {
                 Axis::named(label, spread, values, 0.06)
             }
         }
+    }
+
+    /// The look of a bound: solid over bars, which are too narrow for dashes.
+    fn bound_key(&self) -> Key {
+        Key::line(match self {
+            Self::Names(_) => Stroke::solid(INK, 1.5),
+            Self::Numbers(_) => Stroke::dashed(MUTED, 1.5),
+        })
     }
 }
 
@@ -198,13 +212,13 @@ impl<'a> Sweep<'a> {
         let limits = bounds.iter().flatten().map(|point| point.1);
         let high = limits.fold(high, f64::max);
         curves.push(Curve {
-            key: bound_key(),
+            key: self.scale.bound_key(),
             runs: bounds,
         });
         Some(Panel {
             title,
             keys: Vec::new(),
-            x: self.scale.axis(self.label),
+            x: self.scale.axis(self.label, self.groups.len()),
             y: Axis::from_zero(label, high),
             areas,
             curves,
@@ -278,7 +292,10 @@ fn figure(folder: &ResultFolder, sweep: &Sweep<'_>) -> Option<Figure> {
         })
         .collect();
     if bounded {
-        legend.push((bound_key(), "bound of the slowest link".to_owned()));
+        legend.push((
+            sweep.scale.bound_key(),
+            "bound of the slowest link".to_owned(),
+        ));
     }
     let mut subtitle = subject(&folder.result);
     if let Some(placement) = placement {
@@ -294,10 +311,6 @@ fn figure(folder: &ResultFolder, sweep: &Sweep<'_>) -> Option<Figure> {
         legend,
         notes,
     })
-}
-
-fn bound_key() -> Key {
-    Key::line(Stroke::dashed(MUTED, 1.5))
 }
 
 /// The numbers that all of the texts are, if they are of one unit, or of one quantity of the topology's units.
