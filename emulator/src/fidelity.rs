@@ -1,7 +1,7 @@
 //! Every link held against its description, before the workload; the engine and the CPU watched during it.
 //!
 //! - [`measure`]: probes and trains over every channel, gateway to gateway, bound to the lane's own addresses.
-//! - [`judge`]: from what was observed to what was off. Pure.
+//! - `judge`: from what was observed to what was off. Pure.
 //! - [`Watch`]: the engine and the CPU while the workload runs.
 
 mod judge;

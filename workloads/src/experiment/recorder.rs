@@ -17,6 +17,7 @@ use longhaul_reports::result::{
 use longhaul_reports::stats::{InterarrivalJitter, summarise};
 use longhaul_topologies::model::SiteId;
 use longhaul_topologies::route::Routes;
+use longhaul_topologies::units::Rate;
 use nix::sys::time::TimeSpec;
 use nix::time::{ClockId, clock_gettime};
 
@@ -122,7 +123,7 @@ impl Recorder {
                 return Ok(());
             };
             let mut row = |entity, name: &str, metric: &str, value: f64| {
-                rows.push(self.result.row(time_s, entity, name, metric, value))
+                rows.push(self.result.row(time_s, entity, name, metric, value));
             };
             for &(id, counters) in &reading.channels {
                 let totals = current.channels.entry(id).or_insert(Totals {
@@ -353,7 +354,7 @@ impl Current {
             ChannelSummary {
                 link: channel_name(topology, id.link, id.direction),
                 lane: id.lane,
-                rate_bps: channel.rate.map(|rate| rate.bits_per_second()),
+                rate_bps: channel.rate.map(Rate::bits_per_second),
                 bytes: last.bytes.saturating_sub(first.bytes),
                 packets: last.packets.saturating_sub(first.packets),
                 queue_drops: last.queue_drops.saturating_sub(first.queue_drops),
