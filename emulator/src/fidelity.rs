@@ -107,7 +107,7 @@ pub fn measure(lab: &Lab, stop: &AtomicBool) -> Result<Measured, ProbeError> {
     let channels = channels(lab.plan());
     let routes: Vec<ProbeRoute> = channels.iter().map(|&(_, route)| route).collect();
     let samples = probe(lab, &routes, stop)?;
-    let trains = train::run(lab, &channels, stop)?;
+    let trains = train::run_until_clear(lab, &channels, stop)?;
     if stop.load(Ordering::Relaxed) {
         return Ok(Measured::default());
     }
