@@ -4,25 +4,29 @@
 //! CSV files are appended to and flushed per iteration and per sampling period. A run that was killed can leave
 //! its last CSV line cut off: readers use the whole lines.
 
-use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::{self, Write};
+mod reader;
+mod writer;
+
+use std::io;
 use std::path::{Path, PathBuf};
 
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::result::{Placement, Point, RunResult, SCHEMA_VERSION, Sample, TelemetryRow, Workload};
-use crate::stats;
+pub use reader::ResultFolder;
+pub use writer::ResultWriter;
+
+use crate::result::{Placement, Point, Sample};
 
 const RESULT_FILE: &str = "result.json";
 const SAMPLES_FILE: &str = "samples.csv";
 const TELEMETRY_FILE: &str = "telemetry.csv";
 
 /// The columns of `samples.csv`, the fields of [`SampleRow`].
-const SAMPLE_COLUMNS: [&str; 10] = [
+const SAMPLE_COLUMNS: [&str; 12] = [
     "point",
     "stack",
+    "settings",
+    "repeat",
     "size_bytes",
     "count",
     "placement",
@@ -35,23 +39,6 @@ const SAMPLE_COLUMNS: [&str; 10] = [
 
 /// The columns of `telemetry.csv`, the fields of [`TelemetryRow`].
 const TELEMETRY_COLUMNS: [&str; 6] = ["time_s", "point", "entity", "name", "metric", "value"];
-
-/// A folder being written.
-#[derive(Debug)]
-pub struct ResultWriter {
-    path: PathBuf,
-    samples: csv::Writer<File>,
-    telemetry: csv::Writer<File>,
-}
-
-/// A folder that was written.
-#[derive(Clone, Debug)]
-pub struct ResultFolder {
-    /// `result.json`; a point that it has without samples, because the run was killed, has those of `samples.csv`.
-    pub result: RunResult,
-    /// `telemetry.csv`, in time order.
-    pub telemetry: Vec<TelemetryRow>,
-}
 
 /// What can go wrong with a result's folder.
 #[derive(Debug, thiserror::Error)]
@@ -84,6 +71,9 @@ pub enum FolderError {
 struct SampleRow {
     point: usize,
     stack: String,
+    /// `links.0.queue=1bdp algorithm=ring`: for who reads the file without `result.json`.
+    settings: String,
+    repeat: usize,
     size_bytes: u64,
     count: u64,
     placement: Placement,
@@ -94,44 +84,17 @@ struct SampleRow {
     wrong: u64,
 }
 
-impl ResultWriter {
-    /// Makes the folder (and its parents). An existing empty folder is fine; one that holds anything is refused.
-    ///
-    /// # Errors
-    /// If it exists and is not empty, or cannot be made.
-    pub fn create(path: &Path) -> Result<Self, FolderError> {
-        fs::create_dir_all(path).map_err(io_error("make the folder", path))?;
-        let mut entries = fs::read_dir(path).map_err(io_error("look into", path))?;
-        if entries.next().is_some() {
-            return Err(FolderError::Exists(path.to_owned()));
-        }
-        let samples = start_csv(&path.join(SAMPLES_FILE), &SAMPLE_COLUMNS)?;
-        let telemetry = start_csv(&path.join(TELEMETRY_FILE), &TELEMETRY_COLUMNS)?;
-        Ok(Self {
-            path: path.to_owned(),
-            samples,
-            telemetry,
-        })
-    }
-
-    /// Where it is.
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// Appends one iteration of `point` to `samples.csv` and flushes.
-    ///
-    /// # Errors
-    /// If the file cannot be written.
-    pub fn sample(
-        &mut self,
-        point: usize,
-        stack: &str,
-        sample: &Sample,
-    ) -> Result<(), FolderError> {
-        let row = SampleRow {
-            point,
-            stack: stack.to_owned(),
+impl SampleRow {
+    fn of(point: &Point, sample: &Sample) -> Self {
+        let settings = point.settings.iter();
+        let settings: Vec<String> = settings
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect();
+        Self {
+            point: point.index,
+            stack: point.stack.clone(),
+            settings: settings.join(" "),
+            repeat: point.repeat,
             size_bytes: sample.size_bytes,
             count: sample.count,
             placement: sample.placement,
@@ -140,51 +103,20 @@ impl ResultWriter {
             start_s: sample.start_s,
             time_us: sample.time_us,
             wrong: sample.wrong,
-        };
-        append(&mut self.samples, [row]).map_err(io_error("write", &self.path.join(SAMPLES_FILE)))
+        }
     }
 
-    /// Appends rows to `telemetry.csv` and flushes.
-    ///
-    /// # Errors
-    /// If the file cannot be written.
-    pub fn telemetry(&mut self, rows: &[TelemetryRow]) -> Result<(), FolderError> {
-        append(&mut self.telemetry, rows)
-            .map_err(io_error("write", &self.path.join(TELEMETRY_FILE)))
-    }
-
-    /// Replaces `result.json`: at every moment, and after a power cut, the file is the older or the newer result.
-    ///
-    /// # Errors
-    /// If the file cannot be written.
-    pub fn result(&mut self, result: &RunResult) -> Result<(), FolderError> {
-        let file = self.path.join(RESULT_FILE);
-        let beside = self.path.join(".result.json.new");
-        let replace = || {
-            let mut new = File::create(&beside)?;
-            let mut text = serde_json::to_vec_pretty(result)?;
-            text.push(b'\n');
-            new.write_all(&text)?;
-            new.sync_all()?;
-            fs::rename(&beside, &file)?;
-            File::open(&self.path)?.sync_all()
-        };
-        replace().map_err(io_error("write", &file))
-    }
-}
-
-impl ResultFolder {
-    /// Reads a folder back.
-    ///
-    /// # Errors
-    /// If a file is missing, malformed or of a newer schema.
-    pub fn open(path: &Path) -> Result<Self, FolderError> {
-        let mut result = read_result(&path.join(RESULT_FILE))?;
-        let rows = read_csv(&path.join(SAMPLES_FILE))?;
-        complete(&mut result.points, rows);
-        let mut telemetry: Vec<TelemetryRow> = read_csv(&path.join(TELEMETRY_FILE))?;
-        telemetry.sort_by(|a, b| a.time_s.total_cmp(&b.time_s));
-        Ok(Self { result, telemetry })
+    fn into_sample(self) -> Sample {
+        Sample {
+            size_bytes: self.size_bytes,
+            count: self.count,
+            placement: self.placement,
+            iteration: self.iteration,
+            warmup: self.warmup,
+            start_s: self.start_s,
+            time_us: self.time_us,
+            wrong: self.wrong,
+        }
     }
 }
 
@@ -197,103 +129,13 @@ pub(crate) fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Err
     }
 }
 
-/// Makes a CSV file that has its header and nothing else.
-fn start_csv(path: &Path, columns: &[&str]) -> Result<csv::Writer<File>, FolderError> {
-    let start = || {
-        let file = File::create_new(path)?;
-        let mut writer = csv::WriterBuilder::new()
-            .has_headers(false)
-            .from_writer(file);
-        writer.write_record(columns)?;
-        writer.flush()?;
-        Ok(writer)
-    };
-    start().map_err(io_error("make", path))
-}
-
-fn append<T: Serialize>(
-    writer: &mut csv::Writer<File>,
-    rows: impl IntoIterator<Item = T>,
-) -> io::Result<()> {
-    for row in rows {
-        writer.serialize(row)?;
-    }
-    writer.flush()
-}
-
-fn read_result(path: &Path) -> Result<RunResult, FolderError> {
-    #[derive(Deserialize)]
-    struct Version {
-        schema_version: u32,
-        longhaul_version: String,
-    }
-    let malformed = |message| FolderError::Malformed {
-        path: path.to_owned(),
-        message,
-    };
-    let text = fs::read(path).map_err(io_error("read", path))?;
-    let version: Version =
-        serde_json::from_slice(&text).map_err(|error| malformed(error.to_string()))?;
-    if version.schema_version > SCHEMA_VERSION {
-        return Err(malformed(format!(
-            "schema version {} is newer than {SCHEMA_VERSION}, the newest known here; read it with longhaul {} or newer",
-            version.schema_version, version.longhaul_version
-        )));
-    }
-    serde_json::from_slice(&text).map_err(|error| malformed(error.to_string()))
-}
-
-/// The whole lines of a CSV file: what follows the last line feed was cut off by a kill.
-fn read_csv<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>, FolderError> {
-    let text = fs::read(path).map_err(io_error("read", path))?;
-    let whole = text
-        .iter()
-        .rposition(|&byte| byte == b'\n')
-        .map_or(0, |end| end + 1);
-    csv::Reader::from_reader(&text[..whole])
-        .into_deserialize()
-        .collect::<Result<_, _>>()
-        .map_err(|error| FolderError::Malformed {
-            path: path.to_owned(),
-            message: error.to_string(),
-        })
-}
-
-/// Gives points without samples those of `samples.csv`, and their summaries.
-fn complete(points: &mut [Point], rows: Vec<SampleRow>) {
-    let mut by_point: BTreeMap<usize, Vec<Sample>> = BTreeMap::new();
-    for row in rows {
-        by_point.entry(row.point).or_default().push(Sample {
-            size_bytes: row.size_bytes,
-            count: row.count,
-            placement: row.placement,
-            iteration: row.iteration,
-            warmup: row.warmup,
-            start_s: row.start_s,
-            time_us: row.time_us,
-            wrong: row.wrong,
-        });
-    }
-    for point in points.iter_mut().filter(|point| point.samples.is_empty()) {
-        let Workload::Collective {
-            collective, ranks, ..
-        } = &point.workload
-        else {
-            continue;
-        };
-        let Some(samples) = by_point.remove(&point.index) else {
-            continue;
-        };
-        point.summaries = stats::summarise(&samples, collective, *ranks, point.bound.as_ref())
-            .unwrap_or_default();
-        point.samples = samples;
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs::{self, File};
+
     use super::*;
     use crate::example::{self, Shape};
+    use crate::result::{RunResult, SCHEMA_VERSION, TelemetryRow};
 
     fn written(result: &RunResult, telemetry: &[TelemetryRow]) -> tempfile::TempDir {
         let dir = tempfile::tempdir().unwrap();
@@ -301,7 +143,7 @@ mod tests {
         writer.result(result).unwrap();
         for point in &result.points {
             for sample in &point.samples {
-                writer.sample(point.index, &point.stack, sample).unwrap();
+                writer.sample(point, sample).unwrap();
             }
         }
         writer.telemetry(telemetry).unwrap();
@@ -326,7 +168,7 @@ mod tests {
         let mut writer = ResultWriter::create(dir.path()).unwrap();
         writer.result(&result).unwrap();
         for sample in &samples {
-            writer.sample(0, &result.points[0].stack, sample).unwrap();
+            writer.sample(&result.points[0], sample).unwrap();
         }
         writer.telemetry(&telemetry).unwrap();
         let path = dir.path().join(TELEMETRY_FILE);

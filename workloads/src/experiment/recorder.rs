@@ -110,7 +110,7 @@ impl Recorder {
         let Some(point) = self.result.points.last_mut() else {
             return Ok(());
         };
-        self.writer.sample(point.index, &point.stack, &sample)?;
+        self.writer.sample(point, &sample)?;
         point.samples.push(sample);
         Ok(())
     }
@@ -407,6 +407,7 @@ fn path_name(plan: &LabPlan, from: SiteId, to: SiteId) -> String {
     )
 }
 
-fn micros(duration: Duration) -> f64 {
-    duration.as_secs_f64() * 1e6
+/// Whole nanoseconds over a thousand, so that no digits are made up.
+pub(super) fn micros(duration: Duration) -> f64 {
+    duration.as_nanos() as f64 / 1e3
 }

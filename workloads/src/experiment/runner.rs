@@ -377,7 +377,7 @@ impl Run<'_> {
                         iteration: iteration.checked_sub(plan.warmup).unwrap_or(iteration),
                         warmup: iteration < plan.warmup,
                         start_s: self.recorder.seconds(done.start),
-                        time_us: done.time.as_secs_f64() * 1e6,
+                        time_us: recorder::micros(done.time),
                         wrong: done.wrong,
                     };
                     self.recorder.sample(sample.clone())?;

@@ -1,0 +1,97 @@
+//! Reading, whole or cut short.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use crate::folder::{FolderError, RESULT_FILE, SAMPLES_FILE, SampleRow, TELEMETRY_FILE, io_error};
+use crate::result::{Point, RunResult, SCHEMA_VERSION, Sample, TelemetryRow, Workload};
+use crate::stats;
+
+/// A folder that was written.
+#[derive(Clone, Debug)]
+pub struct ResultFolder {
+    /// `result.json`; a point that it has without samples, because the run was killed, has those of `samples.csv`.
+    pub result: RunResult,
+    /// `telemetry.csv`, in time order.
+    pub telemetry: Vec<TelemetryRow>,
+}
+
+impl ResultFolder {
+    /// Reads a folder back.
+    ///
+    /// # Errors
+    /// If a file is missing, malformed or of a newer schema.
+    pub fn open(path: &Path) -> Result<Self, FolderError> {
+        let mut result = read_result(&path.join(RESULT_FILE))?;
+        let rows = read_csv(&path.join(SAMPLES_FILE))?;
+        complete(&mut result.points, rows);
+        let mut telemetry: Vec<TelemetryRow> = read_csv(&path.join(TELEMETRY_FILE))?;
+        telemetry.sort_by(|a, b| a.time_s.total_cmp(&b.time_s));
+        Ok(Self { result, telemetry })
+    }
+}
+
+fn read_result(path: &Path) -> Result<RunResult, FolderError> {
+    #[derive(Deserialize)]
+    struct Version {
+        schema_version: u32,
+        longhaul_version: String,
+    }
+    let malformed = |message| FolderError::Malformed {
+        path: path.to_owned(),
+        message,
+    };
+    let text = fs::read(path).map_err(io_error("read", path))?;
+    let version: Version =
+        serde_json::from_slice(&text).map_err(|error| malformed(error.to_string()))?;
+    if version.schema_version > SCHEMA_VERSION {
+        return Err(malformed(format!(
+            "schema version {} is newer than {SCHEMA_VERSION}, the newest known here; read it with longhaul {} or newer",
+            version.schema_version, version.longhaul_version
+        )));
+    }
+    serde_json::from_slice(&text).map_err(|error| malformed(error.to_string()))
+}
+
+/// The whole lines of a CSV file: what follows the last line feed was cut off by a kill.
+fn read_csv<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>, FolderError> {
+    let text = fs::read(path).map_err(io_error("read", path))?;
+    let whole = text
+        .iter()
+        .rposition(|&byte| byte == b'\n')
+        .map_or(0, |end| end + 1);
+    csv::Reader::from_reader(&text[..whole])
+        .into_deserialize()
+        .collect::<Result<_, _>>()
+        .map_err(|error| FolderError::Malformed {
+            path: path.to_owned(),
+            message: error.to_string(),
+        })
+}
+
+/// Gives points without samples those of `samples.csv`, and their summaries.
+fn complete(points: &mut [Point], rows: Vec<SampleRow>) {
+    let mut by_point: BTreeMap<usize, Vec<Sample>> = BTreeMap::new();
+    for row in rows {
+        let samples = by_point.entry(row.point).or_default();
+        samples.push(row.into_sample());
+    }
+    for point in points.iter_mut().filter(|point| point.samples.is_empty()) {
+        let Workload::Collective {
+            collective, ranks, ..
+        } = &point.workload
+        else {
+            continue;
+        };
+        let Some(samples) = by_point.remove(&point.index) else {
+            continue;
+        };
+        point.summaries = stats::summarise(&samples, collective, *ranks, point.bound.as_ref())
+            .unwrap_or_default();
+        point.samples = samples;
+    }
+}

@@ -1,0 +1,53 @@
+//! The links held against their description.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// The lab's faithfulness during a point.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct FidelitySection {
+    /// No finding.
+    pub faithful: bool,
+    /// What was off, by how much and what to do.
+    pub findings: Vec<String>,
+    /// Asked against measured, per channel and quantity.
+    pub checks: Vec<FidelityRow>,
+    /// How late the link engine released packets, if it can tell.
+    pub lateness: Option<EngineLateness>,
+    /// Packets the engine lost against the description.
+    pub engine_drops: u64,
+    /// Share of the machine's CPU time in use during the workload, 0–1.
+    pub cpu_use: f64,
+}
+
+/// How late the link engine released packets, against the instant that the link's description set.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct EngineLateness {
+    /// Releases counted.
+    pub releases: u64,
+    /// Median, microseconds.
+    pub p50_us: f64,
+    /// 99th percentile, microseconds.
+    pub p99_us: f64,
+    /// The worst, microseconds.
+    pub max_us: f64,
+}
+
+/// One quantity of one channel: asked against measured.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct FidelityRow {
+    /// `virginia>dublin lane 0`.
+    pub channel: String,
+    /// `one-way delay`, `jitter`, `rate`, `loss`.
+    pub quantity: String,
+    /// `us`, `bit/s`, `%`.
+    pub unit: String,
+    /// What the description asks for.
+    pub asked: f64,
+    /// What was measured.
+    pub measured: f64,
+    /// Allowed distance either way.
+    pub bound: f64,
+    /// Within the bound.
+    pub within: bool,
+}
