@@ -189,7 +189,7 @@ impl Canvas {
                 1.0,
             ),
             Marker::Triangle => {
-                self.area(around(&[(0.0, -5.0), (4.6, 3.4), (-4.6, 3.4)]), colour, 1.0)
+                self.area(around(&[(0.0, -5.0), (4.6, 3.4), (-4.6, 3.4)]), colour, 1.0);
             }
             Marker::Diamond => self.area(
                 around(&[(0.0, -5.2), (5.2, 0.0), (0.0, 5.2), (-5.2, 0.0)]),

@@ -111,7 +111,8 @@ fn caveat(result: &RunResult) -> Option<String> {
         .filter(|point| !point.fidelity.faithful);
     let (count, all) = (unfaithful.count(), result.points.len());
     (count > 0).then(|| {
-        format!("not faithful in {count} of {}: the lab was not as described, do not trust these figures", plural(all, "point"))
+        format!("not faithful in {count} of {}: do not trust these figures (result.json, `fidelity`, says why)",
+            plural(all, "point"))
     })
 }
 
@@ -281,6 +282,39 @@ mod tests {
             })
             .is_empty()
         );
+    }
+
+    #[test]
+    fn of_one_size_the_sweep_or_the_stacks_are_compared() {
+        let first = |sweep| {
+            let shape = Shape {
+                sweep,
+                sizes: &[1 << 20],
+                seconds: 1.0,
+                ..Shape::default()
+            };
+            figures(&folder(&shape))[0].name.clone()
+        };
+        assert_eq!(first(("links.0.queue", &["1bdp", "4bdp"])), "against-queue");
+        assert_eq!(first(("links.0.queue", &[])), "by-stack");
+    }
+
+    #[test]
+    fn every_chart_of_an_unfaithful_run_says_so() {
+        let mut folder = folder(&Shape::default());
+        assert!(
+            figures(&folder)
+                .iter()
+                .all(|figure| figure.warning.is_none())
+        );
+        folder.result.points[1].fidelity.faithful = false;
+        let warned = |figure: &Figure| {
+            let drawn = figure.draw();
+            drawn
+                .labels()
+                .any(|(text, _)| text.starts_with("not faithful in 1 of 2 points"))
+        };
+        assert!(figures(&folder).iter().all(warned));
     }
 
     /// Draws some shapes; `LONGHAUL_KEEP_CHARTS=DIR` draws all of them there, to be looked at.

@@ -35,16 +35,11 @@ pub fn fidelity(result: &RunResult, width: usize) -> String {
 }
 
 /// The columns that say which series a row belongs to: its stack, and every swept setting.
-fn series_columns<'a>(
-    grid: &mut Grid,
-    names: &SettingNames<'_>,
-    rows: impl Iterator<Item = &'a Series<'a>> + Clone,
-) {
-    let stacks = rows.clone().map(|series| series.stack.to_owned());
+fn series_columns(grid: &mut Grid, names: &SettingNames<'_>, rows: &[&Series<'_>]) {
+    let stacks = rows.iter().map(|series| series.stack.to_owned());
     grid.column("stack", Align::Left, stacks);
     for (full, short) in names.iter() {
-        let value = |series: &Series<'_>| series.settings.get(full).cloned();
-        let values = rows.clone().map(value);
+        let values = rows.iter().map(|series| series.settings.get(full).cloned());
         grid.column(short, Align::Left, values.map(Option::unwrap_or_default));
     }
 }

@@ -92,10 +92,11 @@ impl Axis {
         names: Vec<(f64, String)>,
         room: f64,
     ) -> Self {
-        let ends = |pick: fn(&[(f64, String)]) -> Option<&(f64, String)>| {
-            pick(&names).map_or(0.0, |name| name.0)
+        let (first, last) = match &names[..] {
+            [first, .., last] => (first.0, last.0),
+            [only] => (only.0, only.0),
+            [] => (0.0, 0.0),
         };
-        let (first, last) = (ends(<[_]>::first), ends(<[_]>::last));
         let (low, high) = match spread {
             Spread::Even => {
                 let room = (last - first).max(1.0) * room;

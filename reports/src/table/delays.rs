@@ -54,7 +54,8 @@ fn table(all: &[Series<'_>], names: Option<&SettingNames<'_>>, detail: Detail) -
     }
     let mut grid = Grid::default();
     if let Some(names) = names {
-        series_columns(&mut grid, names, rows.iter().map(|row| row.0));
+        let series: Vec<_> = rows.iter().map(|row| row.0).collect();
+        series_columns(&mut grid, names, &series);
     }
     if all.iter().any(|series| series.points.len() > 1) {
         let repeats = rows.iter().map(|row| row.1.to_string());

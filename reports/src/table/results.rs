@@ -78,7 +78,8 @@ fn by_size(
     placement: Placement,
 ) -> String {
     let mut grid = Grid::default();
-    series_columns(&mut grid, names, all.iter().map(|(series, _)| series));
+    let series: Vec<_> = all.iter().map(|(series, _)| series).collect();
+    series_columns(&mut grid, names, &series);
     for &size in sizes {
         let row = |rows: &[Summary]| {
             rows.iter()
