@@ -86,11 +86,10 @@ impl Progress {
         let hosts: usize = topology.sites.iter().map(|site| site.hosts).sum();
         self.checks = Checks::default();
         let (sites, links) = (topology.sites.len(), topology.links.len());
-        self.line(&format!(
+        self.doing(&format!(
             "bringing up {}: {sites} sites, {hosts} hosts, {links} links",
             topology.name
         ));
-        self.doing("bringing up");
     }
 
     fn link_checked(&mut self, row: &FidelityRow) {

@@ -24,6 +24,7 @@ pub fn run(args: &RunArgs, output: Output) -> Result<Exit, Failure> {
     supported(args.lab)?;
     let experiment = load(args)?;
     let out = folder(args, &experiment)?;
+    experiment::check(&experiment, &out)?;
     let links = args.links.into();
     let registration = Registration::claim(
         LabName::of_this_run(),
@@ -204,8 +205,11 @@ fn exit(verdict: &Verdict) -> Exit {
 impl From<RunError> for Failure {
     fn from(error: RunError) -> Self {
         let exit = match &error {
+            RunError::CongestionControl { source, .. } => {
+                return Failure::with_help(Exit::Lacking, error.to_string(), &source.help);
+            }
             RunError::Folder(_) | RunError::TooLong(_) | RunError::Unsupported(_) => Exit::Usage,
-            RunError::Lab(_) | RunError::CongestionControl { .. } => Exit::Lacking,
+            RunError::Lab(_) => Exit::Lacking,
             _ => Exit::NotHeld,
         };
         Failure::new(exit, &error)

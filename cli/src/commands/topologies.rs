@@ -11,7 +11,7 @@ use serde_json::json;
 use crate::args::TopologiesCommand;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::listing::{align_right, listing};
+use crate::listing::Listing;
 use crate::output::Output;
 
 /// Runs `command`.
@@ -47,7 +47,7 @@ fn list(output: Output) -> Result<Exit, Failure> {
         .collect::<Result<Vec<_>, _>>()?;
     let rows: Vec<_> = topologies.iter().map(overview).collect();
     output.either(&rows, || {
-        let mut table = listing(&[
+        let mut table = Listing::new(&[
             "topology",
             "sites",
             "hosts",
@@ -56,7 +56,7 @@ fn list(output: Output) -> Result<Exit, Failure> {
             "what it is for",
         ]);
         for topology in &topologies {
-            table.add_row([
+            table.row([
                 topology.name.clone(),
                 topology.sites.len().to_string(),
                 hosts(topology).to_string(),
@@ -65,10 +65,7 @@ fn list(output: Output) -> Result<Exit, Failure> {
                 topology.description.clone(),
             ]);
         }
-        align_right(&mut table, 1..=4);
-        table
-            .set_width(output.width().try_into().unwrap_or(u16::MAX))
-            .to_string()
+        table.render(1..5, output.width())
     });
     Ok(Exit::Fine)
 }
@@ -159,8 +156,7 @@ fn link_details(topology: &Topology, link: &Link) -> serde_json::Value {
 
 /// Sites and links with every figure resolved.
 fn describe(topology: &Topology, width: usize) -> String {
-    let width = width.try_into().unwrap_or(u16::MAX);
-    let mut sites = listing(&[
+    let mut sites = Listing::new(&[
         "site",
         "place",
         "latitude",
@@ -174,7 +170,7 @@ fn describe(topology: &Topology, width: usize) -> String {
                 .as_ref()
                 .map_or_else(String::new, |at| format!("{:.2}", pick(at)))
         };
-        sites.add_row([
+        sites.row([
             site.name.clone(),
             site.place.clone().unwrap_or_default(),
             degrees(|at| at.latitude),
@@ -185,8 +181,7 @@ fn describe(topology: &Topology, width: usize) -> String {
                 .map_or_else(|| "unlimited".to_owned(), |rate| rate.to_string()),
         ]);
     }
-    align_right(&mut sites, 2..=5);
-    let mut links = listing(&[
+    let mut links = Listing::new(&[
         "channel", "lanes", "rate", "one way", "from", "jitter", "loss", "queue",
     ]);
     for link in &topology.links {
@@ -195,7 +190,7 @@ fn describe(topology: &Topology, width: usize) -> String {
             (format!("{a} > {b}"), &link.forward),
             (format!("{b} > {a}"), &link.reverse),
         ] {
-            links.add_row([
+            links.row([
                 name,
                 link.lanes.to_string(),
                 channel
@@ -211,13 +206,12 @@ fn describe(topology: &Topology, width: usize) -> String {
             ]);
         }
     }
-    align_right(&mut links, 1..=3);
     format!(
         "{}: {}\n\n{}\n\n{}",
         topology.name,
         topology.description,
-        sites.set_width(width),
-        links.set_width(width)
+        sites.render(2..6, width),
+        links.render(1..4, width)
     )
 }
 
