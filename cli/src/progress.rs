@@ -8,7 +8,7 @@ use longhaul_reports::result::{FidelityRow, Placement, Point, Sample};
 use longhaul_topologies::Topology;
 use longhaul_workloads::experiment::{Event, Observer, PointPlan};
 
-use crate::output::Output;
+use crate::output::{Output, count};
 
 /// Shows a run.
 #[derive(Debug)]
@@ -85,10 +85,12 @@ impl Progress {
     fn lab_comes_up(&mut self, topology: &Topology) {
         let hosts: usize = topology.sites.iter().map(|site| site.hosts).sum();
         self.checks = Checks::default();
-        let (sites, links) = (topology.sites.len(), topology.links.len());
         self.doing(&format!(
-            "bringing up {}: {sites} sites, {hosts} hosts, {links} links",
-            topology.name
+            "bringing up {}: {}, {}, {}",
+            topology.name,
+            count(topology.sites.len(), "site"),
+            count(hosts, "host"),
+            count(topology.links.len(), "link")
         ));
     }
 
@@ -155,10 +157,13 @@ impl Observer for Progress {
     fn event(&mut self, event: Event<'_>) {
         match event {
             Event::RunStarts { points, at_least } => {
-                let at_least = at_least.map_or_else(String::new, |time| {
-                    format!(", {:.0} s at the very least", time.as_secs_f64())
-                });
-                self.line(&format!("{points} points to run{at_least}"));
+                let at_least = at_least
+                    .map(|time| time.as_secs_f64())
+                    .filter(|seconds| *seconds >= 1.0)
+                    .map_or_else(String::new, |seconds| {
+                        format!(", {seconds:.0} s at the very least")
+                    });
+                self.line(&format!("{} to run{at_least}", count(points, "point")));
             }
             Event::LabComesUp { topology } => self.lab_comes_up(topology),
             Event::LabIsUp { engine, took } => {

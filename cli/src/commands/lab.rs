@@ -149,7 +149,7 @@ fn lab_name(name: &str) -> Result<LabName, Failure> {
 
 fn overview(labs: &[LabStatus], width: usize) -> String {
     if labs.is_empty() {
-        return "no lab is up".to_owned();
+        return "no lab is up: start one with `longhaul up TOPOLOGY`".to_owned();
     }
     let mut table = Listing::new(&["lab", "topology", "links", "pid", "since", "state"]);
     for lab in labs {

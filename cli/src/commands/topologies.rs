@@ -6,13 +6,14 @@ use std::time::Duration;
 use longhaul_reports::map;
 use longhaul_topologies::model::{Channel, DelaySource, Link, Loss, QueueLimit, Topology};
 use longhaul_topologies::{Document, catalogue, spec, validate};
+use longhaul_workloads::experiment;
 use serde_json::json;
 
 use crate::args::TopologiesCommand;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::listing::Listing;
-use crate::output::Output;
+use crate::output::{Output, count};
 
 /// Runs `command`.
 pub fn run(command: TopologiesCommand, output: Output) -> Result<Exit, Failure> {
@@ -32,7 +33,17 @@ pub fn run(command: TopologiesCommand, output: Output) -> Result<Exit, Failure> 
 
 /// Opens a catalogue name or a file, lays `overrides` (`key=value`) over it and checks it.
 pub fn open(name_or_path: &str, overrides: &[String]) -> Result<(Document, Topology), Failure> {
-    let mut document = catalogue::open(name_or_path)?;
+    let mut document = catalogue::open(name_or_path).map_err(|error| {
+        if experiment::catalogue::entries()
+            .iter()
+            .any(|entry| entry.name == name_or_path)
+        {
+            return error.with_help(format!(
+                "it is an experiment: run it with `longhaul run {name_or_path}`"
+            ));
+        }
+        error
+    })?;
     for (key, value) in crate::commands::overrides(overrides)? {
         document.set(key, value)?;
     }
@@ -95,10 +106,10 @@ fn check(names: &[String], output: Output) -> Result<Exit, Failure> {
         match open(name, &[]) {
             Ok((_, topology)) => {
                 let summary = format!(
-                    "{name}: fine ({} sites, {} hosts, {} links)",
-                    topology.sites.len(),
-                    hosts(&topology),
-                    topology.links.len()
+                    "{name}: fine ({}, {}, {})",
+                    count(topology.sites.len(), "site"),
+                    count(hosts(&topology), "host"),
+                    count(topology.links.len(), "link")
                 );
                 output.text(summary);
                 verdicts.push(json!({ "topology": name, "error": null }));
