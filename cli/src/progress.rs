@@ -75,7 +75,7 @@ impl Progress {
     }
 
     /// What is going on now.
-    fn doing(&self, text: &str) {
+    pub fn doing(&self, text: &str) {
         match &self.sink {
             Sink::Bar(bar) => bar.set_message(text.to_owned()),
             Sink::Silent | Sink::Lines => self.line(text),

@@ -42,23 +42,24 @@ pub fn run(args: &RunArgs, output: Output) -> Result<Exit, Failure> {
         executable: PathBuf::from("/proc/self/exe"),
     };
     let mut progress = Progress::new(output);
-    let result = tokio::runtime::Builder::new_multi_thread()
+    // Lives until the charts are drawn: it watches for signals.
+    let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
-        .map_err(|error| Failure::new(Exit::Lacking, &error))?
-        .block_on(async {
-            let interrupt = interrupted().map_err(|error| Failure::new(Exit::Lacking, &error))?;
-            Ok::<_, Failure>(
-                experiment::run(&experiment, &options, &mut progress, interrupt).await?,
-            )
-        });
-    progress.finish();
-    let result = result?;
-    let charts = if args.no_charts {
-        Vec::new()
-    } else {
-        draw(&out)?
+        .map_err(|error| Failure::new(Exit::Lacking, &error))?;
+    let result = runtime.block_on(async {
+        let interrupt = interrupted().map_err(|error| Failure::new(Exit::Lacking, &error))?;
+        Ok::<_, Failure>(experiment::run(&experiment, &options, &mut progress, interrupt).await?)
+    });
+    let charts = match &result {
+        Ok(_) if !args.no_charts => {
+            progress.doing("drawing the charts");
+            draw(&out)
+        }
+        _ => Ok(Vec::new()),
     };
+    progress.finish();
+    let (result, charts) = (result?, charts?);
     report(&result, &out, &charts, output);
     Ok(exit(&judge(&result)))
 }
@@ -114,7 +115,8 @@ fn command_line() -> String {
         .join(" ")
 }
 
-/// Completes on the first Ctrl-C, SIGTERM or SIGHUP; a second one then ends the process at once.
+/// Completes on the first Ctrl-C, SIGTERM or SIGHUP. A second one ends the process at once, as does the first when
+/// nothing waits for it any more: while charts are drawn.
 fn interrupted() -> std::io::Result<impl Future<Output = ()>> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
@@ -129,8 +131,9 @@ fn interrupted() -> std::io::Result<impl Future<Output = ()>> {
             }
         };
         any().await;
-        let _ = first.send(());
-        any().await;
+        if first.send(()).is_ok() {
+            any().await;
+        }
         std::process::exit(Exit::Interrupted.code().into());
     });
     Ok(async move {
