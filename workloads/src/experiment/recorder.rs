@@ -354,13 +354,7 @@ impl Current {
             ChannelSummary {
                 link: channel_name(topology, id.link, id.direction),
                 lane: id.lane,
-<<<<<<< HEAD
-                rate_bps: channel
-                    .rate
-                    .map(longhaul_topologies::units::Rate::bits_per_second),
-=======
                 rate_bps: channel.rate.map(Rate::bits_per_second),
->>>>>>> exp
                 bytes: last.bytes.saturating_sub(first.bytes),
                 packets: last.packets.saturating_sub(first.packets),
                 queue_drops: last.queue_drops.saturating_sub(first.queue_drops),

@@ -376,14 +376,7 @@ impl Run<'_> {
         let transport = TransportOptions {
             congestion_control: point.stack.congestion_control.clone(),
             connections: point.stack.connections,
-<<<<<<< HEAD
-            socket_buffer: point
-                .stack
-                .socket_buffer
-                .map(longhaul_topologies::units::ByteSize::bytes),
-=======
             socket_buffer: point.stack.socket_buffer.map(ByteSize::bytes),
->>>>>>> exp
             chunk_bytes: point.stack.chunk.bytes(),
         };
         let mut world = World::start(ranks, transport, self.experiment.telemetry_period).await?;
