@@ -50,9 +50,6 @@ pub enum Command {
         #[arg(long)]
         out: Option<PathBuf>,
     },
-    /// The body of one rank of a collective; started by `run` inside a host
-    #[command(name = "__rank", hide = true)]
-    Rank,
 }
 
 #[derive(Debug, Args)]

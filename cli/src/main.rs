@@ -26,6 +26,13 @@ use crate::failure::Failure;
 use crate::output::Output;
 
 fn main() -> ExitCode {
+    // Started by `run` inside a host: no command for people, so nothing that help or completions should know.
+    if std::env::args_os()
+        .nth(1)
+        .is_some_and(|first| first == "__rank")
+    {
+        return ExitCode::from(u8::try_from(longhaul_workloads::rank::main()).unwrap_or(1));
+    }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(refusal) => return refused(&refusal).into(),

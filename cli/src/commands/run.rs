@@ -1,6 +1,7 @@
 //! `run`: an experiment from its file to its charts.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use longhaul_ci::verdict::{Verdict, judge};
 use longhaul_emulator::keeper::{LabName, Purpose, Registration};
@@ -115,6 +116,10 @@ fn command_line() -> String {
         .join(" ")
 }
 
+/// What comes this soon after a signal is the same one again: `timeout`, `kill` on a process group and many CI runners reach this
+/// process both directly and through its front.
+const ECHO: Duration = Duration::from_millis(500);
+
 /// Completes on the first Ctrl-C, SIGTERM or SIGHUP. A second one ends the process at once, as does the first when
 /// nothing waits for it any more: while charts are drawn.
 fn interrupted() -> std::io::Result<impl Future<Output = ()>> {
@@ -132,6 +137,12 @@ fn interrupted() -> std::io::Result<impl Future<Output = ()>> {
         };
         any().await;
         if first.send(()).is_ok() {
+            let _ = tokio::time::timeout(ECHO, async {
+                loop {
+                    any().await;
+                }
+            })
+            .await;
             any().await;
         }
         std::process::exit(Exit::Interrupted.code().into());

@@ -193,7 +193,7 @@ fn describe(topology: &Topology, width: usize) -> String {
         ]);
     }
     let mut links = Listing::new(&[
-        "channel", "lanes", "rate", "one way", "from", "jitter", "loss", "queue",
+        "channel", "lanes", "rate", "one way", "from", "jitter", "queue", "loss",
     ]);
     for link in &topology.links {
         let (a, b) = (&topology.site(link.a).name, &topology.site(link.b).name);
@@ -212,8 +212,8 @@ fn describe(topology: &Topology, width: usize) -> String {
                 channel
                     .jitter
                     .map_or_else(|| "none".to_owned(), |jitter| time(jitter.deviation)),
-                loss(&channel.loss),
                 queue(channel),
+                loss(&channel.loss),
             ]);
         }
     }
