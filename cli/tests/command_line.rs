@@ -169,11 +169,11 @@ fn a_file_that_is_wrong_is_shown_where_it_is() {
     desk.write("tiny.yaml", "name: tiny\n  workload: {\n");
     insta::assert_snapshot!(desk.error(&["run", "tiny.yaml"], 2), @r"
     error: tiny.yaml:2:11: mapping values are not allowed in this context
-       ,-[tiny.yaml:1:1]
+       ,-[tiny.yaml:2:11]
      1 | name: tiny
-       : ^
-       : `-- here
      2 |   workload: {
+       :           ^
+       :           `-- here
        `----
     ");
     let answer = desk.json(&["topologies", "check", "tiny.yaml"], 2);
