@@ -110,7 +110,7 @@ pub struct ExecArgs {
     #[arg(long)]
     pub name: Option<String>,
 
-    /// The host or gateway (`longhaul status` lists them)
+    /// The host or gateway (`longhaul status LAB` lists them)
     pub host: String,
 
     /// The program and its arguments

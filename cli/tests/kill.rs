@@ -114,6 +114,15 @@ fn kill_runs(victim: Victim) {
         wait_until(&moment, || victim.kill(front));
 
         assert_eq!(run.end().code, 128 + 9, "{moment}");
+        if let Phase::Workload | Phase::Charts = phase {
+            let result = std::fs::read(host.path("killed/result.json")).unwrap();
+            let result: Value = serde_json::from_slice(&result).unwrap();
+            let kept = match phase {
+                Phase::Charts => "finished",
+                _ => "unfinished",
+            };
+            assert_eq!(result["outcome"]["kind"], kept, "{moment}");
+        }
         host.wait_until_gone(&namespaces);
         let mut left = host.traces();
         // Only a front that was killed cannot give its name back.

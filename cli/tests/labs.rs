@@ -142,6 +142,27 @@ fn settings_and_seed_are_in_the_result() {
 }
 
 #[test]
+fn a_congestion_control_that_the_kernel_lacks_is_told_before_a_lab_comes_up() {
+    let Some(host) = Host::new() else { return };
+    let experiment = host.experiment(SHORT);
+    let ended = host.longhaul(&[
+        "run",
+        &experiment,
+        "--out",
+        "out",
+        "--set",
+        "stacks=[reno, nosuch]",
+    ]);
+    assert_eq!((ended.code, ended.stdout.as_str()), (3, ""), "{ended:?}");
+    let said = predicate::str::starts_with(
+        "error: the stack `nosuch` cannot be used: the kernel has no congestion control `nosuch` (it has reno",
+    )
+    .and(predicate::str::contains("help: load it as root with `modprobe tcp_nosuch`"));
+    assert!(said.eval(&ended.stderr), "{}", ended.stderr);
+    assert!(!host.path("out").exists());
+}
+
+#[test]
 fn any_program_is_told_its_place_in_the_world() {
     let Some(host) = Host::new() else { return };
     let experiment =
