@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use longhaul_topologies::model::{Channel, Jitter, JitterDistribution, Loss, PacketOrder};
+use longhaul_topologies::model::{Channel, Jitter, Loss, PacketOrder};
 use longhaul_topologies::units::ByteSize;
 
 use super::train::Train;
 use super::{Fidelity, FidelityCheck};
+use crate::distribution;
 
 /// Ethernet, IPv4 and UDP headers: what a datagram is longer on the wire than its payload.
 pub(super) const UDP_HEADERS: u64 = 14 + 20 + 8;
@@ -20,6 +21,9 @@ const DELAY_NOISE_US: f64 = 250.0;
 const DELAY_SHARE: f64 = 0.01;
 /// The half-width that wake-ups alone give the middle two thirds of the delays.
 const JITTER_NOISE_US: f64 = 250.0;
+/// One standard deviation below and above the mean of a normal distribution.
+const LOWER: f64 = 0.158_66;
+const UPPER: f64 = 0.841_34;
 /// A distribution's width from a few hundred samples that are not independent (order-preserving jitter makes them
 /// follow each other).
 const JITTER_SHARE: f64 = 0.3;
@@ -167,25 +171,15 @@ fn delay(channel: &Channel, delays: &[f64]) -> (f64, f64, f64) {
 /// if they are normal, and, unlike the standard deviation, not decided by one late wake-up.
 fn jitter(channel: &Channel, delays: &[f64]) -> (f64, f64, f64) {
     let asked = channel.jitter.map_or(0.0, middle_width);
-    let measured = (quantile(delays, 0.841_34) - quantile(delays, 0.158_66)) / 2.0;
+    let measured = (quantile(delays, UPPER) - quantile(delays, LOWER)) / 2.0;
     (asked, measured, JITTER_NOISE_US + JITTER_SHARE * asked)
 }
 
 /// Half the width of the middle 68.27 % of a jitter, microseconds.
 fn middle_width(jitter: Jitter) -> f64 {
-    // In units of the standard deviation (uniform: of its half-width). Pareto by iproute2's netem/pareto.c, which is
-    // (u^(-1/3) − 1.5) × 4/3; its mixture by netem/paretonormal.c, a quarter normal plus three quarters Pareto, by
-    // numerical convolution.
-    let width = match jitter.distribution {
-        JitterDistribution::Uniform => 0.6827,
-        JitterDistribution::Normal => 1.0,
-        JitterDistribution::Pareto => 0.525,
-        JitterDistribution::ParetoNormal => PARETO_NORMAL_WIDTH,
-    };
-    micros(jitter.deviation) * width
+    let place = |share| distribution::quantile(jitter.distribution, share);
+    micros(jitter.deviation) * (place(UPPER) - place(LOWER)) / 2.0
 }
-
-const PARETO_NORMAL_WIDTH: f64 = 0.475;
 
 /// How many arrivals came before that of an earlier probe.
 fn reordered(delays: &[(Duration, Option<Duration>)]) -> usize {
@@ -375,7 +369,7 @@ fn quantile(values: &[f64], share: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use longhaul_topologies::model::DelaySource;
+    use longhaul_topologies::model::{DelaySource, JitterDistribution};
     use longhaul_topologies::units::{Probability, QueueSize, Rate};
     use proptest::prelude::*;
 
@@ -455,7 +449,7 @@ mod tests {
             }),
             ..channel(40)
         };
-        let spread = observed((0..200).map(|index| Some(35_000 + 50 * index)));
+        let spread = observed((0..200).map(|index| Some(31_340 + 87 * index)));
         assert!(judged(&jittery, &spread, "jitter").within);
         assert!(!judged(&channel(40), &spread, "jitter").within);
         let still = observed((0..200).map(|_| Some(40_000)));
