@@ -14,10 +14,11 @@ use longhaul_topologies::Topology;
 use longhaul_topologies::model::Channel;
 
 use self::mounts::{LabFolder, Overlay};
+use crate::capability;
 use crate::engine::{ChannelCounters, EngineChoice, EngineError, EngineKind, Lateness, LinkEngine};
 use crate::namespace::{Namespace, NamespaceFolder};
 use crate::netem::{self, Netem};
-use crate::plan::{ChannelId, LabPlan, NodeId};
+use crate::plan::{ChannelId, Families, LabPlan, NodeId};
 use crate::relay::Relay;
 use crate::sandbox;
 use crate::wiring::{Wiring, WiringError};
@@ -81,6 +82,10 @@ impl Lab {
     pub async fn up(topology: Topology, options: &LabOptions) -> Result<Self, LabError> {
         let sandbox = sandbox::current().expect("a lab comes up inside a sandbox");
         let plan = LabPlan::new(topology);
+        let plan = match capability::families() {
+            Families::Both => plan,
+            Families::Ipv4 => plan.without_ipv6(),
+        };
         let folder = LabFolder::create(&sandbox.folder).map_err(step("create the lab's folder"))?;
         let names = NamespaceFolder::mount(folder.path().join("netns"))
             .map_err(step("mount the folder of namespace names"))?;

@@ -202,7 +202,8 @@ fn describe(detail: &LabDetail) -> String {
             node.name.clone(),
             node.site.clone(),
             node.ipv4.to_string(),
-            node.ipv6.to_string(),
+            node.ipv6
+                .map_or_else(|| "none".to_owned(), |address| address.to_string()),
         ]);
     }
     let mut channels = listing(&[

@@ -7,10 +7,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use longhaul_emulator::capability;
 use longhaul_emulator::engine::{EngineChoice, EngineError};
 use longhaul_emulator::fidelity::{self, FidelityCheck, Measured, Watch};
 use longhaul_emulator::lab::{Lab, LabError, LabOptions};
-use longhaul_emulator::plan::{LabPlan, NodeKind};
+use longhaul_emulator::plan::{Families, LabPlan, NodeKind};
 use longhaul_emulator::probe::{ProbeError, ProbePath, Prober};
 use longhaul_emulator::sandbox::Privilege;
 use longhaul_emulator::telemetry::{Sampler, TelemetryError};
@@ -109,6 +110,9 @@ pub async fn run(
         points: experiment.points.len(),
         at_least: least_duration(experiment, &bounds),
     });
+    if capability::families() == Families::Ipv4 {
+        observer.event(Event::Note("this kernel has no IPv6: labs have IPv4 alone"));
+    }
     let ended = tokio::select! {
         biased;
         () = interrupt => None,
