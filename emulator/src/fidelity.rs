@@ -1,7 +1,7 @@
 //! Every link held against its description, before the workload; the engine and the CPU watched during it.
 //!
 //! - [`measure`]: probes and trains over every channel, gateway to gateway, bound to the lane's own addresses.
-//! - [`judge`]: from what was observed to what was off. Pure.
+//! - `judge`: from what was observed to what was off. Pure.
 //! - [`Watch`]: the engine and the CPU while the workload runs.
 
 mod judge;
@@ -107,7 +107,7 @@ pub fn measure(lab: &Lab, stop: &AtomicBool) -> Result<Measured, ProbeError> {
     let channels = channels(lab.plan());
     let routes: Vec<ProbeRoute> = channels.iter().map(|&(_, route)| route).collect();
     let samples = probe(lab, &routes, stop)?;
-    let trains = train::run(lab, &channels, stop)?;
+    let trains = train::run_until_clear(lab, &channels, stop)?;
     if stop.load(Ordering::Relaxed) {
         return Ok(Measured::default());
     }

@@ -192,12 +192,13 @@ const MASKED: &str = "/proc/version";
 fn scene_shell(arguments: &[String]) -> i32 {
     use std::os::unix::process::CommandExt;
     let me = std::env::current_exe().expect("this program");
-    let job = Command::new(me)
-        .arg("--scene")
-        .args(arguments)
-        .process_group(0)
-        .spawn()
-        .expect("a job");
+    let mut job = Command::new(me);
+    job.arg("--scene").args(arguments).process_group(0);
+    #[expect(
+        clippy::zombie_processes,
+        reason = "waitpid below, which also tells a stop"
+    )]
+    let job = job.spawn().expect("a job");
     let job = Pid::from_raw(job.id().cast_signed());
     let _ = tcsetpgrp(std::io::stdin(), job);
     loop {

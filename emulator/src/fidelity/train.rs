@@ -32,6 +32,10 @@ const PACKETS: u64 = 48;
 const SHORTEST_FRAME: u64 = 64;
 /// Fewer arrivals give no rate.
 const FEWEST: usize = 10;
+/// How often a train that is off is sent.
+const ATTEMPTS: usize = 3;
+/// A train that is off by no more needs no second one.
+const CLEAR: f64 = 0.03;
 /// What is ready is received after so many sends.
 const BATCH: usize = 16;
 
@@ -78,6 +82,12 @@ impl Train {
         slope(&points).ok_or_else(|| "its train arrived all at once".to_owned())
     }
 
+    /// How far its rate is from what was asked for, as a share; infinite if it says nothing.
+    fn error(&self) -> f64 {
+        self.rate()
+            .map_or(f64::INFINITY, |rate| (1.0 - rate / self.asked_rate).abs())
+    }
+
     /// From the first arrival to the last.
     pub(super) fn duration(&self) -> Duration {
         match (self.arrivals.first(), self.arrivals.last()) {
@@ -115,8 +125,31 @@ struct Departure {
     transit: Duration,
 }
 
+/// Sends trains, and again where one was off, and keeps the best of each channel. A busy machine that holds up the sender
+/// or the engine for milliseconds bends a single train; a channel that really has another rate bends all.
+pub(super) fn run_until_clear(
+    lab: &Lab,
+    channels: &[(ChannelId, ProbeRoute)],
+    stop: &AtomicBool,
+) -> Result<Vec<Result<Train, String>>, ProbeError> {
+    let mut best = run(lab, channels, stop)?;
+    for _ in 1..ATTEMPTS {
+        if best.iter().flatten().all(|train| train.error() < CLEAR) {
+            break;
+        }
+        for (best, again) in best.iter_mut().zip(run(lab, channels, stop)?) {
+            if let (Ok(best), Ok(again)) = (best, again)
+                && again.error() < best.error()
+            {
+                *best = again;
+            }
+        }
+    }
+    Ok(best)
+}
+
 /// Sends a train over every channel that has a rate, one after another; arrivals are taken in all the while.
-pub(super) fn run(
+fn run(
     lab: &Lab,
     channels: &[(ChannelId, ProbeRoute)],
     stop: &AtomicBool,
@@ -295,6 +328,13 @@ mod tests {
                 "{number} packets, {burst} at once: {rate}"
             );
         }
+    }
+
+    #[test]
+    fn a_train_that_says_nothing_is_further_off_than_any_that_does() {
+        let silent = train(1e8, 9, 0);
+        assert!(train(1e8, 400, 0).error().abs() < 1e-6);
+        assert!(train(5e7, 400, 0).error() < silent.error());
     }
 
     #[test]

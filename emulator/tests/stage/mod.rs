@@ -26,8 +26,11 @@ pub type Outcome = Result<(), Failed>;
 /// A scene: its arguments in, its exit code out.
 pub type Scene = fn(&[String]) -> i32;
 
+/// A test: passes unless it panics or gives an error.
+pub type Test = fn() -> Outcome;
+
 /// Plays a scene if asked to, else runs the tests.
-pub fn main(scenes: &[(&str, Scene)], tests: &[(&'static str, fn() -> Outcome)]) -> ExitCode {
+pub fn main(scenes: &[(&str, Scene)], tests: &[(&'static str, Test)]) -> ExitCode {
     let arguments: Vec<String> = std::env::args().collect();
     if let [_, flag, name, rest @ ..] = arguments.as_slice()
         && flag == "--scene"

@@ -17,6 +17,7 @@ use longhaul_reports::result::{
 use longhaul_reports::stats::{InterarrivalJitter, summarise};
 use longhaul_topologies::model::SiteId;
 use longhaul_topologies::route::Routes;
+use longhaul_topologies::units::Rate;
 use nix::sys::time::TimeSpec;
 use nix::time::{ClockId, clock_gettime};
 
@@ -353,9 +354,7 @@ impl Current {
             ChannelSummary {
                 link: channel_name(topology, id.link, id.direction),
                 lane: id.lane,
-                rate_bps: channel
-                    .rate
-                    .map(longhaul_topologies::units::Rate::bits_per_second),
+                rate_bps: channel.rate.map(Rate::bits_per_second),
                 bytes: last.bytes.saturating_sub(first.bytes),
                 packets: last.packets.saturating_sub(first.packets),
                 queue_drops: last.queue_drops.saturating_sub(first.queue_drops),

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use longhaul_emulator::capability;
 use longhaul_emulator::engine::{EngineChoice, EngineError};
-use longhaul_emulator::fidelity::{self, FidelityCheck, Measured, Watch};
+use longhaul_emulator::fidelity::{self, Fidelity, FidelityCheck, Measured, Watch};
 use longhaul_emulator::lab::{Lab, LabError, LabOptions};
 use longhaul_emulator::plan::{Families, LabPlan, NodeKind};
 use longhaul_emulator::probe::{ProbeError, ProbePath, Prober};
@@ -17,9 +17,10 @@ use longhaul_emulator::sandbox::Privilege;
 use longhaul_emulator::telemetry::{Sampler, TelemetryError};
 use longhaul_reports::folder::{FolderError, ResultWriter};
 use longhaul_reports::result::{
-    Bound, FidelitySection, Outcome, Placement, Point, RunResult, SCHEMA_VERSION, Sample, Workload,
+    Bound, Outcome, Placement, Point, RunResult, SCHEMA_VERSION, Sample, Workload,
 };
 use longhaul_topologies::model::SiteId;
+use longhaul_topologies::units::ByteSize;
 use tokio::task::JoinError;
 
 use super::bound::bound;
@@ -303,8 +304,11 @@ impl Run<'_> {
             iterations,
         });
         let paths = site_pairs(lab.plan());
-        self.recorder
-            .begin(self.empty_point(index, plan), lab.plan(), paths.clone())?;
+        self.recorder.begin(
+            self.empty_point(index, plan, &up.checks),
+            lab.plan(),
+            paths.clone(),
+        )?;
 
         let watch = Watch::start(lab)?;
         let prober = Prober::start(
@@ -360,10 +364,7 @@ impl Run<'_> {
         let transport = TransportOptions {
             congestion_control: point.stack.congestion_control.clone(),
             connections: point.stack.connections,
-            socket_buffer: point
-                .stack
-                .socket_buffer
-                .map(longhaul_topologies::units::ByteSize::bytes),
+            socket_buffer: point.stack.socket_buffer.map(ByteSize::bytes),
             chunk_bytes: point.stack.chunk.bytes(),
         };
         let mut world = World::start(ranks, transport, self.experiment.telemetry_period).await?;
@@ -468,7 +469,8 @@ impl Run<'_> {
         plan.ranks.iter().map(spec).collect()
     }
 
-    fn empty_point(&self, index: usize, plan: &PointPlan) -> Point {
+    /// The point as it stands before its workload: a run that is cut short keeps its links' checks.
+    fn empty_point(&self, index: usize, plan: &PointPlan, checks: &[FidelityCheck]) -> Point {
         let topology = &self.experiment.topologies[plan.topology];
         let workload = match &plan.workload {
             WorkloadPlan::Collective(collective) => describe(collective, topology),
@@ -483,7 +485,7 @@ impl Run<'_> {
             repeat: plan.repeat,
             began_s: 0.0,
             ended_s: 0.0,
-            fidelity: FidelitySection::default(),
+            fidelity: recorder::section(&Fidelity::new(checks.to_vec(), None, 0, 0.0)),
             workload,
             bound: self.bounds[index].clone(),
             samples: Vec::new(),
