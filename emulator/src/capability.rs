@@ -91,6 +91,13 @@ pub fn lab_capabilities() -> Vec<Capability> {
     trial::in_the_sandbox(&Machine::at(Path::new("/")).remedies())
 }
 
+/// How to get the kernel module `module`, built by the kernel option `option`, on this machine.
+pub(crate) fn module_remedy(module: &str, option: &str) -> String {
+    Machine::at(Path::new("/"))
+        .remedies()
+        .module(module, option)
+}
+
 impl Capability {
     fn new(name: impl Into<String>, state: State, needed_for: &'static str) -> Self {
         Self {

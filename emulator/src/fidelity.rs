@@ -11,7 +11,6 @@ mod watch;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use longhaul_topologies::Topology;
 use longhaul_topologies::model::Direction;
 use serde::{Deserialize, Serialize};
 
@@ -114,15 +113,13 @@ pub fn measure(lab: &Lab, stop: &AtomicBool) -> Result<Measured, ProbeError> {
     let mut measured = Measured::default();
     for (index, (&(id, _), train)) in channels.iter().zip(trains).enumerate() {
         let link = &lab.plan().topology.links[id.link.0];
-        let delays = samples
-            .iter()
-            .filter(|sample| sample.path == index)
-            .map(|sample| (sample.sent, sample.delay));
+        let probes = || samples.iter().filter(|sample| sample.path == index);
         let observed = Observed {
-            delays: delays.collect(),
+            delays: probes().map(|sample| sample.delay).collect(),
+            overtaken: probes().filter(|sample| sample.overtaken).count(),
             train,
         };
-        let name = channel_name(&lab.plan().topology, id);
+        let name = lab.plan().channel_name(id);
         let found = checks(&name, link.channel(id.direction), &observed, channels.len());
         measured.checks.extend(found.checks);
         measured.skipped.extend(found.skipped);
@@ -167,19 +164,4 @@ fn channels(plan: &LabPlan) -> Vec<(ChannelId, ProbeRoute)> {
         }
     })
     .collect()
-}
-
-/// `virginia>dublin lane 0`.
-fn channel_name(topology: &Topology, id: ChannelId) -> String {
-    let link = &topology.links[id.link.0];
-    let (from, to) = match id.direction {
-        Direction::Forward => (link.a, link.b),
-        Direction::Reverse => (link.b, link.a),
-    };
-    format!(
-        "{}>{} lane {}",
-        topology.site(from).name,
-        topology.site(to).name,
-        id.lane
-    )
 }

@@ -235,7 +235,13 @@ async fn attach_engine(
     options: &LabOptions,
 ) -> Result<Box<dyn LinkEngine>, EngineError> {
     let kind = match options.engine {
-        EngineChoice::Netem => EngineKind::Netem,
+        EngineChoice::Netem => {
+            netem::available().map_err(|missing| EngineError::Missing {
+                remedy: capability::module_remedy(missing.module, missing.option),
+                reason: missing.reason,
+            })?;
+            EngineKind::Netem
+        }
         EngineChoice::Relay => EngineKind::Relay,
         EngineChoice::Auto => match why_not_netem(plan) {
             None => EngineKind::Netem,
@@ -258,6 +264,7 @@ fn why_not_netem(plan: &LabPlan) -> Option<String> {
         .iter()
         .flat_map(|lane| [&lane.forward, &lane.reverse]);
     netem::available()
+        .map_err(|missing| missing.reason)
         .and_then(|()| channels.try_for_each(netem::expressible))
         .err()
 }

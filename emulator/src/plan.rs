@@ -190,6 +190,17 @@ impl LabPlan {
         NodeId(at.expect("every site has a gateway"))
     }
 
+    /// `virginia>dublin lane 0`.
+    pub fn channel_name(&self, id: ChannelId) -> String {
+        let link = &self.topology.links[id.link.0];
+        let (from, to) = match id.direction {
+            Direction::Forward => (link.a, link.b),
+            Direction::Reverse => (link.b, link.a),
+        };
+        let [from, to] = [from, to].map(|site| &self.topology.site(site).name);
+        format!("{from}>{to} lane {}", id.lane)
+    }
+
     /// The text of every node's /etc/hosts.
     pub fn hosts_file(&self) -> String {
         let mut text = String::from("127.0.0.1 localhost\n");

@@ -159,10 +159,7 @@ fn overview(labs: &[LabStatus]) -> String {
             (Life::Dead, _) => "killed: `longhaul clean` removes what is left".to_owned(),
         };
         let record = lab.record.as_ref();
-        let engine = lab
-            .detail
-            .as_ref()
-            .map(|detail| format!("{:?}", detail.engine).to_lowercase());
+        let engine = lab.detail.as_ref().map(|detail| detail.engine.to_string());
         table.add_row([
             lab.name.to_string(),
             state,

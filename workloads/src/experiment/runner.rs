@@ -25,7 +25,7 @@ use tokio::task::JoinError;
 
 use super::bound::bound;
 use super::congestion::{self, CongestionControlError};
-use super::environment::{self, environment};
+use super::environment::environment;
 use super::observer::{Event, Observer};
 use super::points::{CollectivePlan, Experiment, PointPlan, WorkloadPlan, derived_seed};
 use super::recorder::{self, Recorder};
@@ -272,7 +272,7 @@ impl Run<'_> {
             engine,
             took: started.elapsed(),
         });
-        self.recorder.result.environment.links = environment::links(engine);
+        self.recorder.result.environment.links = engine.to_string();
         let Measured { checks, skipped } = measure(Arc::clone(&lab)).await?;
         for check in &checks {
             self.observer
