@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use serde_json::Value;
-use uml::Guest;
+use uml::{Guest, Module};
 
 /// A kernel and what is tested on it.
 struct Kernel {
@@ -28,7 +28,7 @@ macro_rules! tests {
     ($($test:ident),* $(,)?) => { &[$((stringify!($test), $test as fn())),*] };
 }
 
-const KERNELS: [Kernel; 4] = [
+const KERNELS: [Kernel; 7] = [
     Kernel {
         guest: guest("with_netem", &[]),
         tests: tests![
@@ -40,24 +40,36 @@ const KERNELS: [Kernel; 4] = [
         ],
     },
     Kernel {
-        guest: guest("without_netem", &["sch_netem"]),
+        guest: guest("without_netem", &[("sch_netem", Module::LeftOut)]),
         tests: tests![netem_is_refused_with_a_remedy, auto_takes_the_relay],
     },
     Kernel {
-        guest: guest("without_tbf", &["sch_tbf"]),
+        guest: guest("without_tbf", &[("sch_tbf", Module::LeftOut)]),
         tests: tests![netem_is_refused_with_a_remedy, auto_takes_the_relay],
     },
     Kernel {
-        guest: guest("without_ipv6", &["ipv6"]),
+        guest: guest("without_mirred", &[("act_mirred", Module::LeftOut)]),
+        tests: tests![netem_is_refused_with_a_remedy, auto_takes_the_relay],
+    },
+    Kernel {
+        guest: guest("without_matchall", &[("cls_matchall", Module::LeftOut)]),
+        tests: tests![auto_takes_netem],
+    },
+    Kernel {
+        guest: guest("without_ipv6", &[("ipv6", Module::LeftOut)]),
         tests: tests![labs_have_ipv4_alone, a_run_says_once_that_there_is_no_ipv6],
+    },
+    Kernel {
+        guest: guest("with_ipv6_off", &[("ipv6", Module::With("disable=1"))]),
+        tests: tests![labs_have_ipv4_alone],
     },
 ];
 
-const fn guest(name: &'static str, without: &'static [&'static str]) -> Guest {
+const fn guest(name: &'static str, modules: &'static [(&'static str, Module)]) -> Guest {
     Guest {
         name,
         memory: "512M",
-        without,
+        modules,
         timeout: Duration::from_secs(120),
     }
 }
@@ -204,13 +216,18 @@ fn assert_faithful(result: &Value, quantities: &[(&str, usize)]) {
 }
 
 fn doctor_finds_netem() {
+    for name in ["netem", "tbf", "ingress, mirred, matchall or u32", "veth"] {
+        assert_eq!(capability(name)["present"], "works", "{name}");
+    }
+}
+
+/// What `doctor` says of a capability of that name.
+fn capability(name: &str) -> Value {
     let found = longhaul(&["doctor", "--json"]).ends_with(0).json();
     assert_eq!(found["labs"], true);
-    for name in ["netem", "tbf", "ingress, mirred, matchall or u32", "veth"] {
-        let capabilities = found["capabilities"].as_array().unwrap();
-        let one = capabilities.iter().find(|one| one["name"] == name).unwrap();
-        assert_eq!(one["state"]["present"], "works", "{one}");
-    }
+    let capabilities = found["capabilities"].as_array().unwrap();
+    let one = capabilities.iter().find(|one| one["name"] == name);
+    one.unwrap()["state"].clone()
 }
 
 fn a_run_on_netem_is_faithful() {
@@ -314,12 +331,19 @@ fn netem_is_refused_with_a_remedy() {
         out.to_str().unwrap(),
     ])
     .ends_with(3);
-    let module = match uml::name().as_deref() {
-        Some("without_tbf") => "sch_tbf",
-        _ => "sch_netem",
+    let (name, module) = match &*uml::name().unwrap() {
+        "without_netem" => ("netem", "sch_netem"),
+        "without_tbf" => ("tbf", "sch_tbf"),
+        _ => ("ingress, mirred, matchall or u32", "act_mirred"),
     };
-    assert!(ran.stderr.contains(module), "{}", ran.stderr);
-    assert!(ran.stderr.contains("--links relay"), "{}", ran.stderr);
+    for text in ["this kernel does not have it", module, "--links relay"] {
+        assert!(ran.stderr.contains(text), "{}", ran.stderr);
+    }
+    let missing = &capability(name)["missing"];
+    assert!(
+        missing["remedy"].as_str().unwrap().contains(module),
+        "{missing}"
+    );
 }
 
 fn auto_takes_the_relay() {
@@ -344,6 +368,7 @@ fn labs_have_ipv4_alone() {
     let hosts = longhaul(&["exec", "east-0", "--", "cat", "/etc/hosts"]).ends_with(0);
     assert!(hosts.stdout.contains("10.2.0.1 west-0") && !hosts.stdout.contains("::"));
     longhaul(&["down", "old"]).ends_with(0);
+    assert!(capability("IPv6")["missing"].is_object());
 }
 
 fn a_run_says_once_that_there_is_no_ipv6() {

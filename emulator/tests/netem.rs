@@ -46,7 +46,7 @@ fn main() -> ExitCode {
     let guest = uml::Guest {
         name: "netem",
         memory: "512M",
-        without: &[],
+        modules: &[],
         timeout: Duration::from_secs(120),
     };
     match guest.boot(&itself, &arguments) {

@@ -54,10 +54,19 @@ pub struct Guest {
     pub name: &'static str,
     /// Its memory, as the kernel takes it: `512M`.
     pub memory: &'static str,
-    /// Which of the modules that labs use it is to do without.
-    pub without: &'static [&'static str],
+    /// The modules it loads otherwise than the others, which it loads if it has them.
+    pub modules: &'static [(&'static str, Module)],
     /// When to give it up.
     pub timeout: Duration,
+}
+
+/// How a guest loads a module.
+#[derive(Clone, Copy, Debug)]
+pub enum Module {
+    /// Not at all.
+    LeftOut,
+    /// With these parameters.
+    With(&'static str),
 }
 
 /// What a program in a guest did.
@@ -77,8 +86,8 @@ struct Job {
     program: PathBuf,
     args: Vec<String>,
     environment: BTreeMap<String, String>,
-    /// Modules not to load.
-    without: Vec<String>,
+    /// The parameters of modules; none for one that is left out.
+    modules: BTreeMap<String, Option<String>>,
 }
 
 /// The kernel, if the machine has it.
@@ -105,12 +114,18 @@ impl Guest {
     /// If the guest did not come up, panicked, or was not done in time; with the last it said.
     pub fn boot(&self, program: &Path, args: &[&str]) -> Result<Output, String> {
         let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
-        let owned = |texts: &[&str]| texts.iter().map(|&text| text.to_owned()).collect();
+        let module = |&(name, module): &(&str, Module)| {
+            let parameters = match module {
+                Module::LeftOut => None,
+                Module::With(parameters) => Some(parameters.to_owned()),
+            };
+            (name.to_owned(), parameters)
+        };
         let job = Job {
             program: program.to_owned(),
-            args: owned(args),
+            args: args.iter().map(|&arg| arg.to_owned()).collect(),
             environment: guest_environment(self.name),
-            without: owned(self.without),
+            modules: self.modules.iter().map(module).collect(),
         };
         let text = serde_json::to_vec(&job).expect("a job is JSON");
         fs::write(folder.path().join("job.json"), text).map_err(|error| error.to_string())?;
@@ -226,9 +241,9 @@ fn run_job() -> io::Result<()> {
         program,
         args,
         environment,
-        without,
+        modules,
     } = serde_json::from_slice(&text)?;
-    load_modules(&without).map_err(at("load modules"))?;
+    load_modules(&modules).map_err(at("load modules"))?;
     let status = Command::new(&program)
         .args(args)
         .env_clear()
@@ -245,8 +260,8 @@ fn run_job() -> io::Result<()> {
     fs::write(job.join("code"), code.to_string())
 }
 
-/// Loads what is [`WANTED`] and there, but nothing of `without`; each module after those it needs.
-fn load_modules(without: &[String]) -> io::Result<()> {
+/// Loads what is [`WANTED`] and there, each module after those it needs; those in `changed` with their parameters or not at all.
+fn load_modules(changed: &BTreeMap<String, Option<String>>) -> io::Result<()> {
     let release = nix::sys::utsname::uname()?
         .release()
         .to_string_lossy()
@@ -262,26 +277,31 @@ fn load_modules(without: &[String]) -> io::Result<()> {
         .collect();
     let mut loaded = BTreeSet::new();
     for wanted in WANTED {
-        if without.iter().any(|module| module == wanted) {
-            continue;
-        }
+        let parameters = match changed.get(wanted) {
+            Some(None) => continue,
+            Some(Some(parameters)) => parameters,
+            None => "",
+        };
         let file = format!("/{wanted}.ko");
         let Some((module, needs)) = needs.iter().find(|(module, _)| module.ends_with(&file)) else {
             continue;
         };
         // modules.dep lists what a module needs from the last to the first to load.
-        for module in needs.iter().rev().chain([module]) {
-            if loaded.insert(*module) {
-                load_module(&folder.join(module))?;
+        for needed in needs.iter().rev() {
+            if loaded.insert(*needed) {
+                load_module(&folder.join(needed), "")?;
             }
+        }
+        if loaded.insert(*module) {
+            load_module(&folder.join(module), parameters)?;
         }
     }
     Ok(())
 }
 
-fn load_module(path: &Path) -> io::Result<()> {
+fn load_module(path: &Path, parameters: &str) -> io::Result<()> {
     let file = File::open(path)?;
-    let parameters = CString::default();
+    let parameters = CString::new(parameters)?;
     // SAFETY: the descriptor is open and the parameters are a C string; the kernel checks the rest.
     let result = unsafe {
         libc::syscall(
