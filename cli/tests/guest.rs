@@ -155,11 +155,14 @@ impl Ran {
     }
 }
 
+/// The rest of a link's line, where nothing else is asked for.
+const FAST: &str = "rate: 50Mbit";
+
 /// Two sites of two hosts; `link` is the rest of their link's line.
 fn topology(link: &str) -> String {
     format!(
         "sites: [{{name: east, hosts: 2}}, {{name: west, hosts: 2}}]\n\
-         links: [{{between: [east, west], rate: 50Mbit, delay: 20ms{link}}}]\n"
+         links: [{{between: [east, west], delay: 20ms, {link}}}]\n"
     )
 }
 
@@ -177,21 +180,33 @@ fn experiment(name: &str, link: &str) -> PathBuf {
     file
 }
 
-/// Runs that experiment; the result, as the folder has it.
+/// Runs that experiment until its links are as described, but no more than three times: while the machine serves others,
+/// they are not, and `longhaul` says so. The result, as the folder has it.
 #[track_caller]
 fn run(name: &str, link: &str, links: &str) -> (Ran, Value) {
+    const UNFAITHFUL: i32 = 4;
     let file = experiment(name, link);
     let out = std::env::temp_dir().join(format!("{name}-results"));
-    let ran = longhaul(&[
-        "run",
-        file.to_str().unwrap(),
-        "--links",
-        links,
-        "--no-charts",
-        "--out",
-        out.to_str().unwrap(),
-    ])
-    .ends_with(0);
+    let run = || {
+        let _ = fs::remove_dir_all(&out);
+        longhaul(&[
+            "run",
+            file.to_str().unwrap(),
+            "--links",
+            links,
+            "--no-charts",
+            "--out",
+            out.to_str().unwrap(),
+        ])
+    };
+    let mut ran = run();
+    for _ in 0..2 {
+        if ran.code == UNFAITHFUL {
+            println!("again, as the machine was too busy: {}", ran.stderr);
+            ran = run();
+        }
+    }
+    let ran = ran.ends_with(0);
     let result = fs::read(out.join("result.json")).unwrap();
     let result: Value = serde_json::from_slice(&result).unwrap();
     (ran, result)
@@ -231,7 +246,7 @@ fn capability(name: &str) -> Value {
 }
 
 fn a_run_on_netem_is_faithful() {
-    let (_, result) = run("plain", "", "netem");
+    let (_, result) = run("plain", FAST, "netem");
     assert_eq!(result["environment"]["links"], "netem");
     assert_faithful(
         &result,
@@ -245,12 +260,12 @@ fn a_run_on_netem_is_faithful() {
 }
 
 fn auto_takes_netem() {
-    let (_, result) = run("auto", "", "auto");
+    let (_, result) = run("auto", FAST, "auto");
     assert_eq!(result["environment"]["links"], "netem");
 }
 
 fn lossy_jittery_lanes_with_a_queue_in_packets_are_faithful() {
-    let link = ", lanes: 2, loss: 1%, queue: 100p, jitter: {deviation: 1ms, distribution: pareto}";
+    let link = "rate: 20Mbit, lanes: 2, loss: 1%, queue: 100p, jitter: {deviation: 3ms, distribution: pareto}";
     let (_, result) = run("rough", link, "netem");
     assert_faithful(
         &result,
@@ -271,7 +286,7 @@ fn lossy_jittery_lanes_with_a_queue_in_packets_are_faithful() {
 
 fn labs_in_the_background_come_up_one_after_another_and_leave_nothing() {
     let file = std::env::temp_dir().join("pair.yaml");
-    fs::write(&file, topology("")).unwrap();
+    fs::write(&file, topology(FAST)).unwrap();
     let before = what_labs_could_leave();
     for name in ["first", "second"] {
         longhaul(&[
@@ -320,7 +335,7 @@ fn what_labs_could_leave() -> Vec<String> {
 }
 
 fn netem_is_refused_with_a_remedy() {
-    let file = experiment("refused", "");
+    let file = experiment("refused", FAST);
     let out = std::env::temp_dir().join("refused-results");
     let ran = longhaul(&[
         "run",
@@ -348,7 +363,7 @@ fn netem_is_refused_with_a_remedy() {
 
 fn auto_takes_the_relay() {
     let file = std::env::temp_dir().join("pair.yaml");
-    fs::write(&file, topology("")).unwrap();
+    fs::write(&file, topology(FAST)).unwrap();
     longhaul(&["up", file.to_str().unwrap(), "--name", "relayed"]).ends_with(0);
     let status = longhaul(&["status", "relayed", "--json"])
         .ends_with(0)
@@ -359,7 +374,7 @@ fn auto_takes_the_relay() {
 
 fn labs_have_ipv4_alone() {
     let file = std::env::temp_dir().join("pair.yaml");
-    fs::write(&file, topology("")).unwrap();
+    fs::write(&file, topology(FAST)).unwrap();
     longhaul(&["up", file.to_str().unwrap(), "--name", "old"]).ends_with(0);
     let status = longhaul(&["status", "old", "--json"]).ends_with(0).json();
     for node in status["detail"]["nodes"].as_array().unwrap() {
@@ -372,7 +387,7 @@ fn labs_have_ipv4_alone() {
 }
 
 fn a_run_says_once_that_there_is_no_ipv6() {
-    let (ran, result) = run("old", "", "netem");
+    let (ran, result) = run("old", FAST, "netem");
     assert_faithful(&result, &[("one-way delay", 2)]);
     assert_eq!(ran.stderr.matches("no IPv6").count(), 1, "{}", ran.stderr);
 }

@@ -1,5 +1,5 @@
 //! The shapes of jitter, one for all that draws from them or judges them: the netem engine hands the tables to the kernel, the
-//! relay draws from them itself, the fidelity check knows the width of what it should see.
+//! relay draws from them itself, the fidelity check knows what it should see.
 //!
 //! A table is what `sch_netem.c` draws from: quantiles at even places, as 16-bit numbers of which 8192
 //! (`NETEM_DIST_SCALE`) are one deviation, so that it ends at four deviations. Every shape is moved and scaled so that
@@ -34,13 +34,6 @@ pub(crate) fn table(distribution: JitterDistribution) -> &'static [i16] {
 /// A table's entry in deviations.
 pub(crate) fn deviations(entry: i16) -> f64 {
     f64::from(entry) / SCALE
-}
-
-/// What the share `place` of all draws does not exceed, in deviations.
-pub(crate) fn quantile(distribution: JitterDistribution, place: f64) -> f64 {
-    let table = table(distribution);
-    let rank = (place * f64::from(ENTRIES)) as usize;
-    deviations(table[rank.min(table.len() - 1)])
 }
 
 /// The quantile function of a shape, wherever its mean lies and however wide it is.
@@ -129,6 +122,13 @@ mod tests {
             .copied()
             .map(deviations)
             .collect()
+    }
+
+    /// What the share `place` of all draws does not exceed, in deviations.
+    fn quantile(distribution: JitterDistribution, place: f64) -> f64 {
+        let table = table(distribution);
+        let rank = (place * f64::from(ENTRIES)) as usize;
+        deviations(table[rank.min(table.len() - 1)])
     }
 
     #[test]

@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
-use longhaul_topologies::model::{Channel, Jitter, Loss, PacketOrder};
+use longhaul_topologies::model::{Channel, Loss, PacketOrder};
 use longhaul_topologies::units::ByteSize;
 
 use super::train::Train;
-use super::{Fidelity, FidelityCheck};
-use crate::distribution;
+use super::{Fidelity, FidelityCheck, ideal};
 
 /// Ethernet, IPv4 and UDP headers: what a datagram is longer on the wire than its payload.
 pub(super) const UDP_HEADERS: u64 = 14 + 20 + 8;
@@ -45,6 +44,8 @@ const CPU_SATURATED: f64 = 0.97;
 /// What was seen of one channel.
 #[derive(Debug)]
 pub(super) struct Observed {
+    /// Between two probes.
+    pub(super) interval: Duration,
     /// How long each probe took; `None` if it did not arrive.
     pub(super) delays: Vec<Option<Duration>>,
     /// How many arrived after one that was sent later.
@@ -88,7 +89,7 @@ pub(super) fn checks(name: &str, channel: &Channel, observed: &Observed, channel
             delays.len()
         ));
     } else {
-        let (asked, measured, bound) = delay(channel, &delays);
+        let (asked, measured, bound) = delay(channel, &delays, observed.interval);
         found.checks.push(check(
             "one-way delay",
             "us",
@@ -97,7 +98,7 @@ pub(super) fn checks(name: &str, channel: &Channel, observed: &Observed, channel
             bound,
             delays.len(),
         ));
-        let (asked, measured, bound) = jitter(channel, &delays);
+        let (asked, measured, bound) = jitter(channel, &delays, observed.interval);
         found
             .checks
             .push(check("jitter", "us", asked, measured, bound, delays.len()));
@@ -147,7 +148,7 @@ pub(super) fn checks(name: &str, channel: &Channel, observed: &Observed, channel
 
 /// Asked, measured and bound of the one-way delay: the median, or, where jitter is asked for, the mean, which is what a
 /// description's `delay` is for a skewed distribution.
-fn delay(channel: &Channel, delays: &[f64]) -> (f64, f64, f64) {
+fn delay(channel: &Channel, delays: &[f64], interval: Duration) -> (f64, f64, f64) {
     let own = channel.rate.map_or(Duration::ZERO, |rate| {
         rate.time_for(ByteSize::from_bytes(PROBE_FRAME))
     });
@@ -159,26 +160,20 @@ fn delay(channel: &Channel, delays: &[f64]) -> (f64, f64, f64) {
     let mean = delays.iter().sum::<f64>() / delays.len() as f64;
     let deviation = micros(jitter.deviation);
     let chance = 3.0 * deviation / (delays.len() as f64).sqrt();
-    // A packet that may not overtake waits for the one before it, which makes the mean longer, by less than this.
-    let waiting = match jitter.order {
-        PacketOrder::Preserved => deviation,
-        PacketOrder::ByDelay => 0.0,
-    };
-    (asked, mean, plain + chance + waiting)
+    // A packet that may not overtake waits for the one before it.
+    let variations = ideal::variations(&jitter, interval);
+    let waiting = variations.iter().sum::<f64>() / variations.len() as f64 * deviation;
+    (asked, mean, plain + chance + waiting.max(0.0))
 }
 
 /// Asked, measured and bound of the jitter, as half the width of the middle 68.27 % of the delays: one standard deviation
 /// if they are normal, and, unlike the standard deviation, not decided by one late wake-up.
-fn jitter(channel: &Channel, delays: &[f64]) -> (f64, f64, f64) {
-    let asked = channel.jitter.map_or(0.0, middle_width);
-    let measured = (quantile(delays, UPPER) - quantile(delays, LOWER)) / 2.0;
-    (asked, measured, JITTER_NOISE_US + JITTER_SHARE * asked)
-}
-
-/// Half the width of the middle 68.27 % of a jitter, microseconds.
-fn middle_width(jitter: Jitter) -> f64 {
-    let place = |share| distribution::quantile(jitter.distribution, share);
-    micros(jitter.deviation) * (place(UPPER) - place(LOWER)) / 2.0
+fn jitter(channel: &Channel, delays: &[f64], interval: Duration) -> (f64, f64, f64) {
+    let width = |delays: &[f64]| (quantile(delays, UPPER) - quantile(delays, LOWER)) / 2.0;
+    let asked = channel.jitter.map_or(0.0, |jitter| {
+        micros(jitter.deviation) * width(&ideal::variations(&jitter, interval))
+    });
+    (asked, width(delays), JITTER_NOISE_US + JITTER_SHARE * asked)
 }
 
 /// The loss check: lost probes within the interval that `channel` gives them, which the sample's size decides.
@@ -352,7 +347,7 @@ fn quantile(values: &[f64], share: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use longhaul_topologies::model::{DelaySource, JitterDistribution};
+    use longhaul_topologies::model::{DelaySource, Jitter, JitterDistribution};
     use longhaul_topologies::units::{Probability, QueueSize, Rate};
     use proptest::prelude::*;
 
@@ -376,12 +371,13 @@ mod tests {
         Loss::Independent(Probability::new(share).unwrap())
     }
 
-    /// Probes with these delays, in microseconds.
+    /// Probes 4 ms apart with these delays, in microseconds.
     fn observed(delays_us: impl IntoIterator<Item = Option<u64>>) -> Observed {
         let delays = delays_us
             .into_iter()
             .map(|delay| delay.map(Duration::from_micros));
         Observed {
+            interval: Duration::from_millis(4),
             delays: delays.collect(),
             overtaken: 0,
             train: Err("it is unlimited".to_owned()),
