@@ -191,11 +191,28 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let nested = dir.path().join("a/b");
         ResultWriter::create(&nested).unwrap();
-        let error = ResultWriter::create(&nested).unwrap_err();
-        assert!(
-            matches!(&error, FolderError::Exists(path) if *path == nested),
-            "{error}"
-        );
+        for error in [
+            ResultWriter::check(&nested).unwrap_err(),
+            ResultWriter::create(&nested).unwrap_err(),
+        ] {
+            assert!(
+                matches!(&error, FolderError::Exists(path) if *path == nested),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_folder_is_checked_without_being_made() {
+        let dir = tempfile::tempdir().unwrap();
+        let nested = dir.path().join("a/b");
+        ResultWriter::check(&nested).unwrap();
+        ResultWriter::check(dir.path()).unwrap();
+        assert!(!dir.path().join("a").exists());
+        let file = dir.path().join("file");
+        File::create(&file).unwrap();
+        let error = ResultWriter::check(&file).unwrap_err().to_string();
+        assert!(error.starts_with("cannot look into "), "{error}");
     }
 
     #[test]
