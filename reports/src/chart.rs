@@ -293,10 +293,16 @@ mod tests {
                 seconds: 1.0,
                 ..Shape::default()
             };
-            figures(&folder(&shape))[0].name.clone()
+            figures(&folder(&shape))[0].title.clone()
         };
-        assert_eq!(first(("links.0.queue", &["1bdp", "4bdp"])), "against-queue");
-        assert_eq!(first(("links.0.queue", &[])), "by-stack");
+        assert_eq!(
+            first(("links.0.queue", &["1bdp", "4bdp"])),
+            "Bus bandwidth and delay against queue"
+        );
+        assert_eq!(
+            first(("links.0.queue", &[])),
+            "Bus bandwidth and delay by stack"
+        );
     }
 
     #[test]

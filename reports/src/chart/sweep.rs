@@ -56,7 +56,8 @@ pub(super) fn by_stack(folder: &ResultFolder) -> Option<Figure> {
     };
     let figure = figure(folder, &sweep)?;
     Some(Figure {
-        name: "by-stack".to_owned(),
+        // The file that readers look for, whatever the number of sizes.
+        name: "busbw-vs-size".to_owned(),
         title: "Bus bandwidth and delay by stack".to_owned(),
         ..figure
     })
