@@ -175,7 +175,6 @@ impl Observer for Progress {
             }
             Event::LabComesUp { topology } => self.lab_comes_up(topology),
             Event::LabIsUp { engine, took } => {
-                let engine = format!("{engine:?}").to_lowercase();
                 self.line(&format!(
                     "up in {:.2} s, links carried by {engine}",
                     took.as_secs_f64()

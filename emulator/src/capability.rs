@@ -16,7 +16,9 @@ mod trial;
 use std::path::Path;
 
 use serde::Serialize;
+use socket2::{Domain, Socket, Type};
 
+use crate::plan::Families;
 use crate::sandbox::{Privilege, Sandbox, SandboxError};
 use host::Machine;
 
@@ -46,6 +48,15 @@ pub enum State {
     },
     /// It cannot be told here; why.
     Unknown(String),
+}
+
+/// The address families that labs can have here. Where IPv6 is a module, this loads it.
+pub fn families() -> Families {
+    match Socket::new(Domain::IPV6, Type::DGRAM, None) {
+        // Built without it, or booted with ipv6.disable=1.
+        Err(error) if error.raw_os_error() == Some(libc::EAFNOSUPPORT) => Families::Ipv4,
+        _ => Families::Both,
+    }
 }
 
 /// What can be told without a lab. Leaves no thread behind, so that a sandbox can be entered afterwards.
@@ -78,6 +89,13 @@ pub fn sandbox_capability(outcome: Result<&Sandbox, &SandboxError>) -> Capabilit
 /// What can only be told inside a sandbox. Call it in the lab process.
 pub fn lab_capabilities() -> Vec<Capability> {
     trial::in_the_sandbox(&Machine::at(Path::new("/")).remedies())
+}
+
+/// How to get the kernel module `module`, built by the kernel option `option`, on this machine.
+pub(crate) fn module_remedy(module: &str, option: &str) -> String {
+    Machine::at(Path::new("/"))
+        .remedies()
+        .module(module, option)
 }
 
 impl Capability {

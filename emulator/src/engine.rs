@@ -1,5 +1,7 @@
 //! What a link engine is: the part of a lab that makes a lane behave as its description says.
 
+use std::fmt;
+
 use longhaul_topologies::model::Channel;
 use serde::{Deserialize, Serialize};
 
@@ -13,6 +15,15 @@ pub enum EngineKind {
     Netem,
     /// longhaul's user-space data plane on AF_PACKET.
     Relay,
+}
+
+impl fmt::Display for EngineKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            EngineKind::Netem => "netem",
+            EngineKind::Relay => "relay",
+        })
+    }
 }
 
 /// Which engine the user asked for.
@@ -50,7 +61,8 @@ pub trait LinkEngine: Send {
     /// If the engine cannot express `channel`.
     fn set(&mut self, id: ChannelId, channel: &Channel) -> Result<(), EngineError>;
 
-    /// How late the engine itself was so far; `None` if it cannot tell (netem).
+    /// How late the engine itself was since this was last asked, or since it was attached; `None` if it cannot tell
+    /// (netem).
     fn lateness(&mut self) -> Option<Lateness>;
 }
 
@@ -92,12 +104,20 @@ pub struct Lateness {
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
     /// The engine cannot express this channel; the message says which field.
-    #[error("{engine:?} cannot express {what}")]
+    #[error("{engine} cannot express {what}")]
     Inexpressible {
         /// Which engine.
         engine: EngineKind,
         /// Which field and why.
         what: String,
+    },
+    /// The kernel lacks what netem needs.
+    #[error("netem cannot carry the links: {reason}; {remedy}, or take `--links relay`")]
+    Missing {
+        /// What it lacks.
+        reason: String,
+        /// How to get it.
+        remedy: String,
     },
     /// A system call or netlink request failed.
     #[error("cannot {step}: {source}")]
@@ -108,7 +128,7 @@ pub enum EngineError {
         source: std::io::Error,
     },
     /// The engine's thread is gone.
-    #[error("the {engine:?} engine has stopped: {reason}")]
+    #[error("the {engine} engine has stopped: {reason}")]
     Stopped {
         /// Which engine.
         engine: EngineKind,

@@ -1,9 +1,11 @@
 //! Every link held against its description, before the workload; the engine and the CPU watched during it.
 //!
 //! - [`measure`]: probes and trains over every channel, gateway to gateway, bound to the lane's own addresses.
+//! - `ideal`: what probes would show of a jitter that is as described.
 //! - `judge`: from what was observed to what was off. Pure.
 //! - [`Watch`]: the engine and the CPU while the workload runs.
 
+mod ideal;
 mod judge;
 mod train;
 mod watch;
@@ -11,14 +13,13 @@ mod watch;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use longhaul_topologies::Topology;
 use longhaul_topologies::model::Direction;
 use serde::{Deserialize, Serialize};
 
 use crate::engine::Lateness;
 use crate::lab::Lab;
 use crate::plan::{ChannelId, LabPlan};
-use crate::probe::{ProbeEnd, ProbeError, ProbeRoute, Prober};
+use crate::probe::{ProbeEnd, ProbeError, ProbeRoute, ProbeSample, Prober};
 
 use judge::{Observed, checks};
 pub use watch::Watch;
@@ -59,7 +60,7 @@ pub struct Fidelity {
     pub lateness: Option<Lateness>,
     /// Packets the engine lost against the description.
     pub engine_drops: u64,
-    /// Share of the machine's CPU time in use during the workload, 0–1.
+    /// Share of the machine's CPU time in use during the workload (niced processes left out), 0–1.
     pub cpu_use: f64,
     /// What was off, by how much and what to do; empty means faithful.
     pub findings: Vec<String>,
@@ -106,7 +107,7 @@ impl Fidelity {
 pub fn measure(lab: &Lab, stop: &AtomicBool) -> Result<Measured, ProbeError> {
     let channels = channels(lab.plan());
     let routes: Vec<ProbeRoute> = channels.iter().map(|&(_, route)| route).collect();
-    let samples = probe(lab, &routes, stop)?;
+    let (samples, interval) = probe(lab, &routes, stop)?;
     let trains = train::run_until_clear(lab, &channels, stop)?;
     if stop.load(Ordering::Relaxed) {
         return Ok(Measured::default());
@@ -114,15 +115,14 @@ pub fn measure(lab: &Lab, stop: &AtomicBool) -> Result<Measured, ProbeError> {
     let mut measured = Measured::default();
     for (index, (&(id, _), train)) in channels.iter().zip(trains).enumerate() {
         let link = &lab.plan().topology.links[id.link.0];
-        let delays = samples
-            .iter()
-            .filter(|sample| sample.path == index)
-            .map(|sample| (sample.sent, sample.delay));
+        let probes = || samples.iter().filter(|sample| sample.path == index);
         let observed = Observed {
-            delays: delays.collect(),
+            interval,
+            delays: probes().map(|sample| sample.delay).collect(),
+            overtaken: probes().filter(|sample| sample.overtaken).count(),
             train,
         };
-        let name = channel_name(&lab.plan().topology, id);
+        let name = lab.plan().channel_name(id);
         let found = checks(&name, link.channel(id.direction), &observed, channels.len());
         measured.checks.extend(found.checks);
         measured.skipped.extend(found.skipped);
@@ -130,19 +130,21 @@ pub fn measure(lab: &Lab, stop: &AtomicBool) -> Result<Measured, ProbeError> {
     Ok(measured)
 }
 
+/// The probes and the time between two of a channel.
 fn probe(
     lab: &Lab,
     routes: &[ProbeRoute],
     stop: &AtomicBool,
-) -> Result<Vec<crate::probe::ProbeSample>, ProbeError> {
+) -> Result<(Vec<ProbeSample>, Duration), ProbeError> {
     let prober = Prober::start_routes(lab, routes, PROBE_INTERVAL)?;
     while prober.started().elapsed() < PROBING {
         if stop.load(Ordering::Relaxed) {
-            return Ok(Vec::new());
+            return Ok((Vec::new(), PROBE_INTERVAL));
         }
         std::thread::sleep(Duration::from_millis(20));
     }
-    prober.stop()
+    let interval = prober.interval();
+    Ok((prober.stop()?, interval))
 }
 
 /// Every channel with the gateways' addresses on its own lane.
@@ -167,19 +169,4 @@ fn channels(plan: &LabPlan) -> Vec<(ChannelId, ProbeRoute)> {
         }
     })
     .collect()
-}
-
-/// `virginia>dublin lane 0`.
-fn channel_name(topology: &Topology, id: ChannelId) -> String {
-    let link = &topology.links[id.link.0];
-    let (from, to) = match id.direction {
-        Direction::Forward => (link.a, link.b),
-        Direction::Reverse => (link.b, link.a),
-    };
-    format!(
-        "{}>{} lane {}",
-        topology.site(from).name,
-        topology.site(to).name,
-        id.lane
-    )
 }

@@ -14,10 +14,11 @@ use longhaul_topologies::Topology;
 use longhaul_topologies::model::Channel;
 
 use self::mounts::{LabFolder, Overlay};
+use crate::capability;
 use crate::engine::{ChannelCounters, EngineChoice, EngineError, EngineKind, Lateness, LinkEngine};
 use crate::namespace::{Namespace, NamespaceFolder};
 use crate::netem::{self, Netem};
-use crate::plan::{ChannelId, LabPlan, NodeId};
+use crate::plan::{ChannelId, Families, LabPlan, NodeId};
 use crate::relay::Relay;
 use crate::sandbox;
 use crate::wiring::{Wiring, WiringError};
@@ -81,6 +82,10 @@ impl Lab {
     pub async fn up(topology: Topology, options: &LabOptions) -> Result<Self, LabError> {
         let sandbox = sandbox::current().expect("a lab comes up inside a sandbox");
         let plan = LabPlan::new(topology);
+        let plan = match capability::families() {
+            Families::Both => plan,
+            Families::Ipv4 => plan.without_ipv6(),
+        };
         let folder = LabFolder::create(&sandbox.folder).map_err(step("create the lab's folder"))?;
         let names = NamespaceFolder::mount(folder.path().join("netns"))
             .map_err(step("mount the folder of namespace names"))?;
@@ -143,7 +148,7 @@ impl Lab {
         self.engine().set(id, channel)
     }
 
-    /// The engine's own lateness so far.
+    /// The engine's own lateness since this was last asked.
     pub fn lateness(&self) -> Option<Lateness> {
         self.engine().lateness()
     }
@@ -230,7 +235,13 @@ async fn attach_engine(
     options: &LabOptions,
 ) -> Result<Box<dyn LinkEngine>, EngineError> {
     let kind = match options.engine {
-        EngineChoice::Netem => EngineKind::Netem,
+        EngineChoice::Netem => {
+            netem::available().map_err(|missing| EngineError::Missing {
+                remedy: capability::module_remedy(missing.module, missing.option),
+                reason: missing.reason,
+            })?;
+            EngineKind::Netem
+        }
         EngineChoice::Relay => EngineKind::Relay,
         EngineChoice::Auto => match why_not_netem(plan) {
             None => EngineKind::Netem,
@@ -253,6 +264,7 @@ fn why_not_netem(plan: &LabPlan) -> Option<String> {
         .iter()
         .flat_map(|lane| [&lane.forward, &lane.reverse]);
     netem::available()
+        .map_err(|missing| missing.reason)
         .and_then(|()| channels.try_for_each(netem::expressible))
         .err()
 }

@@ -8,6 +8,7 @@
 //! - [`namespace`]: network + UTS namespaces held as file descriptors.
 //! - [`wiring`]: the plan carried out over rtnetlink.
 //! - [`engine`]: what a link engine is; [`netem`] is the kernel's, [`relay`] ours.
+//! - `distribution`: the shapes of jitter, for both engines and for fidelity.
 //! - [`tc`]: the netlink encoding of the qdiscs and filters in use.
 //! - [`lab`]: all of the above as one thing that comes up, runs programs in its hosts and goes down.
 //! - [`keeper`]: a lab that stays up in the background: control socket, `exec`, `status`, `down`, `clean`.
@@ -16,6 +17,7 @@
 //! - [`telemetry`]: periodic readings of links, queues and hosts.
 
 pub mod capability;
+mod distribution;
 pub mod engine;
 pub mod fidelity;
 pub mod keeper;

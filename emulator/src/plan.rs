@@ -21,7 +21,7 @@ mod sysctl;
 mod tests;
 
 use std::fmt::Write as _;
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use longhaul_topologies::Topology;
 use longhaul_topologies::model::{Channel, Direction, LinkId, SiteId};
@@ -34,6 +34,15 @@ pub(crate) use network::{Interface, NextHop, NodeConfig, Place, Route, Wire};
 
 /// The one interface of every host.
 pub const HOST_INTERFACE: &str = "eth0";
+
+/// Which address families a lab has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Families {
+    /// IPv4 and IPv6.
+    Both,
+    /// IPv4 alone, on a kernel that has no IPv6.
+    Ipv4,
+}
 
 /// A node: an index into [`LabPlan::nodes`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -50,7 +59,7 @@ pub struct Node {
     pub kind: NodeKind,
     /// Its address on the emulated network.
     pub ipv4: Ipv4Addr,
-    /// Its address on the emulated network.
+    /// Its address on the emulated network, if the lab has IPv6.
     pub ipv6: Ipv6Addr,
 }
 
@@ -104,7 +113,7 @@ pub struct LaneEnd {
     pub mac: [u8; 6],
     /// The gateway interface's address.
     pub ipv4: Ipv4Addr,
-    /// The gateway interface's address.
+    /// The gateway interface's address, if the lab has IPv6.
     pub ipv6: Ipv6Addr,
 }
 
@@ -117,6 +126,8 @@ pub struct LabPlan {
     pub nodes: Vec<Node>,
     /// All lanes, link by link.
     pub lanes: Vec<Lane>,
+    /// What its nodes have addresses of.
+    pub families: Families,
     /// The veth pairs.
     pub(crate) wires: Vec<Wire>,
     /// What each node holds, in the order of `nodes`.
@@ -124,7 +135,7 @@ pub struct LabPlan {
 }
 
 impl LabPlan {
-    /// Plans `topology`. Cannot fail: the model keeps within the address plan.
+    /// Plans `topology`, with IPv4 and IPv6. Cannot fail: the model keeps within the address plan.
     pub fn new(topology: Topology) -> Self {
         let nodes = nodes(&topology);
         let routes = Routes::new(&topology);
@@ -132,6 +143,7 @@ impl LabPlan {
             topology,
             nodes,
             lanes: Vec::new(),
+            families: Families::Both,
             wires: Vec::new(),
             configs: Vec::new(),
         };
@@ -139,6 +151,14 @@ impl LabPlan {
         plan.wires = network::wires(&plan);
         plan.configs = network::configs(&plan, &routes);
         plan
+    }
+
+    /// The same plan for a kernel that has no IPv6.
+    #[must_use]
+    pub fn without_ipv6(mut self) -> Self {
+        self.families = Families::Ipv4;
+        self.configs.iter_mut().for_each(NodeConfig::drop_ipv6);
+        self
     }
 
     /// The node at `id`.
@@ -170,17 +190,34 @@ impl LabPlan {
         NodeId(at.expect("every site has a gateway"))
     }
 
+    /// `virginia>dublin lane 0`.
+    pub fn channel_name(&self, id: ChannelId) -> String {
+        let link = &self.topology.links[id.link.0];
+        let (from, to) = match id.direction {
+            Direction::Forward => (link.a, link.b),
+            Direction::Reverse => (link.b, link.a),
+        };
+        let [from, to] = [from, to].map(|site| &self.topology.site(site).name);
+        format!("{from}>{to} lane {}", id.lane)
+    }
+
     /// The text of every node's /etc/hosts.
     pub fn hosts_file(&self) -> String {
-        let mut text =
-            String::from("127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n");
+        let mut text = String::from("127.0.0.1 localhost\n");
+        let mut line = |address: IpAddr, name: &str| {
+            writeln!(text, "{address} {name}").expect("a String takes all");
+        };
+        if self.families == Families::Both {
+            line(
+                Ipv6Addr::LOCALHOST.into(),
+                "localhost ip6-localhost ip6-loopback",
+            );
+        }
         for node in &self.nodes {
-            writeln!(
-                text,
-                "{} {}\n{} {}",
-                node.ipv4, node.name, node.ipv6, node.name
-            )
-            .expect("a String takes all");
+            line(node.ipv4.into(), &node.name);
+            if self.families == Families::Both {
+                line(node.ipv6.into(), &node.name);
+            }
         }
         text
     }

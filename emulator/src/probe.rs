@@ -52,6 +52,8 @@ pub struct ProbeSample {
     pub sent: Duration,
     /// One-way delay; `None` if it had not arrived when the prober stopped or two seconds later than sent.
     pub delay: Option<Duration>,
+    /// A probe that was sent later on the same path had arrived before it.
+    pub overtaken: bool,
 }
 
 /// One end of a path: an address of a node.

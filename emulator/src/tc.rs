@@ -9,7 +9,6 @@
 
 pub mod bottleneck;
 pub mod delay_line;
-mod distribution;
 mod encode;
 pub mod redirect;
 pub mod socket;

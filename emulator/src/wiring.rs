@@ -22,7 +22,9 @@ use rtnetlink::{
 };
 
 use crate::namespace::{self, Namespace};
-use crate::plan::{Interface, LabPlan, NextHop, NodeConfig, NodeId, Place, Prefix, Route, Wire};
+use crate::plan::{
+    Families, Interface, LabPlan, NextHop, NodeConfig, NodeId, Place, Prefix, Route, Wire,
+};
 use crate::tc;
 use crate::tc::bottleneck::{Bottleneck, Grain};
 
@@ -119,7 +121,11 @@ impl Wiring {
             .flat_map(|lane| [&*lane.a.keeper_interface, &lane.b.keeper_interface])
             .collect();
         let handle = in_namespace(&self.keeper, || {
-            for name in &names {
+            let with_ipv6 = match plan.families {
+                Families::Both => &*names,
+                Families::Ipv4 => &[],
+            };
+            for name in with_ipv6 {
                 let path = format!("/proc/sys/net/ipv6/conf/{name}/disable_ipv6");
                 fs::write(&path, "1").map_err(|source| failed(format!("write {path}"), source))?;
             }

@@ -112,7 +112,7 @@ impl StandIn {
                 name: name.to_owned(),
                 site: "left".into(),
                 ipv4: Ipv4Addr::new(10, 1, 0, number),
-                ipv6: Ipv6Addr::LOCALHOST,
+                ipv6: Some(Ipv6Addr::LOCALHOST),
             };
             Ok((status, namespace(name)?))
         };

@@ -27,8 +27,7 @@ use support::{test, topology};
 
 fn main() -> ExitCode {
     uml::init_if_guest();
-    let inside = std::env::var_os(uml::GUEST).is_some();
-    if inside || std::env::args().any(|argument| argument == "--list") {
+    if uml::name().is_some() || std::env::args().any(|argument| argument == "--list") {
         return inside_the_guest();
     }
     for program in ["ping", "iperf3", "tc"] {
@@ -44,7 +43,13 @@ fn main() -> ExitCode {
     let itself = std::env::current_exe().expect("a path to this program");
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    match uml::boot(&itself, &arguments, "512M", Duration::from_secs(120)) {
+    let guest = uml::Guest {
+        name: "netem",
+        memory: "512M",
+        modules: &[],
+        timeout: Duration::from_secs(120),
+    };
+    match guest.boot(&itself, &arguments) {
         Ok(output) => {
             print!("{}", output.stdout);
             eprint!("{}", output.stderr);

@@ -151,7 +151,7 @@ pub struct FidelitySection {
     pub lateness: Option<EngineLateness>,
     /// Packets the engine lost against the description.
     pub engine_drops: u64,
-    /// Share of the machine's CPU time in use during the workload, 0–1.
+    /// Share of the machine's CPU time in use during the workload (niced processes left out), 0–1.
     pub cpu_use: f64,
 }
 
@@ -217,6 +217,16 @@ pub enum Placement {
     OutOfPlace,
     /// Over the input.
     InPlace,
+}
+
+impl Placement {
+    /// As nccl-tests calls it: `out-of-place`, `in-place`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::OutOfPlace => "out-of-place",
+            Self::InPlace => "in-place",
+        }
+    }
 }
 
 /// One iteration.

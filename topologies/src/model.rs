@@ -124,10 +124,11 @@ pub enum DelaySource {
     },
 }
 
-/// Variation of the delay around its mean.
+/// Variation of the delay: it has the mean `delay` and the standard deviation `deviation`, whatever its shape. Where order
+/// is preserved, packets that wait for one before them come on top.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Jitter {
-    /// Standard deviation for every distribution but uniform, whose half-width it is (netem's meaning).
+    /// The standard deviation.
     pub deviation: Duration,
     /// The shape.
     pub distribution: JitterDistribution,
@@ -135,17 +136,18 @@ pub struct Jitter {
     pub order: PacketOrder,
 }
 
-/// The shape of jitter; tables and scaling as in iproute2's `netem/` folder.
+/// The shape of jitter. The shapes are those of iproute2's `netem/` folder; unlike there, every one is scaled to the mean 0 and
+/// the deviation 1 after its tails are cut, four deviations from the mean.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema,
 )]
 #[serde(rename_all = "kebab-case")]
 pub enum JitterDistribution {
-    /// Even over `delay ± deviation`.
+    /// Even over `delay ± √3 · deviation`.
     Uniform,
     /// Gaussian.
     Normal,
-    /// Pareto, a heavy tail.
+    /// Pareto with the exponent 3: a heavy tail.
     Pareto,
     /// A quarter Gaussian and three quarters Pareto, close to measured internet paths.
     ParetoNormal,
@@ -198,6 +200,18 @@ impl Link {
         match direction {
             Direction::Forward => &self.forward,
             Direction::Reverse => &self.reverse,
+        }
+    }
+}
+
+impl JitterDistribution {
+    /// How many deviations below the mean the shape ends.
+    pub fn reach(self) -> f64 {
+        match self {
+            JitterDistribution::Uniform => 3_f64.sqrt(),
+            JitterDistribution::Normal => 4.0,
+            JitterDistribution::Pareto => 0.83,
+            JitterDistribution::ParetoNormal => 1.75,
         }
     }
 }

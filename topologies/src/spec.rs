@@ -238,7 +238,7 @@ pub enum JitterSpec {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct JitterSettings {
-    /// Standard deviation for every distribution but uniform, whose half-width it is.
+    /// The standard deviation, for every shape.
     pub deviation: TimeSpan,
     /// The shape; `normal` if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]

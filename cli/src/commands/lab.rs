@@ -159,10 +159,7 @@ fn overview(labs: &[LabStatus], width: usize) -> String {
             (Life::Dead, _) => "killed: `longhaul clean` removes what is left".to_owned(),
         };
         let record = lab.record.as_ref();
-        let engine = lab
-            .detail
-            .as_ref()
-            .map(|detail| format!("{:?}", detail.engine).to_lowercase());
+        let engine = lab.detail.as_ref().map(|detail| detail.engine.to_string());
         table.row([
             lab.name.to_string(),
             record
@@ -202,7 +199,8 @@ fn describe(detail: &LabDetail, width: usize) -> String {
             node.name.clone(),
             node.site.clone(),
             node.ipv4.to_string(),
-            node.ipv6.to_string(),
+            node.ipv6
+                .map_or_else(|| "none".to_owned(), |address| address.to_string()),
         ]);
     }
     let mut channels = Listing::new(&[

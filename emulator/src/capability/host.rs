@@ -242,7 +242,7 @@ impl Machine {
             let remedy = "sudo modprobe ipv6, or boot without ipv6.disable=1".to_owned();
             State::missing("this kernel runs without it", Some(remedy))
         };
-        Capability::new("IPv6", state, "every lab")
+        Capability::new("IPv6", state, "IPv6 in labs, which do without it")
     }
 
     fn btf(&self) -> Capability {

@@ -16,99 +16,74 @@ use std::os::fd::AsRawFd;
 
 use super::remedy::Remedies;
 use super::{Capability, State};
-use crate::netem::probe::{
-    LOOPBACK, explained, in_scratch_namespace, sample_bottleneck, sample_delay_line, try_qdiscs,
-    try_redirect,
-};
+use crate::netem::probe::{LOOPBACK, NEEDS, Need, explained, in_scratch_namespace};
 use crate::tc::socket::Socket;
 use crate::tc::{Qdisc, ROOT_HANDLE};
 
-/// Something that works in a scratch network namespace, or does not.
-struct Trial {
-    name: &'static str,
-    needed_for: &'static str,
-    /// The module that has it, and the kernel option it is built by.
-    module: (&'static str, &'static str),
-    run: fn(&mut Socket) -> Result<(), String>,
-}
-
-const NETEM_ENGINE: &str = "the netem engine (the relay does without)";
-
-const TRIALS: [Trial; 12] = [
-    Trial {
+/// What labs use beside what [`NEEDS`] names.
+const TRIALS: [Need; 9] = [
+    Need {
         name: "veth",
         needed_for: "every lab",
-        module: ("veth", "CONFIG_VETH"),
-        run: veth,
+        module: "veth",
+        option: "CONFIG_VETH",
+        try_out: veth,
     },
-    Trial {
+    Need {
         name: "AF_PACKET with vnet headers",
         needed_for: "the relay engine",
-        module: ("af_packet", "CONFIG_PACKET"),
-        run: |_| packet_socket(),
+        module: "af_packet",
+        option: "CONFIG_PACKET",
+        try_out: |_| packet_socket(),
     },
-    Trial {
-        name: "netem",
-        needed_for: NETEM_ENGINE,
-        module: ("sch_netem", "CONFIG_NET_SCH_NETEM"),
-        run: |socket| try_qdiscs(socket, &[sample_delay_line()]),
-    },
-    Trial {
-        name: "tbf",
-        needed_for: "ports with a rate; the netem engine",
-        module: ("sch_tbf", "CONFIG_NET_SCH_TBF"),
-        run: |socket| try_qdiscs(socket, &sample_bottleneck()),
-    },
-    Trial {
-        name: "ingress, mirred, matchall or u32",
-        needed_for: NETEM_ENGINE,
-        module: (
-            "act_mirred",
-            "CONFIG_NET_ACT_MIRRED, CONFIG_NET_SCH_INGRESS and CONFIG_NET_CLS_U32",
-        ),
-        run: try_redirect,
-    },
-    Trial {
+    Need {
         name: "fq",
         needed_for: "bbr's pacing by the qdisc (TCP paces by itself without)",
-        module: ("sch_fq", "CONFIG_NET_SCH_FQ"),
-        run: |socket| knows(socket, "fq"),
+        module: "sch_fq",
+        option: "CONFIG_NET_SCH_FQ",
+        try_out: |socket| knows(socket, "fq"),
     },
-    Trial {
+    Need {
         name: "fq_codel",
         needed_for: "queues that mark or drop early",
-        module: ("sch_fq_codel", "CONFIG_NET_SCH_FQ_CODEL"),
-        run: |socket| knows(socket, "fq_codel"),
+        module: "sch_fq_codel",
+        option: "CONFIG_NET_SCH_FQ_CODEL",
+        try_out: |socket| knows(socket, "fq_codel"),
     },
-    Trial {
+    Need {
         name: "codel",
         needed_for: "queues that mark or drop early",
-        module: ("sch_codel", "CONFIG_NET_SCH_CODEL"),
-        run: |socket| knows(socket, "codel"),
+        module: "sch_codel",
+        option: "CONFIG_NET_SCH_CODEL",
+        try_out: |socket| knows(socket, "codel"),
     },
-    Trial {
+    Need {
         name: "red",
         needed_for: "queues that mark or drop early",
-        module: ("sch_red", "CONFIG_NET_SCH_RED"),
-        run: |socket| knows(socket, "red"),
+        module: "sch_red",
+        option: "CONFIG_NET_SCH_RED",
+        try_out: |socket| knows(socket, "red"),
     },
-    Trial {
+    Need {
         name: "ifb",
         needed_for: "shaping what arrives",
-        module: ("ifb", "CONFIG_IFB"),
-        run: |socket| add_link(socket, link("probe", InfoKind::Ifb, None)),
+        module: "ifb",
+        option: "CONFIG_IFB",
+        try_out: |socket| add_link(socket, link("probe", InfoKind::Ifb, None)),
     },
-    Trial {
+    Need {
         name: "TUN",
         needed_for: "engines on layer 3",
-        module: ("tun", "CONFIG_TUN"),
-        run: |_| open_device("/dev/net/tun"),
+        module: "tun",
+        option: "CONFIG_TUN",
+        try_out: |_| open_device("/dev/net/tun"),
     },
-    Trial {
+    Need {
         name: "AF_XDP",
         needed_for: "data planes past the kernel's stack",
-        module: ("xsk_diag", "CONFIG_XDP_SOCKETS"),
-        run: |_| {
+        module: "xsk_diag",
+        option: "CONFIG_XDP_SOCKETS",
+        try_out: |_| {
             let opened = RawSocket::new(Domain::from(libc::AF_XDP), Type::RAW, None);
             kernel("open an AF_XDP socket", opened.map(drop))
         },
@@ -117,15 +92,12 @@ const TRIALS: [Trial; 12] = [
 
 /// Tries everything that needs a network namespace of its own and the rights to fill it.
 pub(super) fn in_the_sandbox(remedies: &Remedies) -> Vec<Capability> {
-    let trials = TRIALS.iter().map(|trial| {
-        let state = match in_scratch_namespace(trial.run) {
+    let trials = NEEDS.iter().chain(&TRIALS).map(|need| {
+        let state = match in_scratch_namespace(need.try_out) {
             Ok(()) => State::Present("works".into()),
-            Err(reason) => State::missing(
-                reason,
-                Some(remedies.module(trial.module.0, trial.module.1)),
-            ),
+            Err(reason) => State::missing(reason, Some(remedies.module(need.module, need.option))),
         };
-        Capability::new(trial.name, state, trial.needed_for)
+        Capability::new(need.name, state, need.needed_for)
     });
     trials.collect()
 }

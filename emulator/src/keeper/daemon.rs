@@ -25,7 +25,7 @@ use super::{KeeperError, names, server};
 use crate::engine::{ChannelCounters, EngineChoice, EngineError, EngineKind};
 use crate::lab::{Lab, LabOptions};
 use crate::namespace::Namespace;
-use crate::plan::{ChannelId, Node};
+use crate::plan::{ChannelId, Families, Node};
 use crate::sandbox::{Privilege, SandboxError};
 
 /// What a keeper keeps: [`Lab`], or a stand-in in tests.
@@ -296,7 +296,7 @@ impl Kept for RunningLab {
             name: node.name.clone(),
             site: plan.topology.site(node.site).name.clone(),
             ipv4: node.ipv4,
-            ipv6: node.ipv6,
+            ipv6: (plan.families == Families::Both).then_some(node.ipv6),
         };
         plan.nodes.iter().map(status).collect()
     }

@@ -70,8 +70,8 @@ pub struct NodeStatus {
     pub site: String,
     /// Its IPv4 address.
     pub ipv4: std::net::Ipv4Addr,
-    /// Its IPv6 address.
-    pub ipv6: std::net::Ipv6Addr,
+    /// Its IPv6 address, where the kernel has IPv6.
+    pub ipv6: Option<std::net::Ipv6Addr>,
 }
 
 /// One direction of one lane.

@@ -11,6 +11,7 @@ use longhaul_topologies::model::{
 use longhaul_topologies::units::{ByteSize, Probability, QueueSize, Rate};
 use nix::sched::{CloneFlags, unshare};
 
+use super::requests::redirect;
 use crate::tc::Qdisc;
 use crate::tc::bottleneck::{Bottleneck, Grain};
 use crate::tc::delay_line::delay_line;
@@ -20,14 +21,74 @@ use crate::tc::socket::Socket;
 /// The index of `lo` in every network namespace (the kernel's `LOOPBACK_IFINDEX`).
 pub(crate) const LOOPBACK: u32 = 1;
 
-/// Whether the engine would work: adds everything it uses to a scratch network namespace, once per process. Kernel versions
+/// Something that the engine needs of the kernel.
+pub(crate) struct Need {
+    /// `netem`, `tbf`…
+    pub name: &'static str,
+    /// What else needs it.
+    pub needed_for: &'static str,
+    /// The module that has it.
+    pub module: &'static str,
+    /// The kernel option it is built by.
+    pub option: &'static str,
+    /// Adds it to a scratch namespace's `lo`.
+    pub try_out: fn(&mut Socket) -> Result<(), String>,
+}
+
+/// All of them.
+pub(crate) const NEEDS: [Need; 3] = [
+    Need {
+        name: "netem",
+        needed_for: "the netem engine (the relay does without)",
+        module: "sch_netem",
+        option: "CONFIG_NET_SCH_NETEM",
+        try_out: |socket| try_qdiscs(socket, &[sample_delay_line()]),
+    },
+    Need {
+        name: "tbf",
+        needed_for: "ports with a rate; the netem engine",
+        module: "sch_tbf",
+        option: "CONFIG_NET_SCH_TBF",
+        try_out: |socket| try_qdiscs(socket, &sample_bottleneck()),
+    },
+    Need {
+        name: "ingress, mirred, matchall or u32",
+        needed_for: "the netem engine (the relay does without)",
+        module: "act_mirred",
+        option: "CONFIG_NET_ACT_MIRRED, CONFIG_NET_SCH_INGRESS and CONFIG_NET_CLS_U32",
+        try_out: try_redirect,
+    },
+];
+
+/// What this kernel lacks that the engine needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Missing {
+    /// What the kernel answered, to what.
+    pub reason: String,
+    /// The module that has it.
+    pub module: &'static str,
+    /// The kernel option it is built by.
+    pub option: &'static str,
+}
+
+/// Whether the engine would work: adds everything it uses to scratch network namespaces, once per process. Kernel versions
 /// tell nothing: many kernels are built without netem. Where it is a module, this loads it.
 ///
 /// # Errors
-/// What the kernel answered, to what.
-pub fn available() -> Result<(), String> {
-    static ANSWER: OnceLock<Result<(), String>> = OnceLock::new();
-    ANSWER.get_or_init(|| in_scratch_namespace(try_all)).clone()
+/// The first thing that is missing.
+pub fn available() -> Result<(), Missing> {
+    static ANSWER: OnceLock<Result<(), Missing>> = OnceLock::new();
+    let try_all = || {
+        // Each in a namespace of its own: a root qdisc does not replace one of another kind.
+        NEEDS.iter().try_for_each(|need| {
+            in_scratch_namespace(need.try_out).map_err(|reason| Missing {
+                reason,
+                module: need.module,
+                option: need.option,
+            })
+        })
+    };
+    ANSWER.get_or_init(try_all).clone()
 }
 
 /// Runs `f` in a network namespace that ends with it.
@@ -58,14 +119,14 @@ pub(crate) fn try_qdiscs(socket: &mut Socket, qdiscs: &[Qdisc]) -> Result<(), St
 }
 
 /// Redirects what arrives at the scratch namespace's `lo`, to itself.
-pub(crate) fn try_redirect(socket: &mut Socket) -> Result<(), String> {
+fn try_redirect(socket: &mut Socket) -> Result<(), String> {
     try_qdiscs(socket, &[INGRESS])?;
-    super::redirect(socket, LOOPBACK, LOOPBACK)
+    redirect(socket, LOOPBACK, LOOPBACK)
         .map_err(|error| format!("matchall or u32, with mirred: {}", explained(&error)))
 }
 
 /// A bottleneck that uses all that the engine uses of TBF.
-pub(crate) fn sample_bottleneck() -> [Qdisc; 2] {
+fn sample_bottleneck() -> [Qdisc; 2] {
     let bottleneck = Bottleneck {
         rate: Rate::from_bits_per_second(1_000_000_000),
         queue: QueueLimit::Packets(100),
@@ -77,7 +138,7 @@ pub(crate) fn sample_bottleneck() -> [Qdisc; 2] {
 }
 
 /// A delay line that uses all that the engine uses of netem.
-pub(crate) fn sample_delay_line() -> Qdisc {
+fn sample_delay_line() -> Qdisc {
     let half = Probability::new(0.5).expect("a probability");
     let channel = Channel {
         rate: None,
@@ -100,12 +161,6 @@ pub(crate) fn sample_delay_line() -> Qdisc {
         queue_limit: None,
     };
     delay_line(&channel, 1)
-}
-
-fn try_all(socket: &mut Socket) -> Result<(), String> {
-    try_redirect(socket)?;
-    try_qdiscs(socket, &sample_bottleneck())?;
-    try_qdiscs(socket, &[sample_delay_line()])
 }
 
 /// A qdisc or classifier that the kernel does not have is "not found" to it.

@@ -252,6 +252,18 @@ impl NodeConfig {
         }
     }
 
+    /// Leaves what is IPv4's and what is neither's.
+    pub(super) fn drop_ipv6(&mut self) {
+        self.sysctls
+            .retain(|sysctl| !sysctl.path.starts_with("net/ipv6/"));
+        self.addresses
+            .retain(|address| address.prefix.address.is_ipv4());
+        self.neighbours
+            .retain(|neighbour| neighbour.address.is_ipv4());
+        self.routes
+            .retain(|route| route.destination.address.is_ipv4());
+    }
+
     fn address(&mut self, interface: &str, prefix: Prefix) {
         self.addresses.push(Address {
             interface: interface.to_owned(),

@@ -37,6 +37,7 @@ impl Ledger {
             path,
             sent,
             delay: None,
+            overtaken: false,
         };
         self.entries.push_back(Entry {
             sample,
@@ -48,18 +49,26 @@ impl Ledger {
 
     /// Probe `id` did not leave after all.
     pub(super) fn unsent(&mut self, id: u64) {
-        if let Some(entry) = self.entry(id) {
-            entry.sent = Sending::Refused;
+        if let Some(index) = self.index(id) {
+            self.entries[index].sent = Sending::Refused;
         }
     }
 
-    /// Probe `id` arrived at `clock`. Only its first arrival counts; one that was given up stays lost.
+    /// Probe `id` arrived at `clock`, after all those that this was told of before. Only its first arrival counts; one that was
+    /// given up stays lost.
     pub(super) fn arrived(&mut self, id: u64, clock: Duration) {
-        let Some(entry) = self.entry(id) else { return };
+        let Some(index) = self.index(id) else { return };
+        let path = self.entries[index].sample.path;
+        let later = self.entries.range(index + 1..);
+        let overtaken = later
+            .filter(|entry| entry.sample.path == path)
+            .any(|entry| entry.sample.delay.is_some());
+        let entry = &mut self.entries[index];
         if entry.sample.delay.is_none() {
             // A clock that was set back makes a delay of zero, not a panic.
             let delay = clock.saturating_sub(entry.clock);
             entry.sample.delay = Some(delay);
+            entry.sample.overtaken = overtaken;
             self.greatest_delay = self.greatest_delay.max(delay);
         }
     }
@@ -100,9 +109,9 @@ impl Ledger {
         }
     }
 
-    fn entry(&mut self, id: u64) -> Option<&mut Entry> {
+    fn index(&self, id: u64) -> Option<usize> {
         let index = usize::try_from(id.checked_sub(self.first)?).ok()?;
-        self.entries.get_mut(index)
+        (index < self.entries.len()).then_some(index)
     }
 }
 
@@ -151,7 +160,8 @@ mod tests {
             [ProbeSample {
                 path: 0,
                 sent: Duration::ZERO,
-                delay: None
+                delay: None,
+                overtaken: false,
             }]
         );
         ledger.arrived(id, EPOCH + PATIENCE + MS);
@@ -165,6 +175,18 @@ mod tests {
         ledger.arrived(id, EPOCH + MS);
         ledger.arrived(id, EPOCH + 9 * MS);
         assert_eq!(ledger.drain(MS, PATIENCE)[0].delay, Some(MS));
+    }
+
+    #[test]
+    fn a_probe_is_overtaken_only_on_its_own_path() {
+        let mut ledger = Ledger::default();
+        let [slow, other, fast] = [0, 1, 0].map(|path| ledger.sent(path, MS, EPOCH));
+        for id in [fast, slow, other] {
+            ledger.arrived(id, EPOCH + 40 * MS);
+        }
+        let samples = ledger.drain(50 * MS, PATIENCE);
+        let overtaken: Vec<bool> = samples.iter().map(|sample| sample.overtaken).collect();
+        assert_eq!(overtaken, [true, false, false]);
     }
 
     #[test]

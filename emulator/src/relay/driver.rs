@@ -293,6 +293,7 @@ impl Driver {
                 }
                 Ok(Command::Lateness(answer)) => {
                     let _ = answer.send(self.summary());
+                    self.lateness.reset();
                 }
                 Ok(Command::Set(id, channel, answer)) => {
                     if let Some(at) = self.channels.iter().position(|carrier| carrier.id == id) {

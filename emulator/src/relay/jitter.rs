@@ -1,155 +1,49 @@
 //! Variation of the delay.
-//!
-//! The shapes are those of iproute2's tables (`netem/{normal,pareto,paretonormal}.c`): a table of 16,384 quantiles, cut
-//! off at four units. Its `pareto` has a deviation of 0.82 units, not one, because it scales by the variance and then
-//! cuts the tail; here every shape is brought to mean 0 and deviation 1, so that `deviation` is what it says.
 
-use std::sync::OnceLock;
 use std::time::Duration;
 
-use longhaul_topologies::model::{Jitter, JitterDistribution};
+use longhaul_topologies::model::Jitter;
 use rand::{Rng, RngExt};
 
-/// Entries of a table; `TABLESIZE` in iproute2's netem/.
-const QUANTILES: usize = 16_384;
-/// Where a table is cut off: an entry is a signed 16-bit number in units of 1/8192 (`NETEM_DIST_SCALE`).
-const CUT_OFF: f64 = 4.0;
+use crate::distribution;
 
 /// Draws the variation of one packet's delay after another.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct JitterModel {
-    shape: Shape,
+    /// The quantiles of the shape, in rising order.
+    table: &'static [i16],
     deviation: f64,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Shape {
-    Uniform,
-    Table(&'static [f32]),
 }
 
 impl JitterModel {
     pub(super) fn new(jitter: &Jitter) -> Self {
-        let shape = match jitter.distribution {
-            JitterDistribution::Uniform => Shape::Uniform,
-            JitterDistribution::Normal => Shape::Table(table(&NORMAL, normal)),
-            JitterDistribution::Pareto => Shape::Table(table(&PARETO, pareto)),
-            JitterDistribution::ParetoNormal => Shape::Table(table(&PARETO_NORMAL, pareto_normal)),
-        };
         JitterModel {
-            shape,
+            table: distribution::table(jitter.distribution),
             deviation: jitter.deviation.as_nanos() as f64,
         }
     }
 
     /// `delay` as the next packet has it; never below zero.
     pub(super) fn vary(&self, delay: Duration, rng: &mut impl Rng) -> Duration {
-        let variation = match self.shape {
-            Shape::Uniform => rng.random::<f64>() * 2.0 - 1.0,
-            Shape::Table(quantiles) => f64::from(quantiles[rng.random_range(0..quantiles.len())]),
-        };
-        self.shift(delay, variation)
+        self.shift(delay, self.table[rng.random_range(0..self.table.len())])
     }
 
     /// The least that [`vary`](Self::vary) can answer.
     pub(super) fn least(&self, delay: Duration) -> Duration {
-        match self.shape {
-            Shape::Uniform => self.shift(delay, -1.0),
-            Shape::Table(quantiles) => self.shift(delay, f64::from(quantiles[0])),
-        }
+        self.shift(delay, self.table[0])
     }
 
-    fn shift(&self, delay: Duration, variation: f64) -> Duration {
+    fn shift(&self, delay: Duration, entry: i16) -> Duration {
         // A float keeps whole nanoseconds up to 2^53 ns, 104 days.
-        let nanoseconds = delay.as_nanos() as f64 + variation * self.deviation;
+        let variation = distribution::deviations(entry) * self.deviation;
+        let nanoseconds = delay.as_nanos() as f64 + variation;
         Duration::from_nanos(nanoseconds.round().max(0.0) as u64)
-    }
-}
-
-static NORMAL: OnceLock<Vec<f32>> = OnceLock::new();
-static PARETO: OnceLock<Vec<f32>> = OnceLock::new();
-static PARETO_NORMAL: OnceLock<Vec<f32>> = OnceLock::new();
-
-/// The quantiles of `shape`, cut off, brought to mean 0 and deviation 1, in rising order.
-fn table(cell: &'static OnceLock<Vec<f32>>, shape: fn(f64) -> f64) -> &'static [f32] {
-    cell.get_or_init(|| {
-        let raw: Vec<f64> = (0..QUANTILES)
-            .map(|at| shape((at as f64 + 0.5) / QUANTILES as f64).clamp(-CUT_OFF, CUT_OFF))
-            .collect();
-        let mean = raw.iter().sum::<f64>() / QUANTILES as f64;
-        let variance =
-            raw.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / QUANTILES as f64;
-        raw.iter()
-            .map(|value| ((value - mean) / variance.sqrt()) as f32)
-            .collect()
-    })
-}
-
-/// Pareto with exponent 3 from 1 up (mean 1.5), less its mean, times 4/3.
-fn pareto(quantile: f64) -> f64 {
-    (((1.0 - quantile).powf(-1.0 / 3.0) - 1.5) * 4.0 / 3.0).min(CUT_OFF)
-}
-
-/// A quarter Gaussian and three quarters Pareto, quantile by quantile.
-fn pareto_normal(quantile: f64) -> f64 {
-    0.25 * normal(quantile) + 0.75 * pareto(quantile)
-}
-
-/// The quantile function of the standard normal distribution: P. J. Acklam's rational approximation (2003),
-/// relative error below 1.15e-9.
-fn normal(quantile: f64) -> f64 {
-    const A: [f64; 6] = [
-        -3.969_683_028_665_376e1,
-        2.209_460_984_245_205e2,
-        -2.759_285_104_469_687e2,
-        1.383_577_518_672_69e2,
-        -3.066_479_806_614_716e1,
-        2.506_628_277_459_239,
-    ];
-    const B: [f64; 6] = [
-        -5.447_609_879_822_406e1,
-        1.615_858_368_580_409e2,
-        -1.556_989_798_598_866e2,
-        6.680_131_188_771_972e1,
-        -1.328_068_155_288_572e1,
-        1.0,
-    ];
-    const C: [f64; 6] = [
-        -7.784_894_002_430_293e-3,
-        -3.223_964_580_411_365e-1,
-        -2.400_758_277_161_838,
-        -2.549_732_539_343_734,
-        4.374_664_141_464_968,
-        2.938_163_982_698_783,
-    ];
-    const D: [f64; 5] = [
-        7.784_695_709_041_462e-3,
-        3.224_671_290_700_398e-1,
-        2.445_134_137_142_996,
-        3.754_408_661_907_416,
-        1.0,
-    ];
-    const TAIL: f64 = 0.024_25;
-
-    let polynomial =
-        |coefficients: &[f64], x: f64| coefficients.iter().fold(0.0, |sum, c| sum * x + c);
-    let tail = |share: f64| {
-        let q = (-2.0 * share.ln()).sqrt();
-        polynomial(&C, q) / polynomial(&D, q)
-    };
-    if quantile < TAIL {
-        tail(quantile)
-    } else if quantile > 1.0 - TAIL {
-        -tail(1.0 - quantile)
-    } else {
-        let q = quantile - 0.5;
-        polynomial(&A, q * q) * q / polynomial(&B, q * q)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use longhaul_topologies::model::PacketOrder;
+    use longhaul_topologies::model::{JitterDistribution, PacketOrder};
     use rand::SeedableRng;
     use rand_chacha::ChaCha8Rng;
 
@@ -206,9 +100,11 @@ mod tests {
     }
 
     #[test]
-    fn uniform_jitter_is_even_over_its_half_width() {
+    fn uniform_jitter_is_even_over_the_width_of_one_deviation() {
         let drawn = sample(JitterDistribution::Uniform);
-        assert!(distance(&drawn, |x| f64::midpoint(x, 1.0)) < critical());
+        let half_width = 3_f64.sqrt();
+        let cumulative = |x: f64| (0.5 + x / (2.0 * half_width)).clamp(0.0, 1.0);
+        assert!(distance(&drawn, cumulative) < critical());
     }
 
     #[test]
@@ -218,32 +114,60 @@ mod tests {
     }
 
     #[test]
-    fn pareto_jitter_is_a_pareto_brought_to_one_deviation() {
-        let drawn = sample(JitterDistribution::Pareto);
-        // The cut lies where x^(-1/3) = 4.5; mean and deviation of the cut Pareto in closed form.
-        let cut: f64 = 4.5_f64.powi(-3);
-        let mean = 1.5 * (1.0 - cut.powf(2.0 / 3.0)) + 4.5 * cut;
-        let square = 3.0 * (1.0 - cut.cbrt()) + 4.5 * 4.5 * cut;
-        let deviation = (square - mean * mean).sqrt();
-        let largest = (4.5 - mean) / deviation;
-        let cumulative = |x: f64| {
-            if x >= largest - 1e-3 {
-                1.0
-            } else {
-                1.0 - (x * deviation + mean).max(1.0).powi(-3)
-            }
+    fn pareto_jitter_is_a_pareto_cut_where_it_is_four_deviations_above_its_mean() {
+        // Mean and deviation of min(v, c) in closed form, for the c that lies four deviations above that mean.
+        let moments = |cut: f64| {
+            let mean = 1.5 - 0.5 / (cut * cut);
+            (mean, (3.0 - 2.0 / cut - mean * mean).sqrt())
         };
-        // The cut is a step of 1.1 %; the distance is taken below it.
-        let below = drawn.partition_point(|&x| x < largest - 1e-3);
-        assert!(((SAMPLES - below) as f64 / SAMPLES as f64 - cut).abs() < 0.001);
-        let scaled = |x: f64| cumulative(x) / (1.0 - cut);
-        assert!(distance(&drawn[..below], scaled) < critical());
+        let (mut low, mut cut) = (1.1, 20.0);
+        while cut - low > 1e-9 {
+            let middle = f64::midpoint(low, cut);
+            let (mean, deviation) = moments(middle);
+            if (middle - mean) / deviation < 4.0 {
+                low = middle;
+            } else {
+                cut = middle;
+            }
+        }
+        let (mean, deviation) = moments(cut);
+        let drawn = sample(JitterDistribution::Pareto);
+        // The cut is a step; the distance is taken below it.
+        let below = drawn.partition_point(|&x| x < 3.99);
+        let share = 1.0 - cut.powi(-3);
+        assert!((below as f64 / SAMPLES as f64 - share).abs() < 0.002);
+        let cumulative = |x: f64| (1.0 - (x * deviation + mean).max(1.0).powi(-3)) / share;
+        assert!(distance(&drawn[..below], cumulative) < critical());
     }
 
     #[test]
-    fn every_table_realises_its_mean_and_deviation() {
-        use JitterDistribution::{Normal, Pareto, ParetoNormal};
-        for distribution in [Normal, Pareto, ParetoNormal] {
+    fn pareto_normal_jitter_is_a_quarter_normal_and_three_quarters_pareto() {
+        let drawn = sample(JitterDistribution::ParetoNormal);
+        // Below the cut a quantile is a·(¼·normal + ¾·Pareto) + b; two quantiles give a and b.
+        let drawn_at = |place: f64| drawn[(place * SAMPLES as f64) as usize];
+        let mixed = |normal: f64, place: f64| 0.25 * normal + (1.0 - place).powf(-1.0 / 3.0) - 1.5;
+        let (lower, upper) = (mixed(-1.281_55, 0.1), mixed(1.281_55, 0.9));
+        let a = (drawn_at(0.9) - drawn_at(0.1)) / (upper - lower);
+        let b = drawn_at(0.1) - a * lower;
+        for (normal, place) in [
+            (-0.674_49, 0.25),
+            (0.0, 0.5),
+            (0.674_49, 0.75),
+            (1.644_85, 0.95),
+        ] {
+            let expected = a * mixed(normal, place) + b;
+            let found = drawn_at(place);
+            assert!(
+                (found - expected).abs() < 0.05,
+                "{found}, expected {expected} at {place}"
+            );
+        }
+    }
+
+    #[test]
+    fn every_shape_realises_its_mean_and_deviation() {
+        use JitterDistribution::{Normal, Pareto, ParetoNormal, Uniform};
+        for distribution in [Uniform, Normal, Pareto, ParetoNormal] {
             let drawn = sample(distribution);
             let mean = drawn.iter().sum::<f64>() / SAMPLES as f64;
             let deviation =

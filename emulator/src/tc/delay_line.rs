@@ -9,14 +9,15 @@
 //! ```
 //! A change keeps what the request leaves out, so every request says all that any request ever says.
 
+use std::time::Duration;
+
 use longhaul_topologies::model::{Channel, Jitter, Loss, PacketOrder};
 use longhaul_topologies::units::Probability;
 use netlink_packet_route::tc::TcHandle;
-use std::time::Duration;
 
-use super::distribution;
 use super::encode::{Payload, ticks};
 use super::{Qdisc, ROOT_HANDLE};
+use crate::distribution;
 
 const TCA_NETEM_DELAY_DIST: u16 = 2;
 const TCA_NETEM_CORRUPT: u16 = 4;
@@ -79,8 +80,9 @@ pub fn delay_line(channel: &Channel, seed: u64) -> Qdisc {
         | None => options.attribute(TCA_NETEM_RATE, rate_parameters(0)),
     };
     if let Some(jitter) = channel.jitter {
-        let table = distribution::table(jitter.distribution);
-        let bytes: Vec<u8> = table.into_iter().flat_map(i16::to_ne_bytes).collect();
+        // For the uniform shape, too: netem's own draw serves only until a table was set, and overflows above 2.1 s.
+        let table = distribution::table(jitter.distribution).iter();
+        let bytes: Vec<u8> = table.flat_map(|entry| entry.to_ne_bytes()).collect();
         options = options.attribute(TCA_NETEM_DELAY_DIST, Payload::default().bytes(&bytes));
     }
     // The one attribute that a change without it resets.

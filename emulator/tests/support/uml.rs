@@ -2,7 +2,7 @@
 //! `user-mode-linux` package, root or not.
 //!
 //! The test's own binary is the guest's init: a test with `harness = false` calls [`init_if_guest`] first in `main` and
-//! [`boot`] when it wants a guest. The guest sees the machine's files read-only, a /run and a /dev of its own, and
+//! [`Guest::boot`] when it wants a guest. The guest sees the machine's files read-only, a /run and a /dev of its own, and
 //! one folder in which to leave its results.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,8 +21,8 @@ use nix::mount::{MsFlags, mount};
 /// The environment variable that tells the guest's init which folder its job lies in.
 const JOB: &str = "LONGHAUL_UML_JOB";
 
-/// Set for programs in a guest.
-pub const GUEST: &str = "LONGHAUL_UML_GUEST";
+/// Set for programs in a guest, to its name.
+const GUEST: &str = "LONGHAUL_UML_GUEST";
 
 /// Where the guest finds that folder.
 const GUEST_JOB: &str = "/run/job";
@@ -47,6 +47,28 @@ const WANTED: [&str; 13] = [
     "inet_diag",
 ];
 
+/// A guest to be.
+#[derive(Clone, Copy, Debug)]
+pub struct Guest {
+    /// What programs in it find in [`name`].
+    pub name: &'static str,
+    /// Its memory, as the kernel takes it: `512M`.
+    pub memory: &'static str,
+    /// The modules it loads otherwise than the others, which it loads if it has them.
+    pub modules: &'static [(&'static str, Module)],
+    /// When to give it up.
+    pub timeout: Duration,
+}
+
+/// How a guest loads a module.
+#[derive(Clone, Copy, Debug)]
+pub enum Module {
+    /// Not at all.
+    LeftOut,
+    /// With these parameters.
+    With(&'static str),
+}
+
 /// What a program in a guest did.
 #[derive(Debug)]
 pub struct Output {
@@ -64,6 +86,8 @@ struct Job {
     program: PathBuf,
     args: Vec<String>,
     environment: BTreeMap<String, String>,
+    /// The parameters of modules; none for one that is left out.
+    modules: BTreeMap<String, Option<String>>,
 }
 
 /// The kernel, if the machine has it.
@@ -78,34 +102,44 @@ pub fn kernel() -> Result<PathBuf, String> {
         .ok_or_else(|| "no linux.uml (apt install user-mode-linux)".into())
 }
 
-/// Runs `program` in a guest with `memory` (`512M`), and waits for it.
-///
-/// # Errors
-/// If the guest did not come up, panicked, or was not done within `timeout`; with the last it said.
-pub fn boot(
-    program: &Path,
-    args: &[&str],
-    memory: &str,
-    timeout: Duration,
-) -> Result<Output, String> {
-    let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
-    let job = Job {
-        program: program.to_owned(),
-        args: args.iter().map(|&arg| arg.to_owned()).collect(),
-        environment: guest_environment(),
-    };
-    let text = serde_json::to_vec(&job).expect("a job is JSON");
-    fs::write(folder.path().join("job.json"), text).map_err(|error| error.to_string())?;
-    let console = run_kernel(folder.path(), memory, timeout)?;
+/// The guest that this program runs in; `None` outside.
+pub fn name() -> Option<String> {
+    std::env::var(GUEST).ok()
+}
 
-    let read = |name: &str| fs::read_to_string(folder.path().join(name));
-    let said = |what: &str| format!("the guest {what}; its console:\n{console}");
-    let code = read("code").map_err(|_| said("ended before the program did"))?;
-    Ok(Output {
-        code: code.parse().map_err(|_| said("left no exit code"))?,
-        stdout: read("stdout").map_err(|_| said("left no output"))?,
-        stderr: read("stderr").map_err(|_| said("left no output"))?,
-    })
+impl Guest {
+    /// Runs `program` in this guest, and waits for it.
+    ///
+    /// # Errors
+    /// If the guest did not come up, panicked, or was not done in time; with the last it said.
+    pub fn boot(&self, program: &Path, args: &[&str]) -> Result<Output, String> {
+        let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
+        let module = |&(name, module): &(&str, Module)| {
+            let parameters = match module {
+                Module::LeftOut => None,
+                Module::With(parameters) => Some(parameters.to_owned()),
+            };
+            (name.to_owned(), parameters)
+        };
+        let job = Job {
+            program: program.to_owned(),
+            args: args.iter().map(|&arg| arg.to_owned()).collect(),
+            environment: guest_environment(self.name),
+            modules: self.modules.iter().map(module).collect(),
+        };
+        let text = serde_json::to_vec(&job).expect("a job is JSON");
+        fs::write(folder.path().join("job.json"), text).map_err(|error| error.to_string())?;
+        let console = run_kernel(folder.path(), self.memory, self.timeout)?;
+
+        let read = |name: &str| fs::read_to_string(folder.path().join(name));
+        let said = |what: &str| format!("the guest {what}; its console:\n{console}");
+        let code = read("code").map_err(|_| said("ended before the program did"))?;
+        Ok(Output {
+            code: code.parse().map_err(|_| said("left no exit code"))?,
+            stdout: read("stdout").map_err(|_| said("left no output"))?,
+            stderr: read("stderr").map_err(|_| said("left no output"))?,
+        })
+    }
 }
 
 /// Runs the kernel until it powers off; returns its console.
@@ -200,7 +234,6 @@ fn run_job() -> io::Result<()> {
     mounted("devpts", "/dev/pts", None)?;
     let job = std::env::var(JOB).map_err(io::Error::other)?;
     mounted("hostfs", GUEST_JOB, Some(&job))?;
-    load_modules().map_err(at("load modules"))?;
 
     let job = Path::new(GUEST_JOB);
     let text = fs::read(job.join("job.json")).map_err(at("read the job"))?;
@@ -208,7 +241,9 @@ fn run_job() -> io::Result<()> {
         program,
         args,
         environment,
+        modules,
     } = serde_json::from_slice(&text)?;
+    load_modules(&modules).map_err(at("load modules"))?;
     let status = Command::new(&program)
         .args(args)
         .env_clear()
@@ -225,8 +260,8 @@ fn run_job() -> io::Result<()> {
     fs::write(job.join("code"), code.to_string())
 }
 
-/// Loads what is [`WANTED`] and there, each module after those it needs.
-fn load_modules() -> io::Result<()> {
+/// Loads what is [`WANTED`] and there, each module after those it needs; those in `changed` with their parameters or not at all.
+fn load_modules(changed: &BTreeMap<String, Option<String>>) -> io::Result<()> {
     let release = nix::sys::utsname::uname()?
         .release()
         .to_string_lossy()
@@ -242,23 +277,31 @@ fn load_modules() -> io::Result<()> {
         .collect();
     let mut loaded = BTreeSet::new();
     for wanted in WANTED {
+        let parameters = match changed.get(wanted) {
+            Some(None) => continue,
+            Some(Some(parameters)) => parameters,
+            None => "",
+        };
         let file = format!("/{wanted}.ko");
         let Some((module, needs)) = needs.iter().find(|(module, _)| module.ends_with(&file)) else {
             continue;
         };
         // modules.dep lists what a module needs from the last to the first to load.
-        for module in needs.iter().rev().chain([module]) {
-            if loaded.insert(*module) {
-                load_module(&folder.join(module))?;
+        for needed in needs.iter().rev() {
+            if loaded.insert(*needed) {
+                load_module(&folder.join(needed), "")?;
             }
+        }
+        if loaded.insert(*module) {
+            load_module(&folder.join(module), parameters)?;
         }
     }
     Ok(())
 }
 
-fn load_module(path: &Path) -> io::Result<()> {
+fn load_module(path: &Path, parameters: &str) -> io::Result<()> {
     let file = File::open(path)?;
-    let parameters = CString::default();
+    let parameters = CString::new(parameters)?;
     // SAFETY: the descriptor is open and the parameters are a C string; the kernel checks the rest.
     let result = unsafe {
         libc::syscall(
@@ -277,7 +320,7 @@ fn load_module(path: &Path) -> io::Result<()> {
     }
 }
 
-fn guest_environment() -> BTreeMap<String, String> {
+fn guest_environment(name: &str) -> BTreeMap<String, String> {
     let mut environment: BTreeMap<String, String> = [
         (
             "PATH",
@@ -287,7 +330,7 @@ fn guest_environment() -> BTreeMap<String, String> {
         ("TMPDIR", "/run/tmp"),
         ("XDG_RUNTIME_DIR", "/run/tmp"),
         ("LANG", "C.UTF-8"),
-        (GUEST, "1"),
+        (GUEST, name),
     ]
     .map(|(name, value)| (name.into(), value.into()))
     .into();

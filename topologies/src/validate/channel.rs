@@ -18,9 +18,6 @@ const DEFAULT_QUEUE: QueueSize = QueueSize::Bdp(1.0);
 /// which TCP hands to a link at once (GSO_LEGACY_MAX_SIZE in the kernel's netdevice.h).
 const LEAST_BDP_QUEUE: ByteSize = ByteSize::from_bytes(65_536);
 const ETHERNET_HEADER: u64 = 14;
-/// The kernel's tables of jitter hold 16-bit values with 8192 for one deviation (NETEM_DIST_SCALE), so no shape
-/// reaches further than this many deviations below the mean.
-const REACH_OF_TABLES: u32 = 4;
 
 /// The places a channel's settings can stand in, innermost first, with their paths.
 pub(super) struct Layers {
@@ -124,26 +121,16 @@ fn jitter(
         return Ok(None);
     }
     let distribution = distribution.unwrap_or(JitterDistribution::Normal);
-    let reach = match distribution {
-        JitterDistribution::Uniform => 1,
-        JitterDistribution::Normal
-        | JitterDistribution::Pareto
-        | JitterDistribution::ParetoNormal => REACH_OF_TABLES,
-    };
-    if deviation.saturating_mul(reach) > delay {
-        let [deviation, delay, most] = [deviation, delay, delay / reach].map(TimeSpan::from);
-        let part = if reach > 1 {
-            ", a quarter of the delay"
-        } else {
-            ""
-        };
+    let most = delay.div_f64(distribution.reach());
+    if deviation > most {
+        let [deviation, delay, most] = [deviation, delay, most].map(TimeSpan::from);
         return Err(document
             .error(
                 &path,
                 format!("a jitter of {deviation} is too much for a delay of {delay}"),
             )
             .with_help(format!(
-                "packets would have to arrive before they are sent: at most {most}{part}"
+                "packets would have to arrive before they are sent: at most {most} with this distribution"
             )));
     }
     Ok(Some(Jitter {

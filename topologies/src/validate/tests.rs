@@ -114,7 +114,7 @@ fn short_forms_of_jitter_and_loss_fill_in_the_rest() {
     };
     assert_eq!(short.jitter, Some(normal));
     let full =
-        link("delay: 40ms\njitter: {deviation: 40ms, distribution: uniform, order: by-delay}")
+        link("delay: 40ms\njitter: {deviation: 23ms, distribution: uniform, order: by-delay}")
             .forward;
     assert_eq!(
         full.jitter.map(|jitter| jitter.order),

@@ -2,7 +2,6 @@
 
 use std::fs;
 
-use longhaul_emulator::engine::EngineKind;
 use longhaul_emulator::sandbox::Privilege;
 use longhaul_reports::result::Environment;
 
@@ -31,14 +30,6 @@ pub(super) fn environment(privilege: Privilege) -> Environment {
         // Counts the affinity mask and the container's quota.
         cpus: std::thread::available_parallelism().map_or(0, std::num::NonZero::get),
         memory_bytes: memory(&read("/proc/meminfo")),
-    }
-}
-
-/// The engine's name as results have it.
-pub(super) fn links(engine: EngineKind) -> String {
-    match engine {
-        EngineKind::Netem => "netem".to_owned(),
-        EngineKind::Relay => "relay".to_owned(),
     }
 }
 

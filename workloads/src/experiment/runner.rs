@@ -7,10 +7,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use longhaul_emulator::capability;
 use longhaul_emulator::engine::{EngineChoice, EngineError};
 use longhaul_emulator::fidelity::{self, Fidelity, FidelityCheck, Measured, Watch};
 use longhaul_emulator::lab::{Lab, LabError, LabOptions};
-use longhaul_emulator::plan::{LabPlan, NodeKind};
+use longhaul_emulator::plan::{Families, LabPlan, NodeKind};
 use longhaul_emulator::probe::{ProbeError, ProbePath, Prober};
 use longhaul_emulator::sandbox::Privilege;
 use longhaul_emulator::telemetry::{Sampler, TelemetryError};
@@ -24,7 +25,7 @@ use tokio::task::JoinError;
 
 use super::bound::bound;
 use super::congestion::{self, CongestionControlError};
-use super::environment::{self, environment};
+use super::environment::environment;
 use super::observer::{Event, Observer};
 use super::points::{CollectivePlan, Experiment, PointPlan, WorkloadPlan, derived_seed};
 use super::recorder::{self, Recorder};
@@ -111,6 +112,9 @@ pub async fn run(
         points: experiment.points.len(),
         at_least: least_duration(experiment, &bounds),
     });
+    if capability::families() == Families::Ipv4 {
+        observer.event(Event::Note("this kernel has no IPv6: labs have IPv4 alone"));
+    }
     let ended = tokio::select! {
         biased;
         () = interrupt => None,
@@ -284,7 +288,7 @@ impl Run<'_> {
             engine,
             took: started.elapsed(),
         });
-        self.recorder.result.environment.links = environment::links(engine);
+        self.recorder.result.environment.links = engine.to_string();
         let Measured { checks, skipped } = measure(Arc::clone(&lab)).await?;
         for check in &checks {
             self.observer

@@ -1,0 +1,137 @@
+//! What a channel takes of the kernel's qdiscs, and whether they can give it.
+
+use longhaul_topologies::model::{Channel, Loss, QueueLimit};
+use longhaul_topologies::units::ByteSize;
+
+use crate::engine::{EngineError, EngineKind};
+use crate::tc::bottleneck::{Bottleneck, Grain};
+use crate::tc::delay_line::rounds_to_never;
+
+/// Whether netem can do what `channel` asks.
+///
+/// # Errors
+/// Which field it cannot, and why.
+pub fn expressible(channel: &Channel) -> Result<(), String> {
+    if let Some(rate) = channel.rate
+        && rate.bytes_per_second() == 0
+    {
+        return Err(format!(
+            "rate {rate}: the kernel counts in whole bytes per second"
+        ));
+    }
+    let chances = match channel.loss {
+        Loss::None => vec![],
+        Loss::Independent(chance) => vec![chance],
+        Loss::GilbertElliott {
+            to_bad,
+            to_good,
+            loss_in_bad,
+            loss_in_good,
+        } => {
+            vec![to_bad, to_good, loss_in_bad, loss_in_good]
+        }
+    };
+    let chances = [channel.duplication, channel.corruption]
+        .into_iter()
+        .chain(chances);
+    for chance in chances {
+        if rounds_to_never(chance) {
+            return Err(format!("a chance of {chance}: the kernel draws 32 bits"));
+        }
+    }
+    if let Some(QueueLimit::Bytes(bytes)) = channel.queue_limit
+        && u32::try_from(bytes.bytes()).is_err()
+    {
+        return Err(format!(
+            "a queue of {bytes}: the kernel counts its bytes in 32 bits"
+        ));
+    }
+    Ok(())
+}
+
+/// The bottleneck of `channel`, if it has a rate.
+pub(super) fn bottleneck(
+    channel: &Channel,
+    frame: ByteSize,
+) -> Result<Option<Bottleneck>, EngineError> {
+    expressible(channel).map_err(inexpressible)?;
+    // The kernel counts the frame being sent as queued.
+    match channel.queue_limit {
+        Some(QueueLimit::Bytes(bytes)) if bytes < frame => {
+            return Err(inexpressible(format!(
+                "a queue of {bytes}: a frame of {frame} does not fit"
+            )));
+        }
+        Some(QueueLimit::Packets(0)) => return Err(inexpressible("a queue of no packets".into())),
+        Some(QueueLimit::Bytes(_) | QueueLimit::Packets(_)) | None => {}
+    }
+    let bottleneck = channel.rate.zip(channel.queue_limit);
+    Ok(bottleneck.map(|(rate, queue)| Bottleneck {
+        rate,
+        queue,
+        grain: Grain::WirePackets { frame },
+    }))
+}
+
+/// Whether a random draw decides on every packet's fate.
+pub(super) fn draws(channel: &Channel) -> bool {
+    channel.loss != Loss::None || !channel.duplication.is_zero() || !channel.corruption.is_zero()
+}
+
+/// What netem cannot do, as an error.
+pub(super) fn inexpressible(what: String) -> EngineError {
+    EngineError::Inexpressible {
+        engine: EngineKind::Netem,
+        what,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use longhaul_topologies::model::DelaySource;
+    use longhaul_topologies::units::{Probability, QueueSize, Rate};
+
+    use super::*;
+
+    fn channel() -> Channel {
+        Channel {
+            rate: Some(Rate::from_bits_per_second(1_000_000_000)),
+            delay: Duration::from_millis(40),
+            delay_source: DelaySource::OneWay,
+            jitter: None,
+            loss: Loss::None,
+            duplication: Probability::ZERO,
+            corruption: Probability::ZERO,
+            queue: QueueSize::Bdp(1.0),
+            queue_limit: Some(QueueLimit::Bytes(ByteSize::from_bytes(10_000_000))),
+        }
+    }
+
+    fn refusal(change: impl FnOnce(&mut Channel)) -> String {
+        let mut channel = channel();
+        change(&mut channel);
+        let refused = bottleneck(&channel, ByteSize::from_bytes(1514));
+        refused.expect_err("inexpressible").to_string()
+    }
+
+    #[test]
+    fn an_ordinary_channel_is_expressible() {
+        assert_eq!(expressible(&channel()), Ok(()));
+    }
+
+    #[test]
+    fn what_the_kernel_cannot_count_is_refused_with_its_field() {
+        let slow = refusal(|channel| channel.rate = Some(Rate::from_bits_per_second(7)));
+        assert!(slow.contains("rate 7bit"), "{slow}");
+        let rare =
+            refusal(|channel| channel.loss = Loss::Independent(Probability::new(1e-12).unwrap()));
+        assert!(rare.contains("chance"), "{rare}");
+        let deep = |bytes| Some(QueueLimit::Bytes(ByteSize::from_bytes(bytes)));
+        let long = refusal(|channel| channel.queue_limit = deep(1 << 32));
+        assert!(long.contains("a queue of"), "{long}");
+        let short = refusal(|channel| channel.queue_limit = deep(1000));
+        assert!(short.contains("does not fit"), "{short}");
+    }
+}
