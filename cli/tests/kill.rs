@@ -203,7 +203,7 @@ fn clean_removes_exactly_what_a_killed_lab_left() {
         let cleaned = host.answer(&["clean"]);
         match victim {
             Victim::Front => {
-                assert_eq!(cleaned, json!({ "labs": ["victim"], "namespaces": named }))
+                assert_eq!(cleaned, json!({ "labs": ["victim"], "namespaces": named }));
             }
             // The front saw them die, and gave everything back.
             Victim::Init | Victim::Lab => {

@@ -76,10 +76,21 @@ fn a_run_leaves_a_table_files_and_charts() {
     // Out of place and in place, six iterations each, and the header.
     assert_eq!(lines(&out.join("samples.csv")), 1 + 2 * 6);
     assert!(lines(&out.join("telemetry.csv")) > 1);
-    for ending in ["svg", "png"] {
-        let chart = out.join("charts/busbw-vs-size").with_extension(ending);
-        assert!(fs::metadata(chart).unwrap().len() > 1000);
+    let charts: Vec<_> = fs::read_dir(out.join("charts"))
+        .unwrap()
+        .map(Result::unwrap)
+        .collect();
+    let count = format!("charts:  {} in ", charts.len());
+    assert!(ended.stdout.contains(&count), "{}", ended.stdout);
+    for ending in [".svg", ".png"] {
+        let of_kind = |chart: &&fs::DirEntry| chart.file_name().to_string_lossy().ends_with(ending);
+        assert!(charts.iter().filter(of_kind).count() >= 5, "{charts:?}");
     }
+    assert!(
+        charts
+            .iter()
+            .all(|chart| chart.metadata().unwrap().len() > 1000)
+    );
     assert_eq!(host.traces(), before);
 }
 

@@ -647,14 +647,4 @@ workload:
         two.yaml:1:1: this sweep has more than 10000 points
         ");
     }
-
-    #[test]
-    fn an_unknown_experiment_is_told_with_the_catalogue() {
-        let error = super::super::open("quickstrat").unwrap_err();
-        assert_eq!(
-            error.message,
-            "there is no such experiment, and no such file"
-        );
-        assert!(error.help.unwrap().contains("`quickstart`"));
-    }
 }
