@@ -50,9 +50,6 @@ pub enum Command {
         #[arg(long)]
         out: Option<PathBuf>,
     },
-    /// The body of one rank of a collective; started by `run` inside a host
-    #[command(name = "__rank", hide = true)]
-    Rank,
 }
 
 #[derive(Debug, Args)]
@@ -113,7 +110,7 @@ pub struct ExecArgs {
     #[arg(long)]
     pub name: Option<String>,
 
-    /// The host or gateway (`longhaul status` lists them)
+    /// The host or gateway (`longhaul status LAB` lists them)
     pub host: String,
 
     /// The program and its arguments

@@ -26,9 +26,6 @@ pub fn run(command: Command, output: Output) -> Result<Exit, Failure> {
         Command::Doctor => doctor::run(output),
         Command::Completions { shell } => Ok(manual::completions::<Cli>(shell)),
         Command::Man { out } => manual::man::<Cli>(out.as_deref()),
-        Command::Rank => Ok(Exit::Program(
-            longhaul_workloads::rank::main().try_into().unwrap_or(1),
-        )),
     }
 }
 

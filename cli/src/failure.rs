@@ -3,6 +3,7 @@
 use std::error::Error;
 
 use longhaul_topologies::InputError;
+use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme, MietteDiagnostic};
 
 use crate::exit::Exit;
 
@@ -32,6 +33,15 @@ impl Failure {
         }
     }
 
+    /// A command line that is wrong.
+    pub fn new_usage(message: &str) -> Self {
+        Failure::Other {
+            exit: Exit::Usage,
+            message: message.to_owned(),
+            help: None,
+        }
+    }
+
     /// A failure in words, with the way out.
     pub fn with_help(exit: Exit, message: impl Into<String>, help: impl Into<String>) -> Self {
         Failure::Other {
@@ -49,27 +59,29 @@ impl Failure {
         }
     }
 
-    /// For people, on standard error.
+    /// For people, on standard error: `error: message`, the place in the file where there is one, the way out.
     pub fn render(&self) -> String {
-        match self {
-            Failure::Input(error) => {
-                let mut text = String::new();
-                let theme = miette::GraphicalReportHandler::new();
-                match theme.render_report(&mut text, error.as_ref()) {
-                    Ok(()) => text.trim_end().to_owned(),
-                    Err(_) => error.to_string(),
-                }
+        let other;
+        let diagnostic: &dyn Diagnostic = match self {
+            Failure::Input(error) => error.as_ref(),
+            Failure::Other { message, help, .. } => {
+                let mut diagnostic = MietteDiagnostic::new(message);
+                diagnostic.help.clone_from(help);
+                other = diagnostic;
+                &other
             }
-            Failure::Other {
-                message,
-                help: None,
-                ..
-            } => format!("error: {message}"),
-            Failure::Other {
-                message,
-                help: Some(help),
-                ..
-            } => format!("error: {message}\n\n{help}"),
+        };
+        let mut theme = GraphicalTheme::default();
+        // As clap and most programs mark an error.
+        "error:".clone_into(&mut theme.characters.error);
+        let mut text = String::new();
+        // The terminal breaks lines where it must; a pipe wants them whole.
+        match GraphicalReportHandler::new_themed(theme)
+            .with_wrap_lines(false)
+            .render_report(&mut text, diagnostic)
+        {
+            Ok(()) => text.trim().to_owned(),
+            Err(_) => format!("error: {diagnostic}"),
         }
     }
 

@@ -21,14 +21,44 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use crate::args::Cli;
+use crate::exit::Exit;
+use crate::failure::Failure;
 use crate::output::Output;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    // Started by `run` inside a host: no command for people, so nothing that help or completions should know.
+    if std::env::args_os()
+        .nth(1)
+        .is_some_and(|first| first == "__rank")
+    {
+        return ExitCode::from(u8::try_from(longhaul_workloads::rank::main()).unwrap_or(1));
+    }
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(refusal) => return refused(&refusal).into(),
+    };
     let output = Output::new(cli.json);
     let exit = match commands::run(cli.command, output) {
         Ok(exit) => exit,
         Err(failure) => output.failure(&failure),
     };
     exit.into()
+}
+
+/// Says what is wrong with the command line, as JSON if that is on it; or prints the help that was asked for.
+fn refused(refusal: &clap::Error) -> Exit {
+    if !refusal.use_stderr() {
+        let _ = refusal.print();
+        return Exit::Fine;
+    }
+    let json = std::env::args_os()
+        .take_while(|argument| argument != "--")
+        .any(|argument| argument == "--json");
+    if json {
+        let text = refusal.to_string();
+        let message = text.strip_prefix("error: ").unwrap_or(&text).trim_end();
+        return Output::new(json).failure(&Failure::new_usage(message));
+    }
+    let _ = refusal.print();
+    Exit::Usage
 }

@@ -77,6 +77,12 @@ impl Output {
     }
 }
 
+/// `1 link`, `3 links`.
+pub fn count(number: usize, thing: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {thing}{plural}")
+}
+
 fn line(text: &str) {
     let _ = writeln!(std::io::stdout(), "{text}");
 }

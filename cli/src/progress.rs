@@ -8,7 +8,12 @@ use longhaul_reports::result::{FidelityRow, Placement, Point, Sample};
 use longhaul_topologies::Topology;
 use longhaul_workloads::experiment::{Event, Observer, PointPlan};
 
-use crate::output::Output;
+use crate::output::{Output, count};
+
+/// While there is nothing to count.
+const WAITING: &str = "{spinner} {elapsed:>4} {wide_msg}";
+/// While iterations are counted.
+const COUNTING: &str = "{spinner} {elapsed:>4} {bar:30} {pos}/{len} {wide_msg}";
 
 /// Shows a run.
 #[derive(Debug)]
@@ -40,10 +45,7 @@ impl Progress {
         let sink = if output.is_json() {
             Sink::Silent
         } else if output.is_terminal() {
-            let style = ProgressStyle::with_template(
-                "{spinner} {elapsed:>4} {bar:30} {pos}/{len} {wide_msg}",
-            );
-            let bar = ProgressBar::new(0).with_style(style.expect("the template is well-formed"));
+            let bar = ProgressBar::new_spinner().with_style(style(WAITING));
             bar.enable_steady_tick(Duration::from_millis(100));
             Sink::Bar(bar)
         } else {
@@ -74,10 +76,13 @@ impl Progress {
         }
     }
 
-    /// What is going on now.
-    fn doing(&self, text: &str) {
+    /// What is going on now, for as long as it takes.
+    pub fn doing(&self, text: &str) {
         match &self.sink {
-            Sink::Bar(bar) => bar.set_message(text.to_owned()),
+            Sink::Bar(bar) => {
+                bar.set_style(style(WAITING));
+                bar.set_message(text.to_owned());
+            }
             Sink::Silent | Sink::Lines => self.line(text),
         }
     }
@@ -85,12 +90,13 @@ impl Progress {
     fn lab_comes_up(&mut self, topology: &Topology) {
         let hosts: usize = topology.sites.iter().map(|site| site.hosts).sum();
         self.checks = Checks::default();
-        let (sites, links) = (topology.sites.len(), topology.links.len());
-        self.line(&format!(
-            "bringing up {}: {sites} sites, {hosts} hosts, {links} links",
-            topology.name
+        self.doing(&format!(
+            "bringing up {}: {}, {}, {}",
+            topology.name,
+            count(topology.sites.len(), "site"),
+            count(hosts, "host"),
+            count(topology.links.len(), "link")
         ));
-        self.doing("bringing up");
     }
 
     fn link_checked(&mut self, row: &FidelityRow) {
@@ -112,11 +118,14 @@ impl Progress {
         }
         self.told = None;
         let title = title(&plan.stack.name, &plan.settings, plan.repeat);
-        if let Sink::Bar(bar) = &self.sink {
+        self.doing(&format!("[{}/{of}] {title}", index + 1));
+        if let Sink::Bar(bar) = &self.sink
+            && iterations > 0
+        {
             bar.set_length(iterations);
             bar.set_position(0);
+            bar.set_style(style(COUNTING));
         }
-        self.doing(&format!("[{}/{of}] {title}", index + 1));
     }
 
     fn iteration_done(&mut self, sample: &Sample) {
@@ -156,10 +165,13 @@ impl Observer for Progress {
     fn event(&mut self, event: Event<'_>) {
         match event {
             Event::RunStarts { points, at_least } => {
-                let at_least = at_least.map_or_else(String::new, |time| {
-                    format!(", {:.0} s at the very least", time.as_secs_f64())
-                });
-                self.line(&format!("{points} points to run{at_least}"));
+                let at_least = at_least
+                    .map(|time| time.as_secs_f64())
+                    .filter(|seconds| *seconds >= 1.0)
+                    .map_or_else(String::new, |seconds| {
+                        format!(", {seconds:.0} s at the very least")
+                    });
+                self.line(&format!("{} to run{at_least}", count(points, "point")));
             }
             Event::LabComesUp { topology } => self.lab_comes_up(topology),
             Event::LabIsUp { engine, took } => {
@@ -183,6 +195,11 @@ impl Observer for Progress {
             _ => {}
         }
     }
+}
+
+/// What a template says is ours, not a user's.
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).expect("the template is well-formed")
 }
 
 /// `cubic algorithm=ring repeat 2`.

@@ -61,7 +61,8 @@ pub trait LinkEngine: Send {
     /// If the engine cannot express `channel`.
     fn set(&mut self, id: ChannelId, channel: &Channel) -> Result<(), EngineError>;
 
-    /// How late the engine itself was so far; `None` if it cannot tell (netem).
+    /// How late the engine itself was since this was last asked, or since it was attached; `None` if it cannot tell
+    /// (netem).
     fn lateness(&mut self) -> Option<Lateness>;
 }
 

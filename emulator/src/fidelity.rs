@@ -60,7 +60,7 @@ pub struct Fidelity {
     pub lateness: Option<Lateness>,
     /// Packets the engine lost against the description.
     pub engine_drops: u64,
-    /// Share of the machine's CPU time in use during the workload, 0–1.
+    /// Share of the machine's CPU time in use during the workload (niced processes left out), 0–1.
     pub cpu_use: f64,
     /// What was off, by how much and what to do; empty means faithful.
     pub findings: Vec<String>,

@@ -71,7 +71,7 @@ pub enum KeeperError {
     #[error("no lab is up: start one with `longhaul up TOPOLOGY`")]
     NoLab,
     /// The user has to choose.
-    #[error("several labs are up ({}): choose one with --name", list(.names))]
+    #[error("several labs are up: name one of {}", list(.names))]
     SeveralLabs {
         /// Which ones.
         names: Vec<LabName>,

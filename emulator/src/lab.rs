@@ -148,7 +148,7 @@ impl Lab {
         self.engine().set(id, channel)
     }
 
-    /// The engine's own lateness so far.
+    /// The engine's own lateness since this was last asked.
     pub fn lateness(&self) -> Option<Lateness> {
         self.engine().lateness()
     }

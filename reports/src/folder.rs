@@ -101,10 +101,7 @@ impl ResultWriter {
     /// If it exists and is not empty, or cannot be made.
     pub fn create(path: &Path) -> Result<Self, FolderError> {
         fs::create_dir_all(path).map_err(io_error("make the folder", path))?;
-        let mut entries = fs::read_dir(path).map_err(io_error("look into", path))?;
-        if entries.next().is_some() {
-            return Err(FolderError::Exists(path.to_owned()));
-        }
+        Self::check(path)?;
         let samples = start_csv(&path.join(SAMPLES_FILE), &SAMPLE_COLUMNS)?;
         let telemetry = start_csv(&path.join(TELEMETRY_FILE), &TELEMETRY_COLUMNS)?;
         Ok(Self {
@@ -112,6 +109,19 @@ impl ResultWriter {
             samples,
             telemetry,
         })
+    }
+
+    /// Whether [`create`](Self::create) would take the folder as it is: that it is not there, or empty. Makes nothing.
+    ///
+    /// # Errors
+    /// If it holds anything, or is no folder.
+    pub fn check(path: &Path) -> Result<(), FolderError> {
+        match fs::read_dir(path).map(|mut entries| entries.next().is_none()) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(FolderError::Exists(path.to_owned())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(io_error("look into", path)(error)),
+        }
     }
 
     /// Where it is.
@@ -349,11 +359,28 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let nested = dir.path().join("a/b");
         ResultWriter::create(&nested).unwrap();
-        let error = ResultWriter::create(&nested).unwrap_err();
-        assert!(
-            matches!(&error, FolderError::Exists(path) if *path == nested),
-            "{error}"
-        );
+        for error in [
+            ResultWriter::check(&nested).unwrap_err(),
+            ResultWriter::create(&nested).unwrap_err(),
+        ] {
+            assert!(
+                matches!(&error, FolderError::Exists(path) if *path == nested),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_folder_is_checked_without_being_made() {
+        let dir = tempfile::tempdir().unwrap();
+        let nested = dir.path().join("a/b");
+        ResultWriter::check(&nested).unwrap();
+        ResultWriter::check(dir.path()).unwrap();
+        assert!(!dir.path().join("a").exists());
+        let file = dir.path().join("file");
+        File::create(&file).unwrap();
+        let error = ResultWriter::check(&file).unwrap_err().to_string();
+        assert!(error.starts_with("cannot look into "), "{error}");
     }
 
     #[test]

@@ -151,7 +151,7 @@ pub struct FidelitySection {
     pub lateness: Option<EngineLateness>,
     /// Packets the engine lost against the description.
     pub engine_drops: u64,
-    /// Share of the machine's CPU time in use during the workload, 0–1.
+    /// Share of the machine's CPU time in use during the workload (niced processes left out), 0–1.
     pub cpu_use: f64,
 }
 

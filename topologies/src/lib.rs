@@ -8,6 +8,7 @@
 //! - [`validate`]: from [`spec`] to [`model`]; every check of meaning.
 //! - [`route`]: shortest paths between sites.
 //! - [`catalogue`]: the topologies embedded in the binary.
+//! - [`closest`]: the known name to a misspelt one.
 //!
 //! `catalogue::open(name)?` gives a [`Document`]; `document.set(key, value)?` lays a `--set` over it;
 //! [`validate::topology`] turns it into a [`Topology`], or into the one [`InputError`] that says what to mend.
@@ -24,3 +25,4 @@ pub mod validate;
 
 pub use document::{Document, InputError};
 pub use model::Topology;
+pub use suggest::closest;

@@ -4,10 +4,7 @@
 const LEAST_SIMILARITY: f64 = 0.75;
 
 /// The known name most like `name`, if one is like enough.
-pub(crate) fn closest(
-    name: &str,
-    known: impl IntoIterator<Item = impl AsRef<str>>,
-) -> Option<String> {
+pub fn closest(name: &str, known: impl IntoIterator<Item = impl AsRef<str>>) -> Option<String> {
     known
         .into_iter()
         .map(|known| (strsim::jaro_winkler(name, known.as_ref()), known))

@@ -23,5 +23,5 @@ pub use catalogue::open;
 pub use congestion::CongestionControlError;
 pub use observer::{Event, Observer};
 pub use points::{Experiment, PointPlan};
-pub use runner::{RunError, RunOptions, run};
+pub use runner::{RunError, RunOptions, check, run};
 pub use source::ExperimentSource;

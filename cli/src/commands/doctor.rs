@@ -49,7 +49,11 @@ fn describe(capabilities: &[Capability], labs: bool) -> String {
             State::Present(detail) => line("✓", name, detail),
             State::Unknown(reason) => line("?", name, &format!("cannot tell: {reason}")),
             State::Missing { reason, remedy } => {
-                line("✗", name, &format!("{reason} (for {needed_for})"));
+                line(
+                    "✗",
+                    name,
+                    &format!("{reason}; it is needed for {needed_for}"),
+                );
                 for remedy in remedy.iter().flat_map(|remedy| remedy.lines()) {
                     line(" ", "", &format!("  {remedy}"));
                 }

@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::args::ExperimentsCommand;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::listing::{align_right, listing};
+use crate::listing::Listing;
 use crate::output::Output;
 
 /// Runs `command`.
@@ -39,18 +39,15 @@ fn list(output: Output) -> Result<Exit, Failure> {
         .map(|experiment| json!({ "name": experiment.name, "points": experiment.points.len(), "description": experiment.description }))
         .collect();
     output.either(&rows, || {
-        let mut table = listing(&["experiment", "points", "what it shows"]);
-        align_right(&mut table, 1..=1);
+        let mut table = Listing::new(&["experiment", "points", "what it shows"]);
         for experiment in &experiments {
-            table.add_row([
+            table.row([
                 experiment.name.clone(),
                 experiment.points.len().to_string(),
                 experiment.description.clone(),
             ]);
         }
-        table
-            .set_width(output.width().try_into().unwrap_or(u16::MAX))
-            .to_string()
+        table.render(1..2, output.width())
     });
     Ok(Exit::Fine)
 }

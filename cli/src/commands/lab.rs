@@ -9,7 +9,7 @@ use crate::args::{DownArgs, ExecArgs, Links, StatusArgs, UpArgs};
 use crate::commands::topologies;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::listing::{align_right, listing};
+use crate::listing::Listing;
 use crate::output::Output;
 
 /// Brings a topology up in the background.
@@ -48,7 +48,7 @@ pub fn exec(args: &ExecArgs) -> Result<Exit, Failure> {
 pub fn status(args: &StatusArgs, output: Output) -> Result<Exit, Failure> {
     let labs = keeper::status()?;
     let Some(name) = &args.name else {
-        output.either(&labs, || overview(&labs));
+        output.either(&labs, || overview(&labs, output.width()));
         return Ok(Exit::Fine);
     };
     let name = lab_name(name)?;
@@ -58,10 +58,10 @@ pub fn status(args: &StatusArgs, output: Output) -> Result<Exit, Failure> {
     output.either(lab, || match &lab.detail {
         Some(detail) => format!(
             "{}\n\n{}",
-            overview(std::slice::from_ref(lab)),
-            describe(detail)
+            overview(std::slice::from_ref(lab), output.width()),
+            describe(detail, output.width())
         ),
-        None => overview(std::slice::from_ref(lab)),
+        None => overview(std::slice::from_ref(lab), output.width()),
     });
     Ok(Exit::Fine)
 }
@@ -147,11 +147,11 @@ fn lab_name(name: &str) -> Result<LabName, Failure> {
         .map_err(|error: keeper::LabNameError| Failure::new(Exit::Usage, &error))
 }
 
-fn overview(labs: &[LabStatus]) -> String {
+fn overview(labs: &[LabStatus], width: usize) -> String {
     if labs.is_empty() {
-        return "no lab is up".to_owned();
+        return "no lab is up: start one with `longhaul up TOPOLOGY`".to_owned();
     }
-    let mut table = listing(&["lab", "state", "topology", "links", "pid", "since"]);
+    let mut table = Listing::new(&["lab", "topology", "links", "pid", "since", "state"]);
     for lab in labs {
         let state = match (lab.life, &lab.trouble) {
             (Life::Up, None) => "up".to_owned(),
@@ -160,9 +160,8 @@ fn overview(labs: &[LabStatus]) -> String {
         };
         let record = lab.record.as_ref();
         let engine = lab.detail.as_ref().map(|detail| detail.engine.to_string());
-        table.add_row([
+        table.row([
             lab.name.to_string(),
-            state,
             record
                 .map(|record| record.subject.clone())
                 .unwrap_or_default(),
@@ -173,9 +172,10 @@ fn overview(labs: &[LabStatus]) -> String {
             record
                 .map(|record| since(record.started))
                 .unwrap_or_default(),
+            state,
         ]);
     }
-    table.to_string()
+    table.render(3..4, width)
 }
 
 /// Seconds since 1970 in the user's time zone.
@@ -192,10 +192,10 @@ fn since(started: u64) -> String {
 }
 
 /// The hosts and channels of a lab that is up.
-fn describe(detail: &LabDetail) -> String {
-    let mut nodes = listing(&["host", "site", "IPv4", "IPv6"]);
+fn describe(detail: &LabDetail, width: usize) -> String {
+    let mut nodes = Listing::new(&["host", "site", "IPv4", "IPv6"]);
     for node in &detail.nodes {
-        nodes.add_row([
+        nodes.row([
             node.name.clone(),
             node.site.clone(),
             node.ipv4.to_string(),
@@ -203,7 +203,7 @@ fn describe(detail: &LabDetail) -> String {
                 .map_or_else(|| "none".to_owned(), |address| address.to_string()),
         ]);
     }
-    let mut channels = listing(&[
+    let mut channels = Listing::new(&[
         "channel",
         "rate",
         "one way",
@@ -216,7 +216,7 @@ fn describe(detail: &LabDetail) -> String {
     ]);
     for channel in &detail.channels {
         let counters = &channel.counters;
-        channels.add_row([
+        channels.row([
             format!("{} > {} lane {}", channel.from, channel.to, channel.lane),
             channel
                 .rate
@@ -232,6 +232,9 @@ fn describe(detail: &LabDetail) -> String {
             counters.queue_bytes.to_string(),
         ]);
     }
-    align_right(&mut channels, 4..=8);
-    format!("{nodes}\n\n{channels}")
+    format!(
+        "{}\n\n{}",
+        nodes.render(0..0, width),
+        channels.render(4..9, width)
+    )
 }

@@ -1,6 +1,7 @@
 //! `run`: an experiment from its file to its charts.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use longhaul_ci::verdict::{Verdict, judge};
 use longhaul_emulator::keeper::{LabName, Purpose, Registration};
@@ -24,6 +25,7 @@ pub fn run(args: &RunArgs, output: Output) -> Result<Exit, Failure> {
     supported(args.lab)?;
     let experiment = load(args)?;
     let out = folder(args, &experiment)?;
+    experiment::check(&experiment, &out)?;
     let links = args.links.into();
     let registration = Registration::claim(
         LabName::of_this_run(),
@@ -41,23 +43,24 @@ pub fn run(args: &RunArgs, output: Output) -> Result<Exit, Failure> {
         executable: PathBuf::from("/proc/self/exe"),
     };
     let mut progress = Progress::new(output);
-    let result = tokio::runtime::Builder::new_multi_thread()
+    // Lives until the charts are drawn: it watches for signals.
+    let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
-        .map_err(|error| Failure::new(Exit::Lacking, &error))?
-        .block_on(async {
-            let interrupt = interrupted().map_err(|error| Failure::new(Exit::Lacking, &error))?;
-            Ok::<_, Failure>(
-                experiment::run(&experiment, &options, &mut progress, interrupt).await?,
-            )
-        });
-    progress.finish();
-    let result = result?;
-    let charts = if args.no_charts {
-        Vec::new()
-    } else {
-        draw(&out)?
+        .map_err(|error| Failure::new(Exit::Lacking, &error))?;
+    let result = runtime.block_on(async {
+        let interrupt = interrupted().map_err(|error| Failure::new(Exit::Lacking, &error))?;
+        Ok::<_, Failure>(experiment::run(&experiment, &options, &mut progress, interrupt).await?)
+    });
+    let charts = match &result {
+        Ok(_) if !args.no_charts => {
+            progress.doing("drawing the charts");
+            draw(&out)
+        }
+        _ => Ok(Vec::new()),
     };
+    progress.finish();
+    let (result, charts) = (result?, charts?);
     report(&result, &out, &charts, output);
     Ok(exit(&judge(&result)))
 }
@@ -113,7 +116,12 @@ fn command_line() -> String {
         .join(" ")
 }
 
-/// Completes on the first Ctrl-C, SIGTERM or SIGHUP; a second one then ends the process at once.
+/// What comes this soon after a signal is the same one again: `timeout`, `kill` on a process group and many CI runners reach this
+/// process both directly and through its front.
+const ECHO: Duration = Duration::from_millis(500);
+
+/// Completes on the first Ctrl-C, SIGTERM or SIGHUP. A second one ends the process at once, as does the first when
+/// nothing waits for it any more: while charts are drawn.
 fn interrupted() -> std::io::Result<impl Future<Output = ()>> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
@@ -128,8 +136,15 @@ fn interrupted() -> std::io::Result<impl Future<Output = ()>> {
             }
         };
         any().await;
-        let _ = first.send(());
-        any().await;
+        if first.send(()).is_ok() {
+            let _ = tokio::time::timeout(ECHO, async {
+                loop {
+                    any().await;
+                }
+            })
+            .await;
+            any().await;
+        }
         std::process::exit(Exit::Interrupted.code().into());
     });
     Ok(async move {
@@ -204,8 +219,11 @@ fn exit(verdict: &Verdict) -> Exit {
 impl From<RunError> for Failure {
     fn from(error: RunError) -> Self {
         let exit = match &error {
+            RunError::CongestionControl { source, .. } => {
+                return Failure::with_help(Exit::Lacking, error.to_string(), &source.help);
+            }
             RunError::Folder(_) | RunError::TooLong(_) | RunError::Unsupported(_) => Exit::Usage,
-            RunError::Lab(_) | RunError::CongestionControl { .. } => Exit::Lacking,
+            RunError::Lab(_) => Exit::Lacking,
             _ => Exit::NotHeld,
         };
         Failure::new(exit, &error)

@@ -6,13 +6,14 @@ use std::time::Duration;
 use longhaul_reports::map;
 use longhaul_topologies::model::{Channel, DelaySource, Link, Loss, QueueLimit, Topology};
 use longhaul_topologies::{Document, catalogue, spec, validate};
+use longhaul_workloads::experiment;
 use serde_json::json;
 
 use crate::args::TopologiesCommand;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::listing::{align_right, listing};
-use crate::output::Output;
+use crate::listing::Listing;
+use crate::output::{Output, count};
 
 /// Runs `command`.
 pub fn run(command: TopologiesCommand, output: Output) -> Result<Exit, Failure> {
@@ -32,7 +33,17 @@ pub fn run(command: TopologiesCommand, output: Output) -> Result<Exit, Failure> 
 
 /// Opens a catalogue name or a file, lays `overrides` (`key=value`) over it and checks it.
 pub fn open(name_or_path: &str, overrides: &[String]) -> Result<(Document, Topology), Failure> {
-    let mut document = catalogue::open(name_or_path)?;
+    let mut document = catalogue::open(name_or_path).map_err(|error| {
+        if experiment::catalogue::entries()
+            .iter()
+            .any(|entry| entry.name == name_or_path)
+        {
+            return error.with_help(format!(
+                "it is an experiment: run it with `longhaul run {name_or_path}`"
+            ));
+        }
+        error
+    })?;
     for (key, value) in crate::commands::overrides(overrides)? {
         document.set(key, value)?;
     }
@@ -47,7 +58,7 @@ fn list(output: Output) -> Result<Exit, Failure> {
         .collect::<Result<Vec<_>, _>>()?;
     let rows: Vec<_> = topologies.iter().map(overview).collect();
     output.either(&rows, || {
-        let mut table = listing(&[
+        let mut table = Listing::new(&[
             "topology",
             "sites",
             "hosts",
@@ -56,7 +67,7 @@ fn list(output: Output) -> Result<Exit, Failure> {
             "what it is for",
         ]);
         for topology in &topologies {
-            table.add_row([
+            table.row([
                 topology.name.clone(),
                 topology.sites.len().to_string(),
                 hosts(topology).to_string(),
@@ -65,10 +76,7 @@ fn list(output: Output) -> Result<Exit, Failure> {
                 topology.description.clone(),
             ]);
         }
-        align_right(&mut table, 1..=4);
-        table
-            .set_width(output.width().try_into().unwrap_or(u16::MAX))
-            .to_string()
+        table.render(1..5, output.width())
     });
     Ok(Exit::Fine)
 }
@@ -98,10 +106,10 @@ fn check(names: &[String], output: Output) -> Result<Exit, Failure> {
         match open(name, &[]) {
             Ok((_, topology)) => {
                 let summary = format!(
-                    "{name}: fine ({} sites, {} hosts, {} links)",
-                    topology.sites.len(),
-                    hosts(&topology),
-                    topology.links.len()
+                    "{name}: fine ({}, {}, {})",
+                    count(topology.sites.len(), "site"),
+                    count(hosts(&topology), "host"),
+                    count(topology.links.len(), "link")
                 );
                 output.text(summary);
                 verdicts.push(json!({ "topology": name, "error": null }));
@@ -159,8 +167,7 @@ fn link_details(topology: &Topology, link: &Link) -> serde_json::Value {
 
 /// Sites and links with every figure resolved.
 fn describe(topology: &Topology, width: usize) -> String {
-    let width = width.try_into().unwrap_or(u16::MAX);
-    let mut sites = listing(&[
+    let mut sites = Listing::new(&[
         "site",
         "place",
         "latitude",
@@ -174,7 +181,7 @@ fn describe(topology: &Topology, width: usize) -> String {
                 .as_ref()
                 .map_or_else(String::new, |at| format!("{:.2}", pick(at)))
         };
-        sites.add_row([
+        sites.row([
             site.name.clone(),
             site.place.clone().unwrap_or_default(),
             degrees(|at| at.latitude),
@@ -185,9 +192,8 @@ fn describe(topology: &Topology, width: usize) -> String {
                 .map_or_else(|| "unlimited".to_owned(), |rate| rate.to_string()),
         ]);
     }
-    align_right(&mut sites, 2..=5);
-    let mut links = listing(&[
-        "channel", "lanes", "rate", "one way", "from", "jitter", "loss", "queue",
+    let mut links = Listing::new(&[
+        "channel", "lanes", "rate", "one way", "from", "jitter", "queue", "loss",
     ]);
     for link in &topology.links {
         let (a, b) = (&topology.site(link.a).name, &topology.site(link.b).name);
@@ -195,7 +201,7 @@ fn describe(topology: &Topology, width: usize) -> String {
             (format!("{a} > {b}"), &link.forward),
             (format!("{b} > {a}"), &link.reverse),
         ] {
-            links.add_row([
+            links.row([
                 name,
                 link.lanes.to_string(),
                 channel
@@ -206,18 +212,17 @@ fn describe(topology: &Topology, width: usize) -> String {
                 channel
                     .jitter
                     .map_or_else(|| "none".to_owned(), |jitter| time(jitter.deviation)),
-                loss(&channel.loss),
                 queue(channel),
+                loss(&channel.loss),
             ]);
         }
     }
-    align_right(&mut links, 1..=3);
     format!(
         "{}: {}\n\n{}\n\n{}",
         topology.name,
         topology.description,
-        sites.set_width(width),
-        links.set_width(width)
+        sites.render(2..6, width),
+        links.render(1..4, width)
     )
 }
 

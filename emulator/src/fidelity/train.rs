@@ -32,6 +32,8 @@ const PACKETS: u64 = 48;
 const SHORTEST_FRAME: u64 = 64;
 /// Fewer arrivals give no rate.
 const FEWEST: usize = 10;
+/// A train is timed in this many parts, or fewer where a part would be shorter than [`FEWEST`] arrivals.
+const PARTS: usize = 9;
 /// How often a train that is off is sent.
 const ATTEMPTS: usize = 3;
 /// A train that is off by no more needs no second one.
@@ -51,8 +53,9 @@ pub(super) struct Train {
 }
 
 impl Train {
-    /// Bits per second at which it arrived, once the bottleneck's burst was used up: the slope of a line through the last
-    /// three quarters of the arrivals.
+    /// Bits per second at which it arrived, once the bottleneck's burst was used up: the last three quarters of the
+    /// arrivals in parts, the slope of a line through each, the median of those. On a busy machine the sender or the
+    /// network stack stands still for tens of milliseconds now and then; that spoils a part or two, not the median.
     ///
     /// # Errors
     /// If it says nothing about the channel; the message says why.
@@ -70,16 +73,14 @@ impl Train {
                 self.arrivals.len()
             ));
         }
-        let origin = settled[0].0;
-        let mut bits = 0.0;
-        let points: Vec<(f64, f64)> = settled
-            .iter()
-            .map(|&(at, frame)| {
-                bits += frame;
-                (at.saturating_sub(origin).as_secs_f64(), bits)
-            })
+        let mut slopes: Vec<f64> = settled
+            .chunks(settled.len().div_ceil(PARTS).max(FEWEST))
+            .filter(|part| part.len() >= FEWEST)
+            .filter_map(arrival_rate)
             .collect();
-        slope(&points).ok_or_else(|| "its train arrived all at once".to_owned())
+        slopes.sort_by(f64::total_cmp);
+        let median = slopes.get(slopes.len() / 2).copied();
+        median.ok_or_else(|| "its train arrived all at once".to_owned())
     }
 
     /// How far its rate is from what was asked for, as a share; infinite if it says nothing.
@@ -97,6 +98,20 @@ impl Train {
             _ => Duration::from_nanos(1),
         }
     }
+}
+
+/// Bits per second of `arrivals`: the slope of a line through them.
+fn arrival_rate(arrivals: &[(Duration, f64)]) -> Option<f64> {
+    let origin = arrivals[0].0;
+    let mut bits = 0.0;
+    let points: Vec<(f64, f64)> = arrivals
+        .iter()
+        .map(|&(at, frame)| {
+            bits += frame;
+            (at.saturating_sub(origin).as_secs_f64(), bits)
+        })
+        .collect();
+    slope(&points)
 }
 
 /// The slope of the least-squares line.
@@ -328,6 +343,16 @@ mod tests {
                 "{number} packets, {burst} at once: {rate}"
             );
         }
+    }
+
+    #[test]
+    fn a_machine_that_stands_still_for_a_while_does_not_change_the_rate() {
+        let mut held_up = train(1e8, 900, 0);
+        for (at, _) in &mut held_up.arrivals[500..] {
+            *at += Duration::from_millis(40);
+        }
+        let rate = held_up.rate().unwrap();
+        assert!((rate / 1e8 - 1.0).abs() < 1e-6, "{rate}");
     }
 
     #[test]

@@ -26,6 +26,8 @@ impl Watch {
     /// # Errors
     /// If the engine has died.
     pub fn start(lab: &Lab) -> Result<Self, EngineError> {
+        // What the engine was late by before is not this workload's.
+        let _ = lab.lateness();
         Ok(Self {
             engine_drops: engine_drops(lab)?,
             cpu: cpu_time(),
@@ -69,15 +71,16 @@ fn parse(stat: &str) -> Option<CpuTime> {
         .map(|field| field.parse().ok())
         .collect::<Option<_>>()?;
     let all = ticks.iter().sum();
-    let waiting: u64 = ticks.get(3..5)?.iter().sum();
+    // What runs niced gives way to a lab.
+    let [nice, idle, iowait] = [1, 3, 4].map(|field| ticks.get(field).copied());
     Some(CpuTime {
-        busy: all - waiting,
+        busy: all - nice? - idle? - iowait?,
         all,
     })
 }
 
 impl CpuTime {
-    /// The share of the time since `earlier` that was not idle.
+    /// The share of the time since `earlier` that was neither idle nor niced.
     fn since(self, earlier: CpuTime) -> f64 {
         let all = self.all.saturating_sub(earlier.all);
         // iowait may run backwards (proc_stat(5)), and with it the rest.
@@ -95,9 +98,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn cpu_use_is_the_share_that_was_not_idle() {
+    fn cpu_use_is_the_share_that_was_neither_idle_nor_niced() {
         let before = parse("cpu  100 0 50 800 50 0 0 0 0 0\ncpu0 1\n").unwrap();
-        let after = parse("cpu  190 0 60 880 60 5 5 0 0 0\n").unwrap();
+        let after = parse("cpu  190 700 60 880 60 5 5 0 0 0\n").unwrap();
         assert_eq!(
             before,
             CpuTime {
@@ -105,7 +108,7 @@ mod tests {
                 all: 1000
             }
         );
-        assert!((after.since(before) - 0.55).abs() < 1e-12);
+        assert!((after.since(before) - 110.0 / 900.0).abs() < 1e-12);
         assert_eq!(before.since(before), 0.0);
     }
 

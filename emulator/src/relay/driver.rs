@@ -191,8 +191,8 @@ impl Driver {
                             .events()
                             .intersects(EpollFlags::EPOLLERR | EpollFlags::EPOLLHUP)
                         {
-                            let port = &self.ports[port as usize];
-                            port.check()
+                            let port = &mut self.ports[port as usize];
+                            port.note_error()
                                 .map_err(|e| failed(&format!("read from {}", port.name), e))?;
                         }
                         self.receive(port as usize);
@@ -293,6 +293,7 @@ impl Driver {
                 }
                 Ok(Command::Lateness(answer)) => {
                     let _ = answer.send(self.summary());
+                    self.lateness.reset();
                 }
                 Ok(Command::Set(id, channel, answer)) => {
                     if let Some(at) = self.channels.iter().position(|carrier| carrier.id == id) {
@@ -310,6 +311,8 @@ impl Driver {
     fn counters(&mut self) -> Result<Vec<(ChannelId, ChannelCounters)>, DriverError> {
         let mut all = Vec::with_capacity(self.channels.len());
         for (carrier, port) in self.channels.iter_mut().zip(&mut self.ports) {
+            port.check()
+                .map_err(|e| failed(&format!("read from {}", port.name), e))?;
             let drops = port
                 .drops()
                 .map_err(|e| failed(&format!("read the drops of {}", port.name), e))?;

@@ -32,6 +32,8 @@ pub(super) struct Port {
     empty_at: Time,
     /// Frames that found no slot.
     drops: u64,
+    /// Its sockets reported an error once.
+    suspect: bool,
 }
 
 /// An interface's two rings: what of a port takes long to open and to close, and may do so on another thread.
@@ -88,6 +90,7 @@ impl Port {
             egress: Egress::default(),
             empty_at: now,
             drops: 0,
+            suspect: false,
         }
     }
 
@@ -135,14 +138,29 @@ impl Port {
         Ok(self.drops)
     }
 
-    /// Looks at an error the sockets reported. An interface that is down may come up again.
+    /// Takes note of an error that the sockets reported.
+    ///
+    /// # Errors
+    /// If the interface is gone.
+    pub(super) fn note_error(&mut self) -> io::Result<()> {
+        // Reading the error clears it; what it was shows in what the interface is now.
+        self.rings.small.take_error()?;
+        self.rings.large.take_error()?;
+        self.suspect = true;
+        self.check()
+    }
+
+    /// Whether an interface that had an error is still there; it may be down and come up again.
+    ///
+    /// The kernel reports the going down of an interface, not its deletion, which follows a moment later
+    /// (`packet_notifier` in net/packet/af_packet.c). So one look at the time of the report is not enough.
     ///
     /// # Errors
     /// If the interface is gone.
     pub(super) fn check(&self) -> io::Result<()> {
-        // Reading the error clears it; what it was shows in what the interface is now.
-        self.rings.small.take_error()?;
-        self.rings.large.take_error()?;
+        if !self.suspect {
+            return Ok(());
+        }
         match if_nametoindex(self.name.as_str()) {
             Ok(index) if index == self.rings.index => Ok(()),
             Ok(_) | Err(Errno::ENODEV) => Err(Errno::ENODEV.into()),

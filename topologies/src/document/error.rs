@@ -109,10 +109,6 @@ impl fmt::Display for InputError {
 impl std::error::Error for InputError {}
 
 impl miette::Diagnostic for InputError {
-    fn code<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
-        Some(Box::new("longhaul::input"))
-    }
-
     fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
         self.help
             .as_ref()

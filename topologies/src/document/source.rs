@@ -206,15 +206,26 @@ fn point_at(error: InputError, text: &Arc<str>, location: Location) -> InputErro
         location.column().max(1) as usize,
     );
     let span = location.span();
+    // The scanner's own errors have no byte offset.
     let offset = span
         .byte_offset()
-        .map_or(0, |offset| (offset as usize).min(text.len()));
+        .map_or_else(|| offset_of(text, line, column), |offset| offset as usize)
+        .min(text.len());
     let rest = text.get(offset..).unwrap_or_default();
     let to_line_end = rest.find(['\n', '\r']).unwrap_or(rest.len());
     let length = span
         .byte_len()
         .map_or(0, |length| (length as usize).min(to_line_end));
     error.at_text(text, (line, column), offset, length)
+}
+
+/// Bytes before that line and column, both 1-based and the column in characters.
+fn offset_of(text: &str, line: usize, column: usize) -> usize {
+    let mut lines = text.split_inclusive('\n');
+    let before: usize = lines.by_ref().take(line - 1).map(str::len).sum();
+    let within = lines.next().unwrap_or_default();
+    let in_line = within.char_indices().nth(column - 1);
+    before + in_line.map_or(within.trim_end().len(), |(offset, _)| offset)
 }
 
 impl<'de> Deserialize<'de> for Data {

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use longhaul_topologies::{Document, InputError};
+use longhaul_topologies::{Document, InputError, closest};
 
 use super::source::ExperimentSource;
 
@@ -43,19 +43,49 @@ pub fn open(name_or_path: &str) -> Result<ExperimentSource, InputError> {
     }
     let path = Path::new(name_or_path);
     if !path.exists() && path.components().count() == 1 && path.extension().is_none() {
-        let error = InputError::new(
-            name_or_path,
-            "there is no such experiment, and no such file",
-        );
-        let names: Vec<String> = entries()
-            .iter()
-            .map(|entry| format!("`{}`", entry.name))
-            .collect();
-        return Err(error.with_help(format!(
-            "the catalogue has {}; or name a file",
-            names.join(", ")
-        )));
+        return Err(unknown(name_or_path));
     }
     let folder = path.parent().unwrap_or(Path::new("."));
     Ok(ExperimentSource::new(Document::read(path)?, folder))
+}
+
+/// The error for a name that is neither in the catalogue nor a file's.
+fn unknown(name: &str) -> InputError {
+    let names = || entries().iter().map(|entry| entry.name);
+    let list = names().collect::<Vec<_>>().join(", ");
+    let is_topology = longhaul_topologies::catalogue::entries()
+        .iter()
+        .any(|entry| entry.name == name);
+    let error = InputError::new(
+        name,
+        "there is no such experiment in the catalogue, and no such file",
+    );
+    error.with_help(match closest(name, names()) {
+        _ if is_topology => format!(
+            "it is a topology: bring it up with `longhaul up {name}`, or run an experiment on it with `--set topology={name}`; the catalogue has: {list}"
+        ),
+        Some(name) => format!("did you mean `{name}`? The catalogue has: {list}"),
+        None => format!("the catalogue has: {list}"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn help(name: &str) -> String {
+        let Err(error) = open(name) else {
+            panic!("{name} is in the catalogue");
+        };
+        error.help.unwrap()
+    }
+
+    #[test]
+    fn a_name_that_is_not_there_gets_the_way_on() {
+        assert!(help("quikstart").starts_with("did you mean `quickstart`? The catalogue has: "));
+        assert!(help("xyz").starts_with("the catalogue has: quickstart, "));
+        assert!(
+            help("metro").starts_with("it is a topology: bring it up with `longhaul up metro`")
+        );
+    }
 }

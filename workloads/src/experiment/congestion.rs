@@ -32,8 +32,7 @@ pub(super) fn check(name: &str) -> Result<(), CongestionControlError> {
             error => format!("the kernel refuses the congestion control `{name}`: {error}"),
         },
         help: format!(
-            "load it as root (`modprobe tcp_{name}`), or choose one of these with `--set stacks=[NAME]`: {}",
-            available()
+            "load it as root with `modprobe tcp_{name}`, or use one that it has: `--set stacks=[reno]`"
         ),
     };
     let socket = TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0))

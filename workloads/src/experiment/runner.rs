@@ -2,7 +2,7 @@
 //! while probes and counters are sampled, and everything lands in the result's folder as it comes.
 
 use std::future::Future;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -103,7 +103,8 @@ pub async fn run(
     observer: &mut dyn Observer,
     interrupt: impl Future<Output = ()>,
 ) -> Result<RunResult, RunError> {
-    let bounds = check(experiment)?;
+    let bounds = bounds(experiment)?;
+    congestion_controls(experiment)?;
     let writer = ResultWriter::create(&options.out)?;
     let mut recorder = Recorder::new(writer, empty_result(experiment, options));
     recorder.save()?;
@@ -150,16 +151,18 @@ impl<E: Into<RunError>> From<E> for Stop {
     }
 }
 
-/// Checks what a file alone does not tell, before a lab comes up. Answers the bound of every point.
-fn check(experiment: &Experiment) -> Result<Vec<Option<Bound>>, RunError> {
-    for point in &experiment.points {
-        if let Some(name) = &point.stack.congestion_control {
-            congestion::check(name).map_err(|source| RunError::CongestionControl {
-                stack: point.stack.name.clone(),
-                source,
-            })?;
-        }
-    }
+/// Checks what can be told without a sandbox: that the workload can be done on these links in a time that anyone waits for,
+/// and that the folder for the results is free. Makes nothing.
+///
+/// # Errors
+/// What [`run`] would answer.
+pub fn check(experiment: &Experiment, out: &Path) -> Result<(), RunError> {
+    bounds(experiment)?;
+    Ok(ResultWriter::check(out)?)
+}
+
+/// The bound of every point.
+fn bounds(experiment: &Experiment) -> Result<Vec<Option<Bound>>, RunError> {
     let bounds = experiment
         .points
         .iter()
@@ -176,6 +179,19 @@ fn check(experiment: &Experiment) -> Result<Vec<Option<Bound>>, RunError> {
         Some(least) if least > LONGEST => Err(RunError::TooLong(least)),
         _ => Ok(bounds),
     }
+}
+
+/// Checks that the kernel has them, before a lab comes up. Inside the sandbox, where a user may use more than outside.
+fn congestion_controls(experiment: &Experiment) -> Result<(), RunError> {
+    for point in &experiment.points {
+        if let Some(name) = &point.stack.congestion_control {
+            congestion::check(name).map_err(|source| RunError::CongestionControl {
+                stack: point.stack.name.clone(),
+                source,
+            })?;
+        }
+    }
+    Ok(())
 }
 
 /// The least time that all iterations take together, as far as links bound them.

@@ -413,11 +413,21 @@ impl ExperimentSource {
             });
         };
         let file = self.folder.join(name);
-        let mut document = if file.is_file() {
-            Document::read(&file)?
+        let opened = if file.is_file() {
+            Document::read(&file)
         } else {
-            catalogue::open(name)?
+            catalogue::open(name)
         };
+        let mut document = opened.map_err(|error| {
+            if error.position.is_some() {
+                return error;
+            }
+            // There is no place in the topology to point at, but there is the place that names it.
+            let message = format!("the topology `{name}`: {}", error.message);
+            let mut error_here = self.document.error(&at, message);
+            error_here.help = error.help;
+            error_here
+        })?;
         for (key, text) in &self.topology_settings {
             document.set(key, text)?;
         }
