@@ -6,17 +6,19 @@
 mod axis;
 mod bandwidth;
 mod delay;
+mod distribution;
 mod figure;
+mod over_time;
+mod sweep;
 mod traffic;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::chart::figure::{Figure, Key, Span};
+use crate::chart::figure::{Figure, Key};
 use crate::folder::{FolderError, ResultFolder, io_error};
 use crate::format::plural;
 use crate::result::{RunResult, Workload};
-use crate::series::Series;
 use crate::theme;
 
 /// Draws every chart that `folder` has data for into `out` (made if missing), each as SVG and PNG; returns the
@@ -42,8 +44,17 @@ pub fn draw_all(folder: &ResultFolder, out: &Path) -> Result<Vec<PathBuf>, Folde
 
 /// Every chart there is data for, in reading order.
 fn figures(folder: &ResultFolder) -> Vec<Figure> {
-    let all = [
-        bandwidth::busbw_vs_size(folder),
+    let mut all = sweep::against_settings(folder);
+    match bandwidth::sizes(&folder.result) {
+        0 => {}
+        1 if all.is_empty() => all.extend(sweep::by_stack(folder)),
+        // A sweep's chart tells more than a column of dots over one size.
+        1 => {}
+        _ => all
+            .splice(0..0, bandwidth::busbw_vs_size(folder))
+            .for_each(drop),
+    }
+    let others = [
         bandwidth::iteration_time_cdf(folder),
         traffic::throughput_over_time(folder),
         traffic::queue_over_time(folder),
@@ -52,7 +63,11 @@ fn figures(folder: &ResultFolder) -> Vec<Figure> {
         delay::delay_cdf(folder),
         delay::jitter_cdf(folder),
     ];
-    all.into_iter().flatten().collect()
+    all.extend(others.into_iter().flatten());
+    for figure in &mut all {
+        figure.warning = caveat(&folder.result);
+    }
+    all
 }
 
 /// `quickstart: all_reduce, 6 ranks on 3 …`: what was run, for subtitles.
@@ -88,18 +103,16 @@ fn marked_key(index: usize) -> Key {
     }
 }
 
-/// The points as parts of the time axis.
-fn spans(result: &RunResult) -> Vec<Span> {
-    Series::of(result)
+/// Under every chart of a run whose links were not as described.
+fn caveat(result: &RunResult) -> Option<String> {
+    let unfaithful = result
+        .points
         .iter()
-        .flat_map(|series| {
-            series.points.iter().map(|point| Span {
-                from: point.began_s,
-                to: point.ended_s,
-                name: series.label.clone(),
-            })
-        })
-        .collect()
+        .filter(|point| !point.fidelity.faithful);
+    let (count, all) = (unfaithful.count(), result.points.len());
+    (count > 0).then(|| {
+        format!("not faithful in {count} of {}: the lab was not as described, do not trust these figures", plural(all, "point"))
+    })
 }
 
 #[cfg(test)]
@@ -154,7 +167,7 @@ mod tests {
                 "twelve-series",
                 Shape {
                     stacks: &["cubic", "bbr", "reno", "dctcp"],
-                    algorithms: &["ring", "tree", "hierarchical"],
+                    sweep: ("algorithm", &["ring", "tree", "hierarchical"]),
                     sizes: &[
                         64 << 10,
                         256 << 10,
@@ -164,6 +177,15 @@ mod tests {
                         64 << 20,
                         256 << 20,
                     ],
+                    ..few.clone()
+                },
+            ),
+            (
+                "queue-sweep",
+                Shape {
+                    sweep: ("links.0.queue", &["4bdp", "0.1bdp", "1bdp"]),
+                    sizes: mib,
+                    seconds: 4.0,
                     ..few.clone()
                 },
             ),
@@ -231,7 +253,7 @@ mod tests {
         let names = |shape: &Shape| {
             figures(&folder(shape))
                 .iter()
-                .map(|figure| figure.name)
+                .map(|figure| figure.name.clone())
                 .collect::<Vec<_>>()
         };
         let all = [

@@ -13,8 +13,8 @@ use crate::stats::{self, InterarrivalJitter};
 #[derive(Clone, Debug)]
 pub(crate) struct Shape {
     pub stacks: &'static [&'static str],
-    /// Values of one swept setting; empty without a sweep.
-    pub algorithms: &'static [&'static str],
+    /// A swept setting and its values; no values without a sweep.
+    pub sweep: (&'static str, &'static [&'static str]),
     pub repeats: usize,
     pub sizes: &'static [u64],
     pub iterations: u64,
@@ -29,7 +29,7 @@ impl Default for Shape {
     fn default() -> Self {
         Self {
             stacks: &["cubic", "bbr"],
-            algorithms: &[],
+            sweep: ("algorithm", &[]),
             repeats: 1,
             sizes: &[256 << 10, 1 << 20, 4 << 20, 16 << 20],
             iterations: 12,
@@ -82,11 +82,11 @@ pub(crate) fn run(shape: &Shape) -> (RunResult, Vec<TelemetryRow>) {
     let mut began_s = 1.5;
     for repeat in 0..shape.repeats {
         for (rank, stack) in shape.stacks.iter().enumerate() {
-            let settings: Vec<BTreeMap<String, String>> = match shape.algorithms {
-                [] => vec![BTreeMap::new()],
-                names => names
+            let settings: Vec<BTreeMap<String, String>> = match shape.sweep {
+                (_, []) => vec![BTreeMap::new()],
+                (name, values) => values
                     .iter()
-                    .map(|name| BTreeMap::from([("algorithm".into(), (*name).into())]))
+                    .map(|value| BTreeMap::from([(name.into(), (*value).into())]))
                     .collect(),
             };
             for (variant, settings) in settings.into_iter().enumerate() {

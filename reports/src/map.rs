@@ -81,7 +81,7 @@ fn picture(topology: &Topology) -> Canvas {
         canvas.rectangle(frame, SEA);
     }
     for ring in layout.land {
-        canvas.area(ring, crate::theme::LAND);
+        canvas.area(ring, crate::theme::LAND, 1.0);
     }
     for (link, path) in layout.paths.iter().enumerate() {
         let stroke = Stroke {

@@ -219,6 +219,16 @@ pub enum Placement {
     InPlace,
 }
 
+impl Placement {
+    /// As nccl-tests calls it: `out-of-place`, `in-place`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::OutOfPlace => "out-of-place",
+            Self::InPlace => "in-place",
+        }
+    }
+}
+
 /// One iteration.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Sample {

@@ -1,5 +1,7 @@
 //! How the points of a run are grouped: those that differ in nothing but the repeat are one series.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use crate::result::{Bound, Point, RunResult, Sample, Summary, Workload};
 use crate::stats;
 
@@ -8,6 +10,10 @@ use crate::stats;
 pub(crate) struct Series<'a> {
     /// `cubic`, or `cubic, algorithm ring` in a sweep.
     pub label: String,
+    /// Its stack.
+    pub stack: &'a str,
+    /// Its swept settings, by their full names.
+    pub settings: &'a BTreeMap<String, String>,
     /// Its repeats, in order; never empty.
     pub points: Vec<&'a Point>,
 }
@@ -15,13 +21,18 @@ pub(crate) struct Series<'a> {
 impl<'a> Series<'a> {
     /// Every series of `result`, by first appearance.
     pub fn of(result: &'a RunResult) -> Vec<Self> {
+        let names = SettingNames::of(result);
         let mut all: Vec<Self> = Vec::new();
         for point in &result.points {
-            let label = label(point);
-            match all.iter_mut().find(|series| series.label == label) {
+            let same = |series: &&mut Self| {
+                series.stack == point.stack && *series.settings == point.settings
+            };
+            match all.iter_mut().find(same) {
                 Some(series) => series.points.push(point),
                 None => all.push(Self {
-                    label,
+                    label: names.label(&point.stack, &point.settings, None),
+                    stack: &point.stack,
+                    settings: &point.settings,
                     points: vec![point],
                 }),
             }
@@ -65,11 +76,70 @@ impl<'a> Series<'a> {
     }
 }
 
-/// What tells a point's series from the others.
-fn label(point: &Point) -> String {
-    let settings = point
-        .settings
-        .iter()
-        .map(|(name, value)| format!(", {name} {value}"));
-    point.stack.clone() + &settings.collect::<String>()
+/// The swept settings of a run, with names as short as they can be told apart.
+#[derive(Clone, Debug)]
+pub(crate) struct SettingNames<'a> {
+    /// The short name of each full one: `queue` of `links.0.queue`.
+    short: BTreeMap<&'a str, &'a str>,
+}
+
+impl<'a> SettingNames<'a> {
+    pub fn of(result: &'a RunResult) -> Self {
+        let all: BTreeSet<&str> = result
+            .points
+            .iter()
+            .flat_map(|point| point.settings.keys().map(String::as_str))
+            .collect();
+        let last = |name: &'a str| name.rsplit('.').next().unwrap_or(name);
+        let alone = |name| all.iter().filter(|other| last(other) == last(name)).count() == 1;
+        let short = |&name: &&'a str| (name, if alone(name) { last(name) } else { name });
+        Self {
+            short: all.iter().map(short).collect(),
+        }
+    }
+
+    /// Full and short names, in order.
+    pub fn iter(&self) -> impl Iterator<Item = (&'a str, &'a str)> {
+        self.short.iter().map(|(&full, &short)| (full, short))
+    }
+
+    /// `cubic, queue 1bdp`: a stack with its settings, but for one.
+    pub fn label(
+        &self,
+        stack: &str,
+        settings: &BTreeMap<String, String>,
+        without: Option<&str>,
+    ) -> String {
+        let settings = settings
+            .iter()
+            .filter(|(name, _)| Some(name.as_str()) != without)
+            .map(|(name, value)| {
+                let name = self.short.get(name.as_str()).copied().unwrap_or(name);
+                format!(", {name} {value}")
+            });
+        stack.to_owned() + &settings.collect::<String>()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::example::{self, Shape};
+
+    #[test]
+    fn settings_are_named_as_shortly_as_they_can_be_told_apart() {
+        let (mut run, _) = example::run(&Shape::default());
+        let settings = |names: &[&str]| {
+            let set = |name: &&str| ((*name).to_owned(), "1".to_owned());
+            names.iter().map(set).collect::<BTreeMap<_, _>>()
+        };
+        let labels = |run: &RunResult| -> Vec<String> {
+            Series::of(run).into_iter().map(|one| one.label).collect()
+        };
+        run.points.truncate(1);
+        run.points[0].settings = settings(&["links.0.queue", "loss"]);
+        assert_eq!(labels(&run), ["cubic, queue 1, loss 1"]);
+        run.points[0].settings = settings(&["links.0.queue", "links.1.queue"]);
+        assert_eq!(labels(&run), ["cubic, links.0.queue 1, links.1.queue 1"]);
+    }
 }

@@ -9,6 +9,8 @@ mod grid;
 mod results;
 
 use crate::result::RunResult;
+use crate::series::{Series, SettingNames};
+use crate::table::grid::{Align, Grid};
 
 /// The results of every point: nccl-tests' columns (out-of-place, then in-place) and p50/p95/p99; one table per
 /// combination of stack and settings, headed by it, repeats pooled. As wide as `width` columns allow.
@@ -22,7 +24,7 @@ pub fn comparison(result: &RunResult, width: usize) -> String {
     results::comparison(result, width)
 }
 
-/// One-way delay and jitter between sites, per stack; empty if no probe was sent.
+/// One-way delay and jitter between sites, per stack and settings; empty if no probe was sent.
 pub fn delays(result: &RunResult, width: usize) -> String {
     delays::tables(result, width)
 }
@@ -30,6 +32,21 @@ pub fn delays(result: &RunResult, width: usize) -> String {
 /// The fidelity section: asked against measured.
 pub fn fidelity(result: &RunResult, width: usize) -> String {
     fidelity::table(result, width)
+}
+
+/// The columns that say which series a row belongs to: its stack, and every swept setting.
+fn series_columns<'a>(
+    grid: &mut Grid,
+    names: &SettingNames<'_>,
+    rows: impl Iterator<Item = &'a Series<'a>> + Clone,
+) {
+    let stacks = rows.clone().map(|series| series.stack.to_owned());
+    grid.column("stack", Align::Left, stacks);
+    for (full, short) in names.iter() {
+        let value = |series: &Series<'_>| series.settings.get(full).cloned();
+        let values = rows.clone().map(value);
+        grid.column(short, Align::Left, values.map(Option::unwrap_or_default));
+    }
 }
 
 #[cfg(test)]
@@ -58,10 +75,10 @@ mod tests {
 
     fn twelve_series() -> RunResult {
         let stacks = &["cubic", "bbr", "reno", "dctcp"];
-        let algorithms = &["ring", "tree", "hierarchical"];
+        let sweep = ("algorithm", &["ring", "tree", "hierarchical"][..]);
         example::run(&Shape {
             stacks,
-            algorithms,
+            sweep,
             repeats: 2,
             seconds: 0.5,
             ..Shape::default()
@@ -82,6 +99,18 @@ mod tests {
     #[test]
     fn delays_are_told_per_path() {
         insta::assert_snapshot!(at_widths(|width| delays(&two_by_two(), width)));
+    }
+
+    #[test]
+    fn delays_of_a_sweep_are_told_in_one_table() {
+        let run = example::run(&Shape {
+            sweep: ("links.0.queue", &["0.1bdp", "1bdp"]),
+            sites: &["virginia", "dublin"],
+            seconds: 2.0,
+            ..Shape::default()
+        })
+        .0;
+        insta::assert_snapshot!(at_widths(|width| delays(&run, width)));
     }
 
     #[test]

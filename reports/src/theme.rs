@@ -16,6 +16,7 @@ pub(crate) const FONT_FACE: &str = "DejaVu Sans";
 
 pub(crate) const INK: Colour = Colour(0x22, 0x22, 0x22);
 pub(crate) const MUTED: Colour = Colour(0x66, 0x66, 0x66);
+pub(crate) const ALARM: Colour = Colour(0xb8, 0x32, 0x00);
 pub(crate) const GRID: Colour = Colour(0xe4, 0xe4, 0xe4);
 pub(crate) const PAPER: Colour = Colour(0xff, 0xff, 0xff);
 pub(crate) const SEA: Colour = Colour(0xf4, 0xf7, 0xfa);

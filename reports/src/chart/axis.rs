@@ -7,40 +7,49 @@ use crate::format;
 pub(super) struct Axis {
     /// What it shows, with the unit.
     pub label: String,
-    scale: Scale,
+    spread: Spread,
+    ticks: Ticks,
     low: f64,
     high: f64,
 }
 
 /// How values are spread over an axis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Scale {
-    Linear,
-    /// Powers of ten are evenly spaced.
+pub(super) enum Spread {
+    /// Equal differences are equally far apart.
+    Even,
+    /// Equal ratios are equally far apart.
     Log,
-    /// Numbers of bytes: powers of two are evenly spaced and ticked.
+}
+
+/// Which values an axis marks.
+#[derive(Clone, Debug, PartialEq)]
+enum Ticks {
+    /// Round numbers.
+    Round,
+    /// Round times; values are milliseconds.
+    Times,
+    /// Powers of two; values are bytes.
     Bytes,
+    /// These and no others, each with its name.
+    Named(Vec<(f64, String)>),
 }
 
 impl Axis {
     /// Evenly spread; if there is nothing between the ends, with some room around.
     pub fn linear(label: impl Into<String>, low: f64, high: f64) -> Self {
         // Without a span there would be no place for a tick.
-        let span = if high > low {
-            high - low
+        let room = if high > low {
+            0.0
         } else {
             high.abs().max(1.0) * 0.1
         };
-        let (low, high) = if high > low {
-            (low, high)
-        } else {
-            (low - span, low + span)
-        };
         Self {
             label: label.into(),
-            scale: Scale::Linear,
-            low,
-            high,
+            spread: Spread::Even,
+            ticks: Ticks::Round,
+            low: low - room,
+            high: high + room,
         }
     }
 
@@ -49,8 +58,8 @@ impl Axis {
         Self::linear(label, 0.0, if high > 0.0 { high * 1.08 } else { 1.0 })
     }
 
-    /// Powers of ten evenly spaced; both ends must be positive.
-    pub fn log(label: impl Into<String>, low: f64, high: f64) -> Self {
+    /// Milliseconds, powers of ten evenly spaced; both ends must be positive.
+    pub fn times(label: impl Into<String>, low: f64, high: f64) -> Self {
         let (low, high) = if high > low {
             (low, high)
         } else {
@@ -58,7 +67,8 @@ impl Axis {
         };
         Self {
             label: label.into(),
-            scale: Scale::Log,
+            spread: Spread::Log,
+            ticks: Ticks::Times,
             low,
             high,
         }
@@ -68,9 +78,40 @@ impl Axis {
     pub fn bytes(label: impl Into<String>, low: f64, high: f64) -> Self {
         Self {
             label: label.into(),
-            scale: Scale::Bytes,
+            spread: Spread::Log,
+            ticks: Ticks::Bytes,
             low: low / 1.2,
             high: high * 1.2,
+        }
+    }
+
+    /// Over the named values, ascending, with `room` at either end: as a share of the axis' length.
+    pub fn named(
+        label: impl Into<String>,
+        spread: Spread,
+        names: Vec<(f64, String)>,
+        room: f64,
+    ) -> Self {
+        let ends = |pick: fn(&[(f64, String)]) -> Option<&(f64, String)>| {
+            pick(&names).map_or(0.0, |name| name.0)
+        };
+        let (first, last) = (ends(<[_]>::first), ends(<[_]>::last));
+        let (low, high) = match spread {
+            Spread::Even => {
+                let room = (last - first).max(1.0) * room;
+                (first - room, last + room)
+            }
+            Spread::Log => {
+                let room = (last / first).max(2.0).powf(room);
+                (first / room, last * room)
+            }
+        };
+        Self {
+            label: label.into(),
+            spread,
+            ticks: Ticks::Named(names),
+            low,
+            high,
         }
     }
 
@@ -79,22 +120,28 @@ impl Axis {
         self.low
     }
 
+    /// The greatest value it shows.
+    pub fn high(&self) -> f64 {
+        self.high
+    }
+
     /// Where a value lies: 0 at the low end, 1 at the high end; what is outside lies at the end.
     pub fn position(&self, value: f64) -> f64 {
-        let spread = |value: f64| match self.scale {
-            Scale::Linear => value,
-            Scale::Log | Scale::Bytes => value.max(f64::MIN_POSITIVE).ln(),
+        let spread = |value: f64| match self.spread {
+            Spread::Even => value,
+            Spread::Log => value.max(f64::MIN_POSITIVE).ln(),
         };
         let (low, high) = (spread(self.low), spread(self.high));
         ((spread(value) - low) / (high - low)).clamp(0.0, 1.0)
     }
 
-    /// At most `most` (at least 2) values to mark, with their labels.
+    /// Values to mark, with their labels: at most `most` (at least 2), unless they were named.
     pub fn ticks(&self, most: usize) -> Vec<(f64, String)> {
-        match self.scale {
-            Scale::Linear => self.even_ticks(most),
-            Scale::Log => self.decade_ticks(most),
-            Scale::Bytes => self.size_ticks(most),
+        match &self.ticks {
+            Ticks::Round => self.even_ticks(most),
+            Ticks::Times => self.time_ticks(most),
+            Ticks::Bytes => self.size_ticks(most),
+            Ticks::Named(names) => names.clone(),
         }
     }
 
@@ -118,7 +165,7 @@ impl Axis {
             .collect()
     }
 
-    fn decade_ticks(&self, most: usize) -> Vec<(f64, String)> {
+    fn time_ticks(&self, most: usize) -> Vec<(f64, String)> {
         let inside = |value: f64| value >= self.low * 0.999_999 && value <= self.high * 1.000_001;
         let powers = self.low.log10().floor() as i32..=self.high.log10().ceil() as i32;
         let with = |factors: &[f64]| -> Vec<f64> {
@@ -137,11 +184,15 @@ impl Axis {
         values = values.into_iter().step_by(every).collect();
         if values.len() < 2 {
             // Less than a decade without two round values in it.
-            return self.even_ticks(most);
+            values = self
+                .even_ticks(most)
+                .into_iter()
+                .map(|tick| tick.0)
+                .collect();
         }
         values
             .into_iter()
-            .map(|value| (value, format::significant(value)))
+            .map(|value| (value, format::time(value * 1e3)))
             .collect()
     }
 
@@ -188,10 +239,13 @@ mod tests {
             ["40.05", "40.10", "40.15"]
         );
         assert_eq!(
-            labels(&Axis::log("", 0.01, 100.0), 6),
-            ["0.01", "0.1", "1", "10", "100"]
+            labels(&Axis::times("", 0.01, 100.0), 6),
+            ["10 µs", "100 µs", "1 ms", "10 ms", "100 ms"]
         );
-        assert_eq!(labels(&Axis::log("", 3.0, 30.0), 6), ["5", "10", "20"]);
+        assert_eq!(
+            labels(&Axis::times("", 3.0, 30.0), 6),
+            ["5 ms", "10 ms", "20 ms"]
+        );
         assert_eq!(
             labels(&Axis::bytes("", 262_144.0, 16_777_216.0), 4),
             ["256 KiB", "1 MiB", "4 MiB", "16 MiB"]
@@ -202,7 +256,7 @@ mod tests {
     fn a_single_value_has_an_axis_around_it() {
         for axis in [
             Axis::linear("", 5.0, 5.0),
-            Axis::log("", 5.0, 5.0),
+            Axis::times("", 5.0, 5.0),
             Axis::bytes("", 4096.0, 4096.0),
         ] {
             assert!(!axis.ticks(5).is_empty(), "{axis:?}");
@@ -211,10 +265,23 @@ mod tests {
         assert!((Axis::bytes("", 4096.0, 4096.0).position(4096.0) - 0.5).abs() < 1e-9);
     }
 
+    #[test]
+    fn named_values_are_marked_and_have_room_around() {
+        let names = [(1.0, "1".to_owned()), (100.0, "100".to_owned())].to_vec();
+        for spread in [Spread::Even, Spread::Log] {
+            let axis = Axis::named("", spread, names.clone(), 0.25);
+            assert_eq!(axis.ticks(2), names);
+            for (value, position) in [(1.0, 1.0 / 6.0), (100.0, 5.0 / 6.0)] {
+                let off = axis.position(value) - position;
+                assert!(off.abs() < 1e-9, "{spread:?} {value}: {off}");
+            }
+        }
+    }
+
     proptest! {
         #[test]
         fn ticks_rise_within_the_axis(low in 1e-6..1e6_f64, factor in 1.0001..1e6_f64, most in 2_usize..12) {
-            for axis in [Axis::linear("", low, low * factor), Axis::log("", low, low * factor)] {
+            for axis in [Axis::linear("", low, low * factor), Axis::times("", low, low * factor)] {
                 let ticks = axis.ticks(most);
                 prop_assert!(!ticks.is_empty() && ticks.len() <= 2 * most + 2, "{:?}", ticks);
                 prop_assert!(ticks.windows(2).all(|pair| pair[0].0 < pair[1].0));

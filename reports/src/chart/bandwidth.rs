@@ -1,11 +1,14 @@
 //! Bus bandwidth against size, and how iteration times are distributed.
 
+use std::collections::BTreeSet;
+
 use crate::chart::axis::Axis;
-use crate::chart::figure::{Curve, Figure, Key, Panel, Run};
+use crate::chart::distribution::{line_legend, range_of, share_axis, steps};
+use crate::chart::figure::{Curve, Figure, Key, Layout, Panel, Run};
 use crate::chart::{marked_key, subject};
 use crate::folder::ResultFolder;
 use crate::format;
-use crate::result::{Placement, Workload};
+use crate::result::{Placement, RunResult, Workload};
 use crate::series::Series;
 use crate::stats;
 use crate::theme::{self, MUTED, Stroke};
@@ -13,120 +16,87 @@ use crate::theme::{self, MUTED, Stroke};
 /// More sizes than this are too many small panels; the largest are shown.
 const MOST_SIZES: usize = 6;
 
+/// How many sizes were measured.
+pub(super) fn sizes(result: &RunResult) -> usize {
+    let rows = result.points.iter().flat_map(|point| &point.summaries);
+    BTreeSet::from_iter(rows.map(|row| row.size_bytes)).len()
+}
+
 /// One curve per series, with the bound that the links set.
 pub(super) fn busbw_vs_size(folder: &ResultFolder) -> Option<Figure> {
     let series = Series::of(&folder.result);
     let placement = placement(&series)?;
-    let mbit = |gbps: f64| gbps * 8e3;
-    let (mut curves, mut legend) = (Vec::new(), Vec::new());
-    for (index, series) in series.iter().enumerate() {
-        let rows = series.summaries();
-        let points: Vec<(f64, f64)> = rows
-            .iter()
-            .filter(|row| row.placement == placement)
-            .map(|row| (row.size_bytes as f64, mbit(row.busbw_gbps)))
-            .collect();
-        if !points.is_empty() {
-            curves.push(Curve {
-                key: marked_key(index),
-                runs: vec![points],
-            });
-            legend.push((marked_key(index), series.label.clone()));
-        }
-    }
-    let measured: Vec<(f64, f64)> = curves
-        .iter()
-        .flat_map(|curve| curve.runs.iter().flatten().copied())
-        .collect();
-    let highest = measured.iter().map(|point| point.1).fold(0.0, f64::max);
     let mut notes = vec!["bus bandwidth of the mean time, as in nccl-tests".to_owned()];
-
-    let bounds = distinct_bounds(&series);
-    let alone = bounds.len() == 1;
-    for (index, label, mut points) in bounds {
-        if let [(size, busbw)] = points[..] {
-            // The bound of a lone size is drawn as a line, not as a point among the measured ones.
-            points = vec![(size / 1.2, busbw), (size * 1.2, busbw)];
-        }
-        let colour = if alone {
-            MUTED
-        } else {
-            theme::stroke(index).colour
-        };
-        let key = Key::line(Stroke::dashed(colour, 1.5));
-        curves.insert(
-            0,
-            Curve {
-                key,
-                runs: vec![points],
-            },
-        );
-        legend.push((
-            key,
-            if alone {
-                "bound of that size".to_owned()
-            } else {
-                format!("bound, {label}")
-            },
-        ));
-    }
-    let unlimited = series
+    notes.extend(in_place_note(&series));
+    let mut lines: Vec<(Key, Run, String)> = series
         .iter()
-        .filter_map(Series::bound)
-        .map(|bound| bound.busbw_bps / 1e6)
-        .fold(0.0, f64::max);
-    let sizes = || measured.iter().map(|point| point.0);
-    let (least, largest) = (
+        .enumerate()
+        .map(|(index, one)| {
+            (
+                marked_key(index),
+                measured(one, placement),
+                one.label.clone(),
+            )
+        })
+        .filter(|(_, run, _)| !run.is_empty())
+        .collect();
+    let sizes = || lines.iter().flat_map(|line| &line.1).map(|point| point.0);
+    let x = Axis::bytes(
+        "size of the whole array",
         sizes().fold(f64::INFINITY, f64::min),
         sizes().fold(0.0, f64::max),
     );
-    let top = curves
-        .iter()
-        .flat_map(|curve| curve.runs.iter().flatten())
-        .map(|point| point.1)
-        .fold(highest, f64::max);
-    if unlimited > 0.0 {
-        // The asymptote is drawn where it does not press the data into a corner.
-        if unlimited < 3.0 * top {
+
+    let bounds = distinct_bounds(&series);
+    let alone = bounds.len() == 1;
+    lines.extend(bounds.into_iter().map(|(index, label, run)| {
+        let (colour, text) = if alone {
+            (MUTED, "bound of that size".to_owned())
+        } else {
+            (theme::stroke(index).colour, format!("bound, {label}"))
+        };
+        (Key::line(Stroke::dashed(colour, 1.5)), run, text)
+    }));
+    let highest = |lines: &[(Key, Run, String)]| {
+        let points = lines.iter().flat_map(|line| &line.1);
+        points.map(|point| point.1).fold(0.0, f64::max)
+    };
+    let bounds = series.iter().filter_map(Series::bound);
+    if let Some(bps) = bounds.map(|bound| bound.busbw_bps).reduce(f64::max) {
+        let asymptote = bps / 1e6;
+        // It is drawn where it does not press the data into a corner.
+        if asymptote < 3.0 * highest(&lines) {
             let key = Key::line(Stroke {
                 dash: theme::Dash::Dotted,
                 ..Stroke::solid(MUTED, 1.5)
             });
-            curves.insert(
-                0,
-                Curve {
-                    key,
-                    runs: vec![vec![(least / 1.2, unlimited), (largest * 1.2, unlimited)]],
-                },
-            );
-            legend.push((key, "bound of an endless message".to_owned()));
+            let run = vec![(x.low(), asymptote), (x.high(), asymptote)];
+            lines.push((key, run, "bound of an endless message".to_owned()));
         } else {
-            notes.push(format!(
-                "the bound of an endless message is {}",
-                format::rate(unlimited * 1e6)
-            ));
+            let bound = format::rate(bps);
+            notes.push(format!("the bound of an endless message is {bound}"));
         }
     }
-    let top = curves
-        .iter()
-        .flat_map(|curve| curve.runs.iter().flatten())
-        .map(|point| point.1)
-        .fold(0.0, f64::max);
-    let x = Axis::bytes("size of the whole array", least, largest);
-    let y = Axis::from_zero("bus bandwidth (Mbit/s)", top);
+    let y = Axis::from_zero("bus bandwidth (Mbit/s)", highest(&lines));
+    let legend = lines.iter().map(|line| (line.0, line.2.clone())).collect();
+    // Bounds lie below what was measured.
+    let curves = lines.into_iter().rev().map(|(key, run, _)| Curve {
+        key,
+        runs: vec![run],
+    });
     Some(Figure {
-        name: "busbw-vs-size",
+        name: "busbw-vs-size".to_owned(),
         title: "Bus bandwidth against size".to_owned(),
-        subtitle: format!(
-            "{} · {}",
-            subject(&folder.result),
-            placement_name(placement)
-        ),
+        subtitle: format!("{} · {}", subject(&folder.result), placement.name()),
+        layout: Layout::Grid,
+        warning: None,
         panels: vec![Panel {
             title: String::new(),
+            keys: Vec::new(),
             x,
             y,
-            curves,
+            areas: Vec::new(),
+            curves: curves.collect(),
             spans: Vec::new(),
         }],
         legend,
@@ -171,79 +141,65 @@ pub(super) fn iteration_time_cdf(folder: &ResultFolder) -> Option<Figure> {
                 })
             })
             .collect();
-        let x = range_of(&curves, "time of an iteration (ms)");
+        let x = range_of(&curves, "time of an iteration");
         Panel {
             title: format::bytes(size as f64),
             x,
             y: share_axis(),
             curves,
+            keys: Vec::new(),
+            areas: Vec::new(),
             spans: Vec::new(),
         }
     });
     Some(Figure {
-        name: "iteration-time-cdf",
+        name: "iteration-time-cdf".to_owned(),
         title: "How long iterations took".to_owned(),
         subtitle: format!(
             "{} · {} · warm-up left out",
             subject(&folder.result),
-            placement_name(placement)
+            placement.name()
         ),
+        layout: Layout::Grid,
+        warning: None,
         panels: panels.collect(),
         legend: line_legend(&series),
         notes,
     })
 }
 
-/// Series by the look of their lines.
-pub(super) fn line_legend(series: &[Series<'_>]) -> Vec<(Key, String)> {
-    series
-        .iter()
-        .enumerate()
-        .map(|(index, one)| (Key::line(theme::stroke(index)), one.label.clone()))
-        .collect()
-}
-
-/// The axis of a cumulative distribution.
-pub(super) fn share_axis() -> Axis {
-    Axis::linear("cumulative share", 0.0, 1.0)
-}
-
-/// A cumulative distribution drawn as the staircase that it is.
-pub(super) fn steps(cdf: &[(f64, f64)]) -> Vec<(f64, f64)> {
-    let mut below = 0.0;
-    let mut corners = Vec::with_capacity(2 * cdf.len());
-    for &(value, share) in cdf {
-        corners.extend([(value, below), (value, share)]);
-        below = share;
-    }
-    corners
-}
-
-/// An axis over all values. It is logarithmic if none is negative and they span more than two decades: then it
-/// begins at the first percentile, and what is less lies at its low end.
-pub(super) fn range_of(curves: &[Curve], label: &str) -> Axis {
-    let values: Vec<f64> = curves
-        .iter()
-        .flat_map(|curve| curve.runs.iter().flatten())
-        .map(|point| point.0)
-        .collect();
-    let values = stats::sorted(&values);
-    let (low, high) = (
-        values.first().copied().unwrap_or(0.0),
-        values.last().copied().unwrap_or(1.0),
-    );
-    let positive = &values[values.partition_point(|&value| value <= 0.0)..];
-    match stats::percentile(positive, 1.0) {
-        Some(first) if low >= 0.0 && high / first > 100.0 => Axis::log(label, first, high),
-        _ => {
-            let margin = (high - low) * 0.03;
-            Axis::linear(label, low - margin, high + margin)
+/// How far in-place is from out-of-place, which is shown, where both were run.
+fn in_place_note(series: &[Series<'_>]) -> Option<String> {
+    let mut most: Option<(f64, u64, &str)> = None;
+    for one in series {
+        let rows = one.summaries();
+        for row in rows
+            .iter()
+            .filter(|row| row.placement == Placement::InPlace)
+        {
+            let other = rows.iter().find(|other| {
+                other.placement == Placement::OutOfPlace && other.size_bytes == row.size_bytes
+            });
+            let Some(other) = other.filter(|other| other.busbw_gbps > 0.0) else {
+                continue;
+            };
+            let difference = row.busbw_gbps / other.busbw_gbps - 1.0;
+            if most.is_none_or(|most| difference.abs() > most.0.abs()) {
+                most = Some((difference, row.size_bytes, &one.label));
+            }
         }
     }
+    let (difference, size, label) = most?;
+    Some(format!(
+        "in-place differs by up to {:.1} %: {} for {label} at {}",
+        difference.abs() * 100.0,
+        if difference < 0.0 { "slower" } else { "faster" },
+        format::bytes(size as f64)
+    ))
 }
 
 /// The placement that is shown: out-of-place where there is one.
-fn placement(series: &[Series<'_>]) -> Option<Placement> {
+pub(super) fn placement(series: &[Series<'_>]) -> Option<Placement> {
     series
         .iter()
         .flat_map(|series| series.points.iter().flat_map(|point| &point.summaries))
@@ -251,34 +207,38 @@ fn placement(series: &[Series<'_>]) -> Option<Placement> {
         .min()
 }
 
-fn placement_name(placement: Placement) -> &'static str {
-    match placement {
-        Placement::OutOfPlace => "out-of-place",
-        Placement::InPlace => "in-place",
-    }
+/// The bus bandwidth of a series at each size, in megabits per second.
+fn measured(series: &Series<'_>, placement: Placement) -> Run {
+    let rows = series.summaries().into_iter();
+    rows.filter(|row| row.placement == placement)
+        .map(|row| (row.size_bytes as f64, row.busbw_gbps * 8e3))
+        .collect()
+}
+
+/// The bus bandwidth of a series that its bound allows at a size, in megabits per second.
+pub(super) fn bound_busbw_mbps(series: &Series<'_>, size: u64) -> Option<f64> {
+    let Workload::Collective {
+        collective, ranks, ..
+    } = series.workload()
+    else {
+        return None;
+    };
+    let mut times = series.bound()?.times.iter();
+    let time = times.find(|time| time.size_bytes == size)?;
+    let factor = stats::bus_factor(collective, *ranks).ok()?;
+    Some(stats::algbw_gbps(size, time.time_us) * factor * 8e3)
 }
 
 /// The bounds per size that differ, each with the index and the label of the first series that has it.
 fn distinct_bounds(series: &[Series<'_>]) -> Vec<(usize, String, Run)> {
     let mut distinct: Vec<(usize, String, Run)> = Vec::new();
     for (index, series) in series.iter().enumerate() {
-        let (
-            Some(bound),
-            Workload::Collective {
-                collective, ranks, ..
-            },
-        ) = (series.bound(), series.workload())
-        else {
-            continue;
-        };
-        let Ok(factor) = stats::bus_factor(collective, *ranks) else {
-            continue;
-        };
-        let busbw = |size, time| stats::algbw_gbps(size, time) * factor * 8e3;
-        let mut points: Vec<(f64, f64)> = bound
-            .times
-            .iter()
-            .map(|time| (time.size_bytes as f64, busbw(time.size_bytes, time.time_us)))
+        let times = series.bound().into_iter().flat_map(|bound| &bound.times);
+        let mut points: Run = times
+            .filter_map(|time| {
+                let busbw = bound_busbw_mbps(series, time.size_bytes)?;
+                Some((time.size_bytes as f64, busbw))
+            })
             .collect();
         points.sort_by(|a, b| a.0.total_cmp(&b.0));
         if !points.is_empty() && distinct.iter().all(|known| known.2 != points) {

@@ -2,102 +2,72 @@
 
 use std::collections::BTreeMap;
 
-use crate::chart::axis::Axis;
-use crate::chart::bandwidth::{line_legend, range_of, share_axis, steps};
-use crate::chart::figure::{Curve, Figure, Key, Panel, Run};
-use crate::chart::traffic::{direction_legend, runs, time_range, way_key};
-use crate::chart::{spans, subject};
+use crate::chart::distribution::{line_legend, range_of, share_axis, steps};
+use crate::chart::figure::{Curve, Figure, Key, Layout, Panel};
+use crate::chart::over_time::{self, About, Floor, Pair, Stretch};
+use crate::chart::subject;
 use crate::folder::ResultFolder;
-use crate::result::{Entity, metric};
+use crate::result::{Entity, Percentiles, metric};
 use crate::series::Series;
 use crate::stats::{self, InterarrivalJitter};
-use crate::theme::{self, MUTED, Stroke};
+use crate::theme;
 
 /// More pairs than this are too many small panels; those that vary most are shown.
 const MOST_PAIRS: usize = 6;
 
 /// The delays (send time in seconds, milliseconds) of one path during one point.
-type Delays = Run;
+type Delays = Vec<(f64, f64)>;
 
 /// The delays of every path, by point.
-type Paths = BTreeMap<(String, String), BTreeMap<usize, Delays>>;
+pub(super) type Paths = BTreeMap<(String, String), BTreeMap<usize, Delays>>;
 
 /// The one-way delay of every probe, per pair of sites.
 pub(super) fn delay_over_time(folder: &ResultFolder) -> Option<Figure> {
-    let described = Key::line(Stroke::dashed(MUTED, 1.5));
-    let mut figure = over_time(folder, "one-way delay (ms)", |delays| runs(delays))?;
-    for panel in &mut figure.panels {
-        let (a, b) = panel.title.split_once(" – ").unwrap_or((&panel.title, ""));
-        let (mut low, mut high) = ends(&panel.curves);
-        if let Some(delay) = described_delay(folder, a, b) {
-            let (from, to) = time_range(folder);
-            panel.curves.insert(
-                0,
-                Curve {
-                    key: described,
-                    runs: vec![vec![(from, delay), (to, delay)]],
-                },
-            );
-            (low, high) = (low.min(delay), high.max(delay));
-        }
-        let margin = (high - low) * 0.06;
-        panel.y = Axis::linear(panel.y.label.clone(), low - margin, high + margin);
-    }
-    figure
-        .legend
-        .push((described, "described delay".to_owned()));
-    Some(Figure {
+    let about = About {
         name: "delay-over-time",
-        title: "One-way delay between sites over time".to_owned(),
-        subtitle: format!(
-            "{} · probes during the workload, by the time they were sent",
-            subject(&folder.result)
-        ),
-        ..figure
-    })
+        title: "One-way delay between sites over time",
+        subtitle: "probes during the workload, by the time they were sent",
+        axis: "one-way delay (ms)",
+        floor: Floor::Least,
+        described: "described delay",
+    };
+    let delays = |delays: &Delays| over_time::instants(delays);
+    let (mut pairs, notes) = varied_pairs(folder, delays);
+    for pair in &mut pairs {
+        let (a, b) = &pair.sites;
+        pair.described = [(a, b), (b, a)].map(|(from, to)| described_delay(folder, from, to, None));
+    }
+    over_time::figure(folder, about, &pairs, notes)
 }
 
 /// Interarrival jitter after every probe, per pair of sites.
 pub(super) fn jitter_over_time(folder: &ResultFolder) -> Option<Figure> {
-    let figure = over_time(folder, "jitter (ms)", |delays| {
-        let mut jitter = InterarrivalJitter::default();
-        runs(
-            &delays
-                .iter()
-                .map(|&(time, delay)| (time, jitter.observe(delay)))
-                .collect::<Vec<_>>(),
-        )
-    })?;
-    Some(Figure {
+    let about = About {
         name: "jitter-over-time",
-        title: "Jitter between sites over time".to_owned(),
-        subtitle: format!(
-            "{} · interarrival jitter of the probes (RFC 3550 section 6.4.1)",
-            subject(&folder.result)
-        ),
-        ..figure
-    })
+        title: "Jitter between sites over time",
+        subtitle: "interarrival jitter of the probes (RFC 3550 section 6.4.1)",
+        axis: "jitter (ms)",
+        floor: Floor::Zero,
+        described: "",
+    };
+    let (pairs, notes) = varied_pairs(folder, |delays| {
+        let mut jitter = InterarrivalJitter::default();
+        let jitters = delays
+            .iter()
+            .map(|&(time, delay)| (time, jitter.observe(delay)));
+        over_time::instants(&jitters.collect::<Vec<_>>())
+    });
+    over_time::figure(folder, about, &pairs, notes)
 }
 
 /// How far delays lie above the described one, all paths pooled, per series.
 pub(super) fn delay_cdf(folder: &ResultFolder) -> Option<Figure> {
     let paths = paths(folder);
-    let figure = distributions(
-        folder,
-        "one-way delay above the described (ms)",
-        |point, pool| {
-            for ((from, to), points) in &paths {
-                let Some(delays) = points.get(&point) else {
-                    continue;
-                };
-                if let Some(described) = described_delay(folder, from, to) {
-                    pool.extend(delays.iter().map(|delay| delay.1 - described));
-                }
-            }
-        },
-    )?;
+    let figure = distributions(folder, "one-way delay above the described", |point| {
+        above_described(folder, &paths, point)
+    })?;
     Some(Figure {
-        name: "delay-cdf",
+        name: "delay-cdf".to_owned(),
         title: "How far one-way delay rose above the described".to_owned(),
         subtitle: format!(
             "{} · probes of all paths pooled: queueing, jitter and the lab's own share",
@@ -112,15 +82,17 @@ pub(super) fn jitter_cdf(folder: &ResultFolder) -> Option<Figure> {
     let paths = paths(folder);
     let figure = distributions(
         folder,
-        "change of one-way delay from probe to probe (ms)",
-        |point, pool| {
-            for delays in paths.values().filter_map(|points| points.get(&point)) {
-                pool.extend(delays.windows(2).map(|pair| (pair[1].1 - pair[0].1).abs()));
-            }
+        "change of one-way delay from probe to probe",
+        |point| {
+            let delays = paths.values().filter_map(|points| points.get(&point));
+            delays
+                .flat_map(|delays| delays.windows(2))
+                .map(|pair| (pair[1].1 - pair[0].1).abs())
+                .collect()
         },
     )?;
     Some(Figure {
-        name: "jitter-cdf",
+        name: "jitter-cdf".to_owned(),
         title: "How much one-way delay changed from probe to probe".to_owned(),
         subtitle: format!(
             "{} · inter-packet delay variation (RFC 5481 section 4.1), all paths pooled",
@@ -130,22 +102,19 @@ pub(super) fn jitter_cdf(folder: &ResultFolder) -> Option<Figure> {
     })
 }
 
-/// One panel per pair of sites with a curve per direction; `curve` turns the delays of a point into runs.
-fn over_time(
+/// The pairs of sites with what `observe` makes of the delays of each point: those whose delay varied most, and a note
+/// if some were left out.
+fn varied_pairs(
     folder: &ResultFolder,
-    label: &str,
-    curve: impl Fn(&Delays) -> Vec<Run>,
-) -> Option<Figure> {
+    observe: impl Fn(&Delays) -> Vec<Stretch>,
+) -> (Vec<Pair>, Vec<String>) {
     let paths = paths(folder);
     let mut pairs = pairs(folder);
-    let variation = |path: &(String, String)| {
-        let delays = paths
-            .get(path)
-            .into_iter()
-            .flat_map(BTreeMap::values)
-            .flatten()
-            .map(|delay| delay.1);
-        crate::result::Percentiles::of(&delays.collect::<Vec<_>>()).packet_delay_variation()
+    let variation = |from: &str, to: &str| {
+        let points = paths.get(&(from.to_owned(), to.to_owned()));
+        let delays = points.into_iter().flat_map(BTreeMap::values).flatten();
+        let delays: Vec<f64> = delays.map(|delay| delay.1).collect();
+        Percentiles::of(&delays).packet_delay_variation()
     };
     let mut notes = Vec::new();
     if pairs.len() > MOST_PAIRS {
@@ -153,60 +122,33 @@ fn over_time(
             "the {MOST_PAIRS} of {} pairs of sites whose delay varied most",
             pairs.len()
         ));
-        let most = |(a, b): &(String, String)| {
-            variation(&(a.clone(), b.clone())).max(variation(&(b.clone(), a.clone())))
-        };
+        let most = |(a, b): &(String, String)| variation(a, b).max(variation(b, a));
         pairs.sort_by(|a, b| most(b).total_cmp(&most(a)));
         pairs.truncate(MOST_PAIRS);
     }
-    let (from, to) = time_range(folder);
-    let panels: Vec<Panel> = pairs
-        .into_iter()
-        .map(|(a, b)| {
-            let curves: Vec<Curve> = [(&a, &b), (&b, &a)]
-                .into_iter()
-                .enumerate()
-                .filter_map(|(way, (from, to))| {
-                    let points = paths.get(&(from.clone(), to.clone()))?;
-                    Some(Curve {
-                        key: way_key(way),
-                        runs: points.values().flat_map(&curve).collect(),
-                    })
-                })
-                .collect();
-            let (_, high) = ends(&curves);
-            Panel {
-                title: format!("{a} – {b}"),
-                x: Axis::linear("time since the run's start (s)", from, to),
-                y: Axis::from_zero(label, high),
-                curves,
-                spans: spans(&folder.result),
-            }
-        })
-        .collect();
-    (!panels.is_empty()).then(|| Figure {
-        name: "",
-        title: String::new(),
-        subtitle: String::new(),
-        panels,
-        legend: direction_legend(),
-        notes,
-    })
+    let pair = |(a, b): (String, String)| Pair {
+        ways: [(&a, &b), (&b, &a)].map(|(from, to)| {
+            let points = paths.get(&(from.clone(), to.clone()));
+            let delays = points.into_iter().flat_map(BTreeMap::values);
+            delays.flat_map(&observe).collect()
+        }),
+        described: [None; 2],
+        sites: (a, b),
+    };
+    (pairs.into_iter().map(pair).collect(), notes)
 }
 
-/// One curve per series of the values that `collect` finds for each of its points.
+/// One curve per series of the values that `of_point` finds for each of its points.
 fn distributions(
     folder: &ResultFolder,
     label: &str,
-    collect: impl Fn(usize, &mut Vec<f64>),
+    of_point: impl Fn(usize) -> Vec<f64>,
 ) -> Option<Figure> {
     let series = Series::of(&folder.result);
     let mut curves = Vec::new();
     for (index, one) in series.iter().enumerate() {
-        let mut pool = Vec::new();
-        for point in &one.points {
-            collect(point.index, &mut pool);
-        }
+        let points = one.points.iter();
+        let pool: Vec<f64> = points.flat_map(|point| of_point(point.index)).collect();
         if !pool.is_empty() {
             curves.push(Curve {
                 key: Key::line(theme::stroke(index)),
@@ -219,14 +161,18 @@ fn distributions(
     }
     let x = range_of(&curves, label);
     Some(Figure {
-        name: "",
+        name: String::new(),
         title: String::new(),
         subtitle: String::new(),
+        layout: Layout::Grid,
+        warning: None,
         panels: vec![Panel {
             title: String::new(),
             x,
             y: share_axis(),
             curves,
+            keys: Vec::new(),
+            areas: Vec::new(),
             spans: Vec::new(),
         }],
         legend: line_legend(&series),
@@ -256,7 +202,7 @@ fn pairs(folder: &ResultFolder) -> Vec<(String, String)> {
 }
 
 /// All delays, by path and point.
-fn paths(folder: &ResultFolder) -> Paths {
+pub(super) fn paths(folder: &ResultFolder) -> Paths {
     let mut paths = Paths::new();
     for row in folder
         .telemetry
@@ -275,24 +221,36 @@ fn paths(folder: &ResultFolder) -> Paths {
     paths
 }
 
-/// The described one-way delay of a path in milliseconds.
-fn described_delay(folder: &ResultFolder, from: &str, to: &str) -> Option<f64> {
-    let mut delays = folder.result.points.iter().flat_map(|point| &point.delays);
-    delays
-        .find(|delay| delay.from == from && delay.to == to)
-        .map(|delay| delay.described_us / 1e3)
+/// How far the delays of a point lie above the described one, all paths pooled, in milliseconds.
+pub(super) fn above_described(folder: &ResultFolder, paths: &Paths, point: usize) -> Vec<f64> {
+    let mut above = Vec::new();
+    for ((from, to), points) in paths {
+        let described = described_delay(folder, from, to, Some(point));
+        if let (Some(described), Some(delays)) = (described, points.get(&point)) {
+            above.extend(delays.iter().map(|delay| delay.1 - described));
+        }
+    }
+    above
 }
 
-/// The least and the greatest value of all curves.
-fn ends(curves: &[Curve]) -> (f64, f64) {
-    let values = || {
-        curves
-            .iter()
-            .flat_map(|curve| curve.runs.iter().flatten())
-            .map(|point| point.1)
-    };
-    (
-        values().fold(f64::INFINITY, f64::min),
-        values().fold(f64::NEG_INFINITY, f64::max),
-    )
+/// The described one-way delay of a path in a point, in milliseconds; with no point given, that of all points if it
+/// is the same.
+fn described_delay(
+    folder: &ResultFolder,
+    from: &str,
+    to: &str,
+    point: Option<usize>,
+) -> Option<f64> {
+    let points = folder.result.points.iter();
+    let mut described: Vec<f64> = points
+        .filter(|one| point.is_none_or(|index| one.index == index))
+        .flat_map(|point| &point.delays)
+        .filter(|delay| delay.from == from && delay.to == to)
+        .map(|delay| delay.described_us / 1e3)
+        .collect();
+    described.dedup();
+    match described[..] {
+        [same] => Some(same),
+        _ => None,
+    }
 }

@@ -1,22 +1,17 @@
 //! What the links carried and queued, over time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::chart::axis::Axis;
-use crate::chart::figure::{Curve, Figure, Key, Panel, Run};
-use crate::chart::{spans, subject};
+use crate::chart::figure::Figure;
+use crate::chart::over_time::{self, About, Floor, Observation, Pair, Stretch};
 use crate::folder::ResultFolder;
 use crate::result::{Entity, TelemetryRow, metric};
-use crate::theme::{self, MUTED, Stroke};
 
 /// More links than this are too many small panels; the busiest are shown.
 const MOST_LINKS: usize = 6;
 
-/// A pause of this many sampling periods is a gap.
-const GAP_PERIODS: f64 = 3.5;
-
-/// Samples of one lane in one direction during one point.
-type Samples = Run;
+/// Samples (seconds, value) of one lane in one direction during one point.
+type Samples = Vec<(f64, f64)>;
 
 /// Both directions of one link, lanes apart: by direction, lane and point.
 #[derive(Debug, Default)]
@@ -29,146 +24,52 @@ type NamedLink = ((String, String), LinkSamples);
 
 /// Delivered bits per second, per link and direction.
 pub(super) fn throughput_over_time(folder: &ResultFolder) -> Option<Figure> {
-    let links = by_link(folder, metric::BYTES);
-    let carried = |link: &LinkSamples| {
-        link.lanes
-            .iter()
-            .flat_map(BTreeMap::values)
-            .map(increase)
-            .sum::<f64>()
+    let carried = |samples: &Samples| increase(samples);
+    let (links, notes) = busiest(by_link(folder, metric::BYTES), carried);
+    let about = About {
+        name: "throughput-over-time",
+        title: "Throughput of the links over time",
+        subtitle: "Ethernet frames delivered, per sampling period",
+        axis: "throughput (Mbit/s)",
+        floor: Floor::Zero,
+        described: "described rate, all lanes",
     };
-    let (links, notes) = busiest(links, carried);
-    let panels = links.iter().map(|((a, b), link)| {
-        let curves = [0, 1].map(|way| {
-            let points = total(&link.lanes[way], rates);
-            Curve {
-                key: way_key(way),
-                runs: points,
-            }
-        });
-        (a, b, curves)
-    });
-    let mut legend = direction_legend();
-    let described = Key::line(Stroke::dashed(MUTED, 1.5));
-    let mut any_described = false;
-    let panels: Vec<Panel> = panels
-        .map(|(a, b, curves)| {
-            let mut curves = curves.to_vec();
-            if let Some(rate) = described_rate(folder, a, b) {
-                any_described = true;
-                let ends = time_range(folder);
-                curves.insert(
-                    0,
-                    Curve {
-                        key: described,
-                        runs: vec![vec![(ends.0, rate), (ends.1, rate)]],
-                    },
-                );
-            }
-            panel(folder, a, b, curves, "throughput (Mbit/s)")
+    let pairs: Vec<Pair> = links
+        .into_iter()
+        .map(|((a, b), link)| Pair {
+            ways: link.lanes.map(|lanes| total(&lanes, rates)),
+            described: [(&a, &b), (&b, &a)].map(|(from, to)| described_rate(folder, from, to)),
+            sites: (a, b),
         })
         .collect();
-    if any_described {
-        legend.push((described, "described rate, all lanes".to_owned()));
-    }
-    (!panels.is_empty()).then(|| Figure {
-        name: "throughput-over-time",
-        title: "Throughput of the links over time".to_owned(),
-        subtitle: format!(
-            "{} · Ethernet frames delivered, per sampling period",
-            subject(&folder.result)
-        ),
-        panels,
-        legend,
-        notes,
-    })
+    over_time::figure(folder, about, &pairs, notes)
 }
 
 /// Bytes in the bottleneck queues, per link and direction.
 pub(super) fn queue_over_time(folder: &ResultFolder) -> Option<Figure> {
-    let links = by_link(folder, metric::QUEUE_BYTES);
-    let most = |link: &LinkSamples| {
-        link.lanes
-            .iter()
-            .flat_map(BTreeMap::values)
-            .flatten()
-            .map(|sample| sample.1)
-            .fold(0.0, f64::max)
+    let most = |samples: &Samples| samples.iter().map(|sample| sample.1).fold(0.0, f64::max);
+    let (links, notes) = busiest(by_link(folder, metric::QUEUE_BYTES), most);
+    let about = About {
+        name: "queue-over-time",
+        title: "Bottleneck queues over time",
+        subtitle: "occupancy when sampled",
+        axis: "queued (KiB)",
+        floor: Floor::Zero,
+        described: "",
     };
-    let (links, notes) = busiest(links, most);
-    let panels: Vec<Panel> = links
-        .iter()
-        .map(|((a, b), link)| {
-            let curves = [0, 1].map(|way| {
-                let kib = |lane: &Samples| {
-                    runs(
-                        &lane
-                            .iter()
-                            .map(|&(time, bytes)| (time, bytes / 1024.0))
-                            .collect::<Vec<_>>(),
-                    )
-                };
-                Curve {
-                    key: way_key(way),
-                    runs: total(&link.lanes[way], kib),
-                }
-            });
-            panel(folder, a, b, curves.to_vec(), "queued (KiB)")
+    let kib = |samples: &Samples| {
+        let kib = samples.iter().map(|&(time, bytes)| (time, bytes / 1024.0));
+        over_time::instants(&kib.collect::<Vec<_>>())
+    };
+    let pairs: Vec<Pair> = links
+        .into_iter()
+        .map(|(sites, link)| Pair {
+            sites,
+            ways: link.lanes.map(|lanes| total(&lanes, kib)),
+            described: [None; 2],
         })
         .collect();
-    (!panels.is_empty()).then(|| Figure {
-        name: "queue-over-time",
-        title: "Bottleneck queues over time".to_owned(),
-        subtitle: format!("{} · occupancy when sampled", subject(&folder.result)),
-        panels,
-        legend: direction_legend(),
-        notes,
-    })
-}
-
-fn panel(folder: &ResultFolder, a: &str, b: &str, curves: Vec<Curve>, label: &str) -> Panel {
-    let highest = curves
-        .iter()
-        .flat_map(|curve| curve.runs.iter().flatten())
-        .map(|point| point.1)
-        .fold(0.0, f64::max);
-    let (from, to) = time_range(folder);
-    Panel {
-        title: format!("{a} – {b}"),
-        x: Axis::linear("time since the run's start (s)", from, to),
-        y: Axis::from_zero(label, highest),
-        curves,
-        spans: spans(&folder.result),
-    }
-}
-
-/// From the first to the last thing observed.
-pub(super) fn time_range(folder: &ResultFolder) -> (f64, f64) {
-    let times = || folder.telemetry.iter().map(|row| row.time_s);
-    (
-        times().fold(f64::INFINITY, f64::min),
-        times().fold(f64::NEG_INFINITY, f64::max),
-    )
-}
-
-/// The look of a direction: thin, because series over time are dense.
-pub(super) fn way_key(way: usize) -> Key {
-    Key::line(Stroke {
-        width: 1.3,
-        ..theme::stroke(way)
-    })
-}
-
-/// The two directions of a pair, for panels titled `a – b`.
-pub(super) fn direction_legend() -> Vec<(Key, String)> {
-    [
-        "from the first to the second",
-        "from the second to the first",
-    ]
-    .into_iter()
-    .enumerate()
-    .map(|(way, text)| (way_key(way), text.to_owned()))
-    .collect()
+    over_time::figure(folder, about, &pairs, notes)
 }
 
 /// The samples of a metric of every channel, by the link's two sites.
@@ -207,16 +108,20 @@ fn by_link(folder: &ResultFolder, metric: &str) -> Vec<NamedLink> {
     links
 }
 
-/// The links with the most, and a note if some were left out.
+/// The links with the most of what `amount` finds in each lane, and a note if some were left out.
 fn busiest(
     mut links: Vec<NamedLink>,
-    most: impl Fn(&LinkSamples) -> f64,
+    amount: impl Fn(&Samples) -> f64,
 ) -> (Vec<NamedLink>, Vec<String>) {
     if links.len() <= MOST_LINKS {
         return (links, Vec::new());
     }
     let note = format!("the {MOST_LINKS} busiest of {} links", links.len());
-    links.sort_by(|a, b| most(&b.1).total_cmp(&most(&a.1)));
+    let all = |link: &LinkSamples| {
+        let lanes = link.lanes.iter().flat_map(BTreeMap::values);
+        lanes.map(&amount).sum::<f64>()
+    };
+    links.sort_by(|a, b| all(&b.1).total_cmp(&all(&a.1)));
     links.truncate(MOST_LINKS);
     (links, vec![note])
 }
@@ -229,44 +134,32 @@ fn increase(samples: &Samples) -> f64 {
     }
 }
 
-/// Megabits per second between the samples of a byte counter, as stairs; a counter that went back is a gap.
-fn rates(samples: &Samples) -> Vec<Run> {
+/// Megabits per second between the samples of a byte counter; a counter that went back is a gap.
+fn rates(samples: &Samples) -> Vec<Stretch> {
     let mut all = Vec::new();
-    for run in runs(samples) {
-        let mut stairs = Vec::new();
-        for pair in run.windows(2) {
+    for samples in over_time::stretches(samples) {
+        let mut stretch = Stretch::new();
+        for pair in samples.windows(2) {
             let ((from, before), (to, after)) = (pair[0], pair[1]);
             if to > from && after >= before {
-                let mbit = (after - before) * 8e-6 / (to - from);
-                stairs.extend([(from, mbit), (to, mbit)]);
-            } else if !stairs.is_empty() {
-                all.push(std::mem::take(&mut stairs));
+                let value = (after - before) * 8e-6 / (to - from);
+                stretch.push(Observation { from, to, value });
+            } else {
+                all.push(std::mem::take(&mut stretch));
             }
         }
-        all.push(stairs);
+        all.push(stretch);
     }
-    all.retain(|run| !run.is_empty());
+    all.retain(|stretch| !stretch.is_empty());
     all
-}
-
-/// Samples in time order, cut where none came for longer than the usual period.
-pub(super) fn runs(samples: &[(f64, f64)]) -> Vec<Run> {
-    let periods: Vec<f64> = samples
-        .windows(2)
-        .map(|pair| pair[1].0 - pair[0].0)
-        .collect();
-    let sorted = crate::stats::sorted(&periods);
-    let usual = crate::stats::percentile(&sorted, 50.0).unwrap_or(0.0);
-    let together = |a: &(f64, f64), b: &(f64, f64)| b.0 - a.0 <= GAP_PERIODS * usual;
-    samples.chunk_by(together).map(<[_]>::to_vec).collect()
 }
 
 /// The sum of the lanes of each point, which are sampled at the same moments.
 fn total(
     lanes: &BTreeMap<(String, usize), Samples>,
-    of_lane: impl Fn(&Samples) -> Vec<Run>,
-) -> Vec<Run> {
-    let mut points: BTreeMap<usize, Vec<Vec<Run>>> = BTreeMap::new();
+    of_lane: impl Fn(&Samples) -> Vec<Stretch>,
+) -> Vec<Stretch> {
+    let mut points: BTreeMap<usize, Vec<Vec<Stretch>>> = BTreeMap::new();
     for ((_, point), samples) in lanes {
         points.entry(*point).or_default().push(of_lane(samples));
     }
@@ -274,9 +167,9 @@ fn total(
     for mut lanes in points.into_values() {
         let mut sum = lanes.remove(0);
         for lane in lanes {
-            for (total, run) in sum.iter_mut().zip(lane) {
-                for (total, value) in total.iter_mut().zip(run) {
-                    total.1 += value.1;
+            for (total, stretch) in sum.iter_mut().zip(lane) {
+                for (total, one) in total.iter_mut().zip(stretch) {
+                    total.value += one.value;
                 }
             }
         }
@@ -285,22 +178,22 @@ fn total(
     all
 }
 
-/// The described rate of a link, all lanes together, in megabits per second, if both directions have the same.
-fn described_rate(folder: &ResultFolder, a: &str, b: &str) -> Option<f64> {
-    let of = |link: &str| -> Option<u64> {
-        let point = folder
-            .result
-            .points
-            .iter()
-            .find(|point| point.channels.iter().any(|channel| channel.link == link))?;
-        point
+/// The described rate of a link in one direction, all lanes together, in megabits per second; nothing if it is
+/// unlimited, or not the same in all points.
+fn described_rate(folder: &ResultFolder, from: &str, to: &str) -> Option<f64> {
+    let link = format!("{from}>{to}");
+    let rates = folder.result.points.iter().filter_map(|point| {
+        let mut lanes = point
             .channels
             .iter()
             .filter(|channel| channel.link == link)
-            .map(|channel| channel.rate_bps)
-            .sum()
-    };
-    let forward = of(&format!("{a}>{b}"))?;
-    let same = of(&format!("{b}>{a}")).is_none_or(|reverse| reverse == forward);
-    same.then_some(forward as f64 / 1e6)
+            .peekable();
+        lanes.peek()?;
+        Some(lanes.map(|lane| lane.rate_bps).sum::<Option<u64>>())
+    });
+    let rates = BTreeSet::from_iter(rates);
+    match rates.into_iter().collect::<Vec<_>>()[..] {
+        [Some(rate)] => Some(rate as f64 / 1e6),
+        _ => None,
+    }
 }

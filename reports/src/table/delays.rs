@@ -1,53 +1,75 @@
 //! One-way delay and its variation between sites.
 
 use crate::result::{DelaySummary, RunResult};
-use crate::series::Series;
-use crate::table::grid::{Align, Grid, fitting, paragraph};
+use crate::series::{Series, SettingNames};
+use crate::table::grid::{Align, Grid, fitting, line_width, paragraph};
+use crate::table::series_columns;
 
-/// One table per series that has delays, one row per pair of sites and repeat.
-pub(super) fn tables(result: &RunResult, width: usize) -> String {
-    let tables: Vec<String> = Series::of(result)
-        .iter()
-        .filter(|series| series.points.iter().any(|point| !point.delays.is_empty()))
-        .map(|series| {
-            let heading = format!(
-                "{}: one-way delay between sites during the workload, milliseconds",
-                series.label
-            );
-            let layouts = [true, false].map(|full| table(series, full));
-            paragraph("# ", &heading, width) + &fitting(width, layouts)
-        })
-        .collect();
-    tables.join("\n")
+/// How many columns a layout has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Detail {
+    Full,
+    /// Without the least, p95 and the most.
+    Brief,
 }
 
-fn table(series: &Series<'_>, full: bool) -> String {
-    let rows: Vec<(usize, &DelaySummary)> = series
-        .points
-        .iter()
-        .flat_map(|point| point.delays.iter().map(|delay| (point.repeat, delay)))
+/// One row per series, repeat and pair of sites: all in one table where it fits, else one table per series.
+pub(super) fn tables(result: &RunResult, width: usize) -> String {
+    let names = SettingNames::of(result);
+    let all: Vec<Series<'_>> = Series::of(result)
+        .into_iter()
+        .filter(|series| series.points.iter().any(|point| !point.delays.is_empty()))
         .collect();
-    let mut grid = Grid::default();
-    if series.points.len() > 1 {
-        grid.column(
-            "repeat",
-            Align::Right,
-            rows.iter().map(|(repeat, _)| repeat.to_string()),
-        );
+    let what = "one-way delay between sites during the workload, milliseconds";
+    if all.len() > 1 {
+        let together =
+            [Detail::Full, Detail::Brief].map(|detail| table(&all, Some(&names), detail));
+        let fits = |table: &String| line_width(table) <= width;
+        if let Some(table) = together.into_iter().find(fits) {
+            return paragraph("# ", what, width) + &table;
+        }
     }
-    grid.column(
-        "path",
-        Align::Left,
-        rows.iter()
-            .map(|(_, row)| format!("{}>{}", row.from, row.to)),
-    );
+    let tables = all.iter().map(|series| {
+        let layouts = [Detail::Full, Detail::Brief];
+        let layouts = layouts.map(|detail| table(std::slice::from_ref(series), None, detail));
+        let heading = format!("{}: {what}", series.label);
+        paragraph("# ", &heading, width) + &fitting(width, layouts)
+    });
+    tables.collect::<Vec<_>>().join("\n")
+}
+
+/// The rows of the series, with the columns that tell them apart if their names are given.
+fn table(all: &[Series<'_>], names: Option<&SettingNames<'_>>, detail: Detail) -> String {
+    let full = detail == Detail::Full;
+    let mut rows: Vec<(&Series<'_>, usize, &DelaySummary)> = Vec::new();
+    for series in all {
+        for point in &series.points {
+            rows.extend(
+                point
+                    .delays
+                    .iter()
+                    .map(|delay| (series, point.repeat, delay)),
+            );
+        }
+    }
+    let mut grid = Grid::default();
+    if let Some(names) = names {
+        series_columns(&mut grid, names, rows.iter().map(|row| row.0));
+    }
+    if all.iter().any(|series| series.points.len() > 1) {
+        let repeats = rows.iter().map(|row| row.1.to_string());
+        grid.column("repeat", Align::Right, repeats);
+    }
+    let rows: Vec<&DelaySummary> = rows.into_iter().map(|row| row.2).collect();
+    let paths = rows.iter().map(|row| format!("{}>{}", row.from, row.to));
+    grid.column("path", Align::Left, paths);
     let mut millis = |header: &str, value: fn(&DelaySummary) -> f64| {
         // A path that no probe crossed has no delay.
         let cell = |row: &DelaySummary| match row.delay_us.count {
             0 => "-".to_owned(),
             _ => format!("{:.3}", value(row) / 1e3),
         };
-        grid.column(header, Align::Right, rows.iter().map(|(_, row)| cell(row)));
+        grid.column(header, Align::Right, rows.iter().map(|row| cell(row)));
     };
     millis("asked", |row| row.described_us);
     if full {
@@ -67,12 +89,12 @@ fn table(series: &Series<'_>, full: bool) -> String {
     if full {
         let lost =
             |row: &DelaySummary| format!("{} of {} ({:.2} %)", row.lost, row.sent, share(row));
-        grid.column("lost", Align::Right, rows.iter().map(|(_, row)| lost(row)));
+        grid.column("lost", Align::Right, rows.iter().map(|row| lost(row)));
     } else {
         grid.column(
             "lost %",
             Align::Right,
-            rows.iter().map(|(_, row)| format!("{:.2}", share(row))),
+            rows.iter().map(|row| format!("{:.2}", share(row))),
         );
     }
     grid.render()

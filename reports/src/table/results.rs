@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 
 use crate::format::{bytes, decimals_for, plural, rate};
 use crate::result::{Placement, RunResult, Summary, Workload};
-use crate::series::Series;
+use crate::series::{Series, SettingNames};
 use crate::stats;
 use crate::table::grid::{Align, Grid, fitting, line_width, paragraph};
+use crate::table::series_columns;
 
 /// How many columns a layout has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,9 +30,13 @@ pub(super) fn tables(result: &RunResult, width: usize) -> String {
 /// Bus bandwidth of all series, one below the other and one column per size, each beside its ratio to the first;
 /// sizes that do not fit into `width` follow in a further table.
 pub(super) fn comparison(result: &RunResult, width: usize) -> String {
-    let all: Vec<(String, Vec<Summary>)> = Series::of(result)
-        .iter()
-        .map(|series| (series.label.clone(), series.summaries()))
+    let names = SettingNames::of(result);
+    let all: Vec<(Series<'_>, Vec<Summary>)> = Series::of(result)
+        .into_iter()
+        .map(|series| {
+            let rows = series.summaries();
+            (series, rows)
+        })
         .collect();
     if all.len() < 2 {
         return String::new();
@@ -49,14 +54,14 @@ pub(super) fn comparison(result: &RunResult, width: usize) -> String {
         while !rest.is_empty() {
             let layouts = (1..=rest.len())
                 .rev()
-                .map(|count| (count, by_size(&all, &rest[..count], placement)));
+                .map(|count| (count, by_size(&names, &all, &rest[..count], placement)));
             let fits = |layout: &(usize, String)| layout.0 == 1 || line_width(&layout.1) <= width;
             let Some((count, table)) = layouts.into_iter().find(fits) else {
                 break;
             };
             let heading = format!(
                 "bus bandwidth (GB/s), {}, with its ratio to the first",
-                placement_name(placement)
+                placement.name()
             );
             tables.push(paragraph("# ", &heading, width) + &table);
             rest = &rest[count..];
@@ -66,13 +71,14 @@ pub(super) fn comparison(result: &RunResult, width: usize) -> String {
 }
 
 /// One comparison table of some sizes.
-fn by_size(all: &[(String, Vec<Summary>)], sizes: &[u64], placement: Placement) -> String {
+fn by_size(
+    names: &SettingNames<'_>,
+    all: &[(Series<'_>, Vec<Summary>)],
+    sizes: &[u64],
+    placement: Placement,
+) -> String {
     let mut grid = Grid::default();
-    grid.column(
-        "stack",
-        Align::Left,
-        all.iter().map(|(label, _)| label.clone()),
-    );
+    series_columns(&mut grid, names, all.iter().map(|(series, _)| series));
     for &size in sizes {
         let row = |rows: &[Summary]| {
             rows.iter()
@@ -146,7 +152,7 @@ fn table(series: &Series<'_>, width: usize) -> String {
             format!(
                 " {}
 {table}",
-                placement_name(one.0)
+                one.0.name()
             )
         });
         tables.collect::<Vec<_>>().join("\n")
@@ -205,7 +211,7 @@ fn layout(
         };
         // Above a lone placement stands its name already.
         let group = if placements.len() > 1 {
-            format!("{}\n", placement_name(*placement))
+            format!("{}\n", placement.name())
         } else {
             String::new()
         };
@@ -301,12 +307,5 @@ fn bandwidth_decimals(values: impl Iterator<Item = f64>) -> usize {
         decimals_for(least, 3).clamp(2, 6)
     } else {
         2
-    }
-}
-
-fn placement_name(placement: Placement) -> &'static str {
-    match placement {
-        Placement::OutOfPlace => "out-of-place",
-        Placement::InPlace => "in-place",
     }
 }

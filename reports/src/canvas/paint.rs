@@ -1,0 +1,259 @@
+//! A canvas written as SVG and as PNG from the same drawing code.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use plotters::backend::{BitMapBackend, DrawingBackend, SVGBackend};
+use plotters::coord::Shift;
+use plotters::drawing::{DrawingArea, DrawingAreaErrorKind, IntoDrawingArea};
+use plotters::element::{Circle, PathElement, Polygon, Text};
+use plotters::style::text_anchor::{HPos, Pos, VPos};
+use plotters::style::{Color, FontTransform, ShapeStyle};
+
+use crate::canvas::lines::{dashes, segments};
+use crate::canvas::{Across, Canvas, Direction, Place, Shape};
+use crate::folder::{FolderError, io_error};
+use crate::theme::{self, PAPER};
+
+/// Backends place shapes on whole pixels; an SVG is drawn this much larger and scaled down by its view box.
+const SVG_SCALE: f64 = 8.0;
+
+/// PNGs have this many pixels per pixel of the canvas, for dense screens and print.
+const PNG_SCALE: u32 = 2;
+
+/// Each pixel of a PNG is the mean of this many by this many drawn ones: the backend does not smooth thick lines.
+const PNG_OVERSAMPLING: u32 = 2;
+
+/// The bitmap backend sets text this share of its size higher than the SVG backend does.
+const BITMAP_TEXT_SHIFT: f64 = 0.12;
+
+/// What is painted on, as far as the backends differ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Target {
+    Svg,
+    Bitmap,
+}
+
+impl Canvas {
+    /// The picture as SVG, its font inside.
+    pub fn to_svg(&self) -> String {
+        let size = self.scaled_size(SVG_SCALE);
+        let mut svg = String::new();
+        {
+            let area = SVGBackend::with_string(&mut svg, size).into_drawing_area();
+            self.paint(&area, SVG_SCALE, Target::Svg)
+                .expect("writing into a string does not fail");
+        }
+        // The backend's first tag gives the size as drawn: the view box keeps that, the picture gets its own.
+        let drawn = format!("width=\"{}\" height=\"{}\"", size.0, size.1);
+        let shown = format!("width=\"{}\" height=\"{}\"", self.width, self.height);
+        let style = format!(
+            "<style>@font-face{{font-family:\"{}\";src:url(data:font/ttf;base64,{})}}</style>",
+            theme::FONT_FACE,
+            BASE64_STANDARD.encode(theme::FONT)
+        );
+        let svg = svg.replacen(&drawn, &shown, 1);
+        match svg
+            .find("<svg")
+            .and_then(|tag| svg[tag..].find('>').map(|end| tag + end + 1))
+        {
+            Some(body) => format!("{}\n{style}{}", &svg[..body], &svg[body..]),
+            None => svg,
+        }
+    }
+
+    /// Writes the picture as SVG.
+    pub fn write_svg(&self, file: &Path) -> Result<(), FolderError> {
+        fs::write(file, self.to_svg()).map_err(io_error("write", file))
+    }
+
+    /// Writes the picture as PNG.
+    pub fn write_png(&self, file: &Path) -> Result<(), FolderError> {
+        let failed = |error: &dyn std::fmt::Display| {
+            io_error("write", file)(io::Error::other(error.to_string()))
+        };
+        let scale = PNG_SCALE * PNG_OVERSAMPLING;
+        let (width, height) = self.scaled_size(f64::from(scale));
+        let mut drawn = vec![0; (width * height * 3) as usize];
+        {
+            let area = BitMapBackend::with_buffer(&mut drawn, (width, height)).into_drawing_area();
+            self.paint(&area, f64::from(scale), Target::Bitmap)
+                .map_err(|error| failed(&error))?;
+        }
+        let (smooth, size) = shrink(&drawn, (width, height), PNG_OVERSAMPLING);
+        let mut backend = BitMapBackend::new(file, size);
+        backend
+            .blit_bitmap((0, 0), size, &smooth)
+            .map_err(|error| failed(&error))?;
+        backend.present().map_err(|error| failed(&error))
+    }
+
+    fn scaled_size(&self, scale: f64) -> (u32, u32) {
+        (
+            (self.width * scale).round() as u32,
+            (self.height * scale).round() as u32,
+        )
+    }
+
+    fn paint<B: DrawingBackend>(
+        &self,
+        area: &DrawingArea<B, Shift>,
+        scale: f64,
+        target: Target,
+    ) -> Result<(), DrawingAreaErrorKind<B::ErrorType>> {
+        let place = |(x, y): Place| ((x * scale).round() as i32, (y * scale).round() as i32);
+        area.fill(&PAPER)?;
+        for shape in &self.shapes {
+            match shape {
+                Shape::Line { points, stroke } => {
+                    let style = ShapeStyle {
+                        color: stroke.colour.to_rgba(),
+                        filled: false,
+                        stroke_width: (stroke.width * scale).round() as u32,
+                    };
+                    for piece in dashes(points, *stroke) {
+                        match target {
+                            Target::Svg => {
+                                let places: Vec<_> = piece.into_iter().map(place).collect();
+                                area.draw(&PathElement::new(places, style))?;
+                            }
+                            // The bitmap backend joins the segments of a wide path in endless points.
+                            Target::Bitmap => {
+                                for corners in segments(&piece, stroke.width) {
+                                    let places: Vec<_> = corners.into_iter().map(place).collect();
+                                    area.draw(&Polygon::new(places, stroke.colour.filled()))?;
+                                }
+                            }
+                        }
+                    }
+                }
+                Shape::Area {
+                    points,
+                    colour,
+                    opacity,
+                } => {
+                    area.draw(&Polygon::new(
+                        points.iter().copied().map(place).collect::<Vec<_>>(),
+                        colour.mix(*opacity).filled(),
+                    ))?;
+                }
+                Shape::Dot { at, radius, colour } => {
+                    area.draw(&Circle::new(place(*at), radius * scale, colour.filled()))?;
+                }
+                Shape::Label { at, label } => {
+                    let across = match label.across {
+                        Across::Left => HPos::Left,
+                        Across::Middle => HPos::Center,
+                        Across::Right => HPos::Right,
+                    };
+                    let turn = match label.direction {
+                        Direction::Right => FontTransform::None,
+                        Direction::Up => FontTransform::Rotate270,
+                    };
+                    let shift = match target {
+                        Target::Svg => 0.0,
+                        Target::Bitmap => label.size * BITMAP_TEXT_SHIFT,
+                    };
+                    let at = match label.direction {
+                        Direction::Right => (at.0, at.1 + shift),
+                        Direction::Up => (at.0 + shift, at.1),
+                    };
+                    let font = theme::font(label.size * scale).transform(turn);
+                    let style = font
+                        .color(&label.colour)
+                        .pos(Pos::new(across, VPos::Center));
+                    area.draw(&Text::new(label.text.as_str(), place(at), style))?;
+                }
+            }
+        }
+        area.present()
+    }
+}
+
+/// Means of `by` by `by` pixels of three bytes.
+fn shrink(pixels: &[u8], (width, height): (u32, u32), by: u32) -> (Vec<u8>, (u32, u32)) {
+    let size = (width / by, height / by);
+    let mut small = Vec::with_capacity((size.0 * size.1 * 3) as usize);
+    for y in 0..size.1 {
+        for x in 0..size.0 {
+            for channel in 0..3 {
+                let of = |dx, dy| {
+                    u32::from(
+                        pixels[(((y * by + dy) * width + x * by + dx) * 3 + channel) as usize],
+                    )
+                };
+                let sum: u32 = (0..by)
+                    .flat_map(|dy| (0..by).map(move |dx| (dx, dy)))
+                    .map(|(dx, dy)| of(dx, dy))
+                    .sum();
+                small.push((sum / (by * by)) as u8);
+            }
+        }
+    }
+    (small, size)
+}
+
+/// Fails unless `file` is an SVG of `canvas` with all its texts and the font.
+#[cfg(test)]
+pub(crate) fn assert_svg(file: &Path, canvas: &Canvas) {
+    let text = fs::read_to_string(file).unwrap();
+    let options = roxmltree::ParsingOptions {
+        allow_dtd: true,
+        ..Default::default()
+    };
+    let document = roxmltree::Document::parse_with_options(&text, options).unwrap();
+    let root = document.root_element();
+    assert_eq!(
+        root.attribute("width"),
+        Some(canvas.width.to_string().as_str())
+    );
+    let has = |tag: &str, content: &str| {
+        document.descendants().any(|node| {
+            node.has_tag_name((root.tag_name().namespace().unwrap(), tag))
+                && node.text().is_some_and(|text| {
+                    text.trim() == content || (tag == "style" && text.contains(content))
+                })
+        })
+    };
+    assert!(has("style", "@font-face"));
+    for (label, _) in canvas.labels() {
+        assert!(has("text", label), "{}: no text {label:?}", file.display());
+    }
+}
+
+/// Fails unless `file` is a PNG of `canvas` that shows more than paper.
+#[cfg(test)]
+pub(crate) fn assert_png(file: &Path, canvas: &Canvas) {
+    let image = image::open(file).unwrap().to_rgb8();
+    let scale = f64::from(PNG_SCALE);
+    assert_eq!(
+        image.dimensions(),
+        (
+            (canvas.width * scale) as u32,
+            (canvas.height * scale) as u32
+        )
+    );
+    let painted = image.pixels().filter(|pixel| pixel.0 != [255; 3]).count();
+    assert!(
+        painted as f64 > 0.002 * image.pixels().len() as f64,
+        "{} is blank",
+        file.display()
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shrinking_takes_means() {
+        let pixels: Vec<u8> = [0, 40, 80, 120]
+            .into_iter()
+            .flat_map(|grey| [grey; 3])
+            .collect();
+        assert_eq!(shrink(&pixels, (2, 2), 2), (vec![60; 3], (1, 1)));
+    }
+}

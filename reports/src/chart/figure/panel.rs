@@ -1,0 +1,210 @@
+//! One panel: its header, its axes, and what lies between them.
+
+use crate::canvas::{Across, Canvas, Direction, Frame, Label, Place};
+use crate::chart::figure::text::shorten;
+use crate::chart::figure::{KEY, KEY_GAP, LEFT, Layout, Panel};
+use crate::theme::{self, BODY, GRID, INK, MUTED, SMALL, Stroke};
+
+/// What stands above a panel's frame.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Header {
+    title: f64,
+    spans: f64,
+}
+
+impl Header {
+    /// Of a stack only the first panel names the spans.
+    pub fn of(panel: &Panel, layout: Layout, first: bool) -> Self {
+        let titled = !panel.title.is_empty() || !panel.keys.is_empty();
+        let named = panel.spans.len() > 1 && (layout == Layout::Grid || first);
+        Self {
+            title: if titled { 24.0 } else { 4.0 },
+            spans: if named { 18.0 } else { 0.0 },
+        }
+    }
+
+    pub fn height(&self) -> f64 {
+        self.title + self.spans
+    }
+}
+
+impl Panel {
+    /// Draws between the edges of `frame`, with labels around it.
+    pub(super) fn draw(
+        &self,
+        canvas: &mut Canvas,
+        frame: Frame,
+        header: &Header,
+        x_label: Option<&String>,
+    ) {
+        self.draw_title(canvas, frame, frame.top - header.height() + BODY / 2.0);
+        self.draw_axes(canvas, frame);
+        if self.spans.len() > 1 {
+            self.draw_spans(canvas, frame, header.spans > 0.0);
+        }
+        let middle = (frame.left + frame.right) / 2.0;
+        if let Some(label) = x_label {
+            canvas.label(
+                (middle, frame.bottom + 36.0),
+                Label::new(label, SMALL, INK, Across::Middle),
+            );
+        }
+        let upright = Label {
+            direction: Direction::Up,
+            ..Label::new(&self.y.label, SMALL, INK, Across::Middle)
+        };
+        canvas.label(
+            (frame.left - LEFT + 12.0, (frame.top + frame.bottom) / 2.0),
+            upright,
+        );
+        self.draw_data(canvas, frame);
+    }
+
+    fn draw_title(&self, canvas: &mut Canvas, frame: Frame, y: f64) {
+        let left = frame.left - LEFT + 10.0;
+        if !self.title.is_empty() {
+            let title = shorten(&self.title, BODY, frame.right - left);
+            canvas.label((left, y), Label::new(title, BODY, INK, Across::Left));
+        }
+        let room = (frame.right - frame.left) / self.keys.len().max(1) as f64;
+        let mut x = frame.left;
+        for (key, text) in &self.keys {
+            key.draw(canvas, (x, y), text, room);
+            x += (KEY + KEY_GAP + theme::text_width(text, BODY) + 24.0).min(room);
+        }
+    }
+
+    fn draw_axes(&self, canvas: &mut Canvas, frame: Frame) {
+        let grid = Stroke::solid(GRID, 1.0);
+        for (value, text) in self.y.ticks(((frame.bottom - frame.top) / 30.0) as usize) {
+            let (_, y) = self.place(frame, (self.x.low(), value));
+            canvas.line(vec![(frame.left, y), (frame.right, y)], grid);
+            canvas.label(
+                (frame.left - 7.0, y),
+                Label::new(text, SMALL, MUTED, Across::Right),
+            );
+        }
+        let mut free_from = f64::NEG_INFINITY;
+        let ticks = self.x.ticks(((frame.right - frame.left) / 55.0) as usize);
+        let room = (frame.right - frame.left) / ticks.len().max(1) as f64;
+        for (value, text) in ticks {
+            let (x, _) = self.place(frame, (value, self.y.low()));
+            canvas.line(vec![(x, frame.top), (x, frame.bottom)], grid);
+            let text = shorten(&text, SMALL, room.max(50.0) - 6.0);
+            let label = Label::new(text, SMALL, MUTED, Across::Middle);
+            let at = (x, frame.bottom + 14.0);
+            if label.frame(at).left > free_from {
+                free_from = label.frame(at).right + 6.0;
+                canvas.label(at, label);
+            }
+        }
+        canvas.line(
+            vec![
+                (frame.left, frame.top),
+                (frame.left, frame.bottom),
+                (frame.right, frame.bottom),
+            ],
+            Stroke::solid(MUTED, 1.0),
+        );
+    }
+
+    /// Separates the spans and, if asked, names those that are wide enough for their name.
+    fn draw_spans(&self, canvas: &mut Canvas, frame: Frame, named: bool) {
+        let x = |value| self.place(frame, (value, self.y.low())).0;
+        for span in &self.spans {
+            let (from, to) = (x(span.from), x(span.to));
+            let overhang = if named { 4.0 } else { 0.0 };
+            canvas.line(
+                vec![(from, frame.top - overhang), (from, frame.bottom)],
+                Stroke::dashed(MUTED, 0.7),
+            );
+            if named && theme::text_width(&span.name, SMALL) < to - from {
+                let name = Label::new(&span.name, SMALL, MUTED, Across::Left);
+                canvas.label((from + 2.0, frame.top - 10.0), name);
+            }
+        }
+    }
+
+    fn draw_data(&self, canvas: &mut Canvas, frame: Frame) {
+        for area in &self.areas {
+            let outline = area.outline.iter();
+            let outline = outline.map(|&point| self.place(frame, point)).collect();
+            canvas.area(outline, area.colour, area.opacity);
+        }
+        for curve in &self.curves {
+            for run in &curve.runs {
+                let places = run.iter().map(|&point| self.place(frame, point));
+                let points = thin(&places.collect::<Vec<_>>());
+                match points[..] {
+                    [] => {}
+                    [only] if curve.key.marker.is_none() => {
+                        canvas.dot(only, 2.0, curve.key.stroke.colour);
+                    }
+                    _ => canvas.line(points, curve.key.stroke),
+                }
+            }
+        }
+        // Markers above all lines, so that none is hidden.
+        for curve in &self.curves {
+            for &point in curve.runs.iter().flatten() {
+                if let Some(marker) = curve.key.marker {
+                    canvas.marker(self.place(frame, point), marker, curve.key.stroke.colour);
+                }
+            }
+        }
+    }
+
+    fn place(&self, frame: Frame, (x, y): (f64, f64)) -> Place {
+        (
+            frame.left + self.x.position(x) * (frame.right - frame.left),
+            frame.bottom - self.y.position(y) * (frame.bottom - frame.top),
+        )
+    }
+}
+
+/// Of each column of pixels the first, the least, the greatest and the last point: what is drawn looks the same.
+fn thin(points: &[Place]) -> Vec<Place> {
+    let mut thinned = Vec::new();
+    for column in points.chunk_by(|a, b| a.0.floor() == b.0.floor()) {
+        if column.len() <= 4 {
+            thinned.extend_from_slice(column);
+            continue;
+        }
+        let by_height = |a: &usize, b: &usize| column[*a].1.total_cmp(&column[*b].1);
+        let least = (0..column.len()).min_by(by_height).unwrap_or(0);
+        let greatest = (0..column.len()).max_by(by_height).unwrap_or(0);
+        let mut kept = vec![0, least, greatest, column.len() - 1];
+        kept.sort_unstable();
+        kept.dedup();
+        thinned.extend(kept.into_iter().map(|index| column[index]));
+    }
+    thinned
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thinning_keeps_the_extremes_of_every_column() {
+        let points: Vec<Place> = (0..5000)
+            .map(|i| (f64::from(i) / 100.0, f64::from(i * 7919 % 1009)))
+            .collect();
+        let thinned = thin(&points);
+        assert!(thinned.len() <= 50 * 4);
+        for column in 0..50 {
+            let of = |points: &[Place]| {
+                let heights: Vec<f64> = points
+                    .iter()
+                    .filter(|point| point.0.floor() == f64::from(column))
+                    .map(|point| point.1)
+                    .collect();
+                (
+                    heights.iter().copied().fold(f64::MAX, f64::min),
+                    heights.iter().copied().fold(f64::MIN, f64::max),
+                )
+            };
+            assert_eq!(of(&thinned), of(&points), "column {column}");
+        }
+    }
+}

@@ -1,0 +1,384 @@
+//! Series over time: one panel per pair of sites, one below the other, both directions in each. Where samples are
+//! too dense to be told apart, means are drawn before the range that the samples span.
+
+use std::collections::BTreeMap;
+
+use crate::chart::axis::Axis;
+use crate::chart::figure::{Area, Curve, Figure, Key, Layout, Panel, Run, Span, span_fits};
+use crate::chart::subject;
+use crate::folder::ResultFolder;
+use crate::result::RunResult;
+use crate::series::Series;
+use crate::stats;
+use crate::theme::{self, INK, Stroke};
+
+/// So many means at most, over the whole run: what is more cannot be told apart.
+const MOST_BINS: f64 = 150.0;
+
+/// Means of fewer samples than this say no more than the samples.
+const LEAST_SAMPLES_PER_BIN: f64 = 3.0;
+
+/// A pause of this many sampling periods is a gap.
+const GAP_PERIODS: f64 = 3.5;
+
+/// How much a range lets through of what is behind it.
+const RANGE_OPACITY: f64 = 0.22;
+
+/// What was observed at an instant (`from` is `to`), or held over a time.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Observation {
+    pub from: f64,
+    pub to: f64,
+    pub value: f64,
+}
+
+/// Observations in time order without a gap.
+pub(super) type Stretch = Vec<Observation>;
+
+/// Both directions between two sites.
+#[derive(Clone, Debug)]
+pub(super) struct Pair {
+    pub sites: (String, String),
+    /// From the first site to the second, and back.
+    pub ways: [Vec<Stretch>; 2],
+    /// What the topology's description says of each way.
+    pub described: [Option<f64>; 2],
+}
+
+/// Where the upright axis begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Floor {
+    Zero,
+    /// A little below the least value.
+    Least,
+}
+
+/// What a figure is about.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct About<'a> {
+    pub name: &'a str,
+    pub title: &'a str,
+    pub subtitle: &'a str,
+    pub axis: &'a str,
+    pub floor: Floor,
+    /// What the described value is called in the legend.
+    pub described: &'a str,
+}
+
+/// One panel per pair; nothing if there is none.
+pub(super) fn figure(
+    folder: &ResultFolder,
+    about: About<'_>,
+    pairs: &[Pair],
+    mut notes: Vec<String>,
+) -> Option<Figure> {
+    if pairs.is_empty() {
+        return None;
+    }
+    let time = time_range(folder);
+    let bin = bin_width(time.1 - time.0).filter(|&bin| {
+        let stretches = pairs.iter().flat_map(|pair| pair.ways.iter().flatten());
+        period(stretches).is_some_and(|period| bin >= LEAST_SAMPLES_PER_BIN * period)
+    });
+    if let Some(bin) = bin {
+        notes.push(format!(
+            "lines are means of every {bin} s; shades reach from the least to the greatest sample"
+        ));
+    }
+    let (spans, numbered) = spans(&folder.result, time);
+    notes.extend(numbered);
+    let described = Key::line(Stroke::dashed(INK, 1.3));
+    let any_described = pairs.iter().any(|pair| pair.described != [None; 2]);
+    Some(Figure {
+        name: about.name.to_owned(),
+        title: about.title.to_owned(),
+        subtitle: format!("{} · {}", subject(&folder.result), about.subtitle),
+        layout: Layout::Stack,
+        warning: None,
+        panels: pairs
+            .iter()
+            .map(|pair| Panel {
+                spans: spans.clone(),
+                ..panel(pair, about, time, bin, described)
+            })
+            .collect(),
+        legend: any_described
+            .then(|| (described, about.described.to_owned()))
+            .into_iter()
+            .collect(),
+        notes,
+    })
+}
+
+/// Samples in time order, cut where none came for longer than the usual period.
+pub(super) fn stretches(samples: &[(f64, f64)]) -> Vec<Vec<(f64, f64)>> {
+    let periods: Vec<f64> = samples
+        .windows(2)
+        .map(|pair| pair[1].0 - pair[0].0)
+        .collect();
+    let usual = stats::percentile(&stats::sorted(&periods), 50.0).unwrap_or(0.0);
+    let together = |a: &(f64, f64), b: &(f64, f64)| b.0 - a.0 <= GAP_PERIODS * usual;
+    samples.chunk_by(together).map(<[_]>::to_vec).collect()
+}
+
+/// Samples as observations of instants.
+pub(super) fn instants(samples: &[(f64, f64)]) -> Vec<Stretch> {
+    let instant = |&(time, value): &(f64, f64)| Observation {
+        from: time,
+        to: time,
+        value,
+    };
+    let stretch = |samples: Vec<_>| samples.iter().map(instant).collect();
+    stretches(samples).into_iter().map(stretch).collect()
+}
+
+/// From the first to the last thing observed.
+fn time_range(folder: &ResultFolder) -> (f64, f64) {
+    let times = || folder.telemetry.iter().map(|row| row.time_s);
+    (
+        times().fold(f64::INFINITY, f64::min),
+        times().fold(f64::NEG_INFINITY, f64::max),
+    )
+}
+
+fn panel(
+    pair: &Pair,
+    about: About<'_>,
+    time: (f64, f64),
+    bin: Option<f64>,
+    described: Key,
+) -> Panel {
+    let (a, b) = &pair.sites;
+    let keys = [(a, b), (b, a)]
+        .into_iter()
+        .enumerate()
+        .map(|(way, (from, to))| (way_key(way), format!("{from} → {to}")));
+    let (mut areas, mut curves) = (Vec::new(), Vec::new());
+    for (way, stretches) in pair.ways.iter().enumerate() {
+        let key = way_key(way);
+        let runs = match bin {
+            None => stretches.iter().map(|stretch| stairs(stretch)).collect(),
+            Some(width) => {
+                let bins: Vec<Vec<Bin>> = stretches.iter().map(|s| bins(s, width)).collect();
+                areas.extend(bins.iter().map(|bins| Area {
+                    outline: range(bins),
+                    colour: key.stroke.colour,
+                    opacity: RANGE_OPACITY,
+                }));
+                let means = |bins: &Vec<Bin>| bins.iter().map(|bin| bin.mean).collect::<Vec<_>>();
+                bins.iter().map(|bins| stairs(&means(bins))).collect()
+            }
+        };
+        curves.push(Curve { key, runs });
+    }
+    let mut levels = pair.described.to_vec();
+    levels.dedup();
+    // Above the data, which often lie right on it.
+    curves.extend(levels.into_iter().flatten().map(|level| Curve {
+        key: described,
+        runs: vec![vec![(time.0, level), (time.1, level)]],
+    }));
+    let drawn = curves.iter().flat_map(|curve| curve.runs.iter().flatten());
+    let values = drawn.chain(areas.iter().flat_map(|area| &area.outline));
+    let (low, high) = values.fold((f64::INFINITY, 0.0_f64), |(low, high), point| {
+        (low.min(point.1), high.max(point.1))
+    });
+    let y = match about.floor {
+        Floor::Zero => Axis::from_zero(about.axis, high),
+        Floor::Least => {
+            let margin = (high - low) * 0.06;
+            Axis::linear(about.axis, low - margin, high + margin)
+        }
+    };
+    Panel {
+        title: String::new(),
+        keys: keys.collect(),
+        x: Axis::linear("time since the run's start (s)", time.0, time.1),
+        y,
+        areas,
+        curves,
+        spans: Vec::new(),
+    }
+}
+
+/// The look of a direction: thin, because series over time are dense.
+fn way_key(way: usize) -> Key {
+    Key::line(Stroke {
+        width: 1.3,
+        ..theme::stroke(way)
+    })
+}
+
+/// What was seen during a part of a stretch.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Bin {
+    mean: Observation,
+    least: f64,
+    greatest: f64,
+}
+
+/// The shortest round time that parts `span` seconds into few enough bins.
+fn bin_width(span: f64) -> Option<f64> {
+    let least = span / MOST_BINS;
+    let power = 10_f64.powf(least.log10().floor());
+    [1.0, 2.0, 5.0, 10.0]
+        .map(|factor| factor * power)
+        .into_iter()
+        .find(|&width| width >= least)
+}
+
+/// The usual time from one observation to the next.
+fn period<'a>(stretches: impl Iterator<Item = &'a Stretch>) -> Option<f64> {
+    let periods: Vec<f64> = stretches
+        .flat_map(|stretch| stretch.windows(2).map(|pair| pair[1].from - pair[0].from))
+        .collect();
+    stats::percentile(&stats::sorted(&periods), 50.0)
+}
+
+/// A stretch in bins of `width` that begin at its multiples. What held over a time weighs as long as it did in that
+/// bin; instants weigh the same.
+fn bins(stretch: &Stretch, width: f64) -> Vec<Bin> {
+    let (Some(first), Some(last)) = (stretch.first(), stretch.last()) else {
+        return Vec::new();
+    };
+    let (start, end) = (first.from, last.to);
+    // By the number of the bin: the values with their weights.
+    let mut values: BTreeMap<i64, Vec<(f64, f64)>> = BTreeMap::new();
+    for observation in stretch {
+        let of = |time: f64| (time / width).floor() as i64;
+        for bin in of(observation.from)..=of(observation.to) {
+            let (from, to) = (bin as f64 * width, (bin + 1) as f64 * width);
+            let weight = if observation.from == observation.to {
+                1.0
+            } else {
+                observation.to.min(to) - observation.from.max(from)
+            };
+            if weight > 0.0 {
+                let values = values.entry(bin).or_default();
+                values.push((observation.value, weight));
+            }
+        }
+    }
+    let bin = |(number, values): (i64, Vec<(f64, f64)>)| {
+        let weights: f64 = values.iter().map(|value| value.1).sum();
+        let each = || values.iter().map(|value| value.0);
+        Bin {
+            mean: Observation {
+                from: (number as f64 * width).max(start),
+                to: ((number + 1) as f64 * width).min(end),
+                value: values
+                    .iter()
+                    .map(|(value, weight)| value * weight)
+                    .sum::<f64>()
+                    / weights,
+            },
+            least: each().fold(f64::INFINITY, f64::min),
+            greatest: each().fold(f64::NEG_INFINITY, f64::max),
+        }
+    };
+    values.into_iter().map(bin).collect()
+}
+
+/// Level over what held for a time; straight from instant to instant.
+fn stairs(stretch: &[Observation]) -> Run {
+    let mut run = Vec::new();
+    for &Observation { from, to, value } in stretch {
+        run.push((from, value));
+        if to > from {
+            run.push((to, value));
+        }
+    }
+    run
+}
+
+/// Around all between the least and the greatest of each bin.
+fn range(bins: &[Bin]) -> Run {
+    let above = bins
+        .iter()
+        .flat_map(|bin| [bin.mean.from, bin.mean.to].map(|time| (time, bin.greatest)));
+    let below = bins
+        .iter()
+        .rev()
+        .flat_map(|bin| [bin.mean.to, bin.mean.from].map(|time| (time, bin.least)));
+    above.chain(below).collect()
+}
+
+/// The points as parts of the time axis, by the names of their series; by numbers, with a note of what they mean, if a
+/// name does not fit.
+fn spans(result: &RunResult, time: (f64, f64)) -> (Vec<Span>, Option<String>) {
+    let series = Series::of(result);
+    let named = |name: &dyn Fn(usize) -> String| -> Vec<Span> {
+        let of = |(number, one): (usize, &Series<'_>)| {
+            let name = name(number);
+            let span = |point: &&crate::result::Point| Span {
+                from: point.began_s,
+                to: point.ended_s,
+                name: name.clone(),
+            };
+            one.points.iter().map(span).collect::<Vec<_>>()
+        };
+        series.iter().enumerate().flat_map(of).collect()
+    };
+    let spans = named(&|number| series[number].label.clone());
+    if spans.len() < 2 || spans.iter().all(|span| span_fits(span, time)) {
+        return (spans, None);
+    }
+    let meanings = series
+        .iter()
+        .enumerate()
+        .map(|(number, one)| format!("{}: {}", number + 1, one.label));
+    let note = meanings.collect::<Vec<_>>().join("; ");
+    (named(&|number| (number + 1).to_string()), Some(note))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn bins_weigh_what_held_by_how_long_it_did() {
+        let held = |from, to, value| Observation { from, to, value };
+        let stretch = vec![
+            held(0.5, 1.0, 10.0),
+            held(1.0, 1.25, 40.0),
+            held(1.25, 2.5, 0.0),
+        ];
+        let bins = bins(&stretch, 1.0);
+        assert_eq!(
+            bins.iter().map(|bin| bin.mean).collect::<Vec<_>>(),
+            [
+                held(0.5, 1.0, 10.0),
+                held(1.0, 2.0, 10.0),
+                held(2.0, 2.5, 0.0)
+            ]
+        );
+        assert_eq!((bins[1].least, bins[1].greatest), (0.0, 40.0));
+    }
+
+    #[test]
+    fn stretches_end_where_samples_are_missing() {
+        let samples = [0.0, 0.1, 0.2, 0.3, 1.0, 1.1].map(|time| (time, 1.0));
+        let lengths: Vec<usize> = stretches(&samples).iter().map(Vec::len).collect();
+        assert_eq!(lengths, [4, 2]);
+    }
+
+    proptest! {
+        #[test]
+        fn bins_keep_the_total_and_the_extremes(values in prop::collection::vec(0.0..1e3_f64, 1..300), width in 0.05..5.0_f64) {
+            let held = |(index, &value): (usize, &f64)| {
+                let from = index as f64 * 0.1;
+                Observation { from, to: from + 0.1, value }
+            };
+            let stretch: Stretch = values.iter().enumerate().map(held).collect();
+            let total = |all: &mut dyn Iterator<Item = Observation>| all.map(|o| o.value * (o.to - o.from)).sum::<f64>();
+            let bins = bins(&stretch, width);
+            let (before, after) = (total(&mut stretch.iter().copied()), total(&mut bins.iter().map(|bin| bin.mean)));
+            prop_assert!((before - after).abs() <= 1e-6 * before.max(1.0), "{} {}", before, after);
+            let greatest = bins.iter().map(|bin| bin.greatest).fold(f64::MIN, f64::max);
+            prop_assert_eq!(greatest, values.iter().copied().fold(f64::MIN, f64::max));
+            prop_assert!(bins.iter().all(|bin| bin.least <= bin.greatest));
+        }
+    }
+}

@@ -1,0 +1,384 @@
+//! What a swept setting changes: bus bandwidth and delay against its values, as lines where they are numbers and as
+//! bars where they are names.
+
+use std::str::FromStr;
+
+use longhaul_topologies::units::{ByteSize, Rate, TimeSpan};
+
+use crate::chart::axis::{Axis, Spread};
+use crate::chart::bandwidth::{bound_busbw_mbps, placement};
+use crate::chart::delay::{above_described, paths};
+use crate::chart::figure::{Area, Curve, Figure, Key, Layout, Panel, Run};
+use crate::chart::{marked_key, subject};
+use crate::folder::ResultFolder;
+use crate::format;
+use crate::series::{Series, SettingNames};
+use crate::stats;
+use crate::theme::{self, INK, MUTED, Stroke};
+
+/// More sizes than this are too many small panels; the largest are shown.
+const MOST_SIZES: usize = 5;
+
+/// Numbers further apart than this factor are spread by their ratios.
+const LOG_FROM: f64 = 5.0;
+
+/// Share of the room of a name that its bars fill.
+const BARS_WIDTH: f64 = 0.8;
+
+/// A panel has room for this many bars.
+const LEAST_BARS: f64 = 4.0;
+
+/// One figure per swept setting that has more than one value.
+pub(super) fn against_settings(folder: &ResultFolder) -> Vec<Figure> {
+    let series = Series::of(&folder.result);
+    let names = SettingNames::of(&folder.result);
+    names
+        .iter()
+        .filter_map(|(setting, short)| {
+            let sweep = Sweep::of(&series, &names, setting)?;
+            let mut figure = figure(folder, &sweep)?;
+            figure.name = format!("against-{}", file_name(short));
+            figure.title = format!("Bus bandwidth and delay against {short}");
+            Some(figure)
+        })
+        .collect()
+}
+
+/// The stacks side by side, for runs of one size and no sweep.
+pub(super) fn by_stack(folder: &ResultFolder) -> Option<Figure> {
+    let series = Series::of(&folder.result);
+    let labels = series.iter().enumerate();
+    let labels = labels.map(|(index, one)| (index as f64, one.label.clone()));
+    let sweep = Sweep {
+        label: "stack",
+        scale: Scale::Names(labels.collect()),
+        groups: vec![(String::new(), series.iter().map(Some).collect())],
+    };
+    let figure = figure(folder, &sweep)?;
+    Some(Figure {
+        name: "by-stack".to_owned(),
+        title: "Bus bandwidth and delay by stack".to_owned(),
+        ..figure
+    })
+}
+
+/// The series of a run by the value of one setting, and by what else sets them apart.
+struct Sweep<'a> {
+    /// What the axis of values is called.
+    label: &'a str,
+    scale: Scale,
+    /// What is compared at each value, and its series by the index of the value.
+    groups: Vec<(String, Vec<Option<&'a Series<'a>>>)>,
+}
+
+/// The values of a setting.
+#[derive(Clone, Debug, PartialEq)]
+enum Scale {
+    /// Places on the axis, ascending, each with its text.
+    Numbers(Vec<(f64, String)>),
+    /// In the order of execution, each at its index.
+    Names(Vec<(f64, String)>),
+}
+
+impl Scale {
+    fn of(texts: &[String]) -> Self {
+        match numbers(texts) {
+            Some(mut numbers) => {
+                numbers.sort_by(|a, b| a.0.total_cmp(&b.0));
+                Self::Numbers(numbers)
+            }
+            None => {
+                let places = texts.iter().enumerate();
+                Self::Names(places.map(|(i, text)| (i as f64, text.clone())).collect())
+            }
+        }
+    }
+
+    fn values(&self) -> &[(f64, String)] {
+        match self {
+            Self::Numbers(values) | Self::Names(values) => values,
+        }
+    }
+
+    /// The axis for as many series.
+    fn axis(&self, label: &str, series: usize) -> Axis {
+        let values = self.values().to_vec();
+        match self {
+            Self::Names(_) => {
+                // Half the room of a name at either end, and more where bars would be broad.
+                let between = values.len() as f64 - 1.0;
+                let names = (between + 1.0).max(LEAST_BARS / series.max(1) as f64);
+                let room = (names - between) / 2.0 / between.max(1.0);
+                Axis::named(label, Spread::Even, values, room)
+            }
+            Self::Numbers(_) => {
+                let (first, last) = (values[0].0, values[values.len() - 1].0);
+                let spread = if first > 0.0 && last / first >= LOG_FROM {
+                    Spread::Log
+                } else {
+                    Spread::Even
+                };
+                Axis::named(label, spread, values, 0.06)
+            }
+        }
+    }
+
+    /// The look of a bound: solid over bars, which are too narrow for dashes.
+    fn bound_key(&self) -> Key {
+        Key::line(match self {
+            Self::Names(_) => Stroke::solid(INK, 1.5),
+            Self::Numbers(_) => Stroke::dashed(MUTED, 1.5),
+        })
+    }
+}
+
+impl<'a> Sweep<'a> {
+    /// Nothing if the setting has but one value.
+    fn of(series: &'a [Series<'a>], names: &SettingNames<'_>, setting: &'a str) -> Option<Self> {
+        let mut texts: Vec<String> = Vec::new();
+        for text in series.iter().filter_map(|one| one.settings.get(setting)) {
+            if !texts.contains(text) {
+                texts.push(text.clone());
+            }
+        }
+        if texts.len() < 2 {
+            return None;
+        }
+        let scale = Scale::of(&texts);
+        let mut groups: Vec<(String, Vec<Option<&Series<'_>>>)> = Vec::new();
+        for one in series {
+            let Some(text) = one.settings.get(setting) else {
+                continue;
+            };
+            let value = scale.values().iter().position(|value| value.1 == *text)?;
+            let label = names.label(one.stack, one.settings, Some(setting));
+            let known = groups.iter().position(|group| group.0 == label);
+            let index = known.unwrap_or_else(|| {
+                groups.push((label, vec![None; texts.len()]));
+                groups.len() - 1
+            });
+            groups[index].1[value] = Some(one);
+        }
+        Some(Self {
+            label: setting,
+            scale,
+            groups,
+        })
+    }
+
+    /// A panel of what `measure` finds for each series, and what `bound` sets over it.
+    fn panel(
+        &self,
+        title: String,
+        label: &str,
+        measure: impl Fn(&Series<'_>) -> Option<f64>,
+        bound: impl Fn(&Series<'_>) -> Option<f64>,
+    ) -> Option<Panel> {
+        let (mut areas, mut curves, mut bounds) = (Vec::new(), Vec::new(), Vec::<Run>::new());
+        for (index, (_, series)) in self.groups.iter().enumerate() {
+            let found = |of: &dyn Fn(&Series<'_>) -> Option<f64>| -> Run {
+                let places = self.scale.values().iter().zip(series);
+                places
+                    .filter_map(|(place, series)| Some((place.0, of((*series)?)?)))
+                    .collect()
+            };
+            let (measured, limits) = (found(&measure), found(&bound));
+            match self.scale {
+                Scale::Numbers(_) => {
+                    if !limits.is_empty() && !bounds.contains(&limits) {
+                        bounds.push(limits);
+                    }
+                    curves.push(Curve {
+                        key: marked_key(index),
+                        runs: vec![measured],
+                    });
+                }
+                Scale::Names(_) => {
+                    let width = BARS_WIDTH / self.groups.len() as f64;
+                    let left = |place: f64| place - BARS_WIDTH / 2.0 + index as f64 * width;
+                    areas.extend(measured.into_iter().map(|(place, value)| {
+                        let ends = (left(place), left(place) + width * 0.94);
+                        Area::bar(ends, value, theme::stroke(index).colour)
+                    }));
+                    bounds.extend(limits.into_iter().map(|(place, limit)| {
+                        vec![(left(place), limit), (left(place) + width * 0.94, limit)]
+                    }));
+                }
+            }
+        }
+        let drawn = curves.iter().flat_map(|curve| curve.runs.iter().flatten());
+        let drawn = drawn.chain(areas.iter().flat_map(|area| &area.outline));
+        let high = drawn.map(|point| point.1).reduce(f64::max)?;
+        let limits = bounds.iter().flatten().map(|point| point.1);
+        let high = limits.fold(high, f64::max);
+        curves.push(Curve {
+            key: self.scale.bound_key(),
+            runs: bounds,
+        });
+        Some(Panel {
+            title,
+            keys: Vec::new(),
+            x: self.scale.axis(self.label, self.groups.len()),
+            y: Axis::from_zero(label, high),
+            areas,
+            curves,
+            spans: Vec::new(),
+        })
+    }
+}
+
+/// All panels of a sweep, without a name and a title.
+fn figure(folder: &ResultFolder, sweep: &Sweep<'_>) -> Option<Figure> {
+    let all = || {
+        sweep
+            .groups
+            .iter()
+            .flat_map(|group| group.1.iter().flatten())
+    };
+    let mut sizes: Vec<u64> = all()
+        .flat_map(|series| series.summaries())
+        .map(|row| row.size_bytes)
+        .collect();
+    sizes.sort_unstable();
+    sizes.dedup();
+    let mut notes = Vec::new();
+    if sizes.len() > MOST_SIZES {
+        notes.push(format!("the {MOST_SIZES} largest of {} sizes", sizes.len()));
+        sizes.drain(..sizes.len() - MOST_SIZES);
+    }
+    let placement = placement(&Series::of(&folder.result));
+    let mut panels: Vec<Panel> = sizes
+        .into_iter()
+        .filter_map(|size| {
+            let busbw = |series: &Series<'_>| {
+                let mut rows = series.summaries().into_iter();
+                rows.find(|row| row.size_bytes == size && Some(row.placement) == placement)
+                    .map(|row| row.busbw_gbps * 8e3)
+            };
+            sweep.panel(
+                format!("bus bandwidth, {}", format::bytes(size as f64)),
+                "bus bandwidth (Mbit/s)",
+                busbw,
+                |series| bound_busbw_mbps(series, size),
+            )
+        })
+        .collect();
+    let bounded = all().any(|series| series.bound().is_some()) && !panels.is_empty();
+    let paths = paths(folder);
+    panels.extend(sweep.panel(
+        "one-way delay, 99th percentile".to_owned(),
+        "above the described (ms)",
+        |series| {
+            let points = series.points.iter();
+            let delays = points.flat_map(|point| above_described(folder, &paths, point.index));
+            stats::percentile(&stats::sorted(&delays.collect::<Vec<_>>()), 99.0)
+        },
+        |_| None,
+    ));
+    if panels.is_empty() {
+        return None;
+    }
+    let mut legend: Vec<(Key, String)> = sweep
+        .groups
+        .iter()
+        .enumerate()
+        .filter(|(_, group)| !group.0.is_empty())
+        .map(|(index, group)| {
+            let key = match sweep.scale {
+                Scale::Numbers(_) => marked_key(index),
+                Scale::Names(_) => Key::bar(theme::stroke(index).colour),
+            };
+            (key, group.0.clone())
+        })
+        .collect();
+    if bounded {
+        legend.push((
+            sweep.scale.bound_key(),
+            "bound of the slowest link".to_owned(),
+        ));
+    }
+    let mut subtitle = subject(&folder.result);
+    if let Some(placement) = placement {
+        subtitle += &format!(" · {}, mean time", placement.name());
+    }
+    Some(Figure {
+        name: String::new(),
+        title: String::new(),
+        subtitle: subtitle + " · delay of all paths pooled",
+        layout: Layout::Grid,
+        warning: None,
+        panels,
+        legend,
+        notes,
+    })
+}
+
+/// The numbers that all of the texts are, if they are of one unit, or of one quantity of the topology's units.
+fn numbers(texts: &[String]) -> Option<Vec<(f64, String)>> {
+    let plain = || {
+        let split = |text: &String| -> Option<(f64, String)> {
+            let digits = text.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.');
+            let number = text[..text.len() - digits.len()].parse().ok()?;
+            Some((number, digits.trim().to_owned()))
+        };
+        let split: Vec<_> = texts.iter().map(split).collect::<Option<_>>()?;
+        let same = split.windows(2).all(|pair| pair[0].1 == pair[1].1);
+        same.then(|| split.into_iter().map(|(number, _)| number).collect())
+    };
+    let values: Vec<f64> = plain()
+        .or_else(|| all(texts, |time: TimeSpan| time.duration().as_secs_f64()))
+        .or_else(|| all(texts, |rate: Rate| rate.bits_per_second() as f64))
+        .or_else(|| all(texts, |size: ByteSize| size.bytes() as f64))?;
+    Some(values.into_iter().zip(texts.iter().cloned()).collect())
+}
+
+/// Every text as the quantity `T`.
+fn all<T: FromStr>(texts: &[String], value: impl Fn(T) -> f64) -> Option<Vec<f64>> {
+    let texts = texts.iter();
+    texts.map(|text| text.parse().ok().map(&value)).collect()
+}
+
+/// A setting's name without what file systems or shells could take amiss.
+fn file_name(setting: &str) -> String {
+    let plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
+    setting.chars().map(plain).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scale(texts: &[&str]) -> Scale {
+        Scale::of(
+            &texts
+                .iter()
+                .map(|text| (*text).to_owned())
+                .collect::<Vec<_>>(),
+        )
+    }
+
+    fn named(values: &[(f64, &str)]) -> Vec<(f64, String)> {
+        let own = |(value, text): &(f64, &str)| (*value, (*text).to_owned());
+        values.iter().map(own).collect()
+    }
+
+    #[test]
+    fn values_of_one_unit_are_numbers_and_others_names() {
+        assert_eq!(
+            scale(&["1bdp", "0.5bdp"]),
+            Scale::Numbers(named(&[(0.5, "0.5bdp"), (1.0, "1bdp")]))
+        );
+        assert_eq!(
+            scale(&["1ms", "1s", "20ms"]),
+            Scale::Numbers(named(&[(0.001, "1ms"), (0.02, "20ms"), (1.0, "1s")]))
+        );
+        assert_eq!(
+            scale(&["ring", "tree"]),
+            Scale::Names(named(&[(0.0, "ring"), (1.0, "tree")]))
+        );
+        assert_eq!(
+            scale(&["1bdp", "64KiB"]),
+            Scale::Names(named(&[(0.0, "1bdp"), (1.0, "64KiB")]))
+        );
+    }
+}
