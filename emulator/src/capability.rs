@@ -3,7 +3,7 @@
 //! Two halves: [`host_capabilities`] looks at the machine from outside; [`lab_capabilities`] tries things out inside a
 //! sandbox, by doing them: kernels differ too much in what they are built with for their version to tell.
 //!
-//! - `host`: kernel, CPUs, congestion controls, tools; `hardware`: NICs, GPUs: read from /proc, /sys and /etc of any root
+//! - `host`: kernel, CPUs, congestion controls; `tools`: programs; `hardware`: NICs, GPUs: read from /proc, /sys and /etc of any root
 //!   folder.
 //! - `trial`: what must be tried: namespaces, qdiscs, sockets, priorities.
 //! - `remedy`: the commands that get a missing thing, by distribution.
@@ -11,6 +11,7 @@
 mod hardware;
 mod host;
 mod remedy;
+mod tools;
 mod trial;
 
 use std::path::Path;

@@ -99,6 +99,10 @@ fn inside_the_guest() -> ExitCode {
             a_queue_of_packets_holds_wire_packets,
         ),
         test("a_live_channel_changes", a_live_channel_changes),
+        test(
+            "one_lab_after_another_leaves_nothing",
+            one_lab_after_another_leaves_nothing,
+        ),
     ])
 }
 
@@ -426,4 +430,27 @@ async fn a_live_channel_changes() {
     assert_eq!(pair.ping(&["-c", "5", "-i", "0.01"]).lost(), 0);
     let losses = pair.forward().losses.unwrap();
     assert!((5..=8).contains(&losses), "{losses}, of which 5 pings");
+}
+
+async fn one_lab_after_another_leaves_nothing() {
+    let interfaces = || -> Vec<String> {
+        let listed = nix::net::if_::if_nameindex().unwrap();
+        let names = listed.iter().map(|one| one.name().to_string_lossy());
+        names.map(std::borrow::Cow::into_owned).collect()
+    };
+    let before = interfaces();
+    for _ in 0..2 {
+        let pair = Pair::up(
+            |channel| {
+                channel.rate = Some("10Mbit".parse().unwrap());
+                channel.queue_limit = Some(QueueLimit::Packets(10));
+            },
+            nothing,
+        )
+        .await;
+        assert_eq!(pair.ping(&["-c", "2", "-i", "0.01"]).lost(), 0);
+        assert_eq!(interfaces().len(), before.len() + 2);
+        pair.lab.down().await;
+        assert_eq!(interfaces(), before);
+    }
 }

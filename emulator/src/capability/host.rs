@@ -3,98 +3,15 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::remedy::{Family, Package, Remedies, field};
-use super::{Capability, State, hardware};
+use super::remedy::{Family, Remedies, field};
+use super::{Capability, State, hardware, tools};
 
 /// A machine's files below a root folder: `/`, or a fixture.
 pub(super) struct Machine {
     root: PathBuf,
     /// Where programs are looked for, below the root.
-    path: Vec<PathBuf>,
+    pub(super) path: Vec<PathBuf>,
 }
-
-/// Programs that workloads and tests start, what for, and their packages.
-const TOOLS: [(&str, &str, Package); 8] = [
-    (
-        "ping",
-        "checking delays by hand",
-        Package {
-            debian: "iputils-ping",
-            fedora: "iputils",
-            arch: "iputils",
-        },
-    ),
-    (
-        "iperf3",
-        "command workloads",
-        Package {
-            debian: "iperf3",
-            fedora: "iperf3",
-            arch: "iperf3",
-        },
-    ),
-    (
-        "ethtool",
-        "physical labs",
-        Package {
-            debian: "ethtool",
-            fedora: "ethtool",
-            arch: "ethtool",
-        },
-    ),
-    (
-        "tcpdump",
-        "looking into a lab",
-        Package {
-            debian: "tcpdump",
-            fedora: "tcpdump",
-            arch: "tcpdump",
-        },
-    ),
-    (
-        "mpirun",
-        "MPI workloads",
-        Package {
-            debian: "openmpi-bin",
-            fedora: "openmpi",
-            arch: "openmpi",
-        },
-    ),
-    (
-        "all_reduce_perf",
-        "NCCL workloads on GPUs",
-        Package {
-            debian: "nccl-tests (built from https://github.com/NVIDIA/nccl-tests)",
-            fedora: "nccl-tests (built from https://github.com/NVIDIA/nccl-tests)",
-            arch: "nccl-tests (built from https://github.com/NVIDIA/nccl-tests)",
-        },
-    ),
-    (
-        "ib_write_bw",
-        "RDMA workloads in physical labs",
-        Package {
-            debian: "perftest",
-            fedora: "perftest",
-            arch: "perftest",
-        },
-    ),
-    (
-        "linux.uml",
-        "longhaul's own tests of netem",
-        Package {
-            debian: "user-mode-linux",
-            fedora: "user-mode-linux",
-            arch: "user-mode-linux",
-        },
-    ),
-];
-
-/// PyTorch's folder among Python's packages.
-const TORCH: Package = Package {
-    debian: "python3-torch",
-    fedora: "python3-torch",
-    arch: "python-pytorch",
-};
 
 impl Machine {
     pub(super) fn at(root: &Path) -> Self {
@@ -134,29 +51,10 @@ impl Machine {
             self.btf(),
             self.congestion_controls(&remedies),
         ];
-        capabilities.extend(TOOLS.iter().map(|&(tool, needed_for, package)| {
-            let found = self.program(tool).ok_or("not found in PATH");
-            self.found(tool, found, remedies.install(package), needed_for)
-        }));
-        let torch = self.torch().ok_or("not among Python's packages");
-        capabilities.push(self.found("PyTorch", torch, remedies.install(TORCH), "Gloo workloads"));
+        capabilities.extend(tools::capabilities(self));
         capabilities.extend(hardware::nics(&self.root));
         capabilities.extend(hardware::gpus(&self.root));
         capabilities
-    }
-
-    fn found(
-        &self,
-        name: &str,
-        found: Result<PathBuf, &str>,
-        remedy: String,
-        needed_for: &'static str,
-    ) -> Capability {
-        let state = match found {
-            Ok(path) => State::Present(path.display().to_string()),
-            Err(reason) => State::missing(reason, Some(remedy)),
-        };
-        Capability::new(name, state, needed_for)
     }
 
     fn kernel(&self) -> Capability {
@@ -311,45 +209,7 @@ impl Machine {
         names
     }
 
-    fn program(&self, name: &str) -> Option<PathBuf> {
-        let candidates = self.path.iter().map(|folder| folder.join(name));
-        candidates
-            .into_iter()
-            .find(|candidate| self.below(candidate).is_file())
-    }
-
-    /// PyTorch, looked for where Python's packages of the system, of pip and of the user lie.
-    fn torch(&self) -> Option<PathBuf> {
-        let home = std::env::var_os("HOME")
-            .map(PathBuf::from)
-            .unwrap_or_default();
-        let environment = std::env::var_os("VIRTUAL_ENV").map(PathBuf::from);
-        let roots = [
-            PathBuf::from("/usr/lib"),
-            PathBuf::from("/usr/local/lib"),
-            home.join(".local/lib"),
-        ];
-        let roots = roots
-            .into_iter()
-            .chain(environment.map(|folder| folder.join("lib")));
-        let candidates = roots.flat_map(|root| {
-            let versions = entries(&self.below(&root));
-            let pythons = versions
-                .into_iter()
-                .filter(|name| name.starts_with("python3"));
-            let folders = pythons.flat_map(|name| {
-                ["dist-packages", "site-packages"].map(|kind| PathBuf::from(&name).join(kind))
-            });
-            folders
-                .map(move |folder| root.join(folder).join("torch"))
-                .collect::<Vec<_>>()
-        });
-        candidates
-            .into_iter()
-            .find(|candidate| self.below(candidate).is_dir())
-    }
-
-    fn below(&self, path: &Path) -> PathBuf {
+    pub(super) fn below(&self, path: &Path) -> PathBuf {
         self.root.join(path.strip_prefix("/").unwrap_or(path))
     }
 
@@ -379,11 +239,11 @@ fn unreadable(path: &str) -> State {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
     /// A machine of these files.
-    fn machine(files: &[(&str, &str)]) -> (tempfile::TempDir, Machine) {
+    pub(crate) fn machine(files: &[(&str, &str)]) -> (tempfile::TempDir, Machine) {
         let root = tempfile::tempdir().unwrap();
         for (path, text) in files {
             let path = root.path().join(path);
@@ -395,7 +255,7 @@ mod tests {
         (root, machine)
     }
 
-    fn state(machine: &Machine, name: &str) -> State {
+    pub(crate) fn state(machine: &Machine, name: &str) -> State {
         let capabilities = machine.capabilities();
         let found = capabilities
             .into_iter()
@@ -405,7 +265,7 @@ mod tests {
             .state
     }
 
-    const UBUNTU: (&str, &str) = (
+    pub(crate) const UBUNTU: (&str, &str) = (
         "etc/os-release",
         "PRETTY_NAME=\"Ubuntu 24.04 LTS\"\nID=ubuntu\n",
     );
@@ -424,20 +284,6 @@ mod tests {
             machine(&[UBUNTU, ("proc/sys/kernel/osrelease", "6.8.0-31-generic\n")]);
         let expected = State::Present("Linux 6.8.0-31-generic, Ubuntu 24.04 LTS".into());
         assert_eq!(state(&machine, "kernel"), expected);
-    }
-
-    #[test]
-    fn a_missing_program_comes_with_the_command_that_installs_it() {
-        let (_root, machine) = machine(&[UBUNTU, ("usr/bin/ping", "")]);
-        assert_eq!(
-            state(&machine, "ping"),
-            State::Present("/usr/bin/ping".into())
-        );
-        let expected = State::missing(
-            "not found in PATH",
-            Some("sudo apt install openmpi-bin".into()),
-        );
-        assert_eq!(state(&machine, "mpirun"), expected);
     }
 
     #[test]
@@ -485,12 +331,5 @@ mod tests {
             state(&machine_without, "fast clock"),
             State::Missing { remedy: None, .. }
         ));
-    }
-
-    #[test]
-    fn pytorch_is_found_among_the_systems_packages() {
-        let (_root, machine) = machine(&[("usr/lib/python3/dist-packages/torch/version.py", "")]);
-        let expected = State::Present("/usr/lib/python3/dist-packages/torch".into());
-        assert_eq!(state(&machine, "PyTorch"), expected);
     }
 }

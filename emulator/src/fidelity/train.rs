@@ -32,7 +32,8 @@ const PACKETS: u64 = 48;
 const SHORTEST_FRAME: u64 = 64;
 /// Fewer arrivals give no rate.
 const FEWEST: usize = 10;
-/// A train is timed in this many parts, or fewer where a part would be shorter than [`FEWEST`] arrivals.
+/// A train is timed in this many parts, or fewer where a part would be shorter than [`FEWEST`] arrivals; in one where
+/// there is jitter: packets that may not overtake wait for a late one, and most parts lie in the shadow of one.
 const PARTS: usize = 9;
 /// How often a train that is off is sent.
 const ATTEMPTS: usize = 3;
@@ -48,6 +49,8 @@ pub(super) struct Train {
     pub(super) sent_rate: f64,
     /// Bits per second of frames that were asked for.
     pub(super) asked_rate: f64,
+    /// In how many parts it is to be timed.
+    pub(super) parts: usize,
     /// When each datagram arrived, and the bits of its frame.
     pub(super) arrivals: Vec<(Duration, f64)>,
 }
@@ -74,7 +77,7 @@ impl Train {
             ));
         }
         let mut slopes: Vec<f64> = settled
-            .chunks(settled.len().div_ceil(PARTS).max(FEWEST))
+            .chunks(settled.len().div_ceil(self.parts).max(FEWEST))
             .filter(|part| part.len() >= FEWEST)
             .filter_map(arrival_rate)
             .collect();
@@ -136,6 +139,7 @@ struct Departure {
     rate: f64,
     frame: u64,
     length: Duration,
+    parts: usize,
     /// One-way delay, and the time that what the train leaves in the queue needs.
     transit: Duration,
 }
@@ -193,6 +197,7 @@ fn run(
             Some(departure) => Ok(Train {
                 sent_rate: 0.0,
                 asked_rate: departure.rate,
+                parts: departure.parts,
                 arrivals: Vec::new(),
             }),
             None => Err("it is unlimited".to_owned()),
@@ -257,6 +262,7 @@ impl Departure {
             rate: rate_bits,
             frame,
             length,
+            parts: if channel.jitter.is_some() { 1 } else { PARTS },
             transit,
         }))
     }
@@ -319,6 +325,9 @@ fn wait(departures: &[Option<Departure>], patience: Duration) -> io::Result<()> 
 
 #[cfg(test)]
 mod tests {
+    use longhaul_topologies::model::{Jitter, JitterDistribution, PacketOrder};
+
+    use super::super::ideal;
     use super::*;
 
     /// `number` frames of 1500 bytes at `rate`, the first `burst` of them at once.
@@ -330,6 +339,7 @@ mod tests {
         Train {
             sent_rate: 2.0 * rate,
             asked_rate: rate,
+            parts: PARTS,
             arrivals: (0..number).map(|index| (at(index), bits)).collect(),
         }
     }
@@ -360,6 +370,28 @@ mod tests {
         let silent = train(1e8, 9, 0);
         assert!(train(1e8, 400, 0).error().abs() < 1e-6);
         assert!(train(5e7, 400, 0).error() < silent.error());
+    }
+
+    #[test]
+    fn jitter_that_makes_packets_wait_for_each_other_does_not_slow_the_train() {
+        let deviation = Duration::from_millis(3);
+        let jitter = Jitter {
+            deviation,
+            distribution: JitterDistribution::Pareto,
+            order: PacketOrder::Preserved,
+        };
+        let (rate, number) = (2e7, 165);
+        let frame = Duration::from_secs_f64(12_000.0 / rate);
+        let mut late = ideal::variations(&jitter, frame).into_iter();
+        let mut train = Train {
+            parts: 1,
+            ..train(rate, number, 0)
+        };
+        for ((at, _), late) in train.arrivals.iter_mut().zip(&mut late) {
+            *at += deviation.mul_f64(late + 1.0);
+        }
+        let measured = train.rate().unwrap();
+        assert!((measured / rate - 1.0).abs() < 0.1, "{measured}");
     }
 
     #[test]

@@ -250,6 +250,23 @@ fn the_whole_plan_of_two_sites() {
     insta::assert_snapshot!("hosts_file", plan.hosts_file());
 }
 
+#[test]
+fn a_plan_without_ipv6_is_the_same_in_all_else() {
+    let of_ipv6 = |line: &str| {
+        ["ipv6", "fd6c:", "fe80:", "::"]
+            .iter()
+            .any(|mark| line.contains(mark))
+    };
+    let both = LabPlan::new(topology(&[2, 1, 1], &[(0, 1, 2), (1, 2, 1)], Some("1Gbit")));
+    let ipv4 = both.clone().without_ipv6();
+    for text in [describe, LabPlan::hosts_file] {
+        let (both, ipv4) = (text(&both), text(&ipv4));
+        let rest: Vec<&str> = both.lines().filter(|line| !of_ipv6(line)).collect();
+        assert_eq!(ipv4.lines().collect::<Vec<_>>(), rest);
+        assert!(rest.len() < both.lines().count(), "there was some");
+    }
+}
+
 /// The plan as one would type it.
 fn describe(plan: &LabPlan) -> String {
     let mut text = String::new();

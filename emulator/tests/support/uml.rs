@@ -5,6 +5,8 @@
 //! [`Guest::boot`] when it wants a guest. The guest sees the machine's files read-only, a /run and a /dev of its own, and
 //! one folder in which to leave its results.
 
+#![allow(dead_code, reason = "every test uses its part")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::CString;
 use std::fs::{self, File};
