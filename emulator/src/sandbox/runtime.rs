@@ -4,7 +4,7 @@
 //! theirs exists. `$LONGHAUL_RUNTIME_DIR`, an absolute path, overrides both; labs of different folders do not know of
 //! each other.
 
-use std::fs::{DirBuilder, Permissions};
+use std::fs::{DirBuilder, Metadata, Permissions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -34,6 +34,12 @@ pub enum RuntimeFolderError {
         /// Which folder.
         path: PathBuf,
     },
+    /// The override is a folder that others use, too: to close it to them would break what they use it for.
+    #[error("{} is open to other users: set {OVERRIDE} to a folder that does not exist yet, or to one of mode 0700", path.display())]
+    Open {
+        /// Which folder.
+        path: PathBuf,
+    },
     /// The override is not absolute.
     #[error("{OVERRIDE} must be an absolute path, not {}", path.display())]
     Relative {
@@ -45,7 +51,11 @@ pub enum RuntimeFolderError {
 /// The runtime folder; made if missing, and the caller's own whatever was there before.
 pub(crate) fn folder() -> Result<PathBuf, RuntimeFolderError> {
     let path = match std::env::var_os(OVERRIDE) {
-        Some(path) if Path::new(&path).is_absolute() => path.into(),
+        Some(path) if Path::new(&path).is_absolute() => {
+            let path = PathBuf::from(path);
+            refuse_open(&path)?;
+            path
+        }
         Some(path) => return Err(RuntimeFolderError::Relative { path: path.into() }),
         None => standard_place(
             geteuid(),
@@ -85,9 +95,23 @@ fn standard_place(user: Uid, xdg: Option<PathBuf>) -> PathBuf {
     }
 }
 
+/// Refuses a folder of the caller's that others can enter, such as root's /tmp: it is not longhaul's to close.
+fn refuse_open(path: &Path) -> Result<(), RuntimeFolderError> {
+    let is_open = |found: &Metadata| {
+        found.is_dir() && found.uid() == geteuid().as_raw() && found.mode() & 0o077 != 0
+    };
+    match path.symlink_metadata() {
+        Ok(found) if is_open(&found) => Err(RuntimeFolderError::Open {
+            path: path.to_owned(),
+        }),
+        // Whatever else is wrong with it shows when it is made private.
+        _ => Ok(()),
+    }
+}
+
 /// Makes `path` a folder of the caller's that nobody else can enter. What is there already must be the caller's own and no
 /// symbolic link: in /tmp anybody could have planted it.
-pub(crate) fn make_private(path: &Path) -> Result<(), RuntimeFolderError> {
+fn make_private(path: &Path) -> Result<(), RuntimeFolderError> {
     let unusable = |source| RuntimeFolderError::Unusable {
         path: path.to_owned(),
         source,
@@ -113,4 +137,22 @@ pub(crate) fn make_private(path: &Path) -> Result<(), RuntimeFolderError> {
             .map_err(unusable)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_that_others_use_is_neither_taken_nor_closed() {
+        let shared = tempfile::tempdir().unwrap();
+        std::fs::set_permissions(shared.path(), Permissions::from_mode(0o755)).unwrap();
+        assert!(matches!(
+            refuse_open(shared.path()),
+            Err(RuntimeFolderError::Open { .. })
+        ));
+        std::fs::set_permissions(shared.path(), Permissions::from_mode(0o700)).unwrap();
+        refuse_open(shared.path()).unwrap();
+        refuse_open(&shared.path().join("new")).unwrap();
+    }
 }
