@@ -58,6 +58,15 @@ pub(super) fn add(
     mut network_of: impl FnMut(&str) -> Result<OwnedFd, KeeperError>,
 ) -> Result<(), KeeperError> {
     prepare_folder().map_err(|e| KeeperError::path("prepare", Path::new(FOLDER), e))?;
+    // `lh-a-b-c-0` can be of the lab `a` or of the lab `a-b`: what is there already is not in the list, so that it is not
+    // taken away with this lab.
+    for node in nodes {
+        let path = Path::new(FOLDER).join(name_of(lab, node));
+        if path.symlink_metadata().is_ok() {
+            let taken = io::ErrorKind::AlreadyExists.into();
+            return Err(KeeperError::path("create", &path, taken));
+        }
+    }
     let list = lab_folder.join(LIST);
     let lines: String = nodes.iter().map(|node| name_of(lab, node) + "\n").collect();
     fs::write(&list, lines).map_err(|e| KeeperError::path("write", &list, e))?;
