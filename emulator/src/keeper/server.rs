@@ -55,10 +55,10 @@ pub(super) fn serve(
                 return Ok(());
             }
             if client_waits && let Ok((client, _)) = listener.accept() {
-                scope.spawn(|| {
-                    // A client that does not keep to the protocol, or is gone, gets no answer.
-                    let _ = attend(client, lab, &namespaces, &end);
-                });
+                // A client that does not keep to the protocol, or is gone, gets no answer; one for whom there is no thread
+                // left gets none, too, and the lab lives on.
+                let attend = || drop(attend(client, lab, &namespaces, &end));
+                drop(std::thread::Builder::new().spawn_scoped(scope, attend));
             }
         }
     })
