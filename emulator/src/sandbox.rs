@@ -200,13 +200,24 @@ fn clone_init(privilege: Privilege) -> Result<Option<Pid>, SandboxError> {
         flags |= libc::CLONE_NEWUSER;
     }
     let flags = flags | libc::SIGCHLD;
+    // As wide as what syscall(2) reads: of an `int` it would read half from whatever lies beside it.
+    const NONE: libc::c_long = 0;
     // The argument order of s390x and cris; the rest has the flags first (clone(2)).
     #[cfg(target_arch = "s390x")]
     compile_error!("clone(2) takes its arguments in another order here");
     // SAFETY: without CLONE_VM and a stack this is a fork: the child gets a copy of everything. The process has one
     // thread (checked by the caller), so no lock is held by a thread that the child lacks. The C library's cached
     // thread id is stale in the child only until that forks the lab process through the C library.
-    let pid = unsafe { libc::syscall(libc::SYS_clone, libc::c_long::from(flags), 0, 0, 0, 0) };
+    let pid = unsafe {
+        libc::syscall(
+            libc::SYS_clone,
+            libc::c_long::from(flags),
+            NONE,
+            NONE,
+            NONE,
+            NONE,
+        )
+    };
     match pid {
         -1 => match io::Error::last_os_error() {
             // Out of memory or processes: no matter of permission.
