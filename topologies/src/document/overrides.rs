@@ -3,6 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::DocumentPath;
+use super::source::MAX_DEPTH;
 
 /// Sets the value at `key` (`links.0.loss`, `sites.virginia.hosts`, `links.*.rate`) inside `root` to `new` and
 /// returns the places it was set at. Mappings that are missing on the way are made, so that a default can be
@@ -12,6 +13,12 @@ pub(super) fn set(root: &mut Value, key: &str, new: &Value) -> Result<Vec<Docume
     if segments.iter().any(|segment| segment.is_empty()) {
         return Err(format!(
             "`{key}` is not a place in the file: write for example `links.0.loss`"
+        ));
+    }
+    if segments.len() > MAX_DEPTH {
+        return Err(format!(
+            "a key of {} parts is too deep: at most {MAX_DEPTH}",
+            segments.len()
         ));
     }
     let mut places = Vec::new();

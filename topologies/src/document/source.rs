@@ -16,7 +16,7 @@ const MAX_NODES: usize = 1_000_000;
 /// Nodes that aliases may repeat: a few defaults are shared, not a text multiplied.
 const MAX_REPLAYED: usize = 50_000;
 /// The formats need six levels; the readers recurse.
-const MAX_DEPTH: usize = 32;
+pub(super) const MAX_DEPTH: usize = 32;
 
 /// A text and the places of the values in it.
 #[derive(Debug)]

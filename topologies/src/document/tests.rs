@@ -204,6 +204,14 @@ fn yaml_errors_have_positions() {
 }
 
 #[test]
+fn a_key_that_is_deeper_than_any_document_is_refused() {
+    let mut document = document();
+    let key = vec!["a"; 1_000_000].join(".");
+    let error = document.set(&key, "1").unwrap_err();
+    assert!(error.to_string().contains("too deep"), "{error}");
+}
+
+#[test]
 fn limits_hold() {
     let deep = "[".repeat(40) + &"]".repeat(40);
     let laughs = "a: &a [x, x, x, x, x, x, x, x, x, x]\n".to_owned()
