@@ -3,82 +3,90 @@
 use std::path::PathBuf;
 
 use super::host::{Machine, entries};
-use super::remedy::Package;
+use super::remedy::{Package, Remedies};
 use super::{Capability, State};
 
-/// Programs that workloads and tests start, what for, and their packages.
-const TOOLS: [(&str, &str, Package); 8] = [
+/// How a program is got.
+#[derive(Clone, Copy, Debug)]
+enum Origin {
+    /// As a package of the distribution.
+    Packaged(Package),
+    /// By these words alone: distributions do not have it, or not all of them.
+    Otherwise(&'static str),
+}
+
+use Origin::{Otherwise, Packaged};
+
+/// Programs that workloads and tests start, what for, and how to get them.
+const TOOLS: [(&str, &str, Origin); 8] = [
     (
         "ping",
         "checking delays by hand",
-        Package {
+        Packaged(Package {
             debian: "iputils-ping",
             fedora: "iputils",
             arch: "iputils",
-        },
+        }),
     ),
     (
         "iperf3",
         "command workloads",
-        Package {
+        Packaged(Package {
             debian: "iperf3",
             fedora: "iperf3",
             arch: "iperf3",
-        },
+        }),
     ),
     (
         "ethtool",
         "physical labs",
-        Package {
+        Packaged(Package {
             debian: "ethtool",
             fedora: "ethtool",
             arch: "ethtool",
-        },
+        }),
     ),
     (
         "tcpdump",
         "looking into a lab",
-        Package {
+        Packaged(Package {
             debian: "tcpdump",
             fedora: "tcpdump",
             arch: "tcpdump",
-        },
+        }),
     ),
     (
         "mpirun",
         "MPI workloads",
-        Package {
+        Packaged(Package {
             debian: "openmpi-bin",
             fedora: "openmpi",
             arch: "openmpi",
-        },
+        }),
     ),
     (
         "all_reduce_perf",
         "NCCL workloads on GPUs",
-        Package {
-            debian: "nccl-tests (built from https://github.com/NVIDIA/nccl-tests)",
-            fedora: "nccl-tests (built from https://github.com/NVIDIA/nccl-tests)",
-            arch: "nccl-tests (built from https://github.com/NVIDIA/nccl-tests)",
-        },
+        Otherwise(
+            "with CUDA and NCCL there: git clone https://github.com/NVIDIA/nccl-tests && make -C nccl-tests; then put \
+             nccl-tests/build into PATH",
+        ),
     ),
     (
         "ib_write_bw",
         "RDMA workloads in physical labs",
-        Package {
+        Packaged(Package {
             debian: "perftest",
             fedora: "perftest",
             arch: "perftest",
-        },
+        }),
     ),
     (
         "linux.uml",
         "longhaul's own tests of netem",
-        Package {
-            debian: "user-mode-linux",
-            fedora: "user-mode-linux",
-            arch: "user-mode-linux",
-        },
+        Otherwise(
+            "on Debian and Ubuntu: sudo apt install user-mode-linux; elsewhere build a kernel with ARCH=um",
+        ),
     ),
 ];
 
@@ -92,13 +100,22 @@ const TORCH: Package = Package {
 /// Which of them `machine` has.
 pub(super) fn capabilities(machine: &Machine) -> Vec<Capability> {
     let remedies = machine.remedies();
-    let programs = TOOLS.iter().map(|&(tool, needed_for, package)| {
+    let programs = TOOLS.iter().map(|&(tool, needed_for, origin)| {
         let found = program(machine, tool).ok_or("not found in PATH");
-        capability(tool, found, remedies.install(package), needed_for)
+        capability(tool, found, origin.remedy(&remedies), needed_for)
     });
     let torch = torch(machine).ok_or("not among Python's packages");
     let torch = capability("PyTorch", torch, remedies.install(TORCH), "Gloo workloads");
     programs.chain([torch]).collect()
+}
+
+impl Origin {
+    fn remedy(self, remedies: &Remedies) -> String {
+        match self {
+            Packaged(package) => remedies.install(package),
+            Otherwise(words) => words.to_owned(),
+        }
+    }
 }
 
 fn capability(
@@ -169,6 +186,22 @@ mod tests {
             Some("sudo apt install openmpi-bin".into()),
         );
         assert_eq!(state(&machine, "mpirun"), expected);
+    }
+
+    #[test]
+    fn what_no_distribution_packages_comes_with_the_way_to_build_it() {
+        let (_root, machine) = machine(&[UBUNTU]);
+        let State::Missing {
+            remedy: Some(remedy),
+            ..
+        } = state(&machine, "all_reduce_perf")
+        else {
+            panic!("present");
+        };
+        assert!(
+            remedy.contains("make -C nccl-tests") && !remedy.contains("apt"),
+            "{remedy}"
+        );
     }
 
     #[test]

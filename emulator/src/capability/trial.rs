@@ -95,7 +95,12 @@ pub(super) fn in_the_sandbox(remedies: &Remedies) -> Vec<Capability> {
     let trials = NEEDS.iter().chain(&TRIALS).map(|need| {
         let state = match in_scratch_namespace(need.try_out) {
             Ok(()) => State::Present("works".into()),
-            Err(reason) => State::missing(reason, Some(remedies.module(need.module, need.option))),
+            Err(reason) => {
+                // It says which of several qdiscs failed; where there is one, the line has its name already.
+                let prefix = format!("{}: ", need.name);
+                let reason = reason.strip_prefix(&prefix).unwrap_or(&reason);
+                State::missing(reason, Some(remedies.module(need.module, need.option)))
+            }
         };
         Capability::new(need.name, state, need.needed_for)
     });
@@ -240,6 +245,9 @@ mod tests {
         for capability in in_the_sandbox(&remedies) {
             println!("{}: {:?}", capability.name, capability.state);
             match capability.state {
+                State::Missing { reason, .. } if reason.starts_with(&capability.name) => {
+                    panic!("{}: {reason}", capability.name)
+                }
                 State::Present(detail) => assert_eq!(detail, "works"),
                 State::Missing { reason, remedy } => {
                     assert!(!reason.is_empty() && remedy.is_some());
