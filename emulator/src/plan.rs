@@ -275,25 +275,3 @@ fn lanes(plan: &LabPlan) -> Vec<Lane> {
     }
     lanes
 }
-
-/// The links that packets from `from` to `to` travel, in order.
-fn links_between(
-    topology: &Topology,
-    routes: &Routes,
-    from: SiteId,
-    to: SiteId,
-) -> Vec<(LinkId, Direction)> {
-    let mut path = Vec::new();
-    let mut at = from;
-    while let Some(id) = routes.next_hop(at, to) {
-        let link = &topology.links[id.0];
-        let direction = if link.a == at {
-            Direction::Forward
-        } else {
-            Direction::Reverse
-        };
-        at = if link.a == at { link.b } else { link.a };
-        path.push((id, direction));
-    }
-    path
-}

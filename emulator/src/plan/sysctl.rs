@@ -7,7 +7,7 @@ use longhaul_topologies::model::{QueueLimit, SiteId, Topology};
 use longhaul_topologies::route::Routes;
 use longhaul_topologies::units::Rate;
 
-use super::{NodeKind, links_between};
+use super::NodeKind;
 
 /// A setting: a path below `/proc/sys` and its value.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -111,7 +111,7 @@ const UNLIMITED: Rate = Rate::from_bits_per_second(100_000_000_000);
 /// and full queues.
 fn most_in_flight(topology: &Topology, routes: &Routes, from: SiteId, to: SiteId) -> u64 {
     let channels = |from, to| {
-        let links = links_between(topology, routes, from, to).into_iter();
+        let links = routes.path(from, to).into_iter();
         links.map(|(link, direction)| topology.links[link.0].channel(direction))
     };
     let rate = channels(from, to).filter_map(|channel| channel.rate).min();

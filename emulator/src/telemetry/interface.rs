@@ -4,8 +4,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
-/// The name of every host's one interface in the lab's plan.
-const HOST_INTERFACE: &str = "eth0";
+use crate::plan::HOST_INTERFACE;
 
 /// What a host's interface has carried. Packets are what crossed the interface: a GSO super-packet counts once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
