@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::engine::{ChannelCounters, EngineKind};
 
-/// The longest line: the status of a lab at the limit of the address plan takes about a tenth of it.
+/// The longest line: the status of some 60,000 channels, far more than a machine carries.
 const LONGEST_LINE: usize = 16 << 20;
 
 /// Namespaces of one host: the most descriptors that come with a line.

@@ -111,13 +111,13 @@ pub(super) fn mac(role: MacRole, address: Ipv4Addr) -> [u8; 6] {
 }
 
 fn in_site_ipv4(site: SiteId, number: u16) -> Ipv4Addr {
-    let site = u8::try_from(site.0 + 1).expect("the model allows 255 sites");
+    let site = u8::try_from(site.0 + 1).expect("the model keeps sites within the address plan");
     let [high, low] = number.to_be_bytes();
     Ipv4Addr::new(10, site, high, low)
 }
 
 fn in_site_ipv6(site: SiteId, number: u16) -> Ipv6Addr {
-    let site = u16::try_from(site.0 + 1).expect("the model allows 255 sites");
+    let site = u16::try_from(site.0 + 1).expect("the model keeps sites within the address plan");
     Ipv6Addr::new(0xfd6c, 0x6800, site, 0, 0, 0, 0, number)
 }
 
@@ -125,7 +125,7 @@ fn host_number(host: usize) -> u16 {
     u16::try_from(host + 1)
         .ok()
         .filter(|&number| number < GATEWAY)
-        .expect("the model allows 65,533 hosts a site")
+        .expect("the model keeps hosts within the address plan")
 }
 
 /// 172.16.0.0/12 holds 2^19 pairs.
@@ -133,5 +133,5 @@ fn lane_offset(n: usize) -> u32 {
     u32::try_from(2 * n)
         .ok()
         .filter(|&offset| offset < 1 << 20)
-        .expect("the model allows 524,288 lanes")
+        .expect("the model keeps lanes within the address plan")
 }

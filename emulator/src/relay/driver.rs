@@ -205,8 +205,8 @@ impl Driver {
     /// Sends what is due.
     fn deliver(&mut self) {
         let now = now();
-        // Each channel once, so that one that cannot keep up does not hold the others back: its next alarm has come
-        // already and goes off in the next round.
+        // As many turns as there are channels, the most overdue first; then the sockets get theirs, even if some channel
+        // cannot keep up.
         for _ in 0..self.channels.len() {
             let Some(channel) = self.schedule.due(now) else {
                 return;
