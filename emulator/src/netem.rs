@@ -39,6 +39,7 @@ use self::requests::{gso_segments, interface_drops, redirect, remove_root};
 use crate::engine::{ChannelCounters, EngineError, EngineKind, Lateness, LinkEngine};
 use crate::namespace::Namespace;
 use crate::plan::{ChannelId, LabPlan};
+use crate::tc::ETHERNET_HEADER;
 use crate::tc::bottleneck::Bottleneck;
 use crate::tc::delay_line::delay_line;
 use crate::tc::redirect::INGRESS;
@@ -46,9 +47,6 @@ use crate::tc::stats::QdiscStats;
 
 pub use channel::expressible;
 pub use probe::{Missing, available};
-
-/// Bytes of an Ethernet header, which qdiscs count and an MTU does not.
-const ETHERNET_HEADER: u64 = 14;
 
 /// The kernel's `GSO_MAX_SEGS`: what an interface starts with.
 const GSO_MAX_SEGMENTS: u32 = 65_535;

@@ -25,6 +25,12 @@ use netlink_packet_route::tc::{TcAttribute, TcHandle, TcMessage};
 /// `TCA_OPTIONS` of `linux/rtnetlink.h`.
 const TCA_OPTIONS: u16 = 2;
 
+/// Qdiscs count the Ethernet header (`ETH_HLEN`), which an MTU does not.
+pub(crate) const ETHERNET_HEADER: u64 = 14;
+
+/// The index of `lo` in every network namespace (the kernel's `LOOPBACK_IFINDEX`).
+pub(crate) const LOOPBACK: u32 = 1;
+
 /// The handle of every root qdisc of ours.
 pub const ROOT_HANDLE: TcHandle = TcHandle { major: 1, minor: 0 };
 

@@ -25,8 +25,8 @@ use crate::namespace::{self, Namespace};
 use crate::plan::{
     Families, Interface, LabPlan, NextHop, NodeConfig, NodeId, Place, Prefix, Route, Wire,
 };
-use crate::tc;
 use crate::tc::bottleneck::{Bottleneck, Grain};
+use crate::tc::{self, ETHERNET_HEADER, LOOPBACK};
 
 /// What lies in the keeper's namespace for a lab: its ends of the lanes, gone (with the gateways' ends) on drop.
 ///
@@ -53,9 +53,6 @@ pub(crate) struct WiringError {
 /// one that does not fit is lost, and its request would wait for ever.
 const IN_FLIGHT: usize = 64;
 
-/// The index of `lo` in every network namespace (the kernel's `LOOPBACK_IFINDEX`).
-const LOOPBACK: u32 = 1;
-
 /// The first index given to our own interfaces: above those that the kernel puts into a new namespace by itself where
 /// tunnel modules are loaded (`tunl0`, `sit0`, `gre0`…).
 const FIRST_INDEX: u32 = 100;
@@ -63,9 +60,6 @@ const FIRST_INDEX: u32 = 100;
 /// The queue of a port in a fabric with a rate, in full frames: the kernel's own default for an interface
 /// (`DEFAULT_TX_QUEUE_LEN` in `include/net/pkt_sched.h`).
 const FABRIC_QUEUE_FRAMES: u64 = 1000;
-
-/// Qdiscs count the Ethernet header (`ETH_HLEN`) in.
-const ETHERNET_HEADER: u64 = 14;
 
 impl Wiring {
     /// Wires `namespaces`, one per node of `plan`, the keeper's namespace being that of the calling thread. Within a tokio

@@ -16,9 +16,9 @@ use std::os::fd::AsRawFd;
 
 use super::remedy::Remedies;
 use super::{Capability, State};
-use crate::netem::probe::{LOOPBACK, NEEDS, Need, explained, in_scratch_namespace};
+use crate::netem::probe::{NEEDS, Need, explained, in_scratch_namespace};
 use crate::tc::socket::Socket;
-use crate::tc::{Qdisc, ROOT_HANDLE};
+use crate::tc::{LOOPBACK, Qdisc, ROOT_HANDLE};
 
 /// What labs use beside what [`NEEDS`] names.
 const TRIALS: [Need; 9] = [

@@ -91,6 +91,7 @@ pub fn down(name: &LabName) -> Result<(), KeeperError> {
         Front::open(record.pid).map_err(|e| KeeperError::lab("find the processes of", name, e))?;
     // The lab lived after its front's id was looked up, so that id was not another process's.
     registry.live(name)?;
+    let begun = Instant::now();
     let asked = match record.purpose {
         Purpose::Up => Connection::open(&registry, name)
             .and_then(|mut keeper| keeper.ask(&Request::Down))
@@ -99,8 +100,9 @@ pub fn down(name: &LabName) -> Result<(), KeeperError> {
             .signal(Signal::SIGTERM)
             .map_err(|e| KeeperError::lab("interrupt", name, e)),
     };
+    // A keeper that did not answer has used some of it already.
     let gone = front
-        .wait(GRACE)
+        .wait(GRACE.saturating_sub(begun.elapsed()))
         .map_err(|e| KeeperError::lab("wait for the end of", name, e));
     if asked.is_err() || !gone? {
         front

@@ -12,14 +12,11 @@ use longhaul_topologies::units::{ByteSize, Probability, QueueSize, Rate};
 use nix::sched::{CloneFlags, unshare};
 
 use super::requests::redirect;
-use crate::tc::Qdisc;
 use crate::tc::bottleneck::{Bottleneck, Grain};
 use crate::tc::delay_line::delay_line;
 use crate::tc::redirect::INGRESS;
 use crate::tc::socket::Socket;
-
-/// The index of `lo` in every network namespace (the kernel's `LOOPBACK_IFINDEX`).
-pub(crate) const LOOPBACK: u32 = 1;
+use crate::tc::{LOOPBACK, Qdisc};
 
 /// Something that the engine needs of the kernel.
 pub(crate) struct Need {
