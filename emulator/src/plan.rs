@@ -193,11 +193,9 @@ impl LabPlan {
     /// `virginia>dublin lane 0`.
     pub fn channel_name(&self, id: ChannelId) -> String {
         let link = &self.topology.links[id.link.0];
-        let (from, to) = match id.direction {
-            Direction::Forward => (link.a, link.b),
-            Direction::Reverse => (link.b, link.a),
-        };
-        let [from, to] = [from, to].map(|site| &self.topology.site(site).name);
+        let [from, to] = link
+            .ends(id.direction)
+            .map(|site| &self.topology.site(site).name);
         format!("{from}>{to} lane {}", id.lane)
     }
 

@@ -195,6 +195,14 @@ pub enum Loss {
 }
 
 impl Link {
+    /// Where `direction` leads from and to.
+    pub fn ends(&self, direction: Direction) -> [SiteId; 2] {
+        match direction {
+            Direction::Forward => [self.a, self.b],
+            Direction::Reverse => [self.b, self.a],
+        }
+    }
+
     /// The channel that leads in `direction`.
     pub fn channel(&self, direction: Direction) -> &Channel {
         match direction {

@@ -43,10 +43,7 @@ impl Routes {
         let mut exits = vec![Vec::new(); sites];
         for (index, link) in topology.links.iter().enumerate() {
             for direction in Direction::BOTH {
-                let (from, next) = match direction {
-                    Direction::Forward => (link.a, link.b),
-                    Direction::Reverse => (link.b, link.a),
-                };
+                let [from, next] = link.ends(direction);
                 let delay = link.channel(direction).delay;
                 exits[from.0].push(Exit {
                     link: LinkId(index),

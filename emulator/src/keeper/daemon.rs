@@ -9,7 +9,6 @@ use std::os::unix::net::UnixListener;
 use std::path::Path;
 
 use longhaul_topologies::Topology;
-use longhaul_topologies::model::Direction;
 use longhaul_topologies::units::TimeSpan;
 use nix::fcntl::OFlag;
 use nix::sys::signalfd::SignalFd;
@@ -305,10 +304,7 @@ impl Kept for RunningLab {
         let topology = &self.lab.plan().topology;
         let status = |(id, counters): (ChannelId, ChannelCounters)| {
             let link = &topology.links[id.link.0];
-            let (from, to) = match id.direction {
-                Direction::Forward => (link.a, link.b),
-                Direction::Reverse => (link.b, link.a),
-            };
+            let [from, to] = link.ends(id.direction);
             let channel = link.channel(id.direction);
             ChannelStatus {
                 from: topology.site(from).name.clone(),
