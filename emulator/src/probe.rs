@@ -17,6 +17,9 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use std::{io, thread};
 
+use longhaul_topologies::Topology;
+use longhaul_topologies::model::SiteId;
+use longhaul_topologies::route::Routes;
 use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::time::TimeSpec;
 use serde::{Deserialize, Serialize};
@@ -30,9 +33,12 @@ pub(crate) use socket::{ProbeSocket, clock};
 /// The most probes a prober sends in a second, all paths together. At about 10 µs each they take 2 % of one core.
 const MOST_PER_SECOND: u32 = 2000;
 
-/// When a probe that has not arrived counts as lost: several times the longest path there is (the antipodes over a
-/// geostationary satellite: 0.3 s) with a full queue on it.
+/// When a probe that has not arrived counts as lost, at the earliest: several times the longest path on Earth (the
+/// antipodes over a geostationary satellite: 0.3 s) with a full queue on it.
 const GIVE_UP: Duration = Duration::from_secs(2);
+
+/// The same in path delays, for topologies that reach further than the Earth does.
+const GIVE_UP_DELAYS: u32 = 3;
 
 /// Where a stream of probes goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,7 +56,8 @@ pub struct ProbeSample {
     pub path: usize,
     /// When it was sent, since the prober started.
     pub sent: Duration,
-    /// One-way delay; `None` if it had not arrived when the prober stopped or two seconds later than sent.
+    /// One-way delay; `None` if it had not arrived when the prober stopped or was given up: two seconds after it was
+    /// sent, or three times the longest delay of the topology.
     pub delay: Option<Duration>,
     /// A probe that was sent later on the same path had arrived before it.
     pub overtaken: bool,
@@ -95,6 +102,7 @@ pub enum ProbeError {
 #[derive(Debug)]
 pub struct Prober {
     interval: Duration,
+    give_up: Duration,
     started: Instant,
     shared: Arc<Shared>,
     thread: Option<JoinHandle<io::Result<()>>>,
@@ -134,6 +142,7 @@ impl Prober {
     ) -> Result<Self, ProbeError> {
         let sockets = Sockets::open(lab, routes)?;
         let interval = stretched(interval, routes.len());
+        let give_up = give_up(&lab.plan().topology);
         let shared = Arc::new(Shared {
             stop: AtomicBool::new(false),
             ledger: Mutex::default(),
@@ -143,7 +152,7 @@ impl Prober {
             .name("prober".into())
             .spawn({
                 let shared = Arc::clone(&shared);
-                move || probe(&sockets, &shared, started, interval)
+                move || probe(&sockets, &shared, started, interval, give_up)
             })
             .map_err(|source| ProbeError::Thread {
                 step: "start the prober",
@@ -151,6 +160,7 @@ impl Prober {
             })?;
         Ok(Self {
             interval,
+            give_up,
             started,
             shared,
             thread: Some(thread),
@@ -169,7 +179,9 @@ impl Prober {
 
     /// The probes whose fate was settled since the last call, in the order they were sent.
     pub fn drain(&mut self) -> Vec<ProbeSample> {
-        self.shared.ledger().drain(self.started.elapsed(), GIVE_UP)
+        self.shared
+            .ledger()
+            .drain(self.started.elapsed(), self.give_up)
     }
 
     /// Sends no more, waits for what is under way (no longer than twice the greatest delay seen), and gives what
@@ -256,12 +268,26 @@ fn stretched(interval: Duration, paths: usize) -> Duration {
     interval.max(Duration::from_secs(1) * paths / MOST_PER_SECOND)
 }
 
+/// When a probe of a lab of `topology` counts as lost.
+fn give_up(topology: &Topology) -> Duration {
+    let routes = Routes::new(topology);
+    let sites = || (0..topology.sites.len()).map(SiteId);
+    let paths = sites().flat_map(|from| sites().map(move |to| (from, to)));
+    let lanes = topology
+        .links
+        .iter()
+        .flat_map(|link| [link.forward.delay, link.reverse.delay]);
+    let longest = paths.map(|(from, to)| routes.delay(from, to)).chain(lanes);
+    GIVE_UP.max(GIVE_UP_DELAYS * longest.max().unwrap_or_default())
+}
+
 /// The prober's thread: sends by an absolute schedule, so that a late probe does not shift those after it.
 fn probe(
     sockets: &Sockets,
     shared: &Shared,
     started: Instant,
     interval: Duration,
+    give_up: Duration,
 ) -> io::Result<()> {
     let Ok(paths) = u32::try_from(sockets.routes.len()) else {
         return Ok(());
@@ -286,7 +312,7 @@ fn probe(
         }
         sockets.receive(shared, due.saturating_sub(started.elapsed()))?;
     }
-    let deadline = started.elapsed() + shared.ledger().grace(GIVE_UP);
+    let deadline = started.elapsed() + shared.ledger().grace(give_up);
     while shared.ledger().is_waiting() && started.elapsed() < deadline {
         sockets.receive(shared, Duration::from_millis(5))?;
     }
@@ -334,7 +360,23 @@ impl Sockets {
 
 #[cfg(test)]
 mod tests {
+    use longhaul_topologies::{Document, validate};
+
     use super::*;
+
+    #[test]
+    fn a_probe_on_a_path_longer_than_any_on_earth_is_not_given_up_on_its_way() {
+        let given_up = |delay: &str| {
+            let text = format!(
+                "name: line\nsites: [{{name: a}}, {{name: b}}, {{name: c}}]\ndefaults: {{delay: {delay}}}\n\
+                 links: [{{between: [a, b]}}, {{between: [b, c]}}]\n"
+            );
+            let document = Document::from_text("line.yaml", &text).unwrap();
+            give_up(&validate::topology(&document).unwrap())
+        };
+        assert_eq!(given_up("300ms"), GIVE_UP);
+        assert_eq!(given_up("4s"), Duration::from_secs(24));
+    }
 
     #[test]
     fn many_paths_stretch_the_interval_to_the_allowed_total() {
