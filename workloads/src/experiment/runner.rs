@@ -112,9 +112,6 @@ pub async fn run(
         points: experiment.points.len(),
         at_least: least_duration(experiment, &bounds),
     });
-    if capability::families() == Families::Ipv4 {
-        observer.event(Event::Note("this kernel has no IPv6: labs have IPv4 alone"));
-    }
     let ended = tokio::select! {
         biased;
         () = interrupt => None,
@@ -243,6 +240,8 @@ struct Up {
     lab: Arc<Lab>,
     topology: usize,
     checks: Vec<FidelityCheck>,
+    /// What is worth knowing of it.
+    notes: Vec<String>,
 }
 
 /// What is sampled while a workload runs.
@@ -294,15 +293,26 @@ impl Run<'_> {
             self.observer
                 .event(Event::LinkChecked(&recorder::row(check)));
         }
-        for skipped in &skipped {
-            self.observer
-                .event(Event::Note(&format!("not measured: {skipped}")));
+        let mut notes = Vec::new();
+        if capability::families() == Families::Ipv4 {
+            let lacking = "this kernel has no IPv6: labs have IPv4 alone".to_owned();
+            self.note(&mut notes, lacking);
+        }
+        for skipped in skipped {
+            self.note(&mut notes, format!("not measured: {skipped}"));
         }
         Ok(Up {
             lab,
             topology,
             checks,
+            notes,
         })
+    }
+
+    /// Tells it at once, and keeps it for the result.
+    fn note(&mut self, notes: &mut Vec<String>, text: String) {
+        self.observer.event(Event::Note(&text));
+        notes.push(text);
     }
 
     async fn point(&mut self, index: usize, plan: &PointPlan, up: &Up) -> Result<(), Stop> {
@@ -320,11 +330,8 @@ impl Run<'_> {
             iterations,
         });
         let paths = site_pairs(lab.plan());
-        self.recorder.begin(
-            self.empty_point(index, plan, &up.checks),
-            lab.plan(),
-            paths.clone(),
-        )?;
+        self.recorder
+            .begin(self.empty_point(index, plan, up), lab.plan(), paths.clone())?;
 
         let watch = Watch::start(lab)?;
         let prober = Prober::start(
@@ -332,38 +339,62 @@ impl Run<'_> {
             &probe_paths(lab.plan(), &paths),
             self.experiment.probe_interval,
         )?;
+        let mut notes = up.notes.clone();
         if prober.interval() > self.experiment.probe_interval {
             let note = format!(
                 "{} pairs of sites are probed every {:?} each",
                 paths.len(),
                 prober.interval()
             );
-            self.observer.event(Event::Note(&note));
+            self.note(&mut notes, note);
         }
         let sampler = Sampler::start(Arc::clone(lab), self.experiment.telemetry_period)?;
         let mut sampling = Sampling { prober, sampler };
-        match &plan.workload {
+        let ended = match &plan.workload {
             WorkloadPlan::Collective(collective) => {
                 self.collective(index, plan, collective, lab, &mut sampling)
-                    .await?;
+                    .await
             }
-            WorkloadPlan::Command(spec) => self.programs(spec, lab, &mut sampling).await?,
-        }
+            WorkloadPlan::Command(spec) => self.programs(spec, lab, &mut sampling).await,
+        };
+        // However the workload ended: what was sampled is kept, and what broke the lab explains what broke the workload.
         self.last_samples(sampling).await?;
+        self.judge(index, up, watch, notes)?;
+        ended?;
+        self.recorder.end()?;
+        if let Some(point) = self.recorder.result.points.last() {
+            self.observer.event(Event::PointDone(point));
+        }
+        Ok(())
+    }
 
-        let fidelity = watch.finish(lab, up.checks.clone())?;
+    /// Tells how faithful the lab was while the workload ran.
+    fn judge(
+        &mut self,
+        index: usize,
+        up: &Up,
+        watch: Watch,
+        mut notes: Vec<String>,
+    ) -> Result<(), RunError> {
+        let fidelity = watch.finish(&up.lab, up.checks.clone())?;
         for finding in &fidelity.findings {
             self.observer.event(Event::Finding {
                 point: index,
                 text: finding,
             });
         }
-        if let Some(point) = self.recorder.point() {
-            point.fidelity = recorder::section(&fidelity);
+        let (late, period) = (
+            self.recorder.latest_reading(),
+            self.experiment.telemetry_period,
+        );
+        if late > period {
+            let note = format!(
+                "counters were read up to {late:.1?} late, at a period of {period:?}: the telemetry has gaps"
+            );
+            self.note(&mut notes, note);
         }
-        self.recorder.end()?;
-        if let Some(point) = self.recorder.result.points.last() {
-            self.observer.event(Event::PointDone(point));
+        if let Some(point) = self.recorder.point() {
+            point.fidelity = recorder::section(&fidelity, notes);
         }
         Ok(())
     }
@@ -486,7 +517,7 @@ impl Run<'_> {
     }
 
     /// The point as it stands before its workload: a run that is cut short keeps its links' checks.
-    fn empty_point(&self, index: usize, plan: &PointPlan, checks: &[FidelityCheck]) -> Point {
+    fn empty_point(&self, index: usize, plan: &PointPlan, up: &Up) -> Point {
         let topology = &self.experiment.topologies[plan.topology];
         let workload = match &plan.workload {
             WorkloadPlan::Collective(collective) => describe(collective, topology),
@@ -501,7 +532,10 @@ impl Run<'_> {
             repeat: plan.repeat,
             began_s: 0.0,
             ended_s: 0.0,
-            fidelity: recorder::section(&Fidelity::new(checks.to_vec(), None, 0, 0.0)),
+            fidelity: recorder::section(
+                &Fidelity::new(up.checks.clone(), None, 0, 0.0),
+                up.notes.clone(),
+            ),
             workload,
             bound: self.bounds[index].clone(),
             samples: Vec::new(),

@@ -487,7 +487,7 @@ const LEAST_PERIOD: Duration = Duration::from_millis(1);
 const LONGEST_PERIOD: Duration = Duration::from_secs(60);
 /// Every iteration is kept.
 const MOST_ITERATIONS: u64 = 1_000_000;
-/// Several heartbeats of a rank: with less, one that is at work would be taken for a silent one.
+/// With less, a rank that a busy machine does not schedule at once would be taken for a silent one.
 const LEAST_PATIENCE: Duration = Duration::from_secs(1);
 /// Longer is a slip in a unit, and the kernel's TCP_USER_TIMEOUT ends at 24 days.
 const LONGEST_WAIT: Duration = Duration::from_secs(7 * 24 * 3600);
