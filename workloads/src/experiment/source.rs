@@ -8,7 +8,7 @@ use longhaul_reports::result::Placement;
 use longhaul_topologies::document::DocumentPath;
 use longhaul_topologies::model::Topology;
 use longhaul_topologies::{Document, InputError, catalogue, validate};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::points::{
     CollectivePlan, Experiment, PointPlan, WorkloadPlan, combinations, derived_seed, places,
@@ -113,6 +113,12 @@ impl ExperimentSource {
         indices: &[usize],
     ) -> Result<(), InputError> {
         let mut source = self.clone();
+        if dimensions
+            .iter()
+            .any(|dimension| dimension.key.starts_with("stacks."))
+        {
+            source.write_stacks_out()?;
+        }
         let mut settings = BTreeMap::new();
         for (dimension, &index) in dimensions.iter().zip(indices) {
             let text = yaml(&dimension.values[index]);
@@ -149,6 +155,12 @@ impl ExperimentSource {
             }
         }
         Ok(())
+    }
+
+    /// Gives every stack its long form, so that it has a name and fields to set.
+    fn write_stacks_out(&mut self) -> Result<(), InputError> {
+        let spec: ExperimentSpec = self.document.parse()?;
+        self.document.set("stacks", &json!(spec.stacks).to_string())
     }
 
     /// What a type cannot say about single fields.
@@ -598,15 +610,20 @@ workload:
     #[test]
     fn a_field_of_the_stacks_can_be_swept() {
         let text = format!(
-            "{TEXT}stacks: [{{name: a, congestion_control: reno}}, {{name: b, connections: 3}}]\nsweep: {{stacks.a.connections: [1, 4]}}\n"
+            "{TEXT}stacks: [reno, {{name: b, connections: 3}}]\nsweep: {{stacks.reno.connections: [1, 4]}}\n"
         );
         let experiment = source(&text).load().unwrap();
         let of = |point: &PointPlan| {
-            let value = point.settings["stacks.a.connections"].clone();
+            let value = point.settings["stacks.reno.connections"].clone();
             (value, point.stack.name.clone(), point.stack.connections)
         };
         let seen: Vec<_> = experiment.points.iter().map(of).collect();
-        let expected = [("1", "a", 1), ("1", "b", 3), ("4", "a", 4), ("4", "b", 3)];
+        let expected = [
+            ("1", "reno", 1),
+            ("1", "b", 3),
+            ("4", "reno", 4),
+            ("4", "b", 3),
+        ];
         assert_eq!(
             seen,
             expected.map(|(value, stack, connections)| (
@@ -692,7 +709,7 @@ workload:
             with("workload:", "repeats: 99999\nworkload:"),
             with(
                 "workload:",
-                "sweep: {'stacks.*.connections': [1, 65]}\nstacks: [{congestion_control: reno}]\nworkload:",
+                "sweep: {'stacks.*.connections': [1, 65]}\nstacks: [reno]\nworkload:",
             ),
             with("workload:", "telemetry: {period: 5000min}\nworkload:"),
             with(
