@@ -25,7 +25,7 @@ use tokio::task::JoinError;
 
 use super::bound::bound;
 use super::congestion::{self, CongestionControlError};
-use super::environment::environment;
+use super::environment::{self, environment};
 use super::observer::{Event, Observer};
 use super::points::{CollectivePlan, Experiment, PointPlan, WorkloadPlan, derived_seed};
 use super::recorder::{self, Recorder};
@@ -78,6 +78,18 @@ pub enum RunError {
     /// The workload would take longer than anyone waits.
     #[error("the links allow this workload no less than {} hours; use fewer or smaller sizes, fewer iterations or higher rates", .0.as_secs() / 3600)]
     TooLong(Duration),
+    /// The arrays do not fit into memory; the kernel would end other programs for them.
+    #[error(
+        "every one of {ranks} ranks holds {size} at least, more than this machine's {memory} of memory together; use smaller sizes"
+    )]
+    TooLarge {
+        /// How many ranks.
+        ranks: usize,
+        /// The greatest size.
+        size: ByteSize,
+        /// What there is.
+        memory: ByteSize,
+    },
     /// A collective has no such schedule.
     #[error(transparent)]
     Unsupported(#[from] Unsupported),
@@ -149,13 +161,37 @@ impl<E: Into<RunError>> From<E> for Stop {
 }
 
 /// Checks what can be told without a sandbox: that the workload can be done on these links in a time that anyone waits for,
-/// and that the folder for the results is free. Makes nothing.
+/// and in this machine's memory, and that the folder for the results is free. Makes nothing.
 ///
 /// # Errors
 /// What [`run`] would answer.
 pub fn check(experiment: &Experiment, out: &Path) -> Result<(), RunError> {
     bounds(experiment)?;
+    fits(experiment, environment::memory())?;
     Ok(ResultWriter::check(out)?)
+}
+
+/// Checks that `memory` holds every rank's array once: what any placement and schedule takes at least.
+fn fits(experiment: &Experiment, memory: Option<ByteSize>) -> Result<(), RunError> {
+    let Some(memory) = memory else { return Ok(()) };
+    for point in &experiment.points {
+        let WorkloadPlan::Collective(plan) = &point.workload else {
+            continue;
+        };
+        let (ranks, size) = (
+            plan.ranks.len(),
+            plan.sizes.iter().copied().max().unwrap_or_default(),
+        );
+        if size.saturating_mul(ranks as u64) > memory.bytes() {
+            let size = ByteSize::from_bytes(size);
+            return Err(RunError::TooLarge {
+                ranks,
+                size,
+                memory,
+            });
+        }
+    }
+    Ok(())
 }
 
 /// The bound of every point.
@@ -630,4 +666,34 @@ fn probe_paths(plan: &LabPlan, pairs: &[(SiteId, SiteId)]) -> Vec<ProbePath> {
             to: first(to),
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use longhaul_topologies::Document;
+
+    use super::super::source::ExperimentSource;
+    use super::*;
+
+    #[test]
+    fn arrays_that_memory_cannot_hold_are_refused_before_anything_is_built() {
+        let text = "
+name: large
+topology:
+  name: two
+  sites: [{name: a, hosts: 1}, {name: b, hosts: 1}]
+  links: [{between: [a, b], rtt: 20ms}]
+workload: {collective: all_reduce, sizes: [1GiB, 3GiB]}
+";
+        let document = Document::from_text("large.yaml", text).unwrap();
+        let experiment = ExperimentSource::new(document, Path::new("."))
+            .load()
+            .unwrap();
+        let gib = |number: u64| Some(ByteSize::from_bytes(number << 30));
+        assert!(fits(&experiment, gib(6)).is_ok() && fits(&experiment, None).is_ok());
+        assert_eq!(
+            fits(&experiment, gib(5)).unwrap_err().to_string(),
+            "every one of 2 ranks holds 3GiB at least, more than this machine's 5GiB of memory together; use smaller sizes"
+        );
+    }
 }
