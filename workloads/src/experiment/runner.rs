@@ -369,7 +369,7 @@ impl Run<'_> {
         self.recorder
             .begin(self.empty_point(index, plan, up), lab.plan(), paths.clone())?;
 
-        let watch = Watch::start(lab)?;
+        let watch = on_a_thread(lab, Watch::start).await?;
         let prober = Prober::start(
             lab,
             &probe_paths(lab.plan(), &paths),
@@ -395,7 +395,7 @@ impl Run<'_> {
         };
         // However the workload ended: what was sampled is kept, and what broke the lab explains what broke the workload.
         self.last_samples(sampling).await?;
-        self.judge(index, up, watch, notes)?;
+        self.judge(index, up, watch, notes).await?;
         ended?;
         self.recorder.end()?;
         if let Some(point) = self.recorder.result.points.last() {
@@ -405,14 +405,15 @@ impl Run<'_> {
     }
 
     /// Tells how faithful the lab was while the workload ran.
-    fn judge(
+    async fn judge(
         &mut self,
         index: usize,
         up: &Up,
         watch: Watch,
         mut notes: Vec<String>,
     ) -> Result<(), RunError> {
-        let fidelity = watch.finish(&up.lab, up.checks.clone())?;
+        let checks = up.checks.clone();
+        let fidelity = on_a_thread(&up.lab, move |lab| watch.finish(lab, checks)).await?;
         for finding in &fidelity.findings {
             self.observer.event(Event::Finding {
                 point: index,
@@ -588,6 +589,15 @@ async fn down(lab: Arc<Lab>) {
     if let Some(lab) = Arc::into_inner(lab) {
         lab.down().await;
     }
+}
+
+/// Asks the lab's engine, which blocks.
+async fn on_a_thread<T: Send + 'static>(
+    lab: &Arc<Lab>,
+    ask: impl FnOnce(&Lab) -> Result<T, EngineError> + Send + 'static,
+) -> Result<T, RunError> {
+    let lab = Arc::clone(lab);
+    Ok(tokio::task::spawn_blocking(move || ask(&lab)).await??)
 }
 
 /// Measures the links on a thread, which ends early if this is dropped.
