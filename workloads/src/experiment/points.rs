@@ -52,7 +52,7 @@ pub struct PointPlan {
 }
 
 /// What a point runs.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum WorkloadPlan {
     /// A collective of longhaul's own.
     Collective(CollectivePlan),
@@ -61,7 +61,7 @@ pub enum WorkloadPlan {
 }
 
 /// A collective with its sizes and ranks.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct CollectivePlan {
     /// What.
     pub collective: Collective,

@@ -100,6 +100,7 @@ pub enum RunError {
 
 /// Longer than this is a slip in a unit, not an intention.
 const LONGEST: Duration = Duration::from_secs(48 * 3600);
+const NO_IPV6: &str = "this kernel has no IPv6: labs have IPv4 alone";
 /// How often what was sampled goes to the disk.
 const FLUSH: Duration = Duration::from_millis(250);
 
@@ -124,6 +125,9 @@ pub async fn run(
         points: experiment.points.len(),
         at_least: least_duration(experiment, &bounds),
     });
+    if capability::families() == Families::Ipv4 {
+        observer.event(Event::Note(NO_IPV6));
+    }
     let ended = tokio::select! {
         biased;
         () = interrupt => None,
@@ -196,18 +200,25 @@ fn fits(experiment: &Experiment, memory: Option<ByteSize>) -> Result<(), RunErro
 
 /// The bound of every point.
 fn bounds(experiment: &Experiment) -> Result<Vec<Option<Bound>>, RunError> {
-    let bounds = experiment
-        .points
-        .iter()
-        .map(|point| match &point.workload {
-            WorkloadPlan::Collective(plan) => bound(
+    let mut bounds: Vec<Option<Bound>> = Vec::new();
+    for (index, point) in experiment.points.iter().enumerate() {
+        let alike = |earlier: &PointPlan| {
+            earlier.topology == point.topology
+                && earlier.workload == point.workload
+                && earlier.stack.connections == point.stack.connections
+        };
+        let known = experiment.points[..index].iter().rposition(alike);
+        bounds.push(match (known, &point.workload) {
+            // With many ranks a bound takes a while.
+            (Some(known), _) => bounds[known].clone(),
+            (None, WorkloadPlan::Collective(plan)) => bound(
                 &experiment.topologies[point.topology],
                 plan,
                 point.stack.connections,
-            ),
-            WorkloadPlan::Command(_) => Ok(None),
-        })
-        .collect::<Result<Vec<_>, _>>()?;
+            )?,
+            (None, WorkloadPlan::Command(_)) => None,
+        });
+    }
     match least_duration(experiment, &bounds) {
         Some(least) if least > LONGEST => Err(RunError::TooLong(least)),
         _ => Ok(bounds),
@@ -331,8 +342,8 @@ impl Run<'_> {
         }
         let mut notes = Vec::new();
         if capability::families() == Families::Ipv4 {
-            let lacking = "this kernel has no IPv6: labs have IPv4 alone".to_owned();
-            self.note(&mut notes, lacking);
+            // It was told at the run's start, for all labs.
+            notes.push(NO_IPV6.to_owned());
         }
         for skipped in skipped {
             self.note(&mut notes, format!("not measured: {skipped}"));
