@@ -212,4 +212,26 @@ impl Canvas {
             _ => None,
         })
     }
+
+    /// Every text lies inside the picture and over no other; how many there are.
+    #[cfg(test)]
+    pub fn assert_texts_apart(&self, name: &str) -> usize {
+        let whole = Frame {
+            left: 0.0,
+            top: 0.0,
+            right: self.width,
+            bottom: self.height,
+        };
+        let labels: Vec<_> = self.labels().collect();
+        for (index, (text, frame)) in labels.iter().enumerate() {
+            assert!(whole.contains(frame), "{name}: {text:?} leaves the picture");
+            for (other, other_frame) in &labels[index + 1..] {
+                assert!(
+                    !frame.overlaps(other_frame),
+                    "{name}: {text:?} over {other:?}"
+                );
+            }
+        }
+        labels.len()
+    }
 }

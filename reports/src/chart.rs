@@ -119,7 +119,6 @@ fn caveat(result: &RunResult) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::canvas::Frame;
     use crate::example::{self, Shape};
 
     const SITES: &[&str] = &["virginia", "dublin", "singapore"];
@@ -219,32 +218,8 @@ mod tests {
         for (shape, data) in shapes() {
             for figure in figures(&folder(&data)) {
                 let canvas = figure.draw();
-                let picture = Frame {
-                    left: 0.0,
-                    top: 0.0,
-                    right: canvas.width,
-                    bottom: canvas.height,
-                };
-                let labels: Vec<_> = canvas.labels().collect();
-                assert!(
-                    labels.len() > 8,
-                    "{shape}/{} has hardly any text",
-                    figure.name
-                );
-                for (index, (text, frame)) in labels.iter().enumerate() {
-                    assert!(
-                        picture.contains(frame),
-                        "{shape}/{}: {text:?} leaves the picture",
-                        figure.name
-                    );
-                    for (other, other_frame) in &labels[index + 1..] {
-                        assert!(
-                            !frame.overlaps(other_frame),
-                            "{shape}/{}: {text:?} over {other:?}",
-                            figure.name
-                        );
-                    }
-                }
+                let labels = canvas.assert_texts_apart(&format!("{shape}/{}", figure.name));
+                assert!(labels > 8, "{shape}/{} has hardly any text", figure.name);
             }
         }
     }

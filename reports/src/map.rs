@@ -135,32 +135,12 @@ mod tests {
     fn texts_of_the_catalogue_lie_inside_the_picture_and_over_no_other() {
         for topology in catalogue_topologies() {
             let canvas = picture(&topology);
-            let whole = Frame {
-                left: 0.0,
-                top: 0.0,
-                right: canvas.width,
-                bottom: canvas.height,
-            };
-            let labels: Vec<_> = canvas.labels().collect();
+            let labels = canvas.assert_texts_apart(&topology.name);
             assert!(
-                labels.len() >= 3 + topology.sites.len() + topology.links.len(),
+                labels >= 3 + topology.sites.len() + topology.links.len(),
                 "{}",
                 topology.name
             );
-            for (index, (text, frame)) in labels.iter().enumerate() {
-                assert!(
-                    whole.contains(frame),
-                    "{}: {text:?} leaves the picture",
-                    topology.name
-                );
-                for (other, other_frame) in &labels[index + 1..] {
-                    assert!(
-                        !frame.overlaps(other_frame),
-                        "{}: {text:?} over {other:?}",
-                        topology.name
-                    );
-                }
-            }
         }
     }
 

@@ -125,6 +125,20 @@ mod tests {
     }
 
     #[test]
+    fn notes_stand_under_the_checks_with_the_points_they_are_about() {
+        let mut run = two_by_two();
+        for point in &mut run.points {
+            point.fidelity.notes = vec!["not measured: the loss of a>b".into()];
+        }
+        run.points[1].fidelity.notes.push("late".into());
+        let text = fidelity(&run, 80);
+        assert!(
+            text.ends_with("\n# note: late (point 1)\n# note: not measured: the loss of a>b\n"),
+            "{text}"
+        );
+    }
+
+    #[test]
     fn wrong_elements_fail_the_footer() {
         let mut run = two_by_two();
         run.points.truncate(1);

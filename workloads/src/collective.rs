@@ -14,6 +14,7 @@ pub mod traffic;
 
 use std::fmt;
 
+use longhaul_reports::stats;
 use serde::{Deserialize, Serialize};
 
 /// The collectives, by nccl-tests' names.
@@ -168,14 +169,7 @@ impl Collective {
 
     /// Bus bandwidth ÷ algorithm bandwidth with `ranks` ranks (nccl-tests' PERFORMANCE.md).
     pub fn bus_factor(self, ranks: usize) -> f64 {
-        let n = ranks as f64;
-        match self {
-            Collective::AllReduce => 2.0 * (n - 1.0) / n,
-            Collective::AllGather | Collective::ReduceScatter | Collective::AllToAll => {
-                (n - 1.0) / n
-            }
-            Collective::Broadcast | Collective::SendRecv => 1.0,
-        }
+        stats::bus_factor(self.name(), ranks).expect("every collective has a bus bandwidth")
     }
 
     /// The algorithms it has, the default first.
@@ -382,5 +376,8 @@ mod tests {
         assert_eq!(Collective::AllReduce.bus_factor(4), 1.5);
         assert_eq!(Collective::AllGather.bus_factor(4), 0.75);
         assert_eq!(Collective::Broadcast.bus_factor(4), 1.0);
+        for collective in Collective::ALL {
+            assert!(collective.bus_factor(2) > 0.0);
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
@@ -22,7 +22,7 @@ const GRACE: Duration = Duration::from_secs(1);
 /// Lines of a log that a message quotes.
 const QUOTED_LINES: usize = 5;
 /// Bytes at the end of a log that are searched for them.
-const QUOTED_BYTES: usize = 2000;
+const QUOTED_BYTES: u64 = 2000;
 
 /// Why programs did not do what they should.
 #[derive(Debug, thiserror::Error)]
@@ -234,7 +234,7 @@ impl Program {
             program: self.program.clone(),
             host: self.host.clone(),
             how,
-            log: last_lines(&fs::read(&self.log).unwrap_or_default()),
+            log: last_lines(&end_of(&self.log).unwrap_or_default()),
         })
     }
 
@@ -383,10 +383,19 @@ fn environment(
     ])
 }
 
-/// The last lines of a log that say something.
-fn last_lines(log: &[u8]) -> Vec<String> {
-    let end = String::from_utf8_lossy(&log[log.len().saturating_sub(QUOTED_BYTES)..]).into_owned();
-    let lines: Vec<String> = end
+/// The last [`QUOTED_BYTES`] of a log, which may be of any length.
+fn end_of(log: &Path) -> io::Result<Vec<u8>> {
+    let mut file = File::open(log)?;
+    let length = file.metadata()?.len();
+    file.seek(SeekFrom::Start(length.saturating_sub(QUOTED_BYTES)))?;
+    let mut end = Vec::new();
+    file.take(QUOTED_BYTES).read_to_end(&mut end)?;
+    Ok(end)
+}
+
+/// The last lines of a log's end that say something.
+fn last_lines(end: &[u8]) -> Vec<String> {
+    let lines: Vec<String> = String::from_utf8_lossy(end)
         .lines()
         .map(str::trim_end)
         .filter(|line| !line.is_empty())
@@ -412,6 +421,15 @@ mod tests {
         let log = b"one\ntwo\n\nthree\nfour\nfive\nsix  \n\n";
         assert_eq!(last_lines(log), ["two", "three", "four", "five", "six"]);
         assert!(last_lines(b"\n\n").is_empty());
+    }
+
+    #[test]
+    fn of_a_long_log_only_the_end_is_read() {
+        let log = tempfile::NamedTempFile::new().unwrap();
+        fs::write(log.path(), "x".repeat(5000) + "\nthe end\n").unwrap();
+        let end = end_of(log.path()).unwrap();
+        assert_eq!(end.len() as u64, QUOTED_BYTES);
+        assert_eq!(last_lines(&end)[1], "the end");
     }
 
     #[test]

@@ -3,12 +3,12 @@
 //! - [`spec`]: the file format as serde types; the JSON Schema is generated from them.
 //! - [`source`]: a file or catalogue entry with `--set` laid over it; every check of meaning.
 //! - [`points`]: the ordered list of what is to be run. Pure.
-//! - [`bound`]: what the slowest link allows a collective. Pure.
+//! - `bound`: what the slowest link allows a collective. Pure.
 //! - [`runner`]: from points to a result: lab up, links measured, workload, sampling.
 //! - [`observer`]: what a runner tells while it works.
 //! - [`catalogue`]: the experiments embedded in the binary.
 
-pub mod bound;
+mod bound;
 pub mod catalogue;
 mod congestion;
 mod environment;

@@ -3,7 +3,7 @@
 //! - [`collective`]: what a collective is: data types, operators, the schedules of its algorithms, its checked data. Pure.
 //! - [`world`]: the ranks of a collective as processes, and the control connection to them.
 //! - [`rank`]: what runs inside a rank's process.
-//! - [`transport`]: how ranks move bytes: kernel TCP.
+//! - `transport`: how ranks move bytes: kernel TCP.
 //! - [`command`]: external programs in the lab's hosts.
 //! - [`experiment`]: topology × stacks × workload × sweep × repeats: the file format, the points, the runner.
 
@@ -11,5 +11,5 @@ pub mod collective;
 pub mod command;
 pub mod experiment;
 pub mod rank;
-pub mod transport;
+mod transport;
 pub mod world;

@@ -53,8 +53,8 @@ fn main() -> ExitCode {
             programs_run_with_their_place_in_the_world,
         ),
         (
-            "a_failing_program_is_named_with_its_last_words",
-            a_failing_program_is_named_with_its_last_words,
+            "a_failing_program_is_named_with_its_last_words_and_the_lab_is_judged",
+            a_failing_program_is_named_with_its_last_words_and_the_lab_is_judged,
         ),
         (
             "programs_that_do_not_end_are_ended",
@@ -225,17 +225,21 @@ workload:
     );
 }
 
-fn a_failing_program_is_named_with_its_last_words() {
+fn a_failing_program_is_named_with_its_last_words_and_the_lab_is_judged() {
     let folder = tempfile::tempdir().unwrap();
     let workload = "
 workload:
   command:
     command: [sleep, '600']
-    per_host: {b-0: {command: [sh, -c, 'echo no such device >&2; exit 3']}}
+    per_host: {b-0: {command: [sh, -c, 'sleep 0.3; echo no such device >&2; exit 3']}}
 ";
     let ResultFolder { result, .. } = result_of(workload, &folder.path().join("out"), pending());
     let message = "`sh` on b-0 exited with code 3; its last words: no such device".to_owned();
     assert_eq!(result.outcome, Outcome::Failed { message });
+    // Known only after the workload: whether the lab was the cause.
+    let point = &result.points[0];
+    assert!(point.fidelity.lateness.is_some(), "{:?}", point.fidelity);
+    assert!(point.delays.iter().all(|delay| delay.sent > 0));
 }
 
 fn programs_that_do_not_end_are_ended() {

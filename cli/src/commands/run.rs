@@ -223,7 +223,7 @@ impl From<RunError> for Failure {
                 return Failure::with_help(Exit::Lacking, error.to_string(), &source.help);
             }
             RunError::Folder(_) | RunError::TooLong(_) | RunError::Unsupported(_) => Exit::Usage,
-            RunError::Lab(_) => Exit::Lacking,
+            RunError::Lab(_) | RunError::TooLarge { .. } => Exit::Lacking,
             _ => Exit::NotHeld,
         };
         Failure::new(exit, &error)

@@ -51,8 +51,12 @@ pub(super) fn jitter_over_time(folder: &ResultFolder) -> Option<Figure> {
         described: "",
     };
     let (pairs, notes) = varied_pairs(folder, |delays| {
+        // It is defined over arrivals, which may be in another order.
+        let arrived = |&(sent, delay): &(f64, f64)| (sent + delay / 1e3, delay);
+        let mut arrived: Vec<_> = delays.iter().map(arrived).collect();
+        arrived.sort_by(|a, b| a.0.total_cmp(&b.0));
         let mut jitter = InterarrivalJitter::default();
-        let jitters = delays
+        let jitters = arrived
             .iter()
             .map(|&(time, delay)| (time, jitter.observe(delay)));
         over_time::instants(&jitters.collect::<Vec<_>>())

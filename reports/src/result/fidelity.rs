@@ -10,6 +10,8 @@ pub struct FidelitySection {
     pub faithful: bool,
     /// What was off, by how much and what to do.
     pub findings: Vec<String>,
+    /// What is worth knowing and no fault: what could not be measured and why, what this machine lacks, late readings.
+    pub notes: Vec<String>,
     /// Asked against measured, per channel and quantity.
     pub checks: Vec<FidelityRow>,
     /// How late the link engine released packets, if it can tell.

@@ -23,9 +23,12 @@ impl Detail {
     const ALL: [Self; 3] = [Self::Full, Self::Brief, Self::Least];
 }
 
-/// The verdict, the findings and the checks.
+/// The verdict, the findings, the checks and the notes.
 pub(super) fn table(result: &RunResult, width: usize) -> String {
-    let mut text = verdict(&result.points, width);
+    verdict(&result.points, width) + &checks(result, width) + &notes(&result.points, width)
+}
+
+fn checks(result: &RunResult, width: usize) -> String {
     let checks: Vec<(usize, &FidelityRow)> = result
         .points
         .iter()
@@ -38,14 +41,14 @@ pub(super) fn table(result: &RunResult, width: usize) -> String {
         })
         .collect();
     if checks.is_empty() {
-        return text;
+        return String::new();
     }
     let shown = if checks.len() > ALL_UP_TO {
         worst(&checks)
     } else {
         checks.clone()
     };
-    text += &fitting(width, Detail::ALL.map(|detail| layout(&shown, detail)));
+    let mut text = fitting(width, Detail::ALL.map(|detail| layout(&shown, detail)));
     if shown.len() < checks.len() {
         let left_out = checks.len() - shown.len();
         text += &paragraph(
@@ -58,15 +61,6 @@ pub(super) fn table(result: &RunResult, width: usize) -> String {
 }
 
 fn verdict(points: &[Point], width: usize) -> String {
-    let mut findings: BTreeMap<&str, Vec<String>> = BTreeMap::new();
-    for point in points {
-        for finding in &point.fidelity.findings {
-            findings
-                .entry(finding)
-                .or_default()
-                .push(point.index.to_string());
-        }
-    }
     let unfaithful = points
         .iter()
         .filter(|point| !point.fidelity.faithful)
@@ -79,10 +73,10 @@ fn verdict(points: &[Point], width: usize) -> String {
         ),
     };
     let mut text = paragraph("# Fidelity: ", &summary, width);
-    for (finding, points) in findings {
+    for (finding, found_in) in by_text(points, |point| &point.fidelity.findings) {
         text += &paragraph(
             "#   - ",
-            &format!("{finding} (point {})", points.join(", ")),
+            &format!("{finding} (point {})", found_in.join(", ")),
             width,
         );
     }
@@ -104,6 +98,33 @@ fn verdict(points: &[Point], width: usize) -> String {
         engine += &format!("; engine late by up to {} (p99)", time(lateness));
     }
     text + &paragraph("# ", &engine, width)
+}
+
+/// A note of every point is told without their numbers.
+fn notes(points: &[Point], width: usize) -> String {
+    let line = |(note, found_in): (&str, Vec<String>)| {
+        let text = if found_in.len() == points.len() {
+            note.to_owned()
+        } else {
+            format!("{note} (point {})", found_in.join(", "))
+        };
+        paragraph("# note: ", &text, width)
+    };
+    by_text(points, |point| &point.fidelity.notes)
+        .into_iter()
+        .map(line)
+        .collect()
+}
+
+/// Each text with the numbers of the points that have it.
+fn by_text(points: &[Point], texts: impl Fn(&Point) -> &[String]) -> BTreeMap<&str, Vec<String>> {
+    let mut found: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for point in points {
+        for text in texts(point) {
+            found.entry(text).or_default().push(point.index.to_string());
+        }
+    }
+    found
 }
 
 /// Of each quantity the check that is furthest off in terms of its bound.

@@ -4,6 +4,7 @@ use std::fs;
 
 use longhaul_emulator::sandbox::Privilege;
 use longhaul_reports::result::Environment;
+use longhaul_topologies::units::ByteSize;
 
 /// What this machine is; a figure that the system does not tell is empty or 0.
 pub(super) fn environment(privilege: Privilege) -> Environment {
@@ -29,8 +30,13 @@ pub(super) fn environment(privilege: Privilege) -> Environment {
         cpu: cpu(&read("/proc/cpuinfo")),
         // Counts the affinity mask and the container's quota.
         cpus: std::thread::available_parallelism().map_or(0, std::num::NonZero::get),
-        memory_bytes: memory(&read("/proc/meminfo")),
+        memory_bytes: memory().map_or(0, ByteSize::bytes),
     }
+}
+
+/// The machine's memory, if the system tells.
+pub(super) fn memory() -> Option<ByteSize> {
+    mem_total(&fs::read_to_string("/proc/meminfo").ok()?)
 }
 
 /// PRETTY_NAME of os-release(5).
@@ -59,7 +65,7 @@ fn cpu(cpuinfo: &str) -> String {
 }
 
 /// MemTotal of /proc/meminfo, which is in KiB.
-fn memory(meminfo: &str) -> u64 {
+fn mem_total(meminfo: &str) -> Option<ByteSize> {
     let kib = meminfo.lines().find_map(|line| {
         line.strip_prefix("MemTotal:")?
             .trim()
@@ -67,8 +73,8 @@ fn memory(meminfo: &str) -> u64 {
             .trim()
             .parse::<u64>()
             .ok()
-    });
-    kib.unwrap_or_default() * 1024
+    })?;
+    Some(ByteSize::from_bytes(kib.checked_mul(1024)?))
 }
 
 #[cfg(test)]
@@ -86,16 +92,16 @@ mod tests {
             "AMD EPYC 7B13"
         );
         assert_eq!(
-            memory("MemTotal:        8052172 kB\nMemFree: 1 kB\n"),
-            8_052_172 * 1024
+            mem_total("MemTotal:        8052172 kB\nMemFree: 1 kB\n").map(ByteSize::bytes),
+            Some(8_052_172 * 1024)
         );
     }
 
     #[test]
     fn what_a_system_does_not_tell_stays_empty() {
         assert_eq!(
-            (distribution("ID=x\n"), cpu("processor: 0\n"), memory("")),
-            (String::new(), String::new(), 0)
+            (distribution("ID=x\n"), cpu("processor: 0\n"), mem_total("")),
+            (String::new(), String::new(), None)
         );
     }
 }

@@ -52,7 +52,7 @@ pub struct PointPlan {
 }
 
 /// What a point runs.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum WorkloadPlan {
     /// A collective of longhaul's own.
     Collective(CollectivePlan),
@@ -61,7 +61,7 @@ pub enum WorkloadPlan {
 }
 
 /// A collective with its sizes and ranks.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct CollectivePlan {
     /// What.
     pub collective: Collective,
@@ -124,7 +124,7 @@ pub fn places(topology: &Topology, order: RankOrder) -> Vec<RankPlace> {
 }
 
 /// Every choice of one index per dimension of the given lengths, the last dimension varying fastest.
-pub fn combinations(lengths: &[usize]) -> Vec<Vec<usize>> {
+pub(super) fn combinations(lengths: &[usize]) -> Vec<Vec<usize>> {
     lengths.iter().fold(vec![Vec::new()], |found, &length| {
         let extend =
             |head: Vec<usize>| (0..length).map(move |index| [head.as_slice(), &[index]].concat());
@@ -134,7 +134,7 @@ pub fn combinations(lengths: &[usize]) -> Vec<Vec<usize>> {
 
 /// The `index`th seed that `seed` gives: SplitMix64 (Steele, Lea, Flood 2014), whose outputs never repeat within a
 /// seed.
-pub fn derived_seed(seed: u64, index: usize) -> u64 {
+pub(super) fn derived_seed(seed: u64, index: usize) -> u64 {
     const GAMMA: u64 = 0x9E37_79B9_7F4A_7C15;
     let mut z = seed.wrapping_add(GAMMA.wrapping_mul(index as u64 + 1));
     z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);

@@ -46,6 +46,8 @@ struct Current {
     channels: BTreeMap<ChannelId, Totals>,
     /// Host of each rank.
     hosts: Vec<String>,
+    /// How late the latest reading was.
+    latest_reading: Duration,
 }
 
 #[derive(Debug, Default)]
@@ -101,6 +103,7 @@ impl Recorder {
             probes,
             channels: BTreeMap::new(),
             hosts,
+            latest_reading: Duration::ZERO,
         });
         self.result.points.push(point);
         self.save()
@@ -122,6 +125,7 @@ impl Recorder {
             let Some(current) = &mut self.point else {
                 return Ok(());
             };
+            current.latest_reading = current.latest_reading.max(reading.late);
             let mut row = |entity, name: &str, metric: &str, value: f64| {
                 rows.push(self.result.row(time_s, entity, name, metric, value));
             };
@@ -237,6 +241,13 @@ impl Recorder {
             }
         }
         self.writer.telemetry(&rows)
+    }
+
+    /// How late the latest reading of the point that is being run was.
+    pub(super) fn latest_reading(&self) -> Duration {
+        self.point
+            .as_ref()
+            .map_or(Duration::ZERO, |current| current.latest_reading)
     }
 
     /// The point that is being run.
@@ -370,10 +381,11 @@ impl Current {
 }
 
 /// The fidelity section of a result.
-pub(super) fn section(fidelity: &Fidelity) -> FidelitySection {
+pub(super) fn section(fidelity: &Fidelity, notes: Vec<String>) -> FidelitySection {
     FidelitySection {
         faithful: fidelity.faithful(),
         findings: fidelity.findings.clone(),
+        notes,
         checks: fidelity.checks.iter().map(row).collect(),
         lateness: fidelity.lateness.map(|late| EngineLateness {
             releases: late.releases,

@@ -25,7 +25,7 @@ use tokio::task::JoinError;
 
 use super::bound::bound;
 use super::congestion::{self, CongestionControlError};
-use super::environment::environment;
+use super::environment::{self, environment};
 use super::observer::{Event, Observer};
 use super::points::{CollectivePlan, Experiment, PointPlan, WorkloadPlan, derived_seed};
 use super::recorder::{self, Recorder};
@@ -78,6 +78,18 @@ pub enum RunError {
     /// The workload would take longer than anyone waits.
     #[error("the links allow this workload no less than {} hours; use fewer or smaller sizes, fewer iterations or higher rates", .0.as_secs() / 3600)]
     TooLong(Duration),
+    /// The arrays do not fit into memory; the kernel would end other programs for them.
+    #[error(
+        "every one of {ranks} ranks holds {size} at least, more than this machine's {memory} of memory together; use smaller sizes"
+    )]
+    TooLarge {
+        /// How many ranks.
+        ranks: usize,
+        /// The greatest size.
+        size: ByteSize,
+        /// What there is.
+        memory: ByteSize,
+    },
     /// A collective has no such schedule.
     #[error(transparent)]
     Unsupported(#[from] Unsupported),
@@ -88,6 +100,7 @@ pub enum RunError {
 
 /// Longer than this is a slip in a unit, not an intention.
 const LONGEST: Duration = Duration::from_secs(48 * 3600);
+const NO_IPV6: &str = "this kernel has no IPv6: labs have IPv4 alone";
 /// How often what was sampled goes to the disk.
 const FLUSH: Duration = Duration::from_millis(250);
 
@@ -113,7 +126,7 @@ pub async fn run(
         at_least: least_duration(experiment, &bounds),
     });
     if capability::families() == Families::Ipv4 {
-        observer.event(Event::Note("this kernel has no IPv6: labs have IPv4 alone"));
+        observer.event(Event::Note(NO_IPV6));
     }
     let ended = tokio::select! {
         biased;
@@ -152,29 +165,60 @@ impl<E: Into<RunError>> From<E> for Stop {
 }
 
 /// Checks what can be told without a sandbox: that the workload can be done on these links in a time that anyone waits for,
-/// and that the folder for the results is free. Makes nothing.
+/// and in this machine's memory, and that the folder for the results is free. Makes nothing.
 ///
 /// # Errors
 /// What [`run`] would answer.
 pub fn check(experiment: &Experiment, out: &Path) -> Result<(), RunError> {
     bounds(experiment)?;
+    fits(experiment, environment::memory())?;
     Ok(ResultWriter::check(out)?)
+}
+
+/// Checks that `memory` holds every rank's array once: what any placement and schedule takes at least.
+fn fits(experiment: &Experiment, memory: Option<ByteSize>) -> Result<(), RunError> {
+    let Some(memory) = memory else { return Ok(()) };
+    for point in &experiment.points {
+        let WorkloadPlan::Collective(plan) = &point.workload else {
+            continue;
+        };
+        let (ranks, size) = (
+            plan.ranks.len(),
+            plan.sizes.iter().copied().max().unwrap_or_default(),
+        );
+        if size.saturating_mul(ranks as u64) > memory.bytes() {
+            let size = ByteSize::from_bytes(size);
+            return Err(RunError::TooLarge {
+                ranks,
+                size,
+                memory,
+            });
+        }
+    }
+    Ok(())
 }
 
 /// The bound of every point.
 fn bounds(experiment: &Experiment) -> Result<Vec<Option<Bound>>, RunError> {
-    let bounds = experiment
-        .points
-        .iter()
-        .map(|point| match &point.workload {
-            WorkloadPlan::Collective(plan) => bound(
+    let mut bounds: Vec<Option<Bound>> = Vec::new();
+    for (index, point) in experiment.points.iter().enumerate() {
+        let alike = |earlier: &PointPlan| {
+            earlier.topology == point.topology
+                && earlier.workload == point.workload
+                && earlier.stack.connections == point.stack.connections
+        };
+        let known = experiment.points[..index].iter().rposition(alike);
+        bounds.push(match (known, &point.workload) {
+            // With many ranks a bound takes a while.
+            (Some(known), _) => bounds[known].clone(),
+            (None, WorkloadPlan::Collective(plan)) => bound(
                 &experiment.topologies[point.topology],
                 plan,
                 point.stack.connections,
-            ),
-            WorkloadPlan::Command(_) => Ok(None),
-        })
-        .collect::<Result<Vec<_>, _>>()?;
+            )?,
+            (None, WorkloadPlan::Command(_)) => None,
+        });
+    }
     match least_duration(experiment, &bounds) {
         Some(least) if least > LONGEST => Err(RunError::TooLong(least)),
         _ => Ok(bounds),
@@ -243,6 +287,8 @@ struct Up {
     lab: Arc<Lab>,
     topology: usize,
     checks: Vec<FidelityCheck>,
+    /// What is worth knowing of it.
+    notes: Vec<String>,
 }
 
 /// What is sampled while a workload runs.
@@ -294,15 +340,26 @@ impl Run<'_> {
             self.observer
                 .event(Event::LinkChecked(&recorder::row(check)));
         }
-        for skipped in &skipped {
-            self.observer
-                .event(Event::Note(&format!("not measured: {skipped}")));
+        let mut notes = Vec::new();
+        if capability::families() == Families::Ipv4 {
+            // It was told at the run's start, for all labs.
+            notes.push(NO_IPV6.to_owned());
+        }
+        for skipped in skipped {
+            self.note(&mut notes, format!("not measured: {skipped}"));
         }
         Ok(Up {
             lab,
             topology,
             checks,
+            notes,
         })
+    }
+
+    /// Tells it at once, and keeps it for the result.
+    fn note(&mut self, notes: &mut Vec<String>, text: String) {
+        self.observer.event(Event::Note(&text));
+        notes.push(text);
     }
 
     async fn point(&mut self, index: usize, plan: &PointPlan, up: &Up) -> Result<(), Stop> {
@@ -320,50 +377,72 @@ impl Run<'_> {
             iterations,
         });
         let paths = site_pairs(lab.plan());
-        self.recorder.begin(
-            self.empty_point(index, plan, &up.checks),
-            lab.plan(),
-            paths.clone(),
-        )?;
+        self.recorder
+            .begin(self.empty_point(index, plan, up), lab.plan(), paths.clone())?;
 
-        let watch = Watch::start(lab)?;
+        let watch = on_a_thread(lab, Watch::start).await?;
         let prober = Prober::start(
             lab,
             &probe_paths(lab.plan(), &paths),
             self.experiment.probe_interval,
         )?;
+        let mut notes = up.notes.clone();
         if prober.interval() > self.experiment.probe_interval {
             let note = format!(
                 "{} pairs of sites are probed every {:?} each",
                 paths.len(),
                 prober.interval()
             );
-            self.observer.event(Event::Note(&note));
+            self.note(&mut notes, note);
         }
         let sampler = Sampler::start(Arc::clone(lab), self.experiment.telemetry_period)?;
         let mut sampling = Sampling { prober, sampler };
-        match &plan.workload {
+        let ended = match &plan.workload {
             WorkloadPlan::Collective(collective) => {
                 self.collective(index, plan, collective, lab, &mut sampling)
-                    .await?;
+                    .await
             }
-            WorkloadPlan::Command(spec) => self.programs(spec, lab, &mut sampling).await?,
-        }
+            WorkloadPlan::Command(spec) => self.programs(spec, lab, &mut sampling).await,
+        };
+        // However the workload ended: what was sampled is kept, and what broke the lab explains what broke the workload.
         self.last_samples(sampling).await?;
+        self.judge(index, up, watch, notes).await?;
+        ended?;
+        self.recorder.end()?;
+        if let Some(point) = self.recorder.result.points.last() {
+            self.observer.event(Event::PointDone(point));
+        }
+        Ok(())
+    }
 
-        let fidelity = watch.finish(lab, up.checks.clone())?;
+    /// Tells how faithful the lab was while the workload ran.
+    async fn judge(
+        &mut self,
+        index: usize,
+        up: &Up,
+        watch: Watch,
+        mut notes: Vec<String>,
+    ) -> Result<(), RunError> {
+        let checks = up.checks.clone();
+        let fidelity = on_a_thread(&up.lab, move |lab| watch.finish(lab, checks)).await?;
         for finding in &fidelity.findings {
             self.observer.event(Event::Finding {
                 point: index,
                 text: finding,
             });
         }
-        if let Some(point) = self.recorder.point() {
-            point.fidelity = recorder::section(&fidelity);
+        let (late, period) = (
+            self.recorder.latest_reading(),
+            self.experiment.telemetry_period,
+        );
+        if late > period {
+            let note = format!(
+                "counters were read up to {late:.1?} late, at a period of {period:?}: the telemetry has gaps"
+            );
+            self.note(&mut notes, note);
         }
-        self.recorder.end()?;
-        if let Some(point) = self.recorder.result.points.last() {
-            self.observer.event(Event::PointDone(point));
+        if let Some(point) = self.recorder.point() {
+            point.fidelity = recorder::section(&fidelity, notes);
         }
         Ok(())
     }
@@ -486,7 +565,7 @@ impl Run<'_> {
     }
 
     /// The point as it stands before its workload: a run that is cut short keeps its links' checks.
-    fn empty_point(&self, index: usize, plan: &PointPlan, checks: &[FidelityCheck]) -> Point {
+    fn empty_point(&self, index: usize, plan: &PointPlan, up: &Up) -> Point {
         let topology = &self.experiment.topologies[plan.topology];
         let workload = match &plan.workload {
             WorkloadPlan::Collective(collective) => describe(collective, topology),
@@ -501,7 +580,10 @@ impl Run<'_> {
             repeat: plan.repeat,
             began_s: 0.0,
             ended_s: 0.0,
-            fidelity: recorder::section(&Fidelity::new(checks.to_vec(), None, 0, 0.0)),
+            fidelity: recorder::section(
+                &Fidelity::new(up.checks.clone(), None, 0, 0.0),
+                up.notes.clone(),
+            ),
             workload,
             bound: self.bounds[index].clone(),
             samples: Vec::new(),
@@ -518,6 +600,15 @@ async fn down(lab: Arc<Lab>) {
     if let Some(lab) = Arc::into_inner(lab) {
         lab.down().await;
     }
+}
+
+/// Asks the lab's engine, which blocks.
+async fn on_a_thread<T: Send + 'static>(
+    lab: &Arc<Lab>,
+    ask: impl FnOnce(&Lab) -> Result<T, EngineError> + Send + 'static,
+) -> Result<T, RunError> {
+    let lab = Arc::clone(lab);
+    Ok(tokio::task::spawn_blocking(move || ask(&lab)).await??)
 }
 
 /// Measures the links on a thread, which ends early if this is dropped.
@@ -596,4 +687,34 @@ fn probe_paths(plan: &LabPlan, pairs: &[(SiteId, SiteId)]) -> Vec<ProbePath> {
             to: first(to),
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use longhaul_topologies::Document;
+
+    use super::super::source::ExperimentSource;
+    use super::*;
+
+    #[test]
+    fn arrays_that_memory_cannot_hold_are_refused_before_anything_is_built() {
+        let text = "
+name: large
+topology:
+  name: two
+  sites: [{name: a, hosts: 1}, {name: b, hosts: 1}]
+  links: [{between: [a, b], rtt: 20ms}]
+workload: {collective: all_reduce, sizes: [1GiB, 3GiB]}
+";
+        let document = Document::from_text("large.yaml", text).unwrap();
+        let experiment = ExperimentSource::new(document, Path::new("."))
+            .load()
+            .unwrap();
+        let gib = |number: u64| Some(ByteSize::from_bytes(number << 30));
+        assert!(fits(&experiment, gib(6)).is_ok() && fits(&experiment, None).is_ok());
+        assert_eq!(
+            fits(&experiment, gib(5)).unwrap_err().to_string(),
+            "every one of 2 ranks holds 3GiB at least, more than this machine's 5GiB of memory together; use smaller sizes"
+        );
+    }
 }

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use longhaul_reports::result::Placement;
 use longhaul_topologies::document::DocumentPath;
 use longhaul_topologies::model::Topology;
 use longhaul_topologies::{Document, InputError, catalogue, validate};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::points::{
     CollectivePlan, Experiment, PointPlan, WorkloadPlan, combinations, derived_seed, places,
@@ -112,6 +113,12 @@ impl ExperimentSource {
         indices: &[usize],
     ) -> Result<(), InputError> {
         let mut source = self.clone();
+        if dimensions
+            .iter()
+            .any(|dimension| dimension.key.starts_with("stacks."))
+        {
+            source.write_stacks_out()?;
+        }
         let mut settings = BTreeMap::new();
         for (dimension, &index) in dimensions.iter().zip(indices) {
             let text = yaml(&dimension.values[index]);
@@ -124,7 +131,8 @@ impl ExperimentSource {
             if dimension.key.starts_with("topology.") {
                 source.topology().map_err(refused)?;
             } else {
-                source.document.parse::<ExperimentSpec>().map_err(refused)?;
+                let spec = source.document.parse().map_err(refused)?;
+                source.check_stacks(&spec).map_err(refused)?;
             }
             settings.insert(short(&dimension.key).to_owned(), text);
         }
@@ -147,6 +155,12 @@ impl ExperimentSource {
             }
         }
         Ok(())
+    }
+
+    /// Gives every stack its long form, so that it has a name and fields to set.
+    fn write_stacks_out(&mut self) -> Result<(), InputError> {
+        let spec: ExperimentSpec = self.document.parse()?;
+        self.document.set("stacks", &json!(spec.stacks).to_string())
     }
 
     /// What a type cannot say about single fields.
@@ -172,6 +186,22 @@ impl ExperimentSource {
         if spec.stacks.is_empty() {
             return refuse(&["stacks"], "at least one stack is needed");
         }
+        self.check_stacks(spec)?;
+        let periods = [
+            ("probes", "interval", spec.probes.interval),
+            ("telemetry", "period", spec.telemetry.period),
+        ];
+        for (section, field, period) in periods {
+            if !(LEAST_PERIOD..=LONGEST_PERIOD).contains(&period.duration()) {
+                return refuse(&[section, field], "this is 1ms to 1min");
+            }
+        }
+        Ok(())
+    }
+
+    fn check_stacks(&self, spec: &ExperimentSpec) -> Result<(), InputError> {
+        let refuse =
+            |segments: &[&str], message: &str| Err(self.document.error(&place(segments), message));
         for (index, stack) in spec.stacks.iter().enumerate() {
             let at = index.to_string();
             if !(1..=MOST_CONNECTIONS).contains(&stack.connections) {
@@ -191,12 +221,6 @@ impl ExperimentSource {
                 );
             }
         }
-        if spec.probes.interval.duration() < LEAST_PERIOD {
-            return refuse(&["probes", "interval"], "probes are at least 1ms apart");
-        }
-        if spec.telemetry.period.duration() < LEAST_PERIOD {
-            return refuse(&["telemetry", "period"], "readings are at least 1ms apart");
-        }
         Ok(())
     }
 
@@ -207,12 +231,12 @@ impl ExperimentSource {
             let at = place(&["sweep", key]);
             let refuse =
                 |message: &str, help: &str| Err(self.document.error(&at, message).with_help(help));
-            if !["topology.", "workload."]
+            if !["topology.", "workload.", "stacks."]
                 .iter()
                 .any(|prefix| key.starts_with(prefix))
             {
                 return refuse(
-                    "a sweep is over fields of the topology or the workload",
+                    "a sweep is over fields of the topology, the workload or the stacks",
                     "write for example `topology.links.0.loss`",
                 );
             }
@@ -304,10 +328,22 @@ impl ExperimentSource {
                 .count(spec.data_type, size, ranks.len())
                 .map_err(|error| refuse("sizes", error.to_string()))?;
         }
-        if spec.iterations == 0 {
+        if !(1..=MOST_ITERATIONS).contains(&spec.iterations) {
             return Err(refuse(
                 "iterations",
-                "at least one iteration is needed".to_owned(),
+                format!("iterations are 1 to {MOST_ITERATIONS}"),
+            ));
+        }
+        if spec.warmup > MOST_ITERATIONS {
+            return Err(refuse(
+                "warmup",
+                format!("there are at most {MOST_ITERATIONS} iterations of warm-up"),
+            ));
+        }
+        if !(LEAST_PATIENCE..=LONGEST_WAIT).contains(&spec.patience.duration()) {
+            return Err(refuse(
+                "patience",
+                "a rank's patience is 1s to 7 days".to_owned(),
             ));
         }
         Ok(WorkloadPlan::Collective(CollectivePlan {
@@ -389,6 +425,9 @@ impl ExperimentSource {
                 "every program is in the background: nothing would end the run".to_owned(),
             );
         }
+        if spec.timeout.duration() > LONGEST_WAIT {
+            return refuse(&["timeout"], "a timeout is at most 7 days".to_owned());
+        }
         Ok(WorkloadPlan::Command(spec.clone()))
     }
 
@@ -455,7 +494,15 @@ const MOST_CONNECTIONS: usize = 64;
 const LEAST_CHUNK: u64 = 1 << 10;
 const MOST_CHUNK: u64 = 1 << 30;
 /// Below it probing or sampling would be the workload.
-const LEAST_PERIOD: std::time::Duration = std::time::Duration::from_millis(1);
+const LEAST_PERIOD: Duration = Duration::from_millis(1);
+/// Beyond it most points would hardly be probed or sampled.
+const LONGEST_PERIOD: Duration = Duration::from_secs(60);
+/// Every iteration is kept.
+const MOST_ITERATIONS: u64 = 1_000_000;
+/// With less, a rank that a busy machine does not schedule at once would be taken for a silent one.
+const LEAST_PATIENCE: Duration = Duration::from_secs(1);
+/// Longer is a slip in a unit, and the kernel's TCP_USER_TIMEOUT ends at 24 days.
+const LONGEST_WAIT: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// The hosts of `topology`, site by site.
 fn host_names(topology: &Topology) -> impl Iterator<Item = String> + '_ {
@@ -561,6 +608,34 @@ workload:
     }
 
     #[test]
+    fn a_field_of_the_stacks_can_be_swept() {
+        let text = format!(
+            "{TEXT}stacks: [reno, {{name: b, connections: 3}}]\nsweep: {{stacks.reno.connections: [1, 4]}}\n"
+        );
+        let experiment = source(&text).load().unwrap();
+        let of = |point: &PointPlan| {
+            let value = point.settings["stacks.reno.connections"].clone();
+            (value, point.stack.name.clone(), point.stack.connections)
+        };
+        let seen: Vec<_> = experiment.points.iter().map(of).collect();
+        let expected = [
+            ("1", "reno", 1),
+            ("1", "b", 3),
+            ("4", "reno", 4),
+            ("4", "b", 3),
+        ];
+        assert_eq!(
+            seen,
+            expected.map(|(value, stack, connections)| (
+                value.to_owned(),
+                stack.to_owned(),
+                connections
+            ))
+        );
+        assert_eq!(experiment.topologies.len(), 1);
+    }
+
+    #[test]
     fn settings_reach_the_experiment_and_its_topology() {
         let mut source = source(TEXT);
         source.set("workload.iterations", "7").unwrap();
@@ -632,6 +707,16 @@ workload:
                 "sweep: {topology.links.7.loss: [1%]}\nworkload:",
             ),
             with("workload:", "repeats: 99999\nworkload:"),
+            with(
+                "workload:",
+                "sweep: {'stacks.*.connections': [1, 65]}\nstacks: [reno]\nworkload:",
+            ),
+            with("workload:", "telemetry: {period: 5000min}\nworkload:"),
+            with(
+                "1MiB]",
+                "1MiB]\n  iterations: 18446744073709551615\n  warmup: 1",
+            ),
+            with("1MiB]", "1MiB]\n  patience: 10ms"),
         ];
         insta::assert_snapshot!(errors.join("\n"), @r"
         two.yaml:8:14: all_gather has no algorithm tree; it has ring
@@ -641,10 +726,14 @@ workload:
         two.yaml:7:3: a workload is either a collective or a command [write `collective: all_reduce`, or `command:` with the program to run]
         two.yaml:7:40: there is no host `c-0`; there are a-0, a-1, b-0, b-1
         two.yaml:6:17: there are two stacks named `cubic`
-        two.yaml:6:15: a sweep is over fields of the topology or the workload [write for example `topology.links.0.loss`]
+        two.yaml:6:15: a sweep is over fields of the topology, the workload or the stacks [write for example `topology.links.0.loss`]
         two.yaml:6:37: `120%` is too large: at most 100%, which is certain
         two.yaml:6:33: `topology.links` has no entry 7: its entries are 0 to 0
         two.yaml:1:1: this sweep has more than 10000 points
+        two.yaml:6:37: connections are 1 to 64 per pair of ranks
+        two.yaml:6:21: this is 1ms to 1min
+        two.yaml:9:15: iterations are 1 to 1000000
+        two.yaml:9:13: a rank's patience is 1s to 7 days
         ");
     }
 }

@@ -32,7 +32,7 @@ pub struct ExperimentSpec {
     #[serde(default = "default_stacks")]
     pub stacks: Vec<StackSpec>,
     /// Further settings to run every combination of: a place in the file (`topology.links.0.queue`,
-    /// `workload.iterations`) and its values.
+    /// `workload.iterations`, `stacks.*.connections`) and its values.
     #[serde(default)]
     #[schemars(with = "BTreeMap<String, Vec<Value>>")]
     pub sweep: Map<String, Value>,
