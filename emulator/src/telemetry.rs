@@ -59,17 +59,21 @@ pub struct Sampler {
 }
 
 impl Sampler {
-    /// Starts reading `lab` every `period`, the first time at once.
+    /// Starts reading `lab` every `period`. The first reading is taken before this returns, so that what happens next is
+    /// counted from it. Blocking, as [`Lab::counters`].
     ///
     /// # Errors
-    /// If a host's counters cannot be opened.
+    /// If a host's counters cannot be opened or read, or the engine does not answer.
     pub fn start(lab: Arc<Lab>, period: Duration) -> Result<Self, TelemetryError> {
         let hosts = open_hosts(&lab)?;
         let (sender, readings) = mpsc::channel();
+        let began = Instant::now();
+        let first = read(&lab, &hosts, began)?;
+        sender.send(first).expect("we hold the other end");
         let (running, stopped) = mpsc::channel();
         let thread = thread::Builder::new()
             .name("sampler".into())
-            .spawn(move || sample(&lab, &hosts, period, &sender, &stopped))
+            .spawn(move || sample(&lab, &hosts, began, period, &sender, &stopped))
             .map_err(TelemetryError::Thread)?;
         Ok(Self {
             readings,
@@ -129,38 +133,47 @@ fn host_error(lab: &Lab, host: NodeId, source: io::Error) -> TelemetryError {
     }
 }
 
-/// The sampler's thread.
+/// The sampler's thread: readings of the schedule that `began` with one.
 fn sample(
     lab: &Lab,
     hosts: &[(NodeId, InterfaceFile)],
+    began: Instant,
     period: Duration,
     readings: &mpsc::Sender<Reading>,
     stopped: &mpsc::Receiver<()>,
 ) -> Result<(), TelemetryError> {
-    let mut due = Instant::now();
+    let mut due = began;
     loop {
+        due = next(due, period, Instant::now());
         let wait = stopped.recv_timeout(due.saturating_duration_since(Instant::now()));
-        let at = Instant::now();
-        let channels = lab.counters()?;
-        let hosts = hosts
-            .iter()
-            .map(|(host, file)| match file.read() {
-                Ok(counters) => Ok((*host, counters)),
-                Err(source) => Err(host_error(lab, *host, source)),
-            })
-            .collect::<Result<_, _>>()?;
-        let late = at.saturating_duration_since(due);
-        let wanted = readings.send(Reading {
-            at,
-            late,
-            channels,
-            hosts,
-        });
+        let wanted = readings.send(read(lab, hosts, due)?);
         if wait != Err(mpsc::RecvTimeoutError::Timeout) || wanted.is_err() {
             return Ok(());
         }
-        due = next(due, period, Instant::now());
     }
+}
+
+/// A reading that was due then.
+fn read(
+    lab: &Lab,
+    hosts: &[(NodeId, InterfaceFile)],
+    due: Instant,
+) -> Result<Reading, TelemetryError> {
+    let at = Instant::now();
+    let channels = lab.counters()?;
+    let hosts = hosts
+        .iter()
+        .map(|(host, file)| match file.read() {
+            Ok(counters) => Ok((*host, counters)),
+            Err(source) => Err(host_error(lab, *host, source)),
+        })
+        .collect::<Result<_, _>>()?;
+    Ok(Reading {
+        at,
+        late: at.saturating_duration_since(due),
+        channels,
+        hosts,
+    })
 }
 
 /// The first instant of the schedule that is not past: after a stall, missed readings are left out.

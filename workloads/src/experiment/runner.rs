@@ -395,7 +395,9 @@ impl Run<'_> {
             );
             self.note(&mut notes, note);
         }
-        let sampler = Sampler::start(Arc::clone(lab), self.experiment.telemetry_period)?;
+        let (sampled, period) = (Arc::clone(lab), self.experiment.telemetry_period);
+        let sampler =
+            tokio::task::spawn_blocking(move || Sampler::start(sampled, period)).await??;
         let mut sampling = Sampling { prober, sampler };
         let ended = match &plan.workload {
             WorkloadPlan::Collective(collective) => {
