@@ -17,7 +17,7 @@ use nix::sys::time::TimeSpec;
 use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
 
 use super::clocks::{Clocks, now};
-use super::egress::Outcome;
+use super::egress::{BATCH, Outcome};
 use super::frame::{Frame, Pool};
 use super::model::ChannelModel;
 use super::parallel::at_once;
@@ -28,7 +28,8 @@ use super::time::Time;
 use crate::engine::{ChannelCounters, Lateness};
 use crate::plan::{ChannelId, LabPlan};
 
-/// Frames taken from an interface, and deliveries made by a channel, before the others get their turn.
+/// Frames taken from an interface before the others get their turn. A channel's turn to deliver is a batch: shorter, since a
+/// delivery takes the receiver's whole stack with it and a ring that is not emptied meanwhile overflows.
 const TURN: usize = 64;
 /// Lateness beyond this counts as this.
 const WORST_LATENESS: Duration = Duration::from_secs(60);
@@ -211,7 +212,7 @@ impl Driver {
             let Some(channel) = self.schedule.due(now) else {
                 return;
             };
-            for _ in 0..TURN {
+            for _ in 0..BATCH {
                 let Some(delivery) = self.channels[channel].model.poll(now) else {
                     break;
                 };

@@ -17,7 +17,7 @@ use super::vnet::{VNET_HEADER, VnetHeader};
 
 /// How many packets go out with one system call. More save little (a call costs a fraction of a packet's way through the
 /// receiver's stack) and make the last ones late.
-const BATCH: usize = 16;
+pub(super) const BATCH: usize = 16;
 
 /// How often a full socket buffer is waited for, a millisecond at most each time, before the packet counts as dropped.
 const RETRIES: u32 = 3;

@@ -18,7 +18,7 @@ const LARGE_SLOT: usize = 17 * 4096;
 /// Slots that nearly fill a power of two of pages, which is what the kernel allocates.
 const LARGE_SLOTS_PER_BLOCK: usize = 15;
 /// Least and most bytes of each of an interface's two rings.
-const RING: (usize, usize) = (1 << 20, 16 << 20);
+const RING: (usize, usize) = (1 << 20, 32 << 20);
 
 /// One interface.
 #[derive(Debug)]
