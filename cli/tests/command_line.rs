@@ -270,7 +270,9 @@ fn a_workload_that_takes_days_is_refused() {
         "run",
         "tiny.yaml",
         "--set",
-        "workload.iterations=1000000000",
+        "workload.iterations=1000000",
+        "--set",
+        "topology.links.0.rate=100kbit",
     ];
     assert!(
         desk.error(&run, 2)
