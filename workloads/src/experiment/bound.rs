@@ -274,11 +274,7 @@ impl fmt::Display for PortName<'_> {
 
 /// `virginia>dublin`.
 pub fn channel_name(topology: &Topology, link: LinkId, direction: Direction) -> String {
-    let link = &topology.links[link.0];
-    let (from, to) = match direction {
-        Direction::Forward => (link.a, link.b),
-        Direction::Reverse => (link.b, link.a),
-    };
+    let [from, to] = topology.links[link.0].ends(direction);
     format!("{}>{}", topology.site(from).name, topology.site(to).name)
 }
 
