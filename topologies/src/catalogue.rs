@@ -137,10 +137,11 @@ mod tests {
                 |link: &&crate::model::Link| ends.contains(&link.a) && ends.contains(&link.b);
             let link = topology.links.iter().find(joins).unwrap();
             assert!(matches!(
-                link.forward.delay_source,
+                link.lanes[0].forward.delay_source,
                 DelaySource::Fibre { .. }
             ));
-            let rtt = (link.forward.delay + link.reverse.delay).as_secs_f64() * 1e3;
+            let rtt =
+                (link.lanes[0].forward.delay + link.lanes[0].reverse.delay).as_secs_f64() * 1e3;
             assert!(
                 (rtt / known - 1.0).abs() <= 0.15,
                 "{name}: {a} to {b} {rtt:.1} ms, known {known} ms"
@@ -167,7 +168,7 @@ mod tests {
     fn short_distances_are_what_their_names_say() {
         for (name, km) in [("campus", 2.0), ("metro", 10.0)] {
             let DelaySource::Fibre { distance_km, .. } =
-                topology(name).links[0].forward.delay_source
+                topology(name).links[0].lanes[0].forward.delay_source
             else {
                 panic!("{name} states its delay");
             };

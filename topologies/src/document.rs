@@ -11,7 +11,7 @@ mod path;
 mod source;
 mod strict;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
@@ -30,6 +30,8 @@ pub struct Document {
     /// The whole document's values, overrides included.
     root: Value,
     overrides: Vec<Override>,
+    /// The file's folder, if it is one.
+    folder: Option<PathBuf>,
     /// The part this document stands for.
     here: DocumentPath,
 }
@@ -49,8 +51,11 @@ impl Document {
     /// If it cannot be read, is not a file, or [`Document::from_text`] refuses its text.
     pub fn read(path: &Path) -> Result<Self, InputError> {
         let name = path.display().to_string();
-        let text = read_file(path).map_err(|message| InputError::new(&name, message))?;
-        Document::from_text(&name, &text)
+        let text = read_file(path, source::MAX_BYTES)
+            .map_err(|message| InputError::new(&name, message))?;
+        let mut document = Document::from_text(&name, &text)?;
+        document.folder = Some(path.parent().unwrap_or(Path::new("")).to_owned());
+        Ok(document)
     }
 
     /// Reads the text of `name` as YAML within limits of size and nesting.
@@ -64,6 +69,7 @@ impl Document {
             source: Arc::new(source),
             root,
             overrides: Vec::new(),
+            folder: None,
             here: DocumentPath::root(),
         })
     }
@@ -76,6 +82,20 @@ impl Document {
     /// The whole file's text, as it was read.
     pub fn text(&self) -> &str {
         &self.source.text
+    }
+
+    /// Reads a file that the value at `path` names, relative to this file.
+    ///
+    /// # Errors
+    /// If this document is no file, or the other cannot be read as text.
+    pub fn beside(&self, path: &DocumentPath, name: &str) -> Result<String, InputError> {
+        let Some(folder) = &self.folder else {
+            return Err(self
+                .error(path, "only a topology in a file can name another file")
+                .with_help("write this topology to a file, or state the values themselves"));
+        };
+        read_file(&folder.join(name), MAX_DATA_BYTES)
+            .map_err(|message| self.error(path, format!("`{}`: {message}", name.escape_debug())))
     }
 
     /// The values of this document, overrides included.
@@ -243,7 +263,10 @@ fn get_mut<'a>(root: &'a mut Value, path: &DocumentPath) -> Option<&'a mut Value
         })
 }
 
-fn read_file(path: &Path) -> Result<String, String> {
+/// A trace of an hour, a line for every millisecond.
+const MAX_DATA_BYTES: usize = 64 << 20;
+
+fn read_file(path: &Path, most: usize) -> Result<String, String> {
     use std::io::Read;
     let failed = |error: std::io::Error| match error.kind() {
         std::io::ErrorKind::NotFound => "there is no such file".to_owned(),
@@ -255,13 +278,12 @@ fn read_file(path: &Path) -> Result<String, String> {
     }
     let mut bytes = Vec::new();
     // One byte past the limit, so that a longer file (or an endless one, like a pipe) is refused, not cut.
-    file.take(source::MAX_BYTES as u64 + 1)
+    file.take(most as u64 + 1)
         .read_to_end(&mut bytes)
         .map_err(failed)?;
-    if bytes.len() > source::MAX_BYTES {
+    if bytes.len() > most {
         return Err(format!(
-            "the file is longer than the {} bytes an input file may have",
-            source::MAX_BYTES
+            "the file is longer than the {most} bytes an input file may have"
         ));
     }
     String::from_utf8(bytes).map_err(|error| {

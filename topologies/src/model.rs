@@ -2,14 +2,19 @@
 
 mod channel;
 mod queue;
+mod trace;
+
+use std::time::Duration;
 
 use crate::geography::Coordinates;
 use crate::units::Rate;
 
 pub use channel::{
-    Channel, DelaySource, Jitter, JitterDistribution, Loss, PacketOrder, QueueLimit,
+    Channel, DelaySource, FourState, Jitter, JitterDistribution, JitterShape, LaneState, Loss,
+    PacketOrder, QueueLimit, Reordering,
 };
 pub use queue::{CoDel, DualPi2, FqCoDel, Pie, QueueDiscipline, Red, Signal, Step};
+pub use trace::{DelayTrace, JitterTable, RateStep, RateTrace, TraceError};
 
 /// Sites joined by links. Connected, every name valid and unique, within the address plan.
 #[derive(Clone, Debug, PartialEq)]
@@ -64,12 +69,60 @@ pub struct Link {
     pub a: SiteId,
     /// The other end; never equal to `a`.
     pub b: SiteId,
-    /// Parallel lanes, each with the full description; at least 1. Flows are spread by their hash.
-    pub lanes: usize,
+    /// Parallel lanes; at least 1.
+    pub lanes: Vec<Lane>,
+    /// How packets are spread over them.
+    pub spread: Spread,
+    /// What changes, and when; in the order of time.
+    pub schedule: Vec<ScheduledChange>,
+}
+
+/// One lane of a link.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Lane {
     /// From `a` to `b`.
     pub forward: Channel,
     /// From `b` to `a`.
     pub reverse: Channel,
+}
+
+/// How packets are spread over the lanes of a link.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    serde::Serialize,
+    serde::Deserialize,
+    schemars::JsonSchema,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum Spread {
+    /// Each flow on one lane, by a hash of its addresses, protocol and ports, each direction by one of its own: equal-cost
+    /// multipath as routers have it (RFC 2992).
+    #[default]
+    FlowHash,
+    /// As `flow-hash`, but both directions of a flow take the same lane.
+    SymmetricFlowHash,
+    /// Each packet on the next lane.
+    RoundRobin,
+    /// Each packet on the lane whose queue takes the least time to drain.
+    LeastQueue,
+}
+
+/// From `at` on, one channel is another.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ScheduledChange {
+    /// Since the workload began; in a lab that is up, since it came up.
+    pub at: Duration,
+    /// Which lane.
+    pub lane: usize,
+    /// Which way.
+    pub direction: Direction,
+    /// What it is from then on.
+    pub channel: Channel,
 }
 
 /// Which way along a link.
@@ -90,11 +143,35 @@ impl Link {
         }
     }
 
+    /// The channel that leads in `direction` on the shortest lane that way, the first of several.
+    pub fn channel(&self, direction: Direction) -> &Channel {
+        let channels = self.lanes.iter().map(|lane| lane.channel(direction));
+        channels
+            .min_by_key(|channel| channel.delay)
+            .expect("a link has at least one lane")
+    }
+
+    /// The least rate of a lane in `direction`; `None` if none is limited.
+    pub fn least_rate(&self, direction: Direction) -> Option<Rate> {
+        let rates = self.lanes.iter().map(|lane| lane.channel(direction).rate);
+        rates.flatten().min()
+    }
+}
+
+impl Lane {
     /// The channel that leads in `direction`.
     pub fn channel(&self, direction: Direction) -> &Channel {
         match direction {
             Direction::Forward => &self.forward,
             Direction::Reverse => &self.reverse,
+        }
+    }
+
+    /// The same, to change it.
+    pub fn channel_mut(&mut self, direction: Direction) -> &mut Channel {
+        match direction {
+            Direction::Forward => &mut self.forward,
+            Direction::Reverse => &mut self.reverse,
         }
     }
 }

@@ -242,8 +242,8 @@ mod tests {
                 row[site] = (Duration::ZERO, 0);
             }
             for link in &topology.links {
-                best[link.a.0][link.b.0] = (link.forward.delay, 1);
-                best[link.b.0][link.a.0] = (link.reverse.delay, 1);
+                best[link.a.0][link.b.0] = (link.channel(Direction::Forward).delay, 1);
+                best[link.b.0][link.a.0] = (link.channel(Direction::Reverse).delay, 1);
             }
             for via in 0..sites {
                 for from in 0..sites {

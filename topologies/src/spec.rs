@@ -5,6 +5,7 @@
 
 mod either;
 mod from_model;
+mod queue;
 
 use std::fmt;
 use std::str::FromStr;
@@ -12,9 +13,11 @@ use std::str::FromStr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::model::{JitterDistribution, PacketOrder};
+use crate::model::{JitterDistribution, LaneState, PacketOrder, Spread};
 use crate::units::serial::as_string;
-use crate::units::{Probability, QueueSize, Rate, TimeSpan, UnitError};
+use crate::units::{Probability, Rate, TimeSpan, UnitError};
+
+pub use queue::*;
 
 /// The JSON Schema of a topology file.
 pub fn schema() -> schemars::Schema {
@@ -29,9 +32,12 @@ macro_rules! with_channel_settings {
         $(#[$attribute])*
         pub struct $name {
             $($own)*
+            /// Whether it carries anything; `up` if absent.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            pub state: Option<LaneState>,
             /// The rate of each lane, counted in Ethernet frames without preamble and FCS; unlimited if absent.
             #[serde(default, skip_serializing_if = "Option::is_none")]
-            pub rate: Option<Rate>,
+            pub rate: Option<RateSpec>,
             /// The one-way propagation delay, or `fibre` to compute it from the sites' coordinates.
             #[serde(default, skip_serializing_if = "Option::is_none")]
             pub delay: Option<DelaySpec>,
@@ -51,22 +57,27 @@ macro_rules! with_channel_settings {
             /// The chance that a packet arrives with a flipped bit; none if absent.
             #[serde(default, skip_serializing_if = "Option::is_none")]
             pub corruption: Option<Probability>,
-            /// How much the queue before the lane holds; 1bdp if absent.
+            /// Which packets are overtaken; none if absent.
             #[serde(default, skip_serializing_if = "Option::is_none")]
-            pub queue: Option<QueueSize>,
+            pub reordering: Option<ReorderingSpec>,
+            /// How much the queue before the lane holds (1bdp if absent), and what it does beside.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            pub queue: Option<QueueSpec>,
         }
 
         impl $name {
             /// The settings of a channel among the fields.
             pub(crate) fn channel(&self) -> ChannelSpec {
                 ChannelSpec {
-                    rate: self.rate,
+                    state: self.state,
+                    rate: self.rate.clone(),
                     delay: self.delay,
                     route_factor: self.route_factor,
-                    jitter: self.jitter,
-                    loss: self.loss,
+                    jitter: self.jitter.clone(),
+                    loss: self.loss.clone(),
                     duplication: self.duplication,
                     corruption: self.corruption,
+                    reordering: self.reordering,
                     queue: self.queue,
                 }
             }
@@ -118,6 +129,9 @@ with_channel_settings! {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         #[schemars(range(min = 1))]
         pub lanes: Option<usize>,
+        /// How packets are spread over the lanes of each link.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub spread: Option<Spread>,
     }
 }
 
@@ -166,10 +180,15 @@ with_channel_settings! {
     pub struct LinkSpec {
         /// The names of the two sites; `forward` leads from the first to the second.
         pub between: [String; 2],
-        /// Parallel lanes, each with all the settings; 1 if absent. Flows are spread over them by their hash.
+        /// Parallel lanes, each with all the settings; 1 if absent. Or a list of what is different on each.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        #[schemars(range(min = 1))]
-        pub lanes: Option<usize>,
+        pub lanes: Option<LanesSpec>,
+        /// How packets are spread over the lanes; `flow-hash` if absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub spread: Option<Spread>,
+        /// What changes while the workload runs.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        pub schedule: Vec<ChangeSpec>,
         /// The round-trip propagation delay: half of it each way.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub rtt: Option<TimeSpan>,
@@ -186,6 +205,150 @@ with_channel_settings! {
     /// One direction of a link.
     #[serde(deny_unknown_fields, expecting = "a mapping of settings of one direction")]
     pub struct ChannelSpec {}
+}
+
+/// The lanes of a link.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+#[serde(untagged)]
+pub enum LanesSpec {
+    /// So many, all alike.
+    Count(#[schemars(range(min = 1))] usize),
+    /// What is different on each.
+    Each(#[schemars(length(min = 1))] Vec<LaneSpec>),
+}
+
+with_channel_settings! {
+    /// What is different on one lane.
+    #[serde(deny_unknown_fields, expecting = "a mapping of settings of one lane")]
+    pub struct LaneSpec {
+        /// What differs from the first site to the second.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub forward: Option<ChannelSpec>,
+        /// What differs from the second site to the first.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub reverse: Option<ChannelSpec>,
+    }
+}
+
+with_channel_settings! {
+    /// What changes while the workload runs.
+    #[serde(deny_unknown_fields, expecting = "a change: a mapping with `at` and settings")]
+    pub struct ChangeSpec {
+        /// When, since the workload began; in a lab that is up, since it came up.
+        pub at: TimeSpan,
+        /// For how long; to the end if absent.
+        #[serde(default, rename = "for", skip_serializing_if = "Option::is_none")]
+        pub lasting: Option<TimeSpan>,
+        /// Which lane, from 0; all if absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub lane: Option<usize>,
+        /// Which direction; both if absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub direction: Option<DirectionSpec>,
+    }
+}
+
+/// A direction of a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum DirectionSpec {
+    /// From the first site of `between` to the second.
+    Forward,
+    /// From the second to the first.
+    Reverse,
+}
+
+/// A rate, `unlimited`, or how it changes with time.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+#[serde(untagged)]
+pub enum RateSpec {
+    /// One rate, or none.
+    Word(RateWord),
+    /// A trace.
+    Trace(RateTraceSpec),
+}
+
+/// A rate, or the word for none.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum RateWord {
+    /// Nothing queues.
+    Unlimited,
+    /// This rate.
+    Constant(Rate),
+}
+
+impl FromStr for RateWord {
+    type Err = UnitError;
+
+    fn from_str(text: &str) -> Result<Self, UnitError> {
+        match text.trim() {
+            "unlimited" => Ok(RateWord::Unlimited),
+            rate => rate.parse().map(RateWord::Constant),
+        }
+    }
+}
+
+impl fmt::Display for RateWord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            RateWord::Unlimited => f.pad("unlimited"),
+            RateWord::Constant(rate) => rate.fmt(f),
+        }
+    }
+}
+
+as_string!(RateWord, schema: {
+    "type": "string",
+    "description": "A rate: a number and bit, kbit, Mbit, Gbit or Tbit, or bps, kbps, mbps… for bytes per second; or `unlimited`.",
+    "pattern": r"^\s*(unlimited|(\d+\.?\d*|\.\d+)\s*[kKmMgGtT]?[iI]?([bB][iI][tT]|[bB][pP][sS]))\s*$",
+    "examples": ["500Mbit", "unlimited"],
+}, bare: "a rate such as `500Mbit`, or `unlimited`");
+
+/// A rate that changes with time, over and over: one of the three.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(
+    deny_unknown_fields,
+    expecting = "a mapping with `csv`, `mahimahi` or `steps`"
+)]
+pub struct RateTraceSpec {
+    /// A file of `time,rate` lines, relative to this file; a rate holds until the next line's time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub csv: Option<String>,
+    /// A file in mahimahi's format, relative to this file: the milliseconds at which a packet may pass.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mahimahi: Option<String>,
+    /// The rates themselves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub steps: Option<Vec<RateStepSpec>>,
+    /// With `steps`, when they begin again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub period: Option<TimeSpan>,
+}
+
+/// From `at` on, this rate.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(
+    deny_unknown_fields,
+    expecting = "a step: a mapping with `at` and `rate`"
+)]
+pub struct RateStepSpec {
+    /// Since the trace's beginning; the first is at 0s.
+    pub at: TimeSpan,
+    /// Nothing passes if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate: Option<Rate>,
+}
+
+/// Packets that are overtaken.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a mapping with `chance` and `depth`")]
+pub struct ReorderingSpec {
+    /// The chance of each packet to be overtaken.
+    pub chance: Probability,
+    /// By how many of those behind it; 1 if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1000))]
+    pub depth: Option<u32>,
 }
 
 /// A one-way delay.
@@ -225,7 +388,7 @@ as_string!(DelaySpec, schema: {
 }, bare: "a delay such as `40ms`, or `fibre`");
 
 /// Variation of the delay: how much (normally distributed, order preserved), or all of it.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 #[serde(untagged)]
 pub enum JitterSpec {
     /// The standard deviation of a normal distribution.
@@ -235,35 +398,77 @@ pub enum JitterSpec {
 }
 
 /// Variation of the delay.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct JitterSettings {
-    /// The standard deviation, for every shape.
-    pub deviation: TimeSpan,
+    /// The standard deviation, for every shape; a table's own if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deviation: Option<TimeSpan>,
     /// The shape; `normal` if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub distribution: Option<JitterDistribution>,
+    /// Instead of a known shape, a file of measured delays, one a line, relative to this file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub table: Option<String>,
+    /// The same, the delays themselves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub samples: Option<Vec<TimeSpan>>,
+    /// Instead of draws, a file of `time,delay` lines, relative to this file: what is added to `delay`, over and over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace: Option<String>,
+    /// The same, the points themselves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub points: Option<Vec<DelayPointSpec>>,
     /// Whether packets keep their order; `preserved` if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub order: Option<PacketOrder>,
 }
 
+/// A point of a trace of delays.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(
+    deny_unknown_fields,
+    expecting = "a point: a mapping with `at` and `delay`"
+)]
+pub struct DelayPointSpec {
+    /// Since the trace's beginning; the first is at 0s, the last is its length.
+    pub at: TimeSpan,
+    /// What is added to the delay.
+    pub delay: TimeSpan,
+}
+
 /// Which packets are lost: each with one chance, or by a model.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 #[serde(untagged)]
 pub enum LossSpec {
     /// Each with this chance, whatever happened to the others.
     Independent(Probability),
-    /// By a model with a memory.
+    /// By a model.
     Model(LossModel),
 }
 
-/// A loss model with a memory.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, expecting = "a mapping with `gilbert_elliott`")]
+/// A loss model: one of these.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(
+    deny_unknown_fields,
+    expecting = "a mapping with `gilbert_elliott`, `four_state`, `packets`, `trace` or `pattern`"
+)]
 pub struct LossModel {
     /// Two states, a good and a bad one, each with its own loss.
-    pub gilbert_elliott: GilbertElliott,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gilbert_elliott: Option<GilbertElliott>,
+    /// netem's four states.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub four_state: Option<FourState>,
+    /// Just these packets, counted from 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub packets: Option<Vec<u64>>,
+    /// A file of `0` (arrives) and `1` (lost), one for each packet, relative to this file, over and over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace: Option<String>,
+    /// The same, the digits themselves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pattern: Option<String>,
 }
 
 /// The Gilbert–Elliott model: bursts of loss.
@@ -283,6 +488,27 @@ pub struct GilbertElliott {
     /// Loss in the good state; 0% if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub loss_in_good: Option<Probability>,
+}
+
+/// netem's four states: 1 received, 2 received within a burst, 3 lost within a burst, 4 lost alone. Chances per packet, with
+/// the names and defaults of tc-netem(8).
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a mapping with `p13`")]
+pub struct FourState {
+    /// From received to a burst of loss.
+    pub p13: Probability,
+    /// From a burst's loss to received; 100% − p13 if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub p31: Option<Probability>,
+    /// From a burst's loss to received within the burst; 0% if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub p32: Option<Probability>,
+    /// From received within a burst back to its loss; 100% if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub p23: Option<Probability>,
+    /// From received to lost alone; 0% if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub p14: Option<Probability>,
 }
 
 #[cfg(test)]

@@ -2,7 +2,11 @@
 
 mod channel;
 mod link;
+mod loss;
+mod queue;
+mod schedule;
 mod site;
+mod traces;
 
 use std::path::Path;
 

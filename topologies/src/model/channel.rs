@@ -1,15 +1,21 @@
 //! One direction of one lane.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use super::{DelayTrace, JitterTable, QueueDiscipline, RateTrace};
 use crate::units::{ByteSize, Probability, QueueSize, Rate};
 
-/// One direction of every lane of a link.
+/// One direction of one lane.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Channel {
-    /// Layer-2 rate of each lane: bytes counted are those of the Ethernet frame without preamble and FCS, as
-    /// the kernel's qdiscs count them. Unlimited if absent.
+    /// Whether the lane carries anything.
+    pub state: LaneState,
+    /// Layer-2 rate: bytes counted are those of the Ethernet frame without preamble and FCS, as
+    /// the kernel's qdiscs count them. Unlimited if absent; where a trace says how it changes, the trace's mean.
     pub rate: Option<Rate>,
+    /// How the rate changes with time; constant if absent.
+    pub rate_trace: Option<RateTrace>,
     /// One-way propagation delay.
     pub delay: Duration,
     /// How the file stated `delay`.
@@ -22,10 +28,44 @@ pub struct Channel {
     pub duplication: Probability,
     /// The chance that a packet arrives with a flipped bit.
     pub corruption: Probability,
+    /// Which packets are overtaken.
+    pub reordering: Option<Reordering>,
     /// How much the bottleneck queue before the lane holds, as written.
     pub queue: QueueSize,
     /// The same, resolved for this channel. `None` without a rate: then nothing queues.
     pub queue_limit: Option<QueueLimit>,
+    /// What the queue does beside.
+    pub discipline: QueueDiscipline,
+}
+
+/// Whether a lane carries anything.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    serde::Serialize,
+    serde::Deserialize,
+    schemars::JsonSchema,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum LaneState {
+    /// As described.
+    #[default]
+    Up,
+    /// Cut: what comes, and what waits, is lost; what was under way arrives. Flows move to the link's other lanes if there are any.
+    Down,
+}
+
+/// Packets that are overtaken by a stated number of those behind them.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Reordering {
+    /// The chance of each packet to be overtaken.
+    pub chance: Probability,
+    /// By how many (the extent of RFC 4737 section 4.2.1); at least 1. If fewer follow within one one-way delay, by those.
+    pub depth: u32,
 }
 
 /// The resolved limit of a bottleneck queue.
@@ -54,18 +94,30 @@ pub enum DelaySource {
 }
 
 /// Variation of the delay: it has the mean `delay` and the standard deviation `deviation`, whatever its shape. Where order
-/// is preserved, packets that wait for one before them come on top.
-#[derive(Clone, Copy, Debug, PartialEq)]
+/// is preserved, packets that wait for one before them come on top. (A trace is not drawn from: it says itself what is added
+/// to `delay`, and when.)
+#[derive(Clone, Debug, PartialEq)]
 pub struct Jitter {
     /// The standard deviation.
     pub deviation: Duration,
     /// The shape.
-    pub distribution: JitterDistribution,
+    pub shape: JitterShape,
     /// Whether packets keep their order.
     pub order: PacketOrder,
 }
 
-/// The shape of jitter. The shapes are those of iproute2's `netem/` folder; unlike there, every one is scaled to the mean 0 and
+/// Where the variation comes from.
+#[derive(Clone, Debug, PartialEq)]
+pub enum JitterShape {
+    /// Drawn from a known distribution.
+    Distribution(JitterDistribution),
+    /// Drawn from measured delays.
+    Table(JitterTable),
+    /// Played back.
+    Trace(DelayTrace),
+}
+
+/// The known shapes of jitter. They are those of iproute2's `netem/` folder; unlike there, every one is scaled to the mean 0 and
 /// the deviation 1 after its tails are cut, four deviations from the mean.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema,
@@ -104,7 +156,7 @@ pub enum PacketOrder {
 }
 
 /// Which packets are lost on the way (queue drops come on top).
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Loss {
     /// None.
     None,
@@ -121,6 +173,54 @@ pub enum Loss {
         /// Loss in the good state (netem's 1 − k).
         loss_in_good: Probability,
     },
+    /// netem's four-state Markov model (Salsano et al. 2012; `loss_4state` in net/sched/sch_netem.c): 1 received, 2 received
+    /// within a burst, 3 lost within a burst, 4 lost alone.
+    FourState(FourState),
+    /// Just these packets, counted from 1 when the channel begins; in rising order.
+    Packets(Arc<[u64]>),
+    /// What happened to one packet after another (`true`: lost), over and over.
+    Trace(Arc<[bool]>),
+}
+
+/// Chances per packet to go from state to state, as tc-netem(8) names them.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct FourState {
+    /// From received to a burst of loss.
+    pub p13: Probability,
+    /// From a burst's loss to received.
+    pub p31: Probability,
+    /// From a burst's loss to received within the burst.
+    pub p32: Probability,
+    /// From received within a burst back to its loss.
+    pub p23: Probability,
+    /// From received to lost alone.
+    pub p14: Probability,
+}
+
+impl FourState {
+    /// The share of packets lost in the long run: the stationary distribution of the chain.
+    pub fn mean_loss(&self) -> f64 {
+        let [p13, p31, p32, p23, p14] =
+            [self.p13, self.p31, self.p32, self.p23, self.p14].map(Probability::fraction);
+        // In units of the share of state 1: balance over the cut between {1, 4} and {2, 3} gives state 3, that at state 2
+        // gives state 2, and state 4 is left at once.
+        let three = if p31 > 0.0 { p13 / p31 } else { 0.0 };
+        let two = if p23 > 0.0 { three * p32 / p23 } else { 0.0 };
+        let four = p14;
+        (three + four) / (1.0 + two + three + four)
+    }
+}
+
+impl JitterShape {
+    /// How many deviations below the mean the shape ends.
+    pub fn reach(&self) -> f64 {
+        match self {
+            JitterShape::Distribution(distribution) => distribution.reach(),
+            JitterShape::Table(table) => table.reach(),
+            // It only adds.
+            JitterShape::Trace(_) => 0.0,
+        }
+    }
 }
 
 impl JitterDistribution {

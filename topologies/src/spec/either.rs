@@ -4,14 +4,14 @@
 use std::fmt;
 use std::marker::PhantomData;
 
-use serde::de::value::MapAccessDeserializer;
-use serde::de::{self, Deserialize, Deserializer, IntoDeserializer, MapAccess, Visitor};
+use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
+use serde::de::{self, Deserialize, Deserializer, IntoDeserializer, MapAccess, SeqAccess, Visitor};
 
-use super::{JitterSpec, LossSpec};
+use super::{JitterSpec, LanesSpec, LossSpec, QueueSpec, RateSpec};
 
 impl<'de> Deserialize<'de> for JitterSpec {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let expecting = "a deviation such as `0.2ms`, or a mapping with `deviation`, `distribution` and `order`";
+        let expecting = "a deviation such as `0.2ms`, or a mapping with `deviation`, `distribution` and `order`, or with `table` or `trace`";
         either(
             deserializer,
             expecting,
@@ -23,13 +23,52 @@ impl<'de> Deserialize<'de> for JitterSpec {
 
 impl<'de> Deserialize<'de> for LossSpec {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let expecting = "a probability such as `0.01%`, or a mapping with `gilbert_elliott`";
+        let expecting = "a probability such as `0.01%`, or a mapping with `gilbert_elliott`, `four_state`, `packets`, `trace` or `pattern`";
         either(
             deserializer,
             expecting,
             LossSpec::Independent,
             LossSpec::Model,
         )
+    }
+}
+
+impl<'de> Deserialize<'de> for RateSpec {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let expecting =
+            "a rate such as `500Mbit`, `unlimited`, or a mapping with `csv`, `mahimahi` or `steps`";
+        either(deserializer, expecting, RateSpec::Word, RateSpec::Trace)
+    }
+}
+
+impl<'de> Deserialize<'de> for QueueSpec {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let expecting = "a queue size such as `1bdp`, or a mapping with `limit` and one of `red`, `step`, `codel`, `fq_codel`, `pie` and `dualpi2`";
+        either(deserializer, expecting, QueueSpec::Limit, QueueSpec::Full)
+    }
+}
+
+impl<'de> Deserialize<'de> for LanesSpec {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Lanes;
+
+        impl<'de> Visitor<'de> for Lanes {
+            type Value = LanesSpec;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a number of lanes, or a list of what is different on each")
+            }
+
+            fn visit_u64<E: de::Error>(self, number: u64) -> Result<LanesSpec, E> {
+                usize::deserialize(number.into_deserializer()).map(LanesSpec::Count)
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, access: A) -> Result<LanesSpec, A::Error> {
+                Vec::deserialize(SeqAccessDeserializer::new(access)).map(LanesSpec::Each)
+            }
+        }
+
+        deserializer.deserialize_any(Lanes)
     }
 }
 

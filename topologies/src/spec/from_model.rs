@@ -1,11 +1,17 @@
 //! A validated topology written out in full, as results keep it.
 
+use std::time::Duration;
+
 use super::{
-    ChannelSpec, DelaySpec, FabricSpec, GilbertElliott, JitterSettings, JitterSpec, LinkSpec,
-    LossModel, LossSpec, SiteSpec, TopologySpec,
+    ChangeSpec, ChannelSpec, DelayPointSpec, DelaySpec, DirectionSpec, FabricSpec, FourState,
+    GilbertElliott, JitterSettings, JitterSpec, LaneSpec, LanesSpec, LinkSpec, LossModel, LossSpec,
+    RateSpec, RateStepSpec, RateTraceSpec, RateWord, ReorderingSpec, SiteSpec, TopologySpec, queue,
 };
-use crate::model::{Channel, DelaySource, Jitter, Link, Loss, Site, Topology};
-use crate::units::{Probability, TimeSpan};
+use crate::model::{
+    Channel, DelaySource, Direction, Jitter, JitterShape, Lane, LaneState, Link, Loss, RateStep,
+    Reordering, ScheduledChange, Site, Spread, Topology,
+};
+use crate::units::{Probability, Rate, TimeSpan};
 
 impl From<&Topology> for TopologySpec {
     /// Every default filled in. Validating it gives the same topology again.
@@ -37,16 +43,26 @@ fn site(site: &Site) -> SiteSpec {
 }
 
 fn link(topology: &Topology, link: &Link) -> LinkSpec {
-    let (forward, reverse) = (channel(&link.forward), channel(&link.reverse));
+    let first = &link.lanes[0];
+    let alike = link.lanes.iter().all(|lane| lane == first);
     let mut spec = LinkSpec {
         between: [link.a, link.b].map(|end| topology.site(end).name.clone()),
-        lanes: Some(link.lanes),
-        rtt: (link.forward.delay_source == DelaySource::HalfRtt)
-            .then(|| TimeSpan::from_duration(link.forward.delay * 2)),
+        spread: Some(link.spread).filter(|spread| *spread != Spread::default()),
+        rtt: (link.lanes.iter().map(|lane| &lane.forward))
+            .find(|channel| channel.delay_source == DelaySource::HalfRtt)
+            .map(|channel| TimeSpan::from_duration(channel.delay * 2)),
+        schedule: link.schedule.iter().map(change).collect(),
         ..LinkSpec::default()
     };
+    if !alike {
+        spec.lanes = Some(LanesSpec::Each(link.lanes.iter().map(lane).collect()));
+        return spec;
+    }
+    spec.lanes = Some(LanesSpec::Count(link.lanes.len()));
+    let (forward, reverse) = (channel(&first.forward), channel(&first.reverse));
     if forward == reverse {
         let ChannelSpec {
+            state,
             rate,
             delay,
             route_factor,
@@ -54,9 +70,11 @@ fn link(topology: &Topology, link: &Link) -> LinkSpec {
             loss,
             duplication,
             corruption,
+            reordering,
             queue,
         } = forward;
         spec = LinkSpec {
+            state,
             rate,
             delay,
             route_factor,
@@ -64,6 +82,7 @@ fn link(topology: &Topology, link: &Link) -> LinkSpec {
             loss,
             duplication,
             corruption,
+            reordering,
             queue,
             ..spec
         };
@@ -72,6 +91,45 @@ fn link(topology: &Topology, link: &Link) -> LinkSpec {
         spec.reverse = Some(reverse);
     }
     spec
+}
+
+fn lane(lane: &Lane) -> LaneSpec {
+    LaneSpec {
+        forward: Some(channel(&lane.forward)),
+        reverse: Some(channel(&lane.reverse)),
+        ..LaneSpec::default()
+    }
+}
+
+/// Everything stated, so that nothing of what was before remains.
+fn change(change: &ScheduledChange) -> ChangeSpec {
+    let now = &change.channel;
+    let settings = channel(now);
+    let none = TimeSpan::default();
+    ChangeSpec {
+        at: change.at.into(),
+        lasting: None,
+        lane: Some(change.lane),
+        direction: Some(match change.direction {
+            Direction::Forward => DirectionSpec::Forward,
+            Direction::Reverse => DirectionSpec::Reverse,
+        }),
+        state: Some(now.state),
+        rate: settings.rate.or(Some(RateSpec::Word(RateWord::Unlimited))),
+        delay: settings.delay,
+        route_factor: settings.route_factor,
+        jitter: settings.jitter.or(Some(JitterSpec::Deviation(none))),
+        loss: settings
+            .loss
+            .or(Some(LossSpec::Independent(Probability::ZERO))),
+        duplication: Some(now.duplication),
+        corruption: Some(now.corruption),
+        reordering: settings.reordering.or(Some(ReorderingSpec {
+            chance: Probability::ZERO,
+            depth: None,
+        })),
+        queue: settings.queue,
+    }
 }
 
 fn channel(channel: &Channel) -> ChannelSpec {
@@ -83,43 +141,117 @@ fn channel(channel: &Channel) -> ChannelSpec {
     let some =
         |probability: Probability| Some(probability).filter(|probability| !probability.is_zero());
     ChannelSpec {
-        rate: channel.rate,
+        state: Some(channel.state).filter(|state| *state != LaneState::default()),
+        rate: rate(channel),
         delay,
         route_factor,
-        jitter: channel.jitter.map(jitter),
-        loss: loss(channel.loss),
+        jitter: channel.jitter.as_ref().map(jitter),
+        loss: loss(&channel.loss),
         duplication: some(channel.duplication),
         corruption: some(channel.corruption),
-        queue: channel.rate.map(|_| channel.queue),
+        reordering: channel
+            .reordering
+            .map(|Reordering { chance, depth }| ReorderingSpec {
+                chance,
+                depth: Some(depth),
+            }),
+        queue: channel
+            .rate
+            .map(|_| queue::spec(channel.queue, &channel.discipline)),
     }
 }
 
-fn jitter(jitter: Jitter) -> JitterSpec {
-    JitterSpec::Full(JitterSettings {
-        deviation: jitter.deviation.into(),
-        distribution: Some(jitter.distribution),
-        order: Some(jitter.order),
-    })
+fn rate(channel: &Channel) -> Option<RateSpec> {
+    let Some(trace) = &channel.rate_trace else {
+        let rate = channel.rate?;
+        return Some(RateSpec::Word(RateWord::Constant(rate)));
+    };
+    let step = |step: &RateStep| RateStepSpec {
+        at: step.at.into(),
+        rate: (step.bits_per_second > 0).then(|| Rate::from_bits_per_second(step.bits_per_second)),
+    };
+    Some(RateSpec::Trace(RateTraceSpec {
+        steps: Some(trace.steps().iter().map(step).collect()),
+        period: Some(trace.period().into()),
+        ..RateTraceSpec::default()
+    }))
 }
 
-fn loss(loss: Loss) -> Option<LossSpec> {
-    match loss {
-        Loss::None => None,
-        Loss::Independent(probability) => Some(LossSpec::Independent(probability)),
-        Loss::GilbertElliott {
+fn jitter(jitter: &Jitter) -> JitterSpec {
+    let mut settings = JitterSettings {
+        order: Some(jitter.order),
+        ..JitterSettings::default()
+    };
+    match &jitter.shape {
+        JitterShape::Distribution(distribution) => {
+            settings.deviation = Some(jitter.deviation.into());
+            settings.distribution = Some(*distribution);
+        }
+        JitterShape::Table(table) => {
+            settings.deviation = Some(jitter.deviation.into());
+            settings.samples = Some(
+                table
+                    .samples()
+                    .iter()
+                    .copied()
+                    .map(TimeSpan::from)
+                    .collect(),
+            );
+        }
+        JitterShape::Trace(trace) => {
+            let point = |&(at, delay): &(Duration, Duration)| DelayPointSpec {
+                at: at.into(),
+                delay: delay.into(),
+            };
+            settings.points = Some(trace.points().iter().map(point).collect());
+        }
+    }
+    JitterSpec::Full(settings)
+}
+
+fn loss(loss: &Loss) -> Option<LossSpec> {
+    let model = match loss {
+        Loss::None => return None,
+        Loss::Independent(probability) => return Some(LossSpec::Independent(*probability)),
+        &Loss::GilbertElliott {
             to_bad,
             to_good,
             loss_in_bad,
             loss_in_good,
-        } => Some(LossSpec::Model(LossModel {
-            gilbert_elliott: GilbertElliott {
+        } => LossModel {
+            gilbert_elliott: Some(GilbertElliott {
                 to_bad,
                 to_good,
                 loss_in_bad: Some(loss_in_bad),
                 loss_in_good: Some(loss_in_good),
-            },
-        })),
-    }
+            }),
+            ..LossModel::default()
+        },
+        Loss::FourState(states) => LossModel {
+            four_state: Some(FourState {
+                p13: states.p13,
+                p31: Some(states.p31),
+                p32: Some(states.p32),
+                p23: Some(states.p23),
+                p14: Some(states.p14),
+            }),
+            ..LossModel::default()
+        },
+        Loss::Packets(packets) => LossModel {
+            packets: Some(packets.to_vec()),
+            ..LossModel::default()
+        },
+        Loss::Trace(fates) => LossModel {
+            pattern: Some(
+                fates
+                    .iter()
+                    .map(|&lost| if lost { '1' } else { '0' })
+                    .collect(),
+            ),
+            ..LossModel::default()
+        },
+    };
+    Some(LossSpec::Model(model))
 }
 
 #[cfg(test)]
@@ -139,6 +271,7 @@ sites:
   - {name: a, latitude: 50.1, longitude: 8.7, hosts: 1}
   - {name: b, latitude: -33.9, longitude: 151.2, place: Sydney}
   - {name: c}
+  - {name: d}
 links:
   - between: [a, b]
     delay: fibre
@@ -147,6 +280,22 @@ links:
     reverse: {route_factor: 1.7, rate: 10Mbit, loss: 0.1%, corruption: 1%}
   - {between: [b, c], rtt: 33.333333333ms, duplication: 1%, loss: {gilbert_elliott: {to_bad: 1%, to_good: 9%}}}
   - {between: [c, a], rate: 1.5Gbit, queue: 64KB, forward: {delay: 7us}, reverse: {delay: 1.5s, jitter: 1ms}}
+  - between: [a, d]
+    rtt: 20ms
+    spread: least-queue
+    rate: 1Gbit
+    reordering: {chance: 1%, depth: 3}
+    lanes:
+      - {queue: {red: {min: 100KB, max: 400KB, chance: 10%}}}
+      - {delay: 12ms, loss: {four_state: {p13: 1%, p31: 20%, p14: 0.1%}}, queue: {limit: 10ms, step: {at: 100p}}}
+      - {jitter: {samples: [1ms, 1.5ms, 9ms]}, queue: {codel: {target: 1ms}}, forward: {loss: {packets: [7, 3]}}}
+      - {jitter: {points: [{at: 0s, delay: 1ms}, {at: 3s, delay: 4ms}]}, queue: {fq_codel: {quantum: 300b, ecn: false}}}
+      - {rate: {steps: [{at: 0s, rate: 1Mbit}, {at: 2s}], period: 3s}, queue: {pie: {alpha: 0.2}}, reverse: {rate: unlimited}}
+      - {queue: {dualpi2: {coupling: 3}}, loss: {pattern: '0010'}, state: down}
+    schedule:
+      - {at: 1s, for: 500ms, lane: 1, state: down}
+      - {at: 1.2s, delay: 30ms, direction: reverse, jitter: 0s, loss: 1%}
+      - {at: 2s, rate: 10Mbit, queue: 2bdp, lane: 0}
 ";
         let topology = validate::topology(&Document::from_text("odd.yaml", text).unwrap()).unwrap();
         let written = serde_json::to_string(&TopologySpec::from(&topology)).unwrap();

@@ -15,6 +15,9 @@ impl Probability {
     /// Never.
     pub const ZERO: Probability = Probability(0.0);
 
+    /// Always.
+    pub const ONE: Probability = Probability(1.0);
+
     /// A probability of `fraction`, 0 to 1; `None` outside that.
     pub fn new(fraction: f64) -> Option<Self> {
         // `+ 0.0` turns −0 into 0.

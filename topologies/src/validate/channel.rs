@@ -1,26 +1,28 @@
-//! One direction of a link: rate, jitter, loss, queue.
+//! One direction of one lane: rate, jitter, impairments; its queue and its loss have modules of their own.
 
 use std::time::Duration;
 
+use super::loss;
+use super::queue::{self, Queue};
+use super::traces::Traces;
 use crate::document::{Document, DocumentPath, InputError};
 use crate::model::{
-    Channel, DelaySource, Jitter, JitterDistribution, Loss, PacketOrder, QueueLimit,
+    Channel, DelaySource, Jitter, JitterDistribution, JitterShape, RateTrace, Reordering,
 };
-use crate::spec::{ChannelSpec, GilbertElliott, JitterSettings, JitterSpec, LossSpec};
-use crate::units::{ByteSize, Probability, QueueSize, Rate, TimeSpan};
+use crate::spec::{ChannelSpec, JitterSettings, JitterSpec, RateSpec, RateWord, ReorderingSpec};
+use crate::units::{Probability, Rate, TimeSpan};
 
 /// A 1500-byte packet takes 12 s at this rate: slower links are never meant.
 const LEAST_RATE: Rate = Rate::from_bits_per_second(1_000);
 /// Half of today's fastest Ethernet port; no machine emulates more.
 const MOST_RATE: Rate = Rate::from_bits_per_second(400_000_000_000);
-const DEFAULT_QUEUE: QueueSize = QueueSize::Bdp(1.0);
-/// What a queue stated in BDPs holds at least, so that short links work: one super-packet of segmentation offload,
-/// which TCP hands to a link at once (GSO_LEGACY_MAX_SIZE in the kernel's netdevice.h).
-const LEAST_BDP_QUEUE: ByteSize = ByteSize::from_bytes(65_536);
-const ETHERNET_HEADER: u64 = 14;
+/// No network reorders as deep; what waits is held in memory.
+const MOST_DEPTH: u32 = 1000;
 
-/// The places a channel's settings can stand in, innermost first, with their paths.
+/// The places a channel's settings can stand in, with their paths; those of an inner one count.
 pub(super) struct Layers {
+    /// Changes that are in force, the last one first; then the lane's own, by direction and for both.
+    pub(super) over: Vec<(ChannelSpec, DocumentPath)>,
     pub(super) direction: (ChannelSpec, DocumentPath),
     pub(super) link: (ChannelSpec, DocumentPath),
     pub(super) defaults: (ChannelSpec, DocumentPath),
@@ -33,45 +35,78 @@ impl Layers {
         key: &str,
         get: impl Fn(&ChannelSpec) -> Option<T>,
     ) -> Option<(T, DocumentPath)> {
-        [&self.direction, &self.link, &self.defaults]
-            .into_iter()
+        self.over
+            .iter()
+            .chain([&self.direction, &self.link, &self.defaults])
             .find_map(|(settings, path)| get(settings).map(|value| (value, path.key(key))))
     }
 }
 
 /// The channel that `layers` describe.
 pub(super) fn channel(
-    document: &Document,
+    traces: &Traces<'_>,
     layers: &Layers,
     (delay, delay_source): (Duration, DelaySource),
     round_trip: Duration,
     mtu: u32,
 ) -> Result<Channel, InputError> {
-    let rate = layers.find("rate", |settings| settings.rate);
-    if let Some((rate, path)) = &rate {
-        check_rate(document, path, *rate)?;
-    }
-    let rate = rate.map(|(rate, _)| rate);
-    let (queue, queue_limit) = match rate {
-        Some(rate) => queue(document, layers, rate, round_trip, mtu)?,
-        // Nothing queues.
-        None => (DEFAULT_QUEUE, None),
+    let document = traces.document();
+    let (rate, rate_trace) = rate(traces, layers)?;
+    let Queue {
+        size,
+        limit,
+        discipline,
+    } = match rate {
+        Some(rate) => queue::queue(document, layers, rate, round_trip, mtu)?,
+        None => Queue::idle(),
     };
+    let state = layers.find("state", |settings| settings.state);
     Ok(Channel {
+        state: state.map(|(state, _)| state).unwrap_or_default(),
         rate,
+        rate_trace,
         delay,
         delay_source,
-        jitter: jitter(document, layers, delay)?,
-        loss: loss(document, layers)?,
+        jitter: jitter(traces, layers, delay)?,
+        loss: loss::loss(traces, layers)?,
         duplication: chance(document, layers, "duplication", |settings| {
             settings.duplication
         })?,
         corruption: chance(document, layers, "corruption", |settings| {
             settings.corruption
         })?,
-        queue,
-        queue_limit,
+        reordering: reordering(document, layers)?,
+        queue: size,
+        queue_limit: limit,
+        discipline,
     })
+}
+
+/// The rate, constant or a trace's mean, and the trace.
+fn rate(
+    traces: &Traces<'_>,
+    layers: &Layers,
+) -> Result<(Option<Rate>, Option<RateTrace>), InputError> {
+    let Some((spec, path)) = layers.find("rate", |settings| settings.rate.clone()) else {
+        return Ok((None, None));
+    };
+    match spec {
+        RateSpec::Word(RateWord::Unlimited) => Ok((None, None)),
+        RateSpec::Word(RateWord::Constant(rate)) => {
+            check_rate(traces.document(), &path, rate)?;
+            Ok((Some(rate), None))
+        }
+        RateSpec::Trace(spec) => {
+            let trace = traces.rate(&path, &spec)?;
+            let mean = trace.mean().expect("a trace lets something pass");
+            check_rate(traces.document(), &path, mean)?;
+            if trace.greatest() > MOST_RATE.bits_per_second() {
+                let message = format!("a rate of the trace is above {MOST_RATE}");
+                return Err(traces.document().error(&path, message));
+            }
+            Ok((Some(mean), Some(trace)))
+        }
+    }
 }
 
 pub(super) fn check_rate(
@@ -91,42 +126,64 @@ pub(super) fn check_rate(
 }
 
 fn jitter(
-    document: &Document,
+    traces: &Traces<'_>,
     layers: &Layers,
     delay: Duration,
 ) -> Result<Option<Jitter>, InputError> {
-    let Some((spec, path)) = layers.find("jitter", |settings| settings.jitter) else {
+    let Some((spec, path)) = layers.find("jitter", |settings| settings.jitter.clone()) else {
         return Ok(None);
     };
-    let (
-        JitterSettings {
-            deviation,
-            distribution,
-            order,
-        },
-        path,
-    ) = match spec {
-        JitterSpec::Deviation(deviation) => (
-            JitterSettings {
-                deviation,
-                distribution: None,
-                order: None,
-            },
-            path,
-        ),
+    let (settings, stated_at) = match spec {
+        JitterSpec::Deviation(deviation) => {
+            let settings = JitterSettings {
+                deviation: Some(deviation),
+                ..JitterSettings::default()
+            };
+            (settings, path.clone())
+        }
         JitterSpec::Full(settings) => (settings, path.key("deviation")),
     };
-    let deviation = deviation.duration();
-    if deviation.is_zero() {
+    let order = settings.order.unwrap_or_default();
+    let document = traces.document();
+    let (deviation, shape) = match traces.jitter(&path, &settings)? {
+        Some(JitterShape::Trace(trace)) => {
+            if settings.deviation.is_some() {
+                return Err(document
+                    .error(&stated_at, "a trace has a deviation of its own")
+                    .with_help("remove the deviation"));
+            }
+            (trace.moments().1, JitterShape::Trace(trace))
+        }
+        Some(JitterShape::Table(table)) => {
+            let stated = settings.deviation.map(TimeSpan::duration);
+            (
+                stated.unwrap_or_else(|| table.moments().1),
+                JitterShape::Table(table),
+            )
+        }
+        Some(JitterShape::Distribution(_)) | None => {
+            let Some(deviation) = settings.deviation else {
+                return Err(document
+                    .error(&path, "the jitter does not say how much")
+                    .with_help("write a `deviation` such as `0.2ms`, a `table` or a `trace`"));
+            };
+            let distribution = settings.distribution.unwrap_or(JitterDistribution::Normal);
+            (
+                deviation.duration(),
+                JitterShape::Distribution(distribution),
+            )
+        }
+    };
+    if deviation.is_zero() && !matches!(shape, JitterShape::Trace(_)) {
         return Ok(None);
     }
-    let distribution = distribution.unwrap_or(JitterDistribution::Normal);
-    let most = delay.div_f64(distribution.reach());
-    if deviation > most {
+    let reach = shape.reach();
+    if deviation.mul_f64(reach) > delay {
+        let most = delay.div_f64(reach);
         let [deviation, delay, most] = [deviation, delay, most].map(TimeSpan::from);
         return Err(document
             .error(
-                &path,
+                &stated_at,
                 format!("a jitter of {deviation} is too much for a delay of {delay}"),
             )
             .with_help(format!(
@@ -135,81 +192,33 @@ fn jitter(
     }
     Ok(Some(Jitter {
         deviation,
-        distribution,
-        order: order.unwrap_or(PacketOrder::Preserved),
+        shape,
+        order,
     }))
 }
 
-fn loss(document: &Document, layers: &Layers) -> Result<Loss, InputError> {
-    let Some((spec, path)) = layers.find("loss", |settings| settings.loss) else {
-        return Ok(Loss::None);
+fn reordering(document: &Document, layers: &Layers) -> Result<Option<Reordering>, InputError> {
+    let Some((ReorderingSpec { chance, depth }, path)) =
+        layers.find("reordering", |settings| settings.reordering)
+    else {
+        return Ok(None);
     };
-    match spec {
-        LossSpec::Independent(chance) if chance.is_zero() => Ok(Loss::None),
-        LossSpec::Independent(chance) if is_certain(chance) => {
-            Err(nothing_arrives(document, &path, "loss"))
-        }
-        LossSpec::Independent(chance) => Ok(Loss::Independent(chance)),
-        LossSpec::Model(model) => gilbert_elliott(
-            document,
-            &path.key("gilbert_elliott"),
-            model.gilbert_elliott,
-        ),
-    }
-}
-
-fn gilbert_elliott(
-    document: &Document,
-    path: &DocumentPath,
-    spec: GilbertElliott,
-) -> Result<Loss, InputError> {
-    let GilbertElliott {
-        to_bad,
-        to_good,
-        loss_in_bad,
-        loss_in_good,
-    } = spec;
-    let refuse = |key: &str, message: &str, help: &str| {
-        Err(document.error(&path.key(key), message).with_help(help))
-    };
-    if to_bad.is_zero() {
-        return refuse(
-            "to_bad",
-            "the bad state is never entered",
-            "write a chance above 0%, or a plain `loss`",
-        );
-    }
-    if to_good.is_zero() {
-        return refuse(
-            "to_good",
-            "the bad state is never left",
-            "write a chance above 0%: 100% divided by the length of a burst",
-        );
-    }
-    let loss_in_good = loss_in_good.unwrap_or(Probability::ZERO);
-    if is_certain(loss_in_good) {
-        return Err(nothing_arrives(
-            document,
-            &path.key("loss_in_good"),
-            "loss in the good state",
+    let depth = depth.unwrap_or(1);
+    if !(1..=MOST_DEPTH).contains(&depth) {
+        return Err(document.error(
+            &path.key("depth"),
+            format!("a depth of {depth} is out of range: 1 to {MOST_DEPTH} packets"),
         ));
     }
-    let loss_in_bad = loss_in_bad
-        .or(Probability::new(1.0))
-        .expect("1 is a probability");
-    if loss_in_bad.is_zero() && loss_in_good.is_zero() {
-        return refuse(
-            "loss_in_bad",
-            "nothing is lost in either state",
-            "write a `loss_in_bad` above 0%, or leave the model out",
-        );
+    if is_certain(chance) {
+        return Err(document
+            .error(
+                &path.key("chance"),
+                "a chance of 100% leaves nothing to overtake by",
+            )
+            .with_help("write less, such as `1%`"));
     }
-    Ok(Loss::GilbertElliott {
-        to_bad,
-        to_good,
-        loss_in_bad,
-        loss_in_good,
-    })
+    Ok((!chance.is_zero()).then_some(Reordering { chance, depth }))
 }
 
 fn chance(
@@ -227,45 +236,12 @@ fn chance(
     }
 }
 
-fn is_certain(chance: Probability) -> bool {
+pub(super) fn is_certain(chance: Probability) -> bool {
     chance.fraction() >= 1.0
 }
 
-fn nothing_arrives(document: &Document, path: &DocumentPath, what: &str) -> InputError {
+pub(super) fn nothing_arrives(document: &Document, path: &DocumentPath, what: &str) -> InputError {
     document
         .error(path, format!("a {what} of 100% lets nothing through"))
         .with_help("write less, such as `1%`")
-}
-
-fn queue(
-    document: &Document,
-    layers: &Layers,
-    rate: Rate,
-    round_trip: Duration,
-    mtu: u32,
-) -> Result<(QueueSize, Option<QueueLimit>), InputError> {
-    let (queue, path) = layers
-        .find("queue", |settings| settings.queue)
-        .unwrap_or((DEFAULT_QUEUE, DocumentPath::root()));
-    let limit = match queue {
-        QueueSize::Packets(packets) => return Ok((queue, Some(QueueLimit::Packets(packets)))),
-        QueueSize::Bytes(size) => size,
-        QueueSize::Time(time) => rate.size_in(time.duration()),
-        QueueSize::Bdp(multiples) => {
-            let bytes = rate.size_in(round_trip).bytes() as f64 * multiples;
-            ByteSize::from_bytes(bytes.round() as u64).max(LEAST_BDP_QUEUE)
-        }
-    };
-    let packet = ByteSize::from_bytes(u64::from(mtu) + ETHERNET_HEADER);
-    if limit < packet {
-        return Err(document
-            .error(
-                &path,
-                format!("a queue of {queue} holds {limit} at {rate}: not even one packet"),
-            )
-            .with_help(format!(
-                "a packet is up to {packet} (the MTU and an Ethernet header): write `10p` or more"
-            )));
-    }
-    Ok((queue, Some(QueueLimit::Bytes(limit))))
 }

@@ -4,11 +4,15 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::channel::{Layers, channel};
-use super::{MOST_LANES, suggestion};
+use super::traces::Traces;
+use super::{MOST_LANES, schedule, suggestion};
 use crate::document::{Document, DocumentPath, InputError};
 use crate::geography::{DEFAULT_ROUTE_FACTOR, fibre_delay};
-use crate::model::{Channel, DelaySource, Direction, Link, Site, SiteId};
-use crate::spec::{ChannelSpec, Defaults, DelaySpec, LinkSpec, TopologySpec};
+use crate::model::{Channel, DelaySource, Direction, Lane, Link, ScheduledChange, Site, SiteId};
+use crate::spec::{
+    ChangeSpec, ChannelSpec, Defaults, DelaySpec, DirectionSpec, LaneSpec, LanesSpec, LinkSpec,
+    TopologySpec,
+};
 use crate::units::TimeSpan;
 
 /// Past any path on Earth, and to the Moon and back.
@@ -29,6 +33,7 @@ pub(super) fn links(
         .collect();
     let mut ends_seen = BTreeMap::new();
     let mut lanes_left = MOST_LANES;
+    let traces = Traces::new(document);
     let mut links = Vec::with_capacity(spec.links.len());
     for (index, link) in spec.links.iter().enumerate() {
         let path = DocumentPath::root().key("links").index(index);
@@ -38,6 +43,8 @@ pub(super) fn links(
             sites,
             link,
             path: &path,
+            traces: &traces,
+            mtu,
         };
         let [a, b] = reader.ends(&names)?;
         if let Some(first) = ends_seen.insert((a.min(b), a.max(b)), index) {
@@ -51,37 +58,64 @@ pub(super) fn links(
                     "entry {first} of `links` is one already: give it more `lanes`"
                 )));
         }
-        let lanes = reader.lanes(lanes_left)?;
-        lanes_left -= lanes;
-        let (forward, reverse) = (
-            reader.layers(Direction::Forward),
-            reader.layers(Direction::Reverse),
-        );
-        let forward_delay = reader.delay(Direction::Forward, &forward, [a, b])?;
-        let reverse_delay = reader.delay(Direction::Reverse, &reverse, [a, b])?;
-        let round_trip = forward_delay.0 + reverse_delay.0;
-        let forward_channel = channel(document, &forward, forward_delay, round_trip, mtu)?;
-        let reverse_channel = channel(document, &reverse, reverse_delay, round_trip, mtu)?;
-        reader.refuse_idle([&forward, &reverse], [&forward_channel, &reverse_channel])?;
+        let lanes = reader.lane_settings(lanes_left)?;
+        lanes_left -= lanes.count;
+        let resolved = match &lanes.each[..] {
+            [] => vec![reader.lane(None, &[], [a, b])?; lanes.count],
+            each => {
+                let each = each.iter().map(|lane| reader.lane(Some(lane), &[], [a, b]));
+                each.collect::<Result<_, _>>()?
+            }
+        };
+        let schedule = schedule::schedule(&reader, &lanes, &resolved, [a, b])?;
+        reader.refuse_idle(&lanes, &resolved, &schedule)?;
+        let default = spec.defaults.as_ref().and_then(|defaults| defaults.spread);
         links.push(Link {
             a,
             b,
-            lanes,
-            forward: forward_channel,
-            reverse: reverse_channel,
+            lanes: resolved,
+            spread: link.spread.or(default).unwrap_or_default(),
+            schedule,
         });
     }
     Ok(links)
 }
 
 /// One link of the file and what it refers to.
-struct Reader<'a> {
-    document: &'a Document,
+pub(super) struct Reader<'a> {
+    pub(super) document: &'a Document,
     spec: &'a TopologySpec,
     sites: &'a [Site],
-    link: &'a LinkSpec,
-    path: &'a DocumentPath,
+    pub(super) link: &'a LinkSpec,
+    pub(super) path: &'a DocumentPath,
+    traces: &'a Traces<'a>,
+    mtu: u32,
 }
+
+/// The lanes of a link as the file has them.
+pub(super) struct LaneSettings {
+    /// How many.
+    pub(super) count: usize,
+    /// What is different on each, and where that stands; empty if they are all alike.
+    each: Vec<(LaneSpec, DocumentPath)>,
+}
+
+impl LaneSettings {
+    fn alike(count: usize) -> Self {
+        LaneSettings {
+            count,
+            each: Vec::new(),
+        }
+    }
+
+    /// What is different on lane `index`.
+    pub(super) fn of(&self, index: usize) -> Option<&(LaneSpec, DocumentPath)> {
+        self.each.get(index)
+    }
+}
+
+/// A change that is in force, and where it stands.
+pub(super) type Change<'a> = (&'a ChangeSpec, DocumentPath);
 
 impl Reader<'_> {
     fn ends(&self, names: &BTreeMap<&str, SiteId>) -> Result<[SiteId; 2], InputError> {
@@ -108,35 +142,94 @@ impl Reader<'_> {
         Ok(ends)
     }
 
-    fn lanes(&self, left: usize) -> Result<usize, InputError> {
+    /// The lanes as the file has them.
+    fn lane_settings(&self, left: usize) -> Result<LaneSettings, InputError> {
         let default = self
             .spec
             .defaults
             .as_ref()
             .and_then(|defaults| defaults.lanes);
-        let (lanes, path) = match (self.link.lanes, default) {
-            (Some(lanes), _) => (lanes, self.path.key("lanes")),
-            (None, Some(lanes)) => (lanes, DocumentPath::root().key("defaults").key("lanes")),
-            (None, None) => (1, self.path.clone()),
+        let own = self.path.key("lanes");
+        let (settings, path) = match (&self.link.lanes, default) {
+            (Some(LanesSpec::Each(lanes)), _) => {
+                let lanes = lanes.iter().cloned().enumerate();
+                let each = lanes.map(|(index, lane)| (lane, own.index(index)));
+                (
+                    LaneSettings {
+                        count: each.len(),
+                        each: each.collect(),
+                    },
+                    own,
+                )
+            }
+            (Some(LanesSpec::Count(count)), _) => (LaneSettings::alike(*count), own),
+            (None, Some(count)) => (
+                LaneSettings::alike(count),
+                DocumentPath::root().key("defaults").key("lanes"),
+            ),
+            (None, None) => (LaneSettings::alike(1), self.path.clone()),
         };
-        match lanes {
+        match settings.count {
             0 => Err(self.document.error(&path, "a link has at least one lane")),
             lanes if lanes > left => Err(self.document.error(
                 &path,
                 format!("too many lanes: the address plan has room for {MOST_LANES} over all links, {left} of them still free here"),
             )),
-            lanes => Ok(lanes),
+            _ => Ok(settings),
         }
     }
 
+    /// A lane while `changes` are in force.
+    pub(super) fn lane(
+        &self,
+        lane: Option<&(LaneSpec, DocumentPath)>,
+        changes: &[Change<'_>],
+        ends: [SiteId; 2],
+    ) -> Result<Lane, InputError> {
+        let layers = Direction::BOTH.map(|direction| self.layers(direction, lane, changes));
+        let [forward, reverse] = &layers;
+        let forward_delay = self.delay(Direction::Forward, forward, ends)?;
+        let reverse_delay = self.delay(Direction::Reverse, reverse, ends)?;
+        let round_trip = forward_delay.0 + reverse_delay.0;
+        let channel = |layers, delay| channel(self.traces, layers, delay, round_trip, self.mtu);
+        Ok(Lane {
+            forward: channel(forward, forward_delay)?,
+            reverse: channel(reverse, reverse_delay)?,
+        })
+    }
+
     /// Where a channel's settings can stand, innermost first.
-    fn layers(&self, direction: Direction) -> Layers {
+    fn layers(
+        &self,
+        direction: Direction,
+        lane: Option<&(LaneSpec, DocumentPath)>,
+        changes: &[Change<'_>],
+    ) -> Layers {
         let (key, own) = match direction {
             Direction::Forward => ("forward", &self.link.forward),
             Direction::Reverse => ("reverse", &self.link.reverse),
         };
         let defaults = self.spec.defaults.as_ref().map(Defaults::channel);
+        let wanted = match direction {
+            Direction::Forward => DirectionSpec::Forward,
+            Direction::Reverse => DirectionSpec::Reverse,
+        };
+        let mut over: Vec<_> = changes
+            .iter()
+            .rev()
+            .filter(|(change, _)| change.direction.is_none_or(|only| only == wanted))
+            .map(|(change, path)| (change.channel(), path.clone()))
+            .collect();
+        if let Some((lane, path)) = lane {
+            let own = match direction {
+                Direction::Forward => &lane.forward,
+                Direction::Reverse => &lane.reverse,
+            };
+            over.extend(own.as_ref().map(|own| (own.channel(), path.key(key))));
+            over.push((lane.channel(), path.clone()));
+        }
         Layers {
+            over,
             direction: (
                 own.as_ref().map(ChannelSpec::channel).unwrap_or_default(),
                 self.path.key(key),
@@ -165,14 +258,14 @@ impl Reader<'_> {
         if let (Some(rtt), Some(delay)) = (self.link.rtt, own.or(links)) {
             return Err(self.both_rtt_and_delay(rtt.duration(), &delay));
         }
-        let (delay, source, stated_at) = if let Some(rtt) = self.link.rtt {
-            (
+        let is_over = layers.over.iter().any(|(own, _)| own.delay.is_some());
+        let (delay, source, stated_at) = match self.link.rtt.filter(|_| !is_over) {
+            Some(rtt) => (
                 rtt.duration() / 2,
                 DelaySource::HalfRtt,
                 self.path.key("rtt"),
-            )
-        } else {
-            match layers.find("delay", |settings| settings.delay) {
+            ),
+            None => match layers.find("delay", |settings| settings.delay) {
                 Some((DelaySpec::OneWay(time), path)) => {
                     (time.duration(), DelaySource::OneWay, path)
                 }
@@ -188,7 +281,7 @@ impl Reader<'_> {
                         .error(self.path, format!("the link does not say its delay from `{from}` to `{to}`"))
                         .with_help("write `delay: 40ms` (one way), `rtt: 80ms` (both ways together), or `delay: fibre` (from the distance)"));
                 }
-            }
+            },
         };
         if delay > LONGEST_DELAY {
             let message = format!(
@@ -264,10 +357,51 @@ impl Reader<'_> {
     }
 
     /// Refuses a route factor or a queue that nothing uses. In the defaults they may wait for links that do.
-    fn refuse_idle(&self, layers: [&Layers; 2], channels: [&Channel; 2]) -> Result<(), InputError> {
-        self.refuse_idle_in(&layers[0].link, &channels)?;
-        self.refuse_idle_in(&layers[0].direction, &channels[..1])?;
-        self.refuse_idle_in(&layers[1].direction, &channels[1..])
+    fn refuse_idle(
+        &self,
+        lanes: &LaneSettings,
+        resolved: &[Lane],
+        schedule: &[ScheduledChange],
+    ) -> Result<(), InputError> {
+        let link = self.link;
+        let there_and_back = [&link.forward, &link.reverse];
+        self.refuse_idle_at(
+            self.path,
+            link.channel(),
+            there_and_back,
+            resolved,
+            &mut schedule.iter(),
+        )?;
+        for (index, (lane, path)) in lanes.each.iter().enumerate() {
+            let mut changes = schedule.iter().filter(|change| change.lane == index);
+            let (there_and_back, own) = ([&lane.forward, &lane.reverse], &resolved[index..=index]);
+            self.refuse_idle_at(path, lane.channel(), there_and_back, own, &mut changes)?;
+        }
+        Ok(())
+    }
+
+    /// Refuses what at `path` is set for both directions or for one of them, and used by none of the channels it is for.
+    fn refuse_idle_at(
+        &self,
+        path: &DocumentPath,
+        both: ChannelSpec,
+        each: [&Option<ChannelSpec>; 2],
+        lanes: &[Lane],
+        changes: &mut dyn Iterator<Item = &ScheduledChange>,
+    ) -> Result<(), InputError> {
+        let mut channels = Direction::BOTH.map(|direction| -> Vec<&Channel> {
+            lanes.iter().map(|lane| lane.channel(direction)).collect()
+        });
+        for change in changes {
+            channels[change.direction as usize].push(&change.channel);
+        }
+        self.refuse_idle_in(&(both, path.clone()), &channels.concat())?;
+        for ((own, key), channels) in each.into_iter().zip(["forward", "reverse"]).zip(&channels) {
+            if let Some(own) = own {
+                self.refuse_idle_in(&(own.channel(), path.key(key)), channels)?;
+            }
+        }
+        Ok(())
     }
 
     /// Refuses what is set in a layer but used by none of the channels it is for.

@@ -7,7 +7,9 @@ use miette::Diagnostic;
 
 use super::*;
 use crate::document::Document;
-use crate::model::{DelaySource, Jitter, JitterDistribution, Loss, PacketOrder, QueueLimit};
+use crate::model::{
+    DelaySource, Jitter, JitterDistribution, JitterShape, Loss, PacketOrder, QueueLimit,
+};
 use crate::units::{ByteSize, Probability, QueueSize};
 
 fn read(text: &str) -> Result<Topology, InputError> {
@@ -44,35 +46,35 @@ links:
     forward: {rate: 300Mbit, delay: 30ms}
 ";
     let link = &read(text).unwrap().links[0];
-    assert_eq!(link.lanes, 2);
-    assert_eq!(link.forward.rate, "300Mbit".parse().ok());
-    assert_eq!(link.reverse.rate, "200Mbit".parse().ok());
+    assert_eq!(link.lanes.len(), 2);
+    assert_eq!(link.lanes[0].forward.rate, "300Mbit".parse().ok());
+    assert_eq!(link.lanes[0].reverse.rate, "200Mbit".parse().ok());
     assert_eq!(
-        (link.forward.delay, link.reverse.delay),
+        (link.lanes[0].forward.delay, link.lanes[0].reverse.delay),
         (Duration::from_millis(30), Duration::from_millis(10))
     );
     assert_eq!(
-        link.forward.loss,
+        link.lanes[0].forward.loss,
         Loss::Independent(Probability::new(0.01).unwrap())
     );
-    assert_eq!(link.forward.queue, QueueSize::Bdp(2.0));
+    assert_eq!(link.lanes[0].forward.queue, QueueSize::Bdp(2.0));
 }
 
 #[test]
 fn an_rtt_is_halved() {
     let link = link("rtt: 81ms");
     assert_eq!(
-        (link.forward.delay, link.reverse.delay),
+        (link.lanes[0].forward.delay, link.lanes[0].reverse.delay),
         (Duration::from_micros(40_500), Duration::from_micros(40_500))
     );
-    assert_eq!(link.forward.delay_source, DelaySource::HalfRtt);
+    assert_eq!(link.lanes[0].forward.delay_source, DelaySource::HalfRtt);
 }
 
 #[test]
 fn an_rtt_overrides_a_default_delay() {
     let text = "{sites: [{name: a}, {name: b}], defaults: {delay: 1ms}, links: [{between: [a, b], rtt: 80ms}]}";
     assert_eq!(
-        read(text).unwrap().links[0].forward.delay,
+        read(text).unwrap().links[0].lanes[0].forward.delay,
         Duration::from_millis(40)
     );
 }
@@ -83,8 +85,10 @@ fn queues_are_resolved_at_the_links_own_round_trip() {
         link(&format!(
             "rate: 100Mbit\nforward: {{delay: 30ms}}\nreverse: {{delay: 10ms}}\n{queue}"
         ))
-        .forward
-        .queue_limit
+        .lanes[0]
+            .forward
+            .clone()
+            .queue_limit
     };
     let bytes = |bytes| Some(QueueLimit::Bytes(ByteSize::from_bytes(bytes)));
     assert_eq!(limit(""), bytes(500_000));
@@ -92,36 +96,39 @@ fn queues_are_resolved_at_the_links_own_round_trip() {
     assert_eq!(limit("queue: 10ms"), bytes(125_000));
     assert_eq!(limit("queue: 64KB"), bytes(65_536));
     assert_eq!(limit("queue: 100p"), Some(QueueLimit::Packets(100)));
-    assert_eq!(link("delay: 10ms").forward.queue_limit, None);
+    assert_eq!(link("delay: 10ms").lanes[0].forward.queue_limit, None);
 }
 
 #[test]
 fn a_queue_in_bdps_holds_at_least_a_super_packet() {
     let link = link("rate: 100Mbit\ndelay: 10us");
     assert_eq!(
-        link.forward.queue_limit,
+        link.lanes[0].forward.queue_limit,
         Some(QueueLimit::Bytes(ByteSize::from_bytes(65_536)))
     );
 }
 
 #[test]
 fn short_forms_of_jitter_and_loss_fill_in_the_rest() {
-    let short = link("delay: 40ms\njitter: 0.2ms").forward;
+    let short = link("delay: 40ms\njitter: 0.2ms").lanes[0].forward.clone();
     let normal = Jitter {
         deviation: Duration::from_micros(200),
-        distribution: JitterDistribution::Normal,
+        shape: JitterShape::Distribution(JitterDistribution::Normal),
         order: PacketOrder::Preserved,
     };
     assert_eq!(short.jitter, Some(normal));
     let full =
         link("delay: 40ms\njitter: {deviation: 23ms, distribution: uniform, order: by-delay}")
-            .forward;
+            .lanes[0]
+            .forward
+            .clone();
     assert_eq!(
         full.jitter.map(|jitter| jitter.order),
         Some(PacketOrder::ByDelay)
     );
-    let model = link("delay: 40ms\nloss: {gilbert_elliott: {to_bad: 1%, to_good: 20%}}")
+    let model = link("delay: 40ms\nloss: {gilbert_elliott: {to_bad: 1%, to_good: 20%}}").lanes[0]
         .forward
+        .clone()
         .loss;
     let percent = |percent: f64| Probability::new(percent / 100.0).unwrap();
     assert_eq!(
@@ -137,7 +144,9 @@ fn short_forms_of_jitter_and_loss_fill_in_the_rest() {
 
 #[test]
 fn jitter_and_loss_of_nothing_are_none() {
-    let channel = link("delay: 0s\njitter: 0ms\nloss: 0%").forward;
+    let channel = link("delay: 0s\njitter: 0ms\nloss: 0%").lanes[0]
+        .forward
+        .clone();
     assert_eq!((channel.jitter, channel.loss), (None, Loss::None));
 }
 
@@ -149,11 +158,14 @@ links: [{between: [a, b], delay: fibre, route_factor: 2, queue: 3bdp, forward: {
 ";
     let link = &read(text).unwrap().links[0];
     assert_eq!(
-        (link.forward.queue, link.reverse.queue_limit),
+        (
+            link.lanes[0].forward.queue,
+            link.lanes[0].reverse.queue_limit
+        ),
         (QueueSize::Bdp(3.0), None)
     );
     assert!(matches!(
-        link.reverse.delay_source,
+        link.lanes[0].reverse.delay_source,
         DelaySource::Fibre {
             route_factor: 2.0,
             ..
@@ -375,7 +387,7 @@ fn an_override_that_conflicts_is_the_one_that_is_named() {
     );
     document.set("links.0.rtt", "null").unwrap();
     assert_eq!(
-        topology(&document).unwrap().links[0].forward.delay,
+        topology(&document).unwrap().links[0].lanes[0].forward.delay,
         Duration::from_millis(40)
     );
 }

@@ -1,0 +1,158 @@
+use proptest::prelude::*;
+
+use super::*;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn steps(trace: &RateTrace) -> Vec<(u64, u64)> {
+    let step = |step: &RateStep| (step.at.as_millis() as u64, step.bits_per_second);
+    trace.steps().iter().map(step).collect()
+}
+
+#[test]
+fn mahimahi_s_opportunities_pass_in_the_millisecond_before_them() {
+    let trace = RateTrace::from_mahimahi("1\n1\n3\n\n5\n").unwrap();
+    let packet = 1514 * 8 * 1000;
+    assert_eq!(
+        steps(&trace),
+        [(0, 2 * packet), (1, 0), (2, packet), (3, 0), (4, packet)]
+    );
+    assert_eq!(trace.period(), Duration::from_millis(5));
+    assert_eq!(
+        trace.mean(),
+        Some(Rate::from_bits_per_second(4 * packet / 5))
+    );
+}
+
+#[test]
+fn mahimahi_s_opportunity_at_0_is_the_last_of_the_round() {
+    let trace = RateTrace::from_mahimahi("0\n2").unwrap();
+    assert_eq!(steps(&trace), [(0, 0), (1, 2 * 1514 * 8 * 1000)]);
+}
+
+#[test]
+fn a_rate_of_a_csv_file_holds_over_gaps_and_the_last_as_long_as_the_one_before() {
+    let text = "time,rate\n# measured\n10,1000000\n10.5, 3Mbit\n30s,0\n31,0bit\n";
+    let trace = RateTrace::from_csv(text).unwrap();
+    assert_eq!(
+        steps(&trace),
+        [(0, 1_000_000), (500, 3_000_000), (20_000, 0)]
+    );
+    assert_eq!(trace.period(), 22 * SECOND);
+}
+
+#[test]
+fn one_line_is_a_constant_rate() {
+    let trace = RateTrace::from_csv("0,5Mbit").unwrap();
+    assert_eq!(steps(&trace), [(0, 5_000_000)]);
+    assert_eq!(trace.mean(), Some(Rate::from_bits_per_second(5_000_000)));
+}
+
+#[test]
+fn wrong_traces_are_told_by_line() {
+    let mahimahi = |text: &str| RateTrace::from_mahimahi(text).unwrap_err();
+    let csv = |text: &str| RateTrace::from_csv(text).unwrap_err();
+    for (error, line, message) in [
+        (
+            mahimahi("1\n2.5"),
+            Some(2),
+            "`2.5` is not a time in whole milliseconds",
+        ),
+        (
+            mahimahi("4\n3"),
+            Some(2),
+            "3 ms is before the 4 ms of the line before it",
+        ),
+        (
+            mahimahi("0\n0"),
+            Some(2),
+            "the trace ends at 0 ms, and so has no length",
+        ),
+        (mahimahi("# nothing\n"), None, "the trace is empty"),
+        (
+            csv("0,1Mbit\n1,"),
+            Some(2),
+            "the line has no rate: is the file cut off?",
+        ),
+        (
+            csv("0,1Mbit\n1"),
+            Some(2),
+            "`1` is not `time,rate`: is the file cut off?",
+        ),
+        (
+            csv("0,1Mbit\n0,2Mbit"),
+            Some(2),
+            "the time 0s is not after that of the line before it",
+        ),
+        (
+            csv("0,1Mbit\n-1,2Mbit"),
+            Some(2),
+            "`-1` is no time in seconds",
+        ),
+        (csv("0,-5"), Some(1), "-5 bit/s is no rate"),
+        (
+            csv("0,0\n1,0"),
+            None,
+            "the trace lets less than one bit per second pass",
+        ),
+        (csv("time,rate\n"), None, "the trace is empty"),
+        (csv("1,2\nc,d"), Some(2), "`c`"),
+    ] {
+        assert_eq!(error.line, line, "{error}");
+        assert!(error.message.contains(message), "{error}");
+    }
+}
+
+#[test]
+fn delays_are_straight_lines_between_their_points_and_begin_again() {
+    let trace = DelayTrace::from_csv("5s,0\n6s,10ms\n8s,0").unwrap();
+    for (at, delay) in [
+        (0, 0),
+        (500, 5),
+        (1000, 10),
+        (2000, 5),
+        (3000, 0),
+        (3250, 2),
+    ] {
+        let found = trace.at(Duration::from_millis(at));
+        assert_eq!(found.as_micros() / 1000, delay, "at {at} ms");
+    }
+    let (mean, deviation) = trace.moments();
+    assert!((mean.as_secs_f64() - 5e-3).abs() < 1e-9);
+    // Even over 0 to 10 ms.
+    assert!((deviation.as_secs_f64() - 10e-3 / 12f64.sqrt()).abs() < 1e-9);
+    assert_eq!(trace.range(), (Duration::ZERO, Duration::from_millis(10)));
+}
+
+#[test]
+fn a_table_is_its_delays_around_their_mean() {
+    let table = JitterTable::from_lines("# ms\n9ms\n1ms\n0.002\n").unwrap();
+    let milliseconds = [1, 2, 9].map(Duration::from_millis);
+    assert_eq!(table.samples(), milliseconds);
+    assert_eq!(table.moments().0, Duration::from_millis(4));
+    assert!((table.reach() - 3.0 / table.moments().1.as_secs_f64() / 1e3).abs() < 1e-6);
+    assert!(JitterTable::from_lines("1ms\n1ms").is_err());
+    let many = JitterTable::new((0..100_000).map(Duration::from_micros).collect()).unwrap();
+    assert_eq!(many.samples().len(), MOST_SAMPLES);
+    assert!(many.samples().is_sorted());
+}
+
+proptest! {
+    #[test]
+    fn any_text_is_read_or_refused(text in "([0-9a-z.,#-]{0,9}\n){0,12}") {
+        let _ = RateTrace::from_mahimahi(&text);
+        let _ = RateTrace::from_csv(&text);
+        let _ = DelayTrace::from_csv(&text);
+        let _ = JitterTable::from_lines(&text);
+    }
+
+    #[test]
+    fn a_mahimahi_trace_lets_as_many_packets_pass_as_it_has_lines(mut times in prop::collection::vec(0u64..2000, 1..300)) {
+        times.sort_unstable();
+        prop_assume!(times.last() > Some(&0));
+        let text: String = times.iter().map(|time| format!("{time}\n")).collect();
+        let trace = RateTrace::from_mahimahi(&text).unwrap();
+        let bits = trace.cumulative().1 / 1_000_000_000;
+        prop_assert_eq!(bits, times.len() as u128 * 1514 * 8);
+    }
+}

@@ -1,0 +1,113 @@
+//! What changes on a link while the workload runs: from changes as written to channels as they are from each instant on.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use super::link::{Change, LaneSettings, Reader};
+use crate::document::InputError;
+use crate::model::{Direction, Lane, ScheduledChange, SiteId};
+use crate::spec::{ChangeSpec, ChannelSpec};
+use crate::units::TimeSpan;
+
+/// No workload runs longer (`longhaul run` refuses one of two days).
+const LATEST: Duration = Duration::from_secs(7 * 24 * 3600);
+/// Changes × lanes: each is a whole channel in memory.
+const MOST: usize = 1_000_000;
+
+/// The schedule of the link that `reader` reads, whose lanes are `base` before anything changes.
+pub(super) fn schedule(
+    reader: &Reader<'_>,
+    lanes: &LaneSettings,
+    base: &[Lane],
+    ends: [SiteId; 2],
+) -> Result<Vec<ScheduledChange>, InputError> {
+    let changes = &reader.link.schedule;
+    check(reader, lanes.count)?;
+    let instants: BTreeSet<Duration> = changes
+        .iter()
+        .flat_map(|change| [Some(begin(change)), end(change)])
+        .flatten()
+        .collect();
+    let mut schedule = Vec::new();
+    let mut now = match instants.is_empty() {
+        true => return Ok(schedule),
+        false => base.to_vec(),
+    };
+    for at in instants {
+        for index in 0..lanes.count {
+            let in_force: Vec<Change<'_>> = changes
+                .iter()
+                .enumerate()
+                .filter(|(_, change)| {
+                    change.lane.is_none_or(|lane| lane == index)
+                        && begin(change) <= at
+                        && end(change).is_none_or(|end| at < end)
+                })
+                .map(|(entry, change)| (change, reader.path.key("schedule").index(entry)))
+                .collect();
+            let lane = reader.lane(lanes.of(index), &in_force, ends)?;
+            for direction in Direction::BOTH {
+                let channel = lane.channel(direction);
+                if channel != now[index].channel(direction) {
+                    schedule.push(ScheduledChange {
+                        at,
+                        lane: index,
+                        direction,
+                        channel: channel.clone(),
+                    });
+                }
+            }
+            now[index] = lane;
+        }
+    }
+    Ok(schedule)
+}
+
+/// Checks what is not a channel's setting.
+fn check(reader: &Reader<'_>, lanes: usize) -> Result<(), InputError> {
+    let schedule = reader.path.key("schedule");
+    let changes = &reader.link.schedule;
+    if changes.len().saturating_mul(2 * lanes) > MOST {
+        let message = format!(
+            "too many changes: at most {} on {lanes} lanes",
+            MOST / (2 * lanes)
+        );
+        return Err(reader.document.error(&schedule, message));
+    }
+    for (index, change) in changes.iter().enumerate() {
+        let path = schedule.index(index);
+        let refuse =
+            |key: &str, message: String| Err(reader.document.error(&path.key(key), message));
+        if begin(change) > LATEST {
+            let latest = TimeSpan::from(LATEST);
+            return refuse("at", format!("{} is too late: at most {latest}", change.at));
+        }
+        if change.lasting.is_some_and(|time| time.duration().is_zero()) {
+            return refuse("for", "the change lasts no time".to_owned());
+        }
+        if let Some(lane) = change.lane.filter(|&lane| lane >= lanes) {
+            let last = lanes - 1;
+            return refuse(
+                "lane",
+                format!("there is no lane {lane}: they are numbered from 0 to {last}"),
+            );
+        }
+        if change.channel() == ChannelSpec::default() {
+            return Err(reader
+                .document
+                .error(&path, "the change does not say what changes")
+                .with_help("write a setting beside `at`, such as `delay: 60ms` or `state: down`"));
+        }
+    }
+    Ok(())
+}
+
+fn begin(change: &ChangeSpec) -> Duration {
+    change.at.duration()
+}
+
+fn end(change: &ChangeSpec) -> Option<Duration> {
+    change
+        .lasting
+        .map(|time| begin(change).saturating_add(time.duration()))
+}
