@@ -7,9 +7,9 @@
 //! standard deviation is the stated deviation, whatever the shape. The tables that come with iproute2 are not so:
 //! its `pareto` has the mean −0.03 and the deviation 0.82, as it is scaled by the variance and cut afterwards.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
-use longhaul_topologies::model::JitterDistribution;
+use longhaul_topologies::model::{JitterDistribution, JitterShape, JitterTable};
 
 /// Entries in a table, as many as in iproute2's; the kernel takes up to 16,384 (`NETEM_DIST_MAX`).
 const ENTRIES: u32 = 4096;
@@ -20,15 +20,40 @@ const SCALE: f64 = 8192.0;
 /// How far a table reaches: 16 bits are ±32,767 ÷ 8192.
 const REACH: f64 = i16::MAX as f64 / SCALE;
 
-/// The quantiles of `distribution`, in rising order.
-pub(crate) fn table(distribution: JitterDistribution) -> &'static [i16] {
-    static TABLES: [OnceLock<Vec<i16>>; 4] = [const { OnceLock::new() }; 4];
-    TABLES[distribution as usize].get_or_init(|| {
-        let places = (0..ENTRIES).map(|entry| (f64::from(entry) + 0.5) / f64::from(ENTRIES));
-        let standard = standardised(&places.map(shape(distribution)).collect::<Vec<_>>());
-        let entries = standard.iter().map(|x| (x * SCALE).round() as i16);
-        entries.collect()
-    })
+/// The quantiles of `shape`, in rising order; `None` for a trace, which is not drawn from.
+pub(crate) fn table(shape: &JitterShape) -> Option<Arc<[i16]>> {
+    match shape {
+        JitterShape::Distribution(distribution) => Some(known(*distribution)),
+        JitterShape::Table(table) => Some(measured(table)),
+        JitterShape::Trace(_) => None,
+    }
+}
+
+fn known(distribution: JitterDistribution) -> Arc<[i16]> {
+    static TABLES: [OnceLock<Arc<[i16]>>; 4] = [const { OnceLock::new() }; 4];
+    let table = || places().map(quantile(distribution));
+    let known = TABLES[distribution as usize].get_or_init(|| entries(&table().collect::<Vec<_>>()));
+    Arc::clone(known)
+}
+
+/// The quantiles of measured delays.
+fn measured(table: &JitterTable) -> Arc<[i16]> {
+    let samples = table.samples();
+    let at = |place: f64| samples[(place * samples.len() as f64) as usize].as_secs_f64();
+    entries(&places().map(at).collect::<Vec<_>>())
+}
+
+/// Even places from 0 to 1.
+fn places() -> impl Iterator<Item = f64> {
+    (0..ENTRIES).map(|entry| (f64::from(entry) + 0.5) / f64::from(ENTRIES))
+}
+
+fn entries(quantiles: &[f64]) -> Arc<[i16]> {
+    let standard = standardised(quantiles);
+    standard
+        .iter()
+        .map(|x| (x * SCALE).round() as i16)
+        .collect()
 }
 
 /// A table's entry in deviations.
@@ -37,7 +62,7 @@ pub(crate) fn deviations(entry: i16) -> f64 {
 }
 
 /// The quantile function of a shape, wherever its mean lies and however wide it is.
-fn shape(distribution: JitterDistribution) -> fn(f64) -> f64 {
+fn quantile(distribution: JitterDistribution) -> fn(f64) -> f64 {
     match distribution {
         JitterDistribution::Uniform => |place| place,
         JitterDistribution::Normal => normal,
@@ -117,7 +142,7 @@ mod tests {
     ];
 
     fn entries(distribution: JitterDistribution) -> Vec<f64> {
-        table(distribution)
+        known(distribution)
             .iter()
             .copied()
             .map(deviations)
@@ -126,7 +151,7 @@ mod tests {
 
     /// What the share `place` of all draws does not exceed, in deviations.
     fn quantile(distribution: JitterDistribution, place: f64) -> f64 {
-        let table = table(distribution);
+        let table = known(distribution);
         let rank = (place * f64::from(ENTRIES)) as usize;
         deviations(table[rank.min(table.len() - 1)])
     }
@@ -146,7 +171,7 @@ mod tests {
     #[test]
     fn every_table_rises_and_reaches_no_lower_than_its_shape_says() {
         for distribution in ALL {
-            assert!(table(distribution).is_sorted(), "{distribution:?}");
+            assert!(known(distribution).is_sorted(), "{distribution:?}");
             let (lowest, reach) = (entries(distribution)[0], distribution.reach());
             assert!(
                 (0.8 * reach..=reach).contains(&-lowest),

@@ -61,6 +61,12 @@ pub trait LinkEngine: Send {
     /// If the engine cannot express `channel`.
     fn set(&mut self, id: ChannelId, channel: &Channel) -> Result<(), EngineError>;
 
+    /// A workload begins: traces start again, and lists of lost packets count from here. Packets under way keep their fate.
+    ///
+    /// # Errors
+    /// If the engine has died.
+    fn begin(&mut self) -> Result<(), EngineError>;
+
     /// How late the engine itself was since this was last asked, or since it was attached; `None` if it cannot tell
     /// (netem).
     fn lateness(&mut self) -> Option<Lateness>;
@@ -76,6 +82,12 @@ pub struct ChannelCounters {
     pub bytes: u64,
     /// Packets the full bottleneck queue refused.
     pub queue_drops: u64,
+    /// Packets the queue's discipline dropped before it was full.
+    pub early_drops: u64,
+    /// Packets marked "congestion experienced".
+    pub marks: u64,
+    /// Packets lost as the lane was down.
+    pub outage_drops: u64,
     /// Packets the loss model took; `None` if the engine does not tell.
     pub losses: Option<u64>,
     /// Packets the engine itself lost, which the description does not call for (a full socket buffer). Any is a defect

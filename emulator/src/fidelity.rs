@@ -123,7 +123,12 @@ pub fn measure(lab: &Lab, stop: &AtomicBool) -> Result<Measured, ProbeError> {
             train,
         };
         let name = lab.plan().channel_name(id);
-        let found = checks(&name, link.channel(id.direction), &observed, channels.len());
+        let found = checks(
+            &name,
+            link.lanes[id.lane].channel(id.direction),
+            &observed,
+            channels.len(),
+        );
         measured.checks.extend(found.checks);
         measured.skipped.extend(found.skipped);
     }

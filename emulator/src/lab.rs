@@ -148,6 +148,14 @@ impl Lab {
         self.engine().set(id, channel)
     }
 
+    /// A workload begins: traces of rates, delays and losses start again.
+    ///
+    /// # Errors
+    /// If the engine has died.
+    pub fn begin(&self) -> Result<(), EngineError> {
+        self.engine().begin()
+    }
+
     /// The engine's own lateness since this was last asked.
     pub fn lateness(&self) -> Option<Lateness> {
         self.engine().lateness()

@@ -229,6 +229,11 @@ impl LinkEngine for Netem {
         self.apply(position)
     }
 
+    fn begin(&mut self) -> Result<(), EngineError> {
+        // What plays back, netem cannot express.
+        Ok(())
+    }
+
     fn lateness(&mut self) -> Option<Lateness> {
         None
     }

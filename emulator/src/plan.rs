@@ -248,7 +248,7 @@ fn nodes(topology: &Topology) -> Vec<Node> {
 fn lanes(plan: &LabPlan) -> Vec<Lane> {
     let mut lanes = Vec::new();
     for (id, link) in plan.topology.links.iter().enumerate() {
-        for lane in 0..link.lanes {
+        for (lane, channels) in link.lanes.iter().enumerate() {
             let (ipv4, ipv6) = (
                 address::lane_ipv4(lanes.len()),
                 address::lane_ipv6(lanes.len()),
@@ -266,8 +266,8 @@ fn lanes(plan: &LabPlan) -> Vec<Lane> {
                 lane,
                 a: end(link.a, 0),
                 b: end(link.b, 1),
-                forward: link.forward.clone(),
-                reverse: link.reverse.clone(),
+                forward: channels.forward.clone(),
+                reverse: channels.reverse.clone(),
             });
         }
     }

@@ -276,7 +276,8 @@ fn give_up(topology: &Topology) -> Duration {
     let lanes = topology
         .links
         .iter()
-        .flat_map(|link| [link.forward.delay, link.reverse.delay]);
+        .flat_map(|link| &link.lanes)
+        .flat_map(|lane| [lane.forward.delay, lane.reverse.delay]);
     let longest = paths.map(|(from, to)| routes.delay(from, to)).chain(lanes);
     GIVE_UP.max(GIVE_UP_DELAYS * longest.max().unwrap_or_default())
 }

@@ -179,6 +179,10 @@ impl LinkEngine for Relay {
         self.ask(|answer| Command::Set(id, Box::new(channel.clone()), answer))
     }
 
+    fn begin(&mut self) -> Result<(), EngineError> {
+        self.ask(Command::Begin)
+    }
+
     fn lateness(&mut self) -> Option<Lateness> {
         self.ask(Command::Lateness).ok()
     }

@@ -43,7 +43,8 @@ const RTT: Duration = Duration::from_millis(80);
 fn two_sites() -> Topology {
     let mut topology = topology(&[1, 1], &[(0, 1, 2)], RTT / 2);
     let link = &mut topology.links[0];
-    for channel in [&mut link.forward, &mut link.reverse] {
+    let lane = &mut link.lanes[0];
+    for channel in [&mut lane.forward, &mut lane.reverse] {
         channel.rate = Some(Rate::from_bits_per_second(50_000_000));
         channel.queue_limit = Some(QueueLimit::Bytes(ByteSize::from_bytes(500_000)));
     }
@@ -81,7 +82,7 @@ async fn a_link_that_is_not_as_described_is_found() {
     let topology = two_sites();
     let lab = up(topology.clone()).await;
     let (id, _) = lab.counters().unwrap()[0];
-    let mut other = topology.links[0].channel(id.direction).clone();
+    let mut other = topology.links[0].lanes[0].channel(id.direction).clone();
     other.delay += Duration::from_millis(20);
     lab.set(id, &other).unwrap();
     let measured = fidelity::measure(&lab, &AtomicBool::new(false)).unwrap();
@@ -98,7 +99,7 @@ async fn a_link_that_is_not_as_described_is_found() {
 
 async fn probes_tell_delay_and_loss() {
     let mut topology = topology(&[1, 1], &[(0, 1, 1)], RTT / 2);
-    topology.links[0].forward.loss = Loss::Independent(Probability::new(0.2).unwrap());
+    topology.links[0].lanes[0].forward.loss = Loss::Independent(Probability::new(0.2).unwrap());
     let lab = up(topology).await;
     let hosts: Vec<NodeId> = lab.plan().hosts().collect();
     let path = |from: usize, to: usize| ProbePath {

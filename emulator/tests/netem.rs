@@ -17,7 +17,8 @@ use longhaul_emulator::engine::{ChannelCounters, EngineChoice};
 use longhaul_emulator::lab::{Lab, LabOptions};
 use longhaul_emulator::plan::{ChannelId, NodeId};
 use longhaul_topologies::model::{
-    Channel, Direction, Jitter, JitterDistribution, LinkId, Loss, PacketOrder, QueueLimit,
+    Channel, Direction, Jitter, JitterDistribution, JitterShape, LinkId, Loss, PacketOrder,
+    QueueLimit,
 };
 use longhaul_topologies::units::{ByteSize, Probability};
 use serde_json::Value;
@@ -122,8 +123,8 @@ const FORWARD: ChannelId = ChannelId {
 impl Pair {
     async fn up(forward: impl FnOnce(&mut Channel), reverse: impl FnOnce(&mut Channel)) -> Self {
         let mut topology = topology(&[1, 1], &[(0, 1, 1)], Duration::ZERO);
-        forward(&mut topology.links[0].forward);
-        reverse(&mut topology.links[0].reverse);
+        forward(&mut topology.links[0].lanes[0].forward);
+        reverse(&mut topology.links[0].lanes[0].reverse);
         let options = LabOptions {
             engine: EngineChoice::Netem,
             seed: 1,
@@ -152,7 +153,7 @@ impl Pair {
     }
 
     fn change(&self, change: impl FnOnce(&mut Channel)) {
-        let mut channel = self.lab.plan().topology.links[0].forward.clone();
+        let mut channel = self.lab.plan().topology.links[0].lanes[0].forward.clone();
         change(&mut channel);
         self.lab.set(FORWARD, &channel).unwrap();
     }
@@ -221,7 +222,7 @@ async fn the_kernel_reads_back_what_was_asked() {
             channel.delay = Duration::from_micros(40_123);
             channel.jitter = Some(Jitter {
                 deviation: Duration::from_millis(2),
-                distribution: JitterDistribution::Pareto,
+                shape: JitterShape::Distribution(JitterDistribution::Pareto),
                 order: PacketOrder::Preserved,
             });
             channel.loss = Loss::GilbertElliott {
@@ -368,7 +369,7 @@ async fn jitter_keeps_order_unless_told_otherwise() {
             let deviation = Duration::from_millis(4);
             channel.jitter = Some(Jitter {
                 deviation,
-                distribution: JitterDistribution::Normal,
+                shape: JitterShape::Distribution(JitterDistribution::Normal),
                 order,
             });
         }

@@ -14,7 +14,7 @@ use libtest_mimic::{Arguments, Trial};
 use longhaul_emulator::engine::{ChannelCounters, EngineError, LinkEngine};
 use longhaul_emulator::relay::Relay;
 use longhaul_topologies::model::{
-    Channel, Direction, Jitter, JitterDistribution, Loss, PacketOrder, QueueLimit,
+    Channel, Direction, Jitter, JitterDistribution, JitterShape, Loss, PacketOrder, QueueLimit,
 };
 use longhaul_topologies::units::{ByteSize, Probability, Rate};
 
@@ -108,7 +108,7 @@ fn jitter_keeps_the_order_and_every_packet_is_accounted_for() -> io::Result<()> 
     const PACKETS: u32 = 100_000;
     let jitter = Jitter {
         deviation: Duration::from_millis(2),
-        distribution: JitterDistribution::ParetoNormal,
+        shape: JitterShape::Distribution(JitterDistribution::ParetoNormal),
         order: PacketOrder::Preserved,
     };
     let loss = Loss::Independent(percent(1.0));

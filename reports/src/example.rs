@@ -279,6 +279,9 @@ fn watch(
             bytes: bytes[index] as u64,
             packets: bytes[index] as u64 / 1500,
             queue_drops: 0,
+            early_drops: 0,
+            marks: 0,
+            outage_drops: 0,
             losses: None,
             queue_peak_bytes: 400_000,
         });

@@ -135,6 +135,21 @@ pub enum Direction {
 }
 
 impl Link {
+    /// `lanes` lanes that are alike, each way.
+    pub fn alike(a: SiteId, b: SiteId, lanes: usize, channel: &Channel) -> Self {
+        let lane = Lane {
+            forward: channel.clone(),
+            reverse: channel.clone(),
+        };
+        Link {
+            a,
+            b,
+            lanes: vec![lane; lanes],
+            spread: Spread::default(),
+            schedule: Vec::new(),
+        }
+    }
+
     /// Where `direction` leads from and to.
     pub fn ends(&self, direction: Direction) -> [SiteId; 2] {
         match direction {

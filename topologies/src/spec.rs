@@ -78,7 +78,7 @@ macro_rules! with_channel_settings {
                     duplication: self.duplication,
                     corruption: self.corruption,
                     reordering: self.reordering,
-                    queue: self.queue,
+                    queue: self.queue.clone(),
                 }
             }
         }

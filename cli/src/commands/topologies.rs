@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use longhaul_reports::map;
-use longhaul_topologies::model::{Channel, DelaySource, Link, Loss, QueueLimit, Topology};
+use longhaul_topologies::model::{
+    Channel, DelaySource, Direction, Lane, Link, Loss, QueueLimit, Topology,
+};
 use longhaul_topologies::{Document, catalogue, spec, validate};
 use longhaul_workloads::experiment;
 use serde_json::json;
@@ -151,7 +153,7 @@ fn link_details(topology: &Topology, link: &Link) -> serde_json::Value {
         json!({
             "rate_bps": channel.rate.map(longhaul_topologies::units::Rate::bits_per_second),
             "delay_us": channel.delay.as_secs_f64() * 1e6,
-            "jitter_us": channel.jitter.map(|jitter| jitter.deviation.as_secs_f64() * 1e6),
+            "jitter_us": channel.jitter.as_ref().map(|jitter| jitter.deviation.as_secs_f64() * 1e6),
             "loss": loss(&channel.loss),
             "queue": queue(channel),
         })
@@ -159,9 +161,12 @@ fn link_details(topology: &Topology, link: &Link) -> serde_json::Value {
     json!({
         "a": topology.site(link.a).name,
         "b": topology.site(link.b).name,
-        "lanes": link.lanes,
-        "forward": channel(&link.forward),
-        "reverse": channel(&link.reverse),
+        "spread": link.spread,
+        "lanes": link.lanes.iter().map(|lane| json!({
+            "forward": channel(&lane.forward),
+            "reverse": channel(&lane.reverse),
+        })).collect::<Vec<_>>(),
+        "changes": link.schedule.len(),
     })
 }
 
@@ -197,13 +202,25 @@ fn describe(topology: &Topology, width: usize) -> String {
     ]);
     for link in &topology.links {
         let (a, b) = (&topology.site(link.a).name, &topology.site(link.b).name);
-        for (name, channel) in [
-            (format!("{a} > {b}"), &link.forward),
-            (format!("{b} > {a}"), &link.reverse),
-        ] {
+        // Lanes that are alike share their rows.
+        let alike = |lane: &&Lane| **lane == link.lanes[0];
+        let together = link.lanes.iter().all(|lane| alike(&lane));
+        let rows = if together { 1 } else { link.lanes.len() };
+        let rows = (0..rows).flat_map(|lane| Direction::BOTH.map(|direction| (lane, direction)));
+        for (lane, direction) in rows {
+            let channel = link.lanes[lane].channel(direction);
+            let name = match direction {
+                Direction::Forward => format!("{a} > {b}"),
+                Direction::Reverse => format!("{b} > {a}"),
+            };
+            let lanes = if together {
+                link.lanes.len().to_string()
+            } else {
+                format!("no. {lane}")
+            };
             links.row([
                 name,
-                link.lanes.to_string(),
+                lanes,
                 channel
                     .rate
                     .map_or_else(|| "unlimited".to_owned(), |rate| rate.to_string()),
@@ -211,6 +228,7 @@ fn describe(topology: &Topology, width: usize) -> String {
                 source(&channel.delay_source),
                 channel
                     .jitter
+                    .as_ref()
                     .map_or_else(|| "none".to_owned(), |jitter| time(jitter.deviation)),
                 queue(channel),
                 loss(&channel.loss),
@@ -234,7 +252,7 @@ fn longest_rtt(topology: &Topology) -> Duration {
     topology
         .links
         .iter()
-        .map(|link| link.forward.delay + link.reverse.delay)
+        .map(|link| link.channel(Direction::Forward).delay + link.channel(Direction::Reverse).delay)
         .max()
         .unwrap_or_default()
 }
@@ -270,6 +288,14 @@ fn loss(loss: &Loss) -> String {
         } => {
             format!("bursts: {loss_in_bad} in the bad state, entered {to_bad}, left {to_good}")
         }
+        Loss::FourState(states) => {
+            format!(
+                "four states, {:.3}% in the mean",
+                states.mean_loss() * 100.0
+            )
+        }
+        Loss::Packets(packets) => format!("{} listed packets", packets.len()),
+        Loss::Trace(fates) => format!("a trace of {} packets", fates.len()),
     }
 }
 

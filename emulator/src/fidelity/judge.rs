@@ -105,6 +105,7 @@ pub(super) fn checks(name: &str, channel: &Channel, observed: &Observed, channel
     }
     if channel
         .jitter
+        .as_ref()
         .is_none_or(|jitter| jitter.order == PacketOrder::Preserved)
     {
         found.checks.push(check(
@@ -125,7 +126,7 @@ pub(super) fn checks(name: &str, channel: &Channel, observed: &Observed, channel
                 let asked = rate.bits_per_second() as f64;
                 // The bottleneck stands before the loss: what is lost had its time on the wire.
                 let measured = measured / (1.0 - mean_loss(&channel.loss));
-                let blur = channel.jitter.map_or(0.0, |jitter| {
+                let blur = channel.jitter.as_ref().map_or(0.0, |jitter| {
                     jitter.deviation.as_secs_f64() / train.duration().as_secs_f64()
                 });
                 let bound = asked * (RATE_SHARE + 2.0 * blur);
@@ -154,14 +155,14 @@ fn delay(channel: &Channel, delays: &[f64], interval: Duration) -> (f64, f64, f6
     });
     let asked = micros(channel.delay + own);
     let plain = DELAY_NOISE_US.max(DELAY_SHARE * asked);
-    let Some(jitter) = channel.jitter else {
+    let Some(jitter) = &channel.jitter else {
         return (asked, quantile(delays, 0.5), plain);
     };
     let mean = delays.iter().sum::<f64>() / delays.len() as f64;
     let deviation = micros(jitter.deviation);
     let chance = 3.0 * deviation / (delays.len() as f64).sqrt();
     // A packet that may not overtake waits for the one before it.
-    let variations = ideal::variations(&jitter, interval);
+    let variations = ideal::variations(jitter, interval);
     let waiting = variations.iter().sum::<f64>() / variations.len() as f64 * deviation;
     (asked, mean, plain + chance + waiting.max(0.0))
 }
@@ -170,8 +171,8 @@ fn delay(channel: &Channel, delays: &[f64], interval: Duration) -> (f64, f64, f6
 /// if they are normal, and, unlike the standard deviation, not decided by one late wake-up.
 fn jitter(channel: &Channel, delays: &[f64], interval: Duration) -> (f64, f64, f64) {
     let width = |delays: &[f64]| (quantile(delays, UPPER) - quantile(delays, LOWER)) / 2.0;
-    let asked = channel.jitter.map_or(0.0, |jitter| {
-        micros(jitter.deviation) * width(&ideal::variations(&jitter, interval))
+    let asked = channel.jitter.as_ref().map_or(0.0, |jitter| {
+        micros(jitter.deviation) * width(&ideal::variations(jitter, interval))
     });
     (asked, width(delays), JITTER_NOISE_US + JITTER_SHARE * asked)
 }
@@ -229,6 +230,12 @@ fn mean_loss(loss: &Loss) -> f64 {
             };
             in_bad * loss_in_bad.fraction() + (1.0 - in_bad) * loss_in_good.fraction()
         }
+        Loss::FourState(states) => states.mean_loss(),
+        // Of the run as a whole.
+        Loss::Packets(_) => 0.0,
+        Loss::Trace(fates) => {
+            fates.iter().filter(|&&lost| lost).count() as f64 / fates.len() as f64
+        }
     }
 }
 
@@ -243,6 +250,13 @@ fn independence(loss: &Loss) -> f64 {
             let correlation = (1.0 - to_bad.fraction() - to_good.fraction()).clamp(0.0, 0.999);
             (1.0 - correlation) / (1.0 + correlation)
         }
+        // As the two-state chain between the burst and the rest.
+        Loss::FourState(states) => {
+            let correlation =
+                (1.0 - states.p13.fraction() - states.p31.fraction()).clamp(0.0, 0.999);
+            (1.0 - correlation) / (1.0 + correlation)
+        }
+        Loss::Packets(_) | Loss::Trace(_) => 1.0,
     }
 }
 
@@ -347,23 +361,16 @@ fn quantile(values: &[f64], share: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use longhaul_topologies::model::{DelaySource, Jitter, JitterDistribution};
-    use longhaul_topologies::units::{Probability, QueueSize, Rate};
+    use longhaul_topologies::model::{Jitter, JitterDistribution, JitterShape};
+    use longhaul_topologies::units::{Probability, Rate};
     use proptest::prelude::*;
 
     use super::*;
 
     fn channel(delay_ms: u64) -> Channel {
         Channel {
-            rate: None,
             delay: Duration::from_millis(delay_ms),
-            delay_source: DelaySource::OneWay,
-            jitter: None,
-            loss: Loss::None,
-            duplication: Probability::ZERO,
-            corruption: Probability::ZERO,
-            queue: QueueSize::Bdp(1.0),
-            queue_limit: None,
+            ..Channel::of_delay(Duration::ZERO)
         }
     }
 
@@ -421,7 +428,7 @@ mod tests {
         let jittery = Channel {
             jitter: Some(Jitter {
                 deviation: Duration::from_millis(5),
-                distribution: JitterDistribution::Uniform,
+                shape: JitterShape::Distribution(JitterDistribution::Uniform),
                 order: PacketOrder::ByDelay,
             }),
             ..channel(40)
@@ -444,7 +451,7 @@ mod tests {
         let free = Channel {
             jitter: Some(Jitter {
                 deviation: Duration::from_millis(5),
-                distribution: JitterDistribution::Normal,
+                shape: JitterShape::Distribution(JitterDistribution::Normal),
                 order: PacketOrder::ByDelay,
             }),
             ..channel(40)

@@ -174,7 +174,7 @@ fn run(
     stop: &AtomicBool,
 ) -> Result<Vec<Result<Train, String>>, ProbeError> {
     let topology = &lab.plan().topology;
-    let limited = |id: ChannelId| topology.links[id.link.0].channel(id.direction);
+    let limited = |id: ChannelId| topology.links[id.link.0].lanes[id.lane].channel(id.direction);
     let number = channels
         .iter()
         .filter(|&&(id, _)| limited(id).rate.is_some())
@@ -254,6 +254,7 @@ impl Departure {
         let frame = (rate.size_in(length).bytes() / PACKETS).clamp(SHORTEST_FRAME, mtu + 14);
         let deviation = channel
             .jitter
+            .as_ref()
             .map_or(Duration::ZERO, |jitter| jitter.deviation);
         let transit = channel.delay + length + 4 * deviation;
         Ok(Some(Self {
@@ -325,7 +326,7 @@ fn wait(departures: &[Option<Departure>], patience: Duration) -> io::Result<()> 
 
 #[cfg(test)]
 mod tests {
-    use longhaul_topologies::model::{Jitter, JitterDistribution, PacketOrder};
+    use longhaul_topologies::model::{Jitter, JitterDistribution, JitterShape, PacketOrder};
 
     use super::super::ideal;
     use super::*;
@@ -377,7 +378,7 @@ mod tests {
         let deviation = Duration::from_millis(3);
         let jitter = Jitter {
             deviation,
-            distribution: JitterDistribution::Pareto,
+            shape: JitterShape::Distribution(JitterDistribution::Pareto),
             order: PacketOrder::Preserved,
         };
         let (rate, number) = (2e7, 165);

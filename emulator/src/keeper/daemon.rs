@@ -305,7 +305,7 @@ impl Kept for RunningLab {
         let status = |(id, counters): (ChannelId, ChannelCounters)| {
             let link = &topology.links[id.link.0];
             let [from, to] = link.ends(id.direction);
-            let channel = link.channel(id.direction);
+            let channel = link.lanes[id.lane].channel(id.direction);
             ChannelStatus {
                 from: topology.site(from).name.clone(),
                 to: topology.site(to).name.clone(),
@@ -314,6 +314,7 @@ impl Kept for RunningLab {
                 delay: TimeSpan::from(channel.delay),
                 jitter: channel
                     .jitter
+                    .as_ref()
                     .map(|jitter| TimeSpan::from(jitter.deviation)),
                 queue: channel.queue,
                 counters,

@@ -1,6 +1,8 @@
 //! What a channel takes of the kernel's qdiscs, and whether they can give it.
 
-use longhaul_topologies::model::{Channel, Loss, QueueLimit};
+use longhaul_topologies::model::{
+    Channel, Jitter, JitterShape, LaneState, Loss, QueueDiscipline, QueueLimit,
+};
 use longhaul_topologies::units::ByteSize;
 
 use crate::engine::{EngineError, EngineKind};
@@ -19,8 +21,30 @@ pub fn expressible(channel: &Channel) -> Result<(), String> {
             "rate {rate}: the kernel counts in whole bytes per second"
         ));
     }
+    let only_relay = |what: &str| Err(format!("{what}: the kernel has nothing like it"));
+    if channel.rate_trace.is_some() {
+        return only_relay("a rate trace");
+    }
+    if let Some(Jitter {
+        shape: JitterShape::Trace(_),
+        ..
+    }) = channel.jitter
+    {
+        return only_relay("a delay trace");
+    }
+    if channel.reordering.is_some() {
+        return only_relay("reordering of a stated depth");
+    }
+    if channel.discipline != QueueDiscipline::DropTail {
+        return Err("a queue discipline".to_owned());
+    }
+    if channel.state == LaneState::Down {
+        return Err("a lane that is down".to_owned());
+    }
     let chances = match channel.loss {
         Loss::None => vec![],
+        Loss::Packets(_) | Loss::Trace(_) => return only_relay("a list of lost packets"),
+        Loss::FourState(_) => return Err("a four-state loss".to_owned()),
         Loss::Independent(chance) => vec![chance],
         Loss::GilbertElliott {
             to_bad,
@@ -90,8 +114,7 @@ pub(super) fn inexpressible(what: String) -> EngineError {
 mod tests {
     use std::time::Duration;
 
-    use longhaul_topologies::model::DelaySource;
-    use longhaul_topologies::units::{Probability, QueueSize, Rate};
+    use longhaul_topologies::units::{Probability, Rate};
 
     use super::*;
 
@@ -99,13 +122,8 @@ mod tests {
         Channel {
             rate: Some(Rate::from_bits_per_second(1_000_000_000)),
             delay: Duration::from_millis(40),
-            delay_source: DelaySource::OneWay,
-            jitter: None,
-            loss: Loss::None,
-            duplication: Probability::ZERO,
-            corruption: Probability::ZERO,
-            queue: QueueSize::Bdp(1.0),
             queue_limit: Some(QueueLimit::Bytes(ByteSize::from_bytes(10_000_000))),
+            ..Channel::of_delay(Duration::ZERO)
         }
     }
 

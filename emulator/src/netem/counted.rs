@@ -37,13 +37,16 @@ impl Counted {
         match loss {
             // Its limit is out of reach, but memory is not.
             Loss::None => self.engine_drops += drops,
-            Loss::Independent(_) | Loss::GilbertElliott { .. } => self.losses += drops,
+            _ => self.losses += drops,
         }
         self.engine_drops += self.interface_drops.follow(interface_drops);
         ChannelCounters {
             packets: delay_line.packets,
             bytes: delay_line.bytes,
             queue_drops: self.queue_drops.total,
+            early_drops: 0,
+            marks: 0,
+            outage_drops: 0,
             losses: Some(self.losses),
             engine_drops: self.engine_drops,
             queue_packets: bottleneck.queued_packets.into(),

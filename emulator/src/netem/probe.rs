@@ -6,9 +6,9 @@ use std::thread;
 use std::time::Duration;
 
 use longhaul_topologies::model::{
-    Channel, DelaySource, Jitter, JitterDistribution, Loss, PacketOrder, QueueLimit,
+    Channel, Jitter, JitterDistribution, JitterShape, Loss, PacketOrder, QueueLimit,
 };
-use longhaul_topologies::units::{ByteSize, Probability, QueueSize, Rate};
+use longhaul_topologies::units::{ByteSize, Probability, Rate};
 use nix::sched::{CloneFlags, unshare};
 
 use super::requests::redirect;
@@ -138,12 +138,10 @@ fn sample_bottleneck() -> [Qdisc; 2] {
 fn sample_delay_line() -> Qdisc {
     let half = Probability::new(0.5).expect("a probability");
     let channel = Channel {
-        rate: None,
         delay: Duration::from_millis(10),
-        delay_source: DelaySource::OneWay,
         jitter: Some(Jitter {
             deviation: Duration::from_millis(1),
-            distribution: JitterDistribution::Normal,
+            shape: JitterShape::Distribution(JitterDistribution::Normal),
             order: PacketOrder::Preserved,
         }),
         loss: Loss::GilbertElliott {
@@ -154,8 +152,7 @@ fn sample_delay_line() -> Qdisc {
         },
         duplication: half,
         corruption: half,
-        queue: QueueSize::Packets(1),
-        queue_limit: None,
+        ..Channel::of_delay(Duration::ZERO)
     };
     delay_line(&channel, 1)
 }

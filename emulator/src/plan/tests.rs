@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
-use longhaul_topologies::model::{DelaySource, Fabric, Link, Loss, QueueLimit, Site};
-use longhaul_topologies::units::{ByteSize, Probability, QueueSize, Rate};
+use longhaul_topologies::model::{Fabric, Link, QueueLimit, Site};
+use longhaul_topologies::units::{ByteSize, Rate};
 use proptest::prelude::*;
 
 use super::*;
@@ -14,14 +14,8 @@ use super::*;
 fn channel(rate: Option<&str>) -> Channel {
     Channel {
         rate: rate.map(|rate| rate.parse::<Rate>().unwrap()),
-        delay: Duration::from_millis(10),
-        delay_source: DelaySource::OneWay,
-        jitter: None,
-        loss: Loss::None,
-        duplication: Probability::default(),
-        corruption: Probability::default(),
-        queue: QueueSize::Bdp(1.0),
         queue_limit: rate.map(|_| QueueLimit::Bytes("64KiB".parse::<ByteSize>().unwrap())),
+        ..Channel::of_delay(Duration::from_millis(10))
     }
 }
 
@@ -34,12 +28,8 @@ fn topology(hosts: &[usize], links: &[(usize, usize, usize)], rate: Option<&str>
         hosts,
         fabric: Fabric::default(),
     };
-    let link = |&(a, b, lanes): &(usize, usize, usize)| Link {
-        a: SiteId(a),
-        b: SiteId(b),
-        lanes,
-        forward: channel(rate),
-        reverse: channel(rate),
+    let link = |&(a, b, lanes): &(usize, usize, usize)| {
+        Link::alike(SiteId(a), SiteId(b), lanes, &channel(rate))
     };
     Topology {
         name: "test".into(),

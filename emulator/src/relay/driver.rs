@@ -39,6 +39,7 @@ const WORST_LATENESS: Duration = Duration::from_secs(60);
 pub(super) enum Command {
     Counters(SyncSender<Vec<(ChannelId, ChannelCounters)>>),
     Set(ChannelId, Box<Channel>, SyncSender<()>),
+    Begin(SyncSender<()>),
     Lateness(SyncSender<Lateness>),
 }
 
@@ -303,6 +304,13 @@ impl Driver {
                     }
                     let _ = answer.send(());
                 }
+                Ok(Command::Begin(answer)) => {
+                    let now = now();
+                    for carrier in &mut self.channels {
+                        carrier.model.begin(now);
+                    }
+                    let _ = answer.send(());
+                }
                 Err(TryRecvError::Empty) => return Ok(Asked::GoOn),
                 Err(TryRecvError::Disconnected) => return Ok(Asked::Stop),
             }
@@ -323,6 +331,9 @@ impl Driver {
                 packets: carrier.packets,
                 bytes: carrier.bytes,
                 queue_drops: lost.queue_drops,
+                early_drops: 0,
+                marks: 0,
+                outage_drops: 0,
                 losses: Some(lost.losses),
                 engine_drops: carrier.engine_drops + lost.overflow + drops,
                 queue_packets: queue.packets,

@@ -1,49 +1,84 @@
 //! Variation of the delay.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use longhaul_topologies::model::Jitter;
+use longhaul_topologies::model::{DelayTrace, Jitter, JitterShape};
 use rand::{Rng, RngExt};
 
+use super::time::Time;
 use crate::distribution;
 
-/// Draws the variation of one packet's delay after another.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct JitterModel {
-    /// The quantiles of the shape, in rising order.
-    table: &'static [i16],
-    deviation: f64,
+/// Tells the variation of one packet's delay after another.
+#[derive(Clone, Debug)]
+pub(super) enum JitterModel {
+    /// Drawn.
+    Table {
+        /// The quantiles of the shape, in rising order.
+        quantiles: Arc<[i16]>,
+        deviation: f64,
+    },
+    /// Played back.
+    Trace {
+        trace: DelayTrace,
+        began: Time,
+        /// The least that it adds.
+        least: Duration,
+    },
 }
 
 impl JitterModel {
-    pub(super) fn new(jitter: &Jitter) -> Self {
-        JitterModel {
-            table: distribution::table(jitter.distribution),
-            deviation: jitter.deviation.as_nanos() as f64,
+    /// A trace begins at `now`.
+    pub(super) fn new(jitter: &Jitter, now: Time) -> Self {
+        match (&jitter.shape, distribution::table(&jitter.shape)) {
+            (JitterShape::Trace(trace), _) => JitterModel::Trace {
+                trace: trace.clone(),
+                began: now,
+                least: trace.range().0,
+            },
+            (_, table) => JitterModel::Table {
+                quantiles: table.expect("all shapes but traces have a table"),
+                deviation: jitter.deviation.as_nanos() as f64,
+            },
         }
     }
 
-    /// `delay` as the next packet has it; never below zero.
-    pub(super) fn vary(&self, delay: Duration, rng: &mut impl Rng) -> Duration {
-        self.shift(delay, self.table[rng.random_range(0..self.table.len())])
+    /// `delay` as the next packet has it, which enters at `now`; never below zero.
+    pub(super) fn vary(&self, delay: Duration, now: Time, rng: &mut impl Rng) -> Duration {
+        match self {
+            JitterModel::Table {
+                quantiles,
+                deviation,
+            } => {
+                let entry = quantiles[rng.random_range(0..quantiles.len())];
+                shifted(delay, entry, *deviation)
+            }
+            JitterModel::Trace { trace, began, .. } => delay + trace.at(now.since(*began)),
+        }
     }
 
     /// The least that [`vary`](Self::vary) can answer.
     pub(super) fn least(&self, delay: Duration) -> Duration {
-        self.shift(delay, self.table[0])
+        match self {
+            JitterModel::Table {
+                quantiles,
+                deviation,
+            } => shifted(delay, quantiles[0], *deviation),
+            JitterModel::Trace { least, .. } => delay + *least,
+        }
     }
+}
 
-    fn shift(&self, delay: Duration, entry: i16) -> Duration {
-        // A float keeps whole nanoseconds up to 2^53 ns, 104 days.
-        let variation = distribution::deviations(entry) * self.deviation;
-        let nanoseconds = delay.as_nanos() as f64 + variation;
-        Duration::from_nanos(nanoseconds.round().max(0.0) as u64)
-    }
+fn shifted(delay: Duration, entry: i16, deviation: f64) -> Duration {
+    // A float keeps whole nanoseconds up to 2^53 ns, 104 days.
+    let variation = distribution::deviations(entry) * deviation;
+    let nanoseconds = delay.as_nanos() as f64 + variation;
+    Duration::from_nanos(nanoseconds.round().max(0.0) as u64)
 }
 
 #[cfg(test)]
 mod tests {
-    use longhaul_topologies::model::{JitterDistribution, PacketOrder};
+    use longhaul_topologies::model::{JitterDistribution, JitterTable, PacketOrder};
     use rand::SeedableRng;
     use rand_chacha::ChaCha8Rng;
 
@@ -54,17 +89,21 @@ mod tests {
 
     /// Sorted variations in units of the deviation.
     fn sample(distribution: JitterDistribution) -> Vec<f64> {
+        sample_of(JitterShape::Distribution(distribution))
+    }
+
+    fn sample_of(shape: JitterShape) -> Vec<f64> {
         let jitter = Jitter {
             deviation: MILLISECOND,
-            distribution,
+            shape,
             order: PacketOrder::Preserved,
         };
-        let model = JitterModel::new(&jitter);
+        let model = JitterModel::new(&jitter, Time::default());
         let mut rng = ChaCha8Rng::seed_from_u64(5);
         let delay = Duration::from_millis(50);
         let mut drawn: Vec<f64> = (0..SAMPLES)
             .map(|_| {
-                (model.vary(delay, &mut rng).as_secs_f64() - delay.as_secs_f64())
+                (model.vary(delay, Time::default(), &mut rng).as_secs_f64() - delay.as_secs_f64())
                     / MILLISECOND.as_secs_f64()
             })
             .collect();
@@ -184,16 +223,59 @@ mod tests {
     }
 
     #[test]
+    fn jitter_of_a_table_has_the_shape_of_its_delays() {
+        // Two humps, the second half as high.
+        let delays =
+            (0..300).map(|at| Duration::from_micros(if at < 200 { at } else { 1_000 + at }));
+        let table = JitterTable::new(delays.collect()).unwrap();
+        let (mean, deviation) = table.moments();
+        let samples = table.samples().to_vec();
+        let drawn = sample_of(JitterShape::Table(table));
+        let cumulative = |x: f64| {
+            let delay = mean.as_secs_f64() + x * deviation.as_secs_f64();
+            samples.partition_point(|sample| sample.as_secs_f64() <= delay) as f64
+                / samples.len() as f64
+        };
+        // The table's 300 steps and the 4096 places it is kept at blur it by less than one of its steps.
+        assert!(distance(&drawn, cumulative) < critical() + 1.0 / 300.0);
+    }
+
+    #[test]
+    fn a_trace_is_played_back_from_the_channel_s_beginning() {
+        let points = vec![
+            (Duration::ZERO, Duration::ZERO),
+            (MILLISECOND * 10, MILLISECOND * 4),
+        ];
+        let jitter = Jitter {
+            deviation: MILLISECOND,
+            shape: JitterShape::Trace(DelayTrace::new(points).unwrap()),
+            order: PacketOrder::Preserved,
+        };
+        let began = Time::from_nanos(77);
+        let model = JitterModel::new(&jitter, began);
+        let mut rng = ChaCha8Rng::seed_from_u64(1);
+        let mut at = |ms: u32| model.vary(MILLISECOND, began + MILLISECOND * ms, &mut rng);
+        assert_eq!(
+            [0, 5, 10, 15].map(&mut at),
+            [1, 3, 1, 3].map(|ms| MILLISECOND * ms)
+        );
+        assert_eq!(model.least(MILLISECOND), MILLISECOND);
+    }
+
+    #[test]
     fn a_delay_never_falls_below_zero_or_below_its_stated_least() {
         let jitter = Jitter {
             deviation: MILLISECOND,
-            distribution: JitterDistribution::Normal,
+            shape: JitterShape::Distribution(JitterDistribution::Normal),
             order: PacketOrder::Preserved,
         };
-        let model = JitterModel::new(&jitter);
+        let model = JitterModel::new(&jitter, Time::default());
         let mut rng = ChaCha8Rng::seed_from_u64(3);
         assert_eq!(model.least(MILLISECOND), Duration::ZERO);
         let delay = Duration::from_millis(6);
-        assert!((0..SAMPLES).all(|_| model.vary(delay, &mut rng) >= model.least(delay)));
+        assert!(
+            (0..SAMPLES)
+                .all(|_| model.vary(delay, Time::default(), &mut rng) >= model.least(delay))
+        );
     }
 }

@@ -34,6 +34,7 @@ const UNLIMITED_IN_FLIGHT: u64 = 256 << 20;
 /// dropped with the part.
 #[derive(Debug)]
 pub(super) struct ChannelModel<P> {
+    channel: Channel,
     propagation: Propagation<P>,
     line: Option<Line>,
     limit: Option<QueueLimit>,
@@ -88,8 +89,9 @@ impl<P: Clone> ChannelModel<P> {
     /// An idle channel.
     pub(super) fn new(channel: &Channel, streams: Streams) -> Self {
         ChannelModel {
+            channel: channel.clone(),
             propagation: Propagation::new(channel, streams),
-            line: channel.rate.map(|rate| Line::new(rate, Time::default())),
+            line: Line::of(channel, Time::default(), Time::default()),
             limit: channel.queue_limit,
             waiting: VecDeque::new(),
             waiting_depth: Depth::default(),
@@ -167,11 +169,25 @@ impl<P: Clone> ChannelModel<P> {
     /// admitted. The random streams go on.
     pub(super) fn set(&mut self, now: Time, channel: &Channel) {
         self.advance(now);
+        self.propagation.set(channel, now);
+        self.adopt(now, channel);
+    }
+
+    /// The line and the queue as `channel` has them, from `now` on.
+    fn adopt(&mut self, now: Time, channel: &Channel) {
         let free_at = self.burst.as_ref().map_or(now, |burst| burst.end);
-        self.line = channel.rate.map(|rate| Line::new(rate, free_at));
+        self.line = Line::of(channel, free_at, now);
         self.limit = channel.queue_limit;
-        self.propagation.set(channel);
+        self.channel = channel.clone();
         self.advance(now);
+    }
+
+    /// A workload begins at `now`: traces start again, and lists of lost packets count from here.
+    pub(super) fn begin(&mut self, now: Time) {
+        self.advance(now);
+        let channel = self.channel.clone();
+        self.propagation.begin(&channel, now);
+        self.adopt(now, &channel);
     }
 
     fn enqueue(&mut self, arrival: Time, packet: &P, shape: PacketShape, segments: Range<u32>) {
@@ -218,11 +234,10 @@ impl<P: Clone> ChannelModel<P> {
         let head = self.waiting.front_mut()?;
         let shape = head.shape;
         line.start(head.arrival);
-        let before = *line;
+        let before = line.clone();
 
-        let frames = BURST.as_nanos() / before.time_for(shape.full).as_nanos().max(1);
-        let count = u32::try_from(frames)
-            .unwrap_or(u32::MAX)
+        let count = before
+            .frames_within(BURST, shape.full)
             .clamp(1, head.segments.len() as u32);
         let first = head.segments.start;
         let segments = first..first + count;

@@ -75,9 +75,9 @@ impl<P: Clone> Propagation<P> {
     pub(super) fn new(channel: &Channel, streams: Streams) -> Self {
         Propagation {
             delay: channel.delay,
-            jitter: channel.jitter.as_ref().map(JitterModel::new),
+            jitter: jitter(channel, Time::default()),
             order: order(channel),
-            loss: LossModel::new(channel.loss),
+            loss: LossModel::new(channel.loss.clone()),
             duplication: channel.duplication,
             corruption: channel.corruption,
             streams,
@@ -90,13 +90,19 @@ impl<P: Clone> Propagation<P> {
     }
 
     /// Treats what comes from now on as `channel` says. A loss model that did not change keeps its state.
-    pub(super) fn set(&mut self, channel: &Channel) {
+    pub(super) fn set(&mut self, channel: &Channel, now: Time) {
         self.delay = channel.delay;
-        self.jitter = channel.jitter.as_ref().map(JitterModel::new);
+        self.jitter = jitter(channel, now);
         self.order = order(channel);
-        self.loss.set(channel.loss);
+        self.loss.set(&channel.loss);
         self.duplication = channel.duplication;
         self.corruption = channel.corruption;
+    }
+
+    /// Traces start again at `now`, and the loss model with its first packet.
+    pub(super) fn begin(&mut self, channel: &Channel, now: Time) {
+        self.loss = LossModel::new(channel.loss.clone());
+        self.set(channel, now);
     }
 
     /// Decides the fate of `segments`, each of which enters when `leaves` says, in rising order.
@@ -153,6 +159,7 @@ impl<P: Clone> Propagation<P> {
     pub(super) fn earliest_arrival(&self, time: Time) -> Time {
         let least = self
             .jitter
+            .as_ref()
             .map_or(self.delay, |jitter| jitter.least(self.delay));
         match self.order {
             PacketOrder::Preserved => self.last_release.max(time + least),
@@ -171,8 +178,8 @@ impl<P: Clone> Propagation<P> {
     }
 
     fn arrival(&mut self, entered: Time) -> Time {
-        let delay = self.jitter.map_or(self.delay, |jitter| {
-            jitter.vary(self.delay, &mut self.streams.jitter)
+        let delay = self.jitter.as_ref().map_or(self.delay, |jitter| {
+            jitter.vary(self.delay, entered, &mut self.streams.jitter)
         });
         match self.order {
             PacketOrder::Preserved => self.last_release.max(entered + delay),
@@ -241,7 +248,13 @@ impl Run {
 fn order(channel: &Channel) -> PacketOrder {
     channel
         .jitter
+        .as_ref()
         .map_or(PacketOrder::Preserved, |jitter| jitter.order)
+}
+
+fn jitter(channel: &Channel, now: Time) -> Option<JitterModel> {
+    let jitter = channel.jitter.as_ref();
+    jitter.map(|jitter| JitterModel::new(jitter, now))
 }
 
 /// Draws once per wire packet, unless the impairment is off.

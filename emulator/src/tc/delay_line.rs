@@ -44,10 +44,11 @@ pub fn delay_line(channel: &Channel, seed: u64) -> Qdisc {
     let latency = nanoseconds(channel.delay);
     let jitter = channel
         .jitter
+        .as_ref()
         .map_or(0, |jitter| nanoseconds(jitter.deviation));
     let independent = match channel.loss {
         Loss::Independent(probability) => scaled(probability),
-        Loss::None | Loss::GilbertElliott { .. } => 0,
+        _ => 0,
     };
     let mut options = Payload::default()
         .u32(ticks(latency))
@@ -63,7 +64,7 @@ pub fn delay_line(channel: &Channel, seed: u64) -> Qdisc {
             Payload::default().u32(scaled(channel.corruption)).u32(0),
         )
         .attribute(TCA_NETEM_PRNG_SEED, Payload::default().u64(seed));
-    options = match channel.jitter {
+    options = match &channel.jitter {
         Some(Jitter {
             order: PacketOrder::Preserved,
             ..
@@ -79,10 +80,10 @@ pub fn delay_line(channel: &Channel, seed: u64) -> Qdisc {
         })
         | None => options.attribute(TCA_NETEM_RATE, rate_parameters(0)),
     };
-    if let Some(jitter) = channel.jitter {
+    let table = channel.jitter.as_ref().map(|jitter| &jitter.shape);
+    if let Some(table) = table.and_then(distribution::table) {
         // For the uniform shape, too: netem's own draw serves only until a table was set, and overflows above 2.1 s.
-        let table = distribution::table(jitter.distribution).iter();
-        let bytes: Vec<u8> = table.flat_map(|entry| entry.to_ne_bytes()).collect();
+        let bytes: Vec<u8> = table.iter().flat_map(|entry| entry.to_ne_bytes()).collect();
         options = options.attribute(TCA_NETEM_DELAY_DIST, Payload::default().bytes(&bytes));
     }
     // The one attribute that a change without it resets.
@@ -135,7 +136,7 @@ fn nanoseconds(time: Duration) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use longhaul_topologies::model::{DelaySource, JitterDistribution};
+    use longhaul_topologies::model::{JitterDistribution, JitterShape};
     use longhaul_topologies::units::{ByteSize, QueueSize};
 
     use super::super::encode::hex;
@@ -143,15 +144,9 @@ mod tests {
 
     fn channel() -> Channel {
         Channel {
-            rate: None,
             delay: Duration::from_millis(40),
-            delay_source: DelaySource::OneWay,
-            jitter: None,
-            loss: Loss::None,
-            duplication: Probability::ZERO,
-            corruption: Probability::ZERO,
             queue: QueueSize::Bytes(ByteSize::from_bytes(0)),
-            queue_limit: None,
+            ..Channel::of_delay(Duration::ZERO)
         }
     }
 
@@ -159,7 +154,7 @@ mod tests {
         let deviation = Duration::from_millis(2);
         Some(Jitter {
             deviation,
-            distribution: JitterDistribution::Normal,
+            shape: JitterShape::Distribution(JitterDistribution::Normal),
             order,
         })
     }

@@ -10,10 +10,7 @@ use std::time::Duration;
 
 use libtest_mimic::{Arguments, Trial};
 use longhaul_emulator::sandbox;
-use longhaul_topologies::model::{
-    Channel, DelaySource, Fabric, Link, Loss, Site, SiteId, Topology,
-};
-use longhaul_topologies::units::{Probability, QueueSize};
+use longhaul_topologies::model::{Channel, Fabric, Link, Site, SiteId, Topology};
 
 /// Enters a sandbox and runs `tests` in it, one after the other: they share its network namespace. Where no sandbox can
 /// be had, says so and passes.
@@ -51,12 +48,8 @@ pub fn topology(hosts: &[usize], links: &[(usize, usize, usize)], delay: Duratio
         hosts,
         fabric: Fabric::default(),
     };
-    let link = |&(a, b, lanes): &(usize, usize, usize)| Link {
-        a: SiteId(a),
-        b: SiteId(b),
-        lanes,
-        forward: channel(delay),
-        reverse: channel(delay),
+    let link = |&(a, b, lanes): &(usize, usize, usize)| {
+        Link::alike(SiteId(a), SiteId(b), lanes, &channel(delay))
     };
     Topology {
         name: "test".into(),
@@ -76,15 +69,5 @@ pub fn full_mesh(sites: usize, hosts: usize, delay: Duration) -> Topology {
 }
 
 fn channel(delay: Duration) -> Channel {
-    Channel {
-        rate: None,
-        delay,
-        delay_source: DelaySource::OneWay,
-        jitter: None,
-        loss: Loss::None,
-        duplication: Probability::default(),
-        corruption: Probability::default(),
-        queue: QueueSize::Bdp(1.0),
-        queue_limit: None,
-    }
+    Channel::of_delay(delay)
 }

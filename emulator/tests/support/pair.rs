@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use longhaul_emulator::plan::{LabPlan, Lane, LaneEnd, NodeId};
 use longhaul_topologies::Topology;
-use longhaul_topologies::model::{Channel, DelaySource, LinkId, Loss};
-use longhaul_topologies::units::{ByteSize, Probability, QueueSize};
+use longhaul_topologies::model::{Channel, LinkId};
+use longhaul_topologies::units::{ByteSize, QueueSize};
 use nix::sched::{CloneFlags, unshare};
 
 /// Address of host `a`.
@@ -175,15 +175,9 @@ pub fn plan(forward: Channel, reverse: Channel) -> LabPlan {
 /// A channel that only delays.
 pub fn delay(delay: Duration) -> Channel {
     Channel {
-        rate: None,
         delay,
-        delay_source: DelaySource::OneWay,
-        jitter: None,
-        loss: Loss::None,
-        duplication: Probability::default(),
-        corruption: Probability::default(),
         queue: QueueSize::Bytes(ByteSize::from_bytes(0)),
-        queue_limit: None,
+        ..Channel::of_delay(Duration::ZERO)
     }
 }
 

@@ -1,7 +1,9 @@
 //! Where the names of sites and links stand so that none covers another.
 
+use std::time::Duration;
+
 use longhaul_topologies::Topology;
-use longhaul_topologies::model::{Link, Site};
+use longhaul_topologies::model::{Direction, Link, Site};
 
 use crate::canvas::{Across, Frame, Label, Place};
 use crate::format::{plural, rate, time};
@@ -161,22 +163,26 @@ fn site_text(site: &Site) -> String {
 
 /// `2 × 500 Mbit/s, 80 ms`; each direction's rate where they differ.
 fn link_text(link: &Link) -> String {
-    let of = |channel: &longhaul_topologies::model::Channel| {
-        channel.rate.map_or("unlimited".to_owned(), |limit| {
+    let of = |direction| {
+        let limit = link.least_rate(direction);
+        limit.map_or("unlimited".to_owned(), |limit| {
             rate(limit.bits_per_second() as f64)
         })
     };
-    let (forward, reverse) = (of(&link.forward), of(&link.reverse));
+    let [forward, reverse] = Direction::BOTH.map(of);
     let rates = if forward == reverse {
         forward
     } else {
         format!("{forward} ⁄ {reverse}")
     };
-    let lanes = if link.lanes > 1 {
-        format!("{} × ", link.lanes)
+    let lanes = if link.lanes.len() > 1 {
+        format!("{} × ", link.lanes.len())
     } else {
         String::new()
     };
-    let round_trip = link.forward.delay + link.reverse.delay;
+    let round_trip: Duration = Direction::BOTH
+        .map(|direction| link.channel(direction).delay)
+        .into_iter()
+        .sum();
     format!("{lanes}{rates}, {}", time(round_trip.as_secs_f64() * 1e6))
 }

@@ -58,6 +58,15 @@ pub struct ChannelSummary {
     pub packets: u64,
     /// Refused by the full bottleneck queue.
     pub queue_drops: u64,
+    /// Dropped by the queue's discipline before it was full.
+    #[serde(default)]
+    pub early_drops: u64,
+    /// Marked "congestion experienced".
+    #[serde(default)]
+    pub marks: u64,
+    /// Lost as the lane was down.
+    #[serde(default)]
+    pub outage_drops: u64,
     /// Taken by the loss model, where the engine tells.
     pub losses: Option<u64>,
     /// Greatest sampled occupancy of the bottleneck queue, bytes.

@@ -47,8 +47,16 @@ pub mod metric {
     pub const PACKETS: &str = "packets";
     /// Cumulative packets the queue refused.
     pub const QUEUE_DROPS: &str = "queue_drops";
+    /// Cumulative packets the queue's discipline dropped before it was full.
+    pub const EARLY_DROPS: &str = "early_drops";
+    /// Cumulative packets marked "congestion experienced".
+    pub const MARKS: &str = "marks";
+    /// Cumulative packets lost as the lane was down.
+    pub const OUTAGE_DROPS: &str = "outage_drops";
     /// Cumulative packets the loss model took.
     pub const LOSSES: &str = "losses";
+    /// Packets in the bottleneck queue.
+    pub const QUEUE_PACKETS: &str = "queue_packets";
     /// Bytes in the bottleneck queue.
     pub const QUEUE_BYTES: &str = "queue_bytes";
     /// One-way delay of the probe sent at `time_s`, microseconds.

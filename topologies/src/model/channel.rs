@@ -38,6 +38,27 @@ pub struct Channel {
     pub discipline: QueueDiscipline,
 }
 
+impl Channel {
+    /// A channel that does nothing but delay.
+    pub fn of_delay(delay: Duration) -> Self {
+        Channel {
+            state: LaneState::Up,
+            rate: None,
+            rate_trace: None,
+            delay,
+            delay_source: DelaySource::OneWay,
+            jitter: None,
+            loss: Loss::None,
+            duplication: Probability::ZERO,
+            corruption: Probability::ZERO,
+            reordering: None,
+            queue: QueueSize::Bdp(1.0),
+            queue_limit: None,
+            discipline: QueueDiscipline::DropTail,
+        }
+    }
+}
+
 /// Whether a lane carries anything.
 #[derive(
     Clone,

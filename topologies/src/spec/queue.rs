@@ -9,13 +9,13 @@ use crate::model::{QueueDiscipline, QueueLimit, Signal};
 use crate::units::{ByteSize, Probability, QueueSize, TimeSpan};
 
 /// How much a queue holds, or that and what it does beside.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 #[serde(untagged)]
 pub enum QueueSpec {
     /// Drop-tail.
     Limit(QueueSize),
     /// One of the disciplines.
-    Full(QueueSettings),
+    Full(Box<QueueSettings>),
 }
 
 /// A queue: its limit and one discipline at most; drop-tail without one.
@@ -193,7 +193,7 @@ pub(super) fn spec(limit: QueueSize, discipline: &QueueDiscipline) -> QueueSpec 
     };
     let ecn = |signal: Signal| Some(signal == Signal::Mark);
     let span = |time: Duration| Some(TimeSpan::from(time));
-    QueueSpec::Full(match discipline {
+    QueueSpec::Full(Box::new(match discipline {
         QueueDiscipline::DropTail => return QueueSpec::Limit(limit),
         QueueDiscipline::Red(red) => QueueSettings {
             red: Some(RedSpec {
@@ -250,5 +250,5 @@ pub(super) fn spec(limit: QueueSize, discipline: &QueueDiscipline) -> QueueSpec 
             }),
             ..settings
         },
-    })
+    }))
 }

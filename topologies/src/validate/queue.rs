@@ -45,7 +45,7 @@ pub(super) fn queue(
     mtu: u32,
 ) -> Result<Queue, InputError> {
     let (spec, path) = layers
-        .find("queue", |settings| settings.queue)
+        .find("queue", |settings| settings.queue.clone())
         .unwrap_or((QueueSpec::Limit(DEFAULT), DocumentPath::root()));
     let reader = Reader {
         document,
@@ -59,7 +59,7 @@ pub(super) fn queue(
         QueueSpec::Full(settings) => (
             settings.limit.unwrap_or(DEFAULT),
             path.key("limit"),
-            settings,
+            *settings,
         ),
     };
     let mut limit = reader.limit(size);

@@ -34,7 +34,7 @@ pub(super) fn schedule(
         false => base.to_vec(),
     };
     for at in instants {
-        for index in 0..lanes.count {
+        for (index, now) in now.iter_mut().enumerate() {
             let in_force: Vec<Change<'_>> = changes
                 .iter()
                 .enumerate()
@@ -48,7 +48,7 @@ pub(super) fn schedule(
             let lane = reader.lane(lanes.of(index), &in_force, ends)?;
             for direction in Direction::BOTH {
                 let channel = lane.channel(direction);
-                if channel != now[index].channel(direction) {
+                if channel != now.channel(direction) {
                     schedule.push(ScheduledChange {
                         at,
                         lane: index,
@@ -57,7 +57,7 @@ pub(super) fn schedule(
                     });
                 }
             }
-            now[index] = lane;
+            *now = lane;
         }
     }
     Ok(schedule)

@@ -184,7 +184,7 @@ impl<'a> Work<'a> {
         match port {
             Port::Wan(link, direction) => {
                 let link = &self.topology.links[link.0];
-                Some((link.channel(direction).rate?, link.lanes as u64))
+                Some((link.least_rate(direction)?, link.lanes.len() as u64))
             }
             Port::Out(rank) | Port::In(rank) => Some((
                 self.topology.site(self.plan.ranks[rank].site).fabric.rate?,

@@ -141,25 +141,18 @@ impl Recorder {
                     channel_name(&current.plan.topology, id.link, id.direction),
                     id.lane
                 );
-                row(Entity::Channel, &name, metric::BYTES, counters.bytes as f64);
-                row(
-                    Entity::Channel,
-                    &name,
-                    metric::PACKETS,
-                    counters.packets as f64,
-                );
-                row(
-                    Entity::Channel,
-                    &name,
-                    metric::QUEUE_DROPS,
-                    counters.queue_drops as f64,
-                );
-                row(
-                    Entity::Channel,
-                    &name,
-                    metric::QUEUE_BYTES,
-                    counters.queue_bytes as f64,
-                );
+                for (metric, value) in [
+                    (metric::BYTES, counters.bytes),
+                    (metric::PACKETS, counters.packets),
+                    (metric::QUEUE_DROPS, counters.queue_drops),
+                    (metric::EARLY_DROPS, counters.early_drops),
+                    (metric::MARKS, counters.marks),
+                    (metric::OUTAGE_DROPS, counters.outage_drops),
+                    (metric::QUEUE_PACKETS, counters.queue_packets),
+                    (metric::QUEUE_BYTES, counters.queue_bytes),
+                ] {
+                    row(Entity::Channel, &name, metric, value as f64);
+                }
                 if let Some(losses) = counters.losses {
                     row(Entity::Channel, &name, metric::LOSSES, losses as f64);
                 }
@@ -361,14 +354,19 @@ impl Current {
                 last,
                 queue_peak_bytes,
             } = totals;
-            let channel = topology.links[id.link.0].channel(id.direction);
+            let channel = topology.links[id.link.0].lanes[id.lane].channel(id.direction);
+            let since =
+                |count: fn(&ChannelCounters) -> u64| count(last).saturating_sub(count(first));
             ChannelSummary {
                 link: channel_name(topology, id.link, id.direction),
                 lane: id.lane,
                 rate_bps: channel.rate.map(Rate::bits_per_second),
-                bytes: last.bytes.saturating_sub(first.bytes),
-                packets: last.packets.saturating_sub(first.packets),
-                queue_drops: last.queue_drops.saturating_sub(first.queue_drops),
+                bytes: since(|counters| counters.bytes),
+                packets: since(|counters| counters.packets),
+                queue_drops: since(|counters| counters.queue_drops),
+                early_drops: since(|counters| counters.early_drops),
+                marks: since(|counters| counters.marks),
+                outage_drops: since(|counters| counters.outage_drops),
                 losses: last
                     .losses
                     .zip(first.losses)

@@ -645,7 +645,10 @@ workload:
             panic!("a collective")
         };
         assert_eq!(plan.iterations, 7);
-        let rate = experiment.topologies[0].links[0].forward.rate.unwrap();
+        let rate = experiment.topologies[0].links[0].lanes[0]
+            .forward
+            .rate
+            .unwrap();
         assert_eq!(rate.bits_per_second(), 50_000_000);
         assert_eq!(
             experiment.resolved["topology"]["links"][0]["rate"],
@@ -664,7 +667,7 @@ workload:
         source.set("topology.links.0.rate", "50Mbit").unwrap();
         let experiment = source.load().unwrap();
         assert_eq!(
-            experiment.topologies[0].links[0]
+            experiment.topologies[0].links[0].lanes[0]
                 .forward
                 .rate
                 .unwrap()

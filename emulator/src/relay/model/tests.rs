@@ -1,7 +1,7 @@
 use longhaul_topologies::model::{
-    DelaySource, Direction, Jitter, JitterDistribution, LinkId, Loss, PacketOrder,
+    Direction, Jitter, JitterDistribution, JitterShape, LinkId, Loss, PacketOrder,
 };
-use longhaul_topologies::units::{ByteSize, Probability, QueueSize, Rate};
+use longhaul_topologies::units::{ByteSize, Probability, Rate};
 use proptest::prelude::*;
 
 use super::super::propagation::PacketState;
@@ -16,13 +16,8 @@ fn channel(rate: Option<u64>, limit: Option<QueueLimit>, delay: Duration) -> Cha
     Channel {
         rate: rate.map(Rate::from_bits_per_second),
         delay,
-        delay_source: DelaySource::OneWay,
-        jitter: None,
-        loss: Loss::None,
-        duplication: Probability::default(),
-        corruption: Probability::default(),
-        queue: QueueSize::Packets(1),
         queue_limit: limit,
+        ..Channel::of_delay(Duration::ZERO)
     }
 }
 
@@ -86,7 +81,7 @@ fn wires(deliveries: &[Delivery<u32>]) -> Vec<(Wire, PacketState)> {
 fn jittery(order: PacketOrder) -> Channel {
     let jitter = Jitter {
         deviation: MILLISECOND,
-        distribution: JitterDistribution::Normal,
+        shape: JitterShape::Distribution(JitterDistribution::Normal),
         order,
     };
     Channel {
@@ -311,7 +306,7 @@ fn any_channel() -> impl Strategy<Value = Channel> {
         prop::option::of(
             (0u64..3_000, any::<bool>()).prop_map(|(deviation, keep)| Jitter {
                 deviation: Duration::from_micros(deviation),
-                distribution: JitterDistribution::ParetoNormal,
+                shape: JitterShape::Distribution(JitterDistribution::ParetoNormal),
                 order: if keep {
                     PacketOrder::Preserved
                 } else {
