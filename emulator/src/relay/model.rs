@@ -19,6 +19,7 @@ use longhaul_topologies::model::{Channel, QueueLimit};
 
 use super::line::Line;
 use super::propagation::{Delivery, Propagation};
+use super::queue::Depth;
 use super::random::Streams;
 use super::segment::PacketShape;
 use super::time::Time;
@@ -63,15 +64,6 @@ struct Burst {
     segments: Range<u32>,
     /// When the last bit leaves.
     end: Time,
-}
-
-/// How much is in a queue.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Depth {
-    /// Wire packets.
-    pub(super) packets: u64,
-    /// Bytes of their frames.
-    pub(super) bytes: u64,
 }
 
 /// Wire packets that got lost, by cause.
@@ -276,25 +268,6 @@ impl<P: Clone> ChannelModel<P> {
             depth.bytes += burst.shape.bytes(&rest);
         }
         depth
-    }
-}
-
-impl Depth {
-    /// Adds a frame if `limit` allows it; answers whether it did.
-    fn admit(&mut self, frame: u32, limit: Option<QueueLimit>) -> bool {
-        let with = Depth {
-            packets: self.packets + 1,
-            bytes: self.bytes + u64::from(frame),
-        };
-        let fits = match limit {
-            None => true,
-            Some(QueueLimit::Bytes(limit)) => with.bytes <= limit.bytes(),
-            Some(QueueLimit::Packets(limit)) => with.packets <= u64::from(limit),
-        };
-        if fits {
-            *self = with;
-        }
-        fits
     }
 }
 

@@ -1,0 +1,178 @@
+//! Disciplines that decide when a packet arrives, before a single queue.
+
+use longhaul_topologies::model::{QueueDiscipline, Step};
+use longhaul_topologies::units::Rate;
+use rand::Rng;
+
+use super::depth::{Depth, Gate};
+use super::ecn::Fate;
+use super::fifo::{Fifo, Marking};
+use super::pie::PieControl;
+use super::red::RedControl;
+use super::{Ecn, QueueCounters, Traffic, Train, step};
+use crate::relay::time::Time;
+
+/// A single queue, and what decides who gets in.
+#[derive(Clone, Debug)]
+pub(super) struct EarlyQueue<P> {
+    fifo: Fifo<P>,
+    policy: Policy,
+}
+
+/// Who is dropped or marked before the queue is full.
+#[derive(Clone, Debug)]
+pub(super) enum Policy {
+    /// Nobody: drop-tail.
+    Never,
+    /// Random early detection.
+    Red(RedControl),
+    /// Who finds more than a threshold.
+    Step(Step),
+    /// Proportional integral controller enhanced.
+    Pie(PieControl),
+}
+
+impl<P: Clone> EarlyQueue<P> {
+    pub(super) fn new(policy: Policy) -> Self {
+        EarlyQueue {
+            fifo: Fifo::new(),
+            policy,
+        }
+    }
+
+    /// The policy judges every wire packet that arrives; what it lets in still has to fit.
+    pub(super) fn offer(
+        &mut self,
+        now: Time,
+        packet: &P,
+        traffic: Traffic,
+        gate: &mut Gate,
+        counters: &mut QueueCounters,
+        rng: &mut impl Rng,
+    ) {
+        let shape = traffic.shape;
+        self.policy.catch_up(now, self.fifo.depth());
+        let all = Depth::of(shape, &(0..shape.segments));
+        if self.policy.is_idle_up_to(gate.counted() + all) {
+            counters.dropped_full += self.fifo.admit(now, packet, traffic, gate);
+            return;
+        }
+        let mut loader = self.fifo.load(now, packet, traffic);
+        for segment in 0..shape.segments {
+            let frame = shape.length(segment);
+            let fate = self
+                .policy
+                .judge(now, gate.counted(), frame, traffic.ecn, rng);
+            let marking = match fate {
+                Fate::Drop => {
+                    counters.dropped_early += 1;
+                    continue;
+                }
+                Fate::Mark => Marking::Marked,
+                Fate::Pass => Marking::Unmarked,
+            };
+            if gate.admit(frame) {
+                counters.marked += u64::from(fate == Fate::Mark);
+                loader.add(segment..segment + 1, marking);
+            } else {
+                counters.dropped_full += 1;
+            }
+        }
+    }
+
+    pub(super) fn take(&mut self, now: Time, most: u32) -> Option<Train<P>> {
+        self.policy.catch_up(now, self.fifo.depth());
+        let train = self.fifo.pop(most)?;
+        if self.fifo.is_empty() {
+            let bytes = train.traffic.shape.bytes(&train.segments);
+            self.policy.last_leaves(now, bytes);
+        }
+        Some(train)
+    }
+
+    pub(super) fn depth(&self) -> Depth {
+        self.fifo.depth()
+    }
+
+    /// Goes on with the parameters of `discipline`, if it is one of these; answers whether it is. A policy of the same
+    /// kind keeps its state.
+    pub(super) fn adapt(&mut self, discipline: &QueueDiscipline, rate: Option<Rate>) -> bool {
+        match (&mut self.policy, discipline) {
+            (Policy::Red(control), QueueDiscipline::Red(red)) => control.set(*red, rate),
+            (Policy::Pie(control), QueueDiscipline::Pie(pie)) => control.set(*pie, rate),
+            (
+                policy,
+                QueueDiscipline::DropTail
+                | QueueDiscipline::Red(_)
+                | QueueDiscipline::Step(_)
+                | QueueDiscipline::Pie(_),
+            ) => *policy = Policy::new(discipline, rate),
+            (
+                _,
+                QueueDiscipline::CoDel(_)
+                | QueueDiscipline::FqCoDel(_)
+                | QueueDiscipline::DualPi2(_),
+            ) => return false,
+        }
+        true
+    }
+
+    pub(super) fn readmit(&mut self, train: Train<P>) {
+        self.fifo.push(train);
+    }
+
+    pub(super) fn drain(&mut self) -> impl Iterator<Item = Train<P>> {
+        self.fifo.drain()
+    }
+}
+
+impl Policy {
+    /// That of a discipline that decides on arrival; of others, none.
+    pub(super) fn new(discipline: &QueueDiscipline, rate: Option<Rate>) -> Self {
+        match discipline {
+            QueueDiscipline::Red(red) => Policy::Red(RedControl::new(*red, rate)),
+            QueueDiscipline::Step(step) => Policy::Step(*step),
+            QueueDiscipline::Pie(pie) => Policy::Pie(PieControl::new(*pie, rate)),
+            QueueDiscipline::DropTail
+            | QueueDiscipline::CoDel(_)
+            | QueueDiscipline::FqCoDel(_)
+            | QueueDiscipline::DualPi2(_) => Policy::Never,
+        }
+    }
+
+    /// Lets timers fire that are due by `now`; until then `waiting` was in the queue.
+    fn catch_up(&mut self, now: Time, waiting: Depth) {
+        match self {
+            Policy::Pie(control) => control.catch_up(now, waiting),
+            Policy::Never | Policy::Red(_) | Policy::Step(_) => {}
+        }
+    }
+
+    /// Whether nobody is struck, and nothing is learnt, as long as the queue does not grow beyond `depth`.
+    fn is_idle_up_to(&self, depth: Depth) -> bool {
+        match self {
+            Policy::Never => true,
+            Policy::Red(control) => control.is_idle_up_to(depth),
+            Policy::Step(step) => !depth.exceeds(step.at),
+            Policy::Pie(control) => control.is_idle_up_to(depth),
+        }
+    }
+
+    /// What becomes of a wire packet that finds `found` before it.
+    fn judge(&mut self, now: Time, found: Depth, frame: u32, ecn: Ecn, rng: &mut impl Rng) -> Fate {
+        match self {
+            Policy::Never => Fate::Pass,
+            Policy::Red(control) => control.judge(now, found, frame, ecn, rng),
+            Policy::Step(step) => step::judge(step, found, ecn),
+            Policy::Pie(control) => control.judge(found, ecn, rng),
+        }
+    }
+
+    /// The queue has given the line its last `bytes` at `now`.
+    fn last_leaves(&mut self, now: Time, bytes: u64) {
+        match self {
+            Policy::Red(control) => control.last_leaves(now, bytes),
+            Policy::Never | Policy::Step(_) | Policy::Pie(_) => {}
+        }
+    }
+}
