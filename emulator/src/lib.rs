@@ -9,6 +9,7 @@
 //! - [`wiring`]: the plan carried out over rtnetlink.
 //! - [`engine`]: what a link engine is; [`netem`] is the kernel's, [`relay`] ours.
 //! - `distribution`: the shapes of jitter, for both engines and for fidelity.
+//! - [`inband`]: what the relay writes into packets that ask for it.
 //! - [`tc`]: the netlink encoding of the qdiscs and filters in use.
 //! - [`lab`]: all of the above as one thing that comes up, runs programs in its hosts and goes down.
 //! - [`keeper`]: a lab that stays up in the background: control socket, `exec`, `status`, `down`, `clean`.
@@ -20,6 +21,7 @@ pub mod capability;
 mod distribution;
 pub mod engine;
 pub mod fidelity;
+pub mod inband;
 pub mod keeper;
 pub mod lab;
 pub mod namespace;

@@ -7,8 +7,10 @@
 //! The logic is sans-IO:
 //! - `model`: a channel; `line` is its transmitter, `propagation` the way behind it, `loss` and `jitter` the
 //!   impairments, `random` their streams.
+//! - `queue`: the bottleneck queue and its disciplines. `lanes`: which lane a packet takes.
 //! - `queue`: the bottleneck queue and its disciplines.
-//! - `segment`: super-packets and how to cut them; `vnet` and `checksum` are what that needs.
+//! - `segment`: super-packets and how to cut them; `vnet` and `checksum` are what that needs. `traffic`: what a packet's
+//!   headers say of it.
 //! - `schedule`: which channel is due next; `time`: instants.
 //!
 //! Around it: `driver` is the thread, `port` an interface with its receive `ring`s and its `egress`, `frame`
@@ -21,6 +23,7 @@ mod driver;
 mod egress;
 mod frame;
 mod jitter;
+mod lanes;
 mod line;
 mod loss;
 mod model;
@@ -28,19 +31,13 @@ mod parallel;
 mod port;
 mod propagation;
 // The channel model still has a drop-tail queue of its own; of this it uses `Depth`.
-#[cfg_attr(
-    not(test),
-    expect(
-        dead_code,
-        reason = "the channel model does not use the disciplines yet"
-    )
-)]
 mod queue;
 mod random;
 mod ring;
 mod schedule;
 mod segment;
 mod time;
+mod traffic;
 mod tuning;
 mod vnet;
 

@@ -256,8 +256,9 @@ impl Driver {
                 return;
             }
             let frame = self.pool.copy(&received);
-            let shape = frame.shape();
-            model.offer(arrival, frame, shape);
+            model.offer(arrival, &frame, frame.traffic);
+            // Nothing of it is left if it was dropped.
+            self.pool.recycle(frame);
         });
         self.schedule.set(port, model.next_event());
     }
@@ -326,16 +327,16 @@ impl Driver {
                 .drops()
                 .map_err(|e| failed(&format!("read the drops of {}", port.name), e))?;
             let queue = carrier.model.queue(now());
-            let lost = carrier.model.lost();
+            let tally = carrier.model.tally();
             let counters = ChannelCounters {
                 packets: carrier.packets,
                 bytes: carrier.bytes,
-                queue_drops: lost.queue_drops,
-                early_drops: 0,
-                marks: 0,
-                outage_drops: 0,
-                losses: Some(lost.losses),
-                engine_drops: carrier.engine_drops + lost.overflow + drops,
+                queue_drops: tally.queue_drops,
+                early_drops: tally.early_drops,
+                marks: tally.marks,
+                outage_drops: tally.outage,
+                losses: Some(tally.losses),
+                engine_drops: carrier.engine_drops + tally.overflow + drops,
                 queue_packets: queue.packets,
                 queue_bytes: queue.bytes,
             };

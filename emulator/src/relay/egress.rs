@@ -11,8 +11,10 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::frame::{Frame, Pool};
 use super::propagation::{Delivery, PacketState};
+use super::queue::Marking;
 use super::segment;
 use super::time::Time;
+use super::traffic;
 use super::vnet::{VNET_HEADER, VnetHeader};
 
 /// How many packets go out with one system call. More save little (a call costs a fraction of a packet's way through the
@@ -78,6 +80,8 @@ impl Egress {
             segments,
             bytes,
             state,
+            marking,
+            stamp: _,
         } = delivery;
         let mut header = self.spare.pop().unwrap_or_default();
         header.clear();
@@ -89,6 +93,13 @@ impl Egress {
         {
             vnet = layout.cut(&frame.vnet, &frame.bytes, &segments, &mut header);
             rest = layout.payload(&segments);
+        }
+        if marking == Marking::Marked {
+            if header.is_empty() {
+                header.extend_from_slice(&frame.bytes[..frame.header_length()]);
+                rest.start = header.len();
+            }
+            traffic::mark(&mut header);
         }
         if let PacketState::Corrupted { selector } = state {
             header.extend_from_slice(&frame.bytes[rest]);

@@ -2,8 +2,11 @@
 
 use std::rc::Rc;
 
+use super::model::Handle;
+use super::queue::Traffic;
 use super::ring::Received;
-use super::segment::{self, Layout, PacketShape};
+use super::segment::{self, Layout};
+use super::traffic;
 use super::vnet::{NEEDS_CHECKSUM, VnetHeader};
 
 /// A packet or super-packet as it was received.
@@ -15,6 +18,8 @@ pub(super) struct Frame {
     pub(super) bytes: Vec<u8>,
     /// Its headers, if it is a super-packet.
     pub(super) layout: Option<Layout>,
+    /// What its headers say.
+    pub(super) traffic: Traffic,
 }
 
 /// Frames that are not in use, by the power of two of their room.
@@ -37,6 +42,7 @@ impl Pool {
             vnet,
             bytes,
             layout,
+            traffic,
         } = Rc::get_mut(&mut frame).expect("`recycle` keeps only what nobody else holds");
         bytes.clear();
         bytes.reserve(1 << class);
@@ -54,6 +60,7 @@ impl Pool {
             None => bytes.extend_from_slice(received.frame),
         }
         *layout = Layout::of_super_packet(vnet, bytes);
+        *traffic = traffic::traffic(bytes, segment::shape(layout.as_ref(), bytes));
         frame
     }
 
@@ -66,9 +73,15 @@ impl Pool {
 }
 
 impl Frame {
-    /// The wire packets it stands for.
-    pub(super) fn shape(&self) -> PacketShape {
-        segment::shape(self.layout.as_ref(), &self.bytes)
+    /// How much of it to copy so that its IP header can be changed: Ethernet, two VLAN tags, the fixed part of IPv6.
+    pub(super) fn header_length(&self) -> usize {
+        self.bytes.len().min(14 + 2 * VLAN_TAG + 40)
+    }
+}
+
+impl Handle for Rc<Frame> {
+    fn is(&self, other: &Self) -> bool {
+        Rc::ptr_eq(self, other)
     }
 }
 

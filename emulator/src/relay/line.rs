@@ -86,10 +86,9 @@ impl Line {
             .saturating_sub(self.bits)
     }
 
-    /// How many frames of `length` leave within `span` from when the line is free.
-    pub(super) fn frames_within(&self, span: Duration, length: u32) -> u32 {
-        let bits = self.progress(self.free_at() + span);
-        u32::try_from(bits / (u64::from(length) * 8).max(1)).unwrap_or(u32::MAX)
+    /// How many bytes leave within `span` from when the line is free.
+    pub(super) fn bytes_within(&self, span: Duration) -> u64 {
+        self.progress(self.free_at() + span) / 8
     }
 
     fn left_after(&self, bits: u64) -> Time {

@@ -4,22 +4,21 @@
 //! offer → bottleneck queue → line (rate) → propagation: loss, duplication, corruption, delay ± jitter → poll
 //! ```
 //! - Everything counts **wire packets**: a super-packet is admitted, sent and lost segment by segment.
-//! - The **queue** is drop-tail. It holds what waits for the line; the frame whose bits are leaving is no longer in it.
+//! - The **queue** (module `queue`) holds what waits for the line; the frame whose bits are leaving is no longer in it.
 //! - **Loss** strikes in propagation: a lost packet has queued and has used the line. netem decides loss when a packet
 //!   enters, so there it costs no capacity.
 //! - **Time is logical.** A frame leaves the line when rate and queue say so, whenever this code gets to run.
 //! - The line takes frames in *bursts* of at most [`BURST`] out of one packet, whose fate is drawn when their first bit
 //!   leaves; what arrives together leaves [`poll`](ChannelModel::poll) together, as one [`Delivery`].
 
-use std::collections::VecDeque;
 use std::ops::Range;
 use std::time::Duration;
 
-use longhaul_topologies::model::{Channel, QueueLimit};
+use longhaul_topologies::model::{Channel, LaneState};
 
 use super::line::Line;
-use super::propagation::{Delivery, Propagation};
-use super::queue::Depth;
+use super::propagation::{Delivery, Entry, Propagation};
+use super::queue::{Arrival, Depth, LineState, Marking, Queue, Traffic};
 use super::random::Streams;
 use super::segment::PacketShape;
 use super::time::Time;
@@ -31,28 +30,25 @@ pub(super) const BURST: Duration = Duration::from_micros(250);
 /// What a channel without a rate may hold in flight, where no queue bounds it: 53 Gbit/s at 40 ms.
 const UNLIMITED_IN_FLIGHT: u64 = 256 << 20;
 
-/// One direction of one lane. `P` is a cheap handle on a packet: it is cloned for every part that travels alone and
-/// dropped with the part.
+/// A cheap handle on a packet: it is cloned for every part that travels alone and dropped with the part.
+pub(super) trait Handle: Clone {
+    /// Whether both are of the same packet.
+    fn is(&self, other: &Self) -> bool;
+}
+
+/// One direction of one lane.
 #[derive(Debug)]
 pub(super) struct ChannelModel<P> {
     channel: Channel,
-    propagation: Propagation<P>,
+    queue: Queue<P>,
     line: Option<Line>,
-    limit: Option<QueueLimit>,
-    waiting: VecDeque<Waiting<P>>,
-    waiting_depth: Depth,
     burst: Option<Burst>,
-    queue_drops: u64,
+    propagation: Propagation<P>,
+    streams: Streams,
+    /// Bytes of the frames that the line was given so far.
+    sent: u64,
+    outage: u64,
     overflow: u64,
-}
-
-/// Packets that wait for the line.
-#[derive(Debug)]
-struct Waiting<P> {
-    packet: P,
-    shape: PacketShape,
-    segments: Range<u32>,
-    arrival: Time,
 }
 
 /// What the line is sending.
@@ -66,64 +62,87 @@ struct Burst {
     end: Time,
 }
 
-/// Wire packets that got lost, by cause.
+/// What a packet met at the bottleneck, as a switch would write it into the packet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Lost {
+pub(super) struct Stamp {
+    /// When its first bit left.
+    pub(super) at: Time,
+    /// What waited behind it then.
+    pub(super) queue: Depth,
+    /// Bytes of the frames that the line was given so far, its own included.
+    pub(super) sent: u64,
+}
+
+/// What became of wire packets that did not arrive, and of those that were marked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Tally {
     /// Refused by the full queue.
     pub(super) queue_drops: u64,
+    /// Dropped by the queue's discipline.
+    pub(super) early_drops: u64,
+    /// Marked by it; these arrive.
+    pub(super) marks: u64,
+    /// Lost as the lane was down.
+    pub(super) outage: u64,
     /// Taken by the loss model.
     pub(super) losses: u64,
     /// Refused for want of memory, which no link description asks for.
     pub(super) overflow: u64,
 }
 
-impl<P: Clone> ChannelModel<P> {
+impl<P: Handle> ChannelModel<P> {
     /// An idle channel.
     pub(super) fn new(channel: &Channel, streams: Streams) -> Self {
         ChannelModel {
-            channel: channel.clone(),
-            propagation: Propagation::new(channel, streams),
+            queue: Queue::new(&channel.discipline, channel.queue_limit, channel.rate),
             line: Line::of(channel, Time::default(), Time::default()),
-            limit: channel.queue_limit,
-            waiting: VecDeque::new(),
-            waiting_depth: Depth::default(),
             burst: None,
-            queue_drops: 0,
+            propagation: Propagation::new(channel),
+            streams,
+            sent: 0,
+            outage: 0,
             overflow: 0,
+            channel: channel.clone(),
         }
     }
 
     /// A packet reaches the channel at `now`. Packets come in the order of their arrival; one that is read late may
     /// have arrived before the last [`poll`](Self::poll), and is sent as if it had been read in time.
-    pub(super) fn offer(&mut self, now: Time, packet: P, shape: PacketShape) {
+    pub(super) fn offer(&mut self, now: Time, packet: &P, traffic: Traffic) {
         self.advance(now);
+        let shape = traffic.shape;
+        if self.channel.state == LaneState::Down {
+            self.outage += u64::from(shape.segments);
+            return;
+        }
         if self.line.is_none() {
             if self.propagation.held() + shape.bytes(&(0..shape.segments)) > UNLIMITED_IN_FLIGHT {
                 self.overflow += u64::from(shape.segments);
             } else {
-                self.propagation
-                    .carry(&packet, shape, 0..shape.segments, |_| now);
+                self.pass(now, packet, traffic, 0..shape.segments, Marking::Unmarked);
             }
             return;
         }
-        let mut depth = self.depth(now);
-        let mut line_is_free = self.burst.is_none();
-        let mut admitted = 0..0;
-        for segment in 0..shape.segments {
-            if line_is_free {
-                line_is_free = false;
-            } else if !depth.admit(shape.length(segment), self.limit) {
-                self.queue_drops += 1;
-                continue;
-            }
-            if admitted.end != segment {
-                self.enqueue(now, &packet, shape, admitted);
-                admitted = segment..segment;
-            }
-            admitted.end = segment + 1;
+        let mut arrival = Arrival::whole(now, packet, traffic);
+        if self.burst.is_none() && self.queue.decides_late() {
+            // The first is on the line before the others come to wait: what they meet does not depend on offloads.
+            arrival.segments.end = 1;
+            self.enqueue(&arrival);
+            arrival.segments = 1..shape.segments;
         }
-        self.enqueue(now, &packet, shape, admitted);
-        self.advance(now);
+        self.enqueue(&arrival);
+    }
+
+    /// Wire packets come to wait.
+    fn enqueue(&mut self, arrival: &Arrival<'_, P>) {
+        let line = match self.burst {
+            None => LineState::Free,
+            Some(_) => LineState::Busy {
+                unsent: self.unsent(arrival.now),
+            },
+        };
+        self.queue.offer(arrival, line, &mut self.streams.queue);
+        self.advance(arrival.now);
     }
 
     /// The next delivery whose release has come.
@@ -134,7 +153,7 @@ impl<P: Clone> ChannelModel<P> {
 
     /// When to call [`poll`](Self::poll) next; `None` if nothing is under way. Never later than the next release.
     pub(super) fn next_event(&self) -> Option<Time> {
-        let waiting = self.burst.as_ref().filter(|_| !self.waiting.is_empty());
+        let waiting = self.burst.as_ref().filter(|_| !self.queue.is_empty());
         let next_burst = waiting.map(|burst| self.propagation.earliest_arrival(burst.end));
         [self.propagation.next_release(), next_burst]
             .into_iter()
@@ -148,30 +167,40 @@ impl<P: Clone> ChannelModel<P> {
         self.depth(now)
     }
 
-    /// What got lost so far.
-    pub(super) fn lost(&self) -> Lost {
-        Lost {
-            queue_drops: self.queue_drops,
+    /// How long a packet that came at `now` would wait for the line.
+    pub(super) fn backlog(&mut self, now: Time) -> Duration {
+        self.advance(now);
+        let (Some(line), Some(burst)) = (&self.line, &self.burst) else {
+            return Duration::ZERO;
+        };
+        let behind = line.free_after(self.queue.depth().bytes);
+        behind.max(burst.end).since(now)
+    }
+
+    /// Whether the lane carries anything.
+    pub(super) fn state(&self) -> LaneState {
+        self.channel.state
+    }
+
+    /// What became of wire packets so far.
+    pub(super) fn tally(&self) -> Tally {
+        let queue = self.queue.counters();
+        Tally {
+            queue_drops: queue.dropped_full,
+            early_drops: queue.dropped_early,
+            marks: queue.marked,
+            outage: self.outage,
             losses: self.propagation.losses(),
             overflow: self.overflow,
         }
     }
 
     /// Behaves as `channel` from `now` on. What is on the line or in propagation keeps its fate; what waits stays
-    /// admitted. The random streams go on.
+    /// admitted, unless the lane goes down: then it is lost. The random streams go on; traces begin.
     pub(super) fn set(&mut self, now: Time, channel: &Channel) {
         self.advance(now);
         self.propagation.set(channel, now);
         self.adopt(now, channel);
-    }
-
-    /// The line and the queue as `channel` has them, from `now` on.
-    fn adopt(&mut self, now: Time, channel: &Channel) {
-        let free_at = self.burst.as_ref().map_or(now, |burst| burst.end);
-        self.line = Line::of(channel, free_at, now);
-        self.limit = channel.queue_limit;
-        self.channel = channel.clone();
-        self.advance(now);
     }
 
     /// A workload begins at `now`: traces start again, and lists of lost packets count from here.
@@ -182,33 +211,32 @@ impl<P: Clone> ChannelModel<P> {
         self.adopt(now, &channel);
     }
 
-    fn enqueue(&mut self, arrival: Time, packet: &P, shape: PacketShape, segments: Range<u32>) {
-        if !segments.is_empty() {
-            self.waiting_depth.packets += segments.len() as u64;
-            self.waiting_depth.bytes += shape.bytes(&segments);
-            self.waiting.push_back(Waiting {
-                packet: packet.clone(),
-                shape,
-                segments,
-                arrival,
-            });
+    /// The line and the queue as `channel` has them, from `now` on.
+    fn adopt(&mut self, now: Time, channel: &Channel) {
+        let free_at = self.burst.as_ref().map_or(now, |burst| burst.end);
+        self.line = Line::of(channel, free_at, now);
+        self.queue
+            .set(&channel.discipline, channel.queue_limit, channel.rate);
+        if channel.state == LaneState::Down {
+            self.outage += self.queue.clear();
         }
+        self.channel = channel.clone();
+        self.advance(now);
     }
 
     /// Lets the line take everything that it starts on by `now`.
     fn advance(&mut self, now: Time) {
         if self.line.is_none() {
             // The rate has been lifted: nothing has to wait any more.
-            for Waiting {
-                packet,
-                shape,
-                segments,
-                ..
-            } in self.waiting.drain(..)
-            {
-                self.propagation.carry(&packet, shape, segments, |_| now);
+            while let Some(train) = self.queue.take(now, u64::MAX, &mut self.streams.queue) {
+                self.pass(
+                    now,
+                    &train.packet,
+                    train.traffic,
+                    train.segments,
+                    train.marking,
+                );
             }
-            self.waiting_depth = Depth::default();
             self.burst = None;
             return;
         }
@@ -223,27 +251,32 @@ impl<P: Clone> ChannelModel<P> {
     /// Puts the next frames on the line, which is free.
     fn next_burst(&mut self) -> Option<Burst> {
         let line = self.line.as_mut()?;
-        let head = self.waiting.front_mut()?;
-        let shape = head.shape;
-        line.start(head.arrival);
+        line.start(self.queue.waiting_since()?);
         let before = line.clone();
-
-        let count = before
-            .frames_within(BURST, shape.full)
-            .clamp(1, head.segments.len() as u32);
-        let first = head.segments.start;
-        let segments = first..first + count;
-        let end = line.transmit(shape.bytes(&segments));
-        let leaves = |segment: u32| before.free_after(shape.bytes(&(first..segment + 1)));
-        self.propagation
-            .carry(&head.packet, shape, segments.clone(), leaves);
-
-        self.waiting_depth.packets -= u64::from(count);
-        self.waiting_depth.bytes -= shape.bytes(&segments);
-        head.segments.start = segments.end;
-        if head.segments.is_empty() {
-            self.waiting.pop_front();
+        let start = before.free_at();
+        let room = before.bytes_within(BURST);
+        let train = self.queue.take(start, room, &mut self.streams.queue)?;
+        let (shape, segments) = (train.traffic.shape, train.segments);
+        let bytes = shape.bytes(&segments);
+        let end = line.transmit(bytes);
+        if self.queue.is_empty() {
+            self.queue.idle_from(end);
         }
+        self.sent += bytes;
+        let first = segments.start;
+        let leaves = |segment: u32| before.free_after(shape.bytes(&(first..segment + 1)));
+        let entry = Entry {
+            packet: &train.packet,
+            shape,
+            segments: segments.clone(),
+            marking: train.marking,
+            stamp: Stamp {
+                at: start,
+                queue: self.queue.depth(),
+                sent: self.sent,
+            },
+        };
+        self.propagation.carry(entry, leaves, &mut self.streams);
         Some(Burst {
             line: before,
             shape,
@@ -252,22 +285,56 @@ impl<P: Clone> ChannelModel<P> {
         })
     }
 
+    /// Sends wire packets off that wait for nothing.
+    fn pass(
+        &mut self,
+        now: Time,
+        packet: &P,
+        traffic: Traffic,
+        segments: Range<u32>,
+        marking: Marking,
+    ) {
+        self.sent += traffic.shape.bytes(&segments);
+        let stamp = Stamp {
+            at: now,
+            queue: Depth::default(),
+            sent: self.sent,
+        };
+        let entry = Entry {
+            packet,
+            shape: traffic.shape,
+            segments,
+            marking,
+            stamp,
+        };
+        self.propagation.carry(entry, |_| now, &mut self.streams);
+    }
+
     /// What waits, and what of the burst has not begun to leave.
     fn depth(&self, now: Time) -> Depth {
-        let mut depth = self.waiting_depth;
-        if let Some(burst) = self.burst.as_ref().filter(|burst| burst.end > now) {
-            let full = u64::from(burst.shape.full) * 8;
-            let begun =
-                u32::try_from(burst.line.progress(now) / full.max(1) + 1).unwrap_or(u32::MAX);
-            let rest = burst
-                .segments
-                .start
-                .saturating_add(begun)
-                .min(burst.segments.end)..burst.segments.end;
-            depth.packets += rest.len() as u64;
-            depth.bytes += burst.shape.bytes(&rest);
-        }
-        depth
+        self.queue.depth() + self.unsent(now)
+    }
+
+    /// What of the burst has not begun to leave.
+    fn unsent(&self, now: Time) -> Depth {
+        let Some(burst) = self.burst.as_ref().filter(|burst| burst.end > now) else {
+            return Depth::default();
+        };
+        let full = u64::from(burst.shape.full) * 8;
+        let begun = u32::try_from(burst.line.progress(now) / full.max(1) + 1).unwrap_or(u32::MAX);
+        let rest = burst
+            .segments
+            .start
+            .saturating_add(begun)
+            .min(burst.segments.end);
+        Depth::of(burst.shape, &(rest..burst.segments.end))
+    }
+}
+
+#[cfg(test)]
+impl Handle for u32 {
+    fn is(&self, other: &Self) -> bool {
+        self == other
     }
 }
 

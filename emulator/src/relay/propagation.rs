@@ -1,23 +1,26 @@
 //! What happens between the line and the far end: loss, duplication, corruption, delay and its variation.
 
 use std::cmp::Ordering;
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, VecDeque};
 use std::ops::Range;
 use std::time::Duration;
 
-use longhaul_topologies::model::{Channel, PacketOrder};
+use longhaul_topologies::model::{Channel, PacketOrder, Reordering};
 use longhaul_topologies::units::Probability;
 use rand::{Rng, RngExt};
 
 use super::jitter::JitterModel;
 use super::loss::LossModel;
-use super::model::BURST;
+use super::model::{BURST, Handle, Stamp};
+use super::queue::Marking;
 use super::random::Streams;
 use super::segment::PacketShape;
 use super::time::Time;
 
 /// What a packet in flight takes beside its bytes, so that small ones cannot evade a limit on memory.
 const OVERHEAD: u64 = 256;
+/// Where a link has hardly any delay, what is to be overtaken still waits so long for those that are to overtake it.
+const LEAST_WAIT: Duration = Duration::from_millis(1);
 
 /// The wire packets in flight, and the impairments.
 #[derive(Debug)]
@@ -28,13 +31,28 @@ pub(super) struct Propagation<P> {
     loss: LossModel,
     duplication: Probability,
     corruption: Probability,
-    streams: Streams,
-    in_flight: BinaryHeap<InFlight<P>>,
+    reordering: Option<Reordering>,
+    /// In the order of their release: what keeps its order.
+    in_order: VecDeque<InFlight<P>>,
+    /// What does not.
+    by_delay: BinaryHeap<InFlight<P>>,
+    /// What is being overtaken.
+    overtaken: VecDeque<Overtaken<P>>,
     held: u64,
     /// Numbers the deliveries, so that those of one instant stay in order.
     sequence: u64,
     last_release: Time,
     losses: u64,
+}
+
+/// Consecutive wire packets of one packet on their way in.
+#[derive(Debug)]
+pub(super) struct Entry<'a, P> {
+    pub(super) packet: &'a P,
+    pub(super) shape: PacketShape,
+    pub(super) segments: Range<u32>,
+    pub(super) marking: Marking,
+    pub(super) stamp: Stamp,
 }
 
 /// Consecutive wire packets of one packet that have arrived at the far end.
@@ -50,6 +68,10 @@ pub(super) struct Delivery<P> {
     pub(super) bytes: u64,
     /// In what state.
     pub(super) state: PacketState,
+    /// Whether the queue marked them.
+    pub(super) marking: Marking,
+    /// What the first of them met at the bottleneck.
+    pub(super) stamp: Stamp,
 }
 
 /// In what state a wire packet arrives.
@@ -68,11 +90,23 @@ pub(super) enum PacketState {
 #[derive(Debug)]
 struct InFlight<P> {
     sequence: u64,
+    /// When the first of it would have arrived alone.
+    first: Time,
     delivery: Delivery<P>,
 }
 
-impl<P: Clone> Propagation<P> {
-    pub(super) fn new(channel: &Channel, streams: Streams) -> Self {
+/// A wire packet that waits to be overtaken.
+#[derive(Debug)]
+struct Overtaken<P> {
+    /// By how many still.
+    by: u32,
+    /// When it goes all the same.
+    until: Time,
+    delivery: Delivery<P>,
+}
+
+impl<P: Handle> Propagation<P> {
+    pub(super) fn new(channel: &Channel) -> Self {
         Propagation {
             delay: channel.delay,
             jitter: jitter(channel, Time::default()),
@@ -80,8 +114,10 @@ impl<P: Clone> Propagation<P> {
             loss: LossModel::new(channel.loss.clone()),
             duplication: channel.duplication,
             corruption: channel.corruption,
-            streams,
-            in_flight: BinaryHeap::new(),
+            reordering: channel.reordering,
+            in_order: VecDeque::new(),
+            by_delay: BinaryHeap::new(),
+            overtaken: VecDeque::new(),
             held: 0,
             sequence: 0,
             last_release: Time::default(),
@@ -97,6 +133,7 @@ impl<P: Clone> Propagation<P> {
         self.loss.set(&channel.loss);
         self.duplication = channel.duplication;
         self.corruption = channel.corruption;
+        self.reordering = channel.reordering;
     }
 
     /// Traces start again at `now`, and the loss model with its first packet.
@@ -105,54 +142,98 @@ impl<P: Clone> Propagation<P> {
         self.set(channel, now);
     }
 
-    /// Decides the fate of `segments`, each of which enters when `leaves` says, in rising order.
+    /// Decides the fate of the entry's wire packets, each of which enters when `leaves` says, in rising order.
     pub(super) fn carry(
         &mut self,
-        packet: &P,
-        shape: PacketShape,
-        segments: Range<u32>,
+        entry: Entry<'_, P>,
         leaves: impl Fn(u32) -> Time,
+        streams: &mut Streams,
     ) {
+        self.give_up_on_overtaking(entry.stamp.at);
         let mut run = Run::default();
-        for segment in segments {
-            let lost = self.loss.takes_next(&mut self.streams.loss);
-            let duplicated = strikes(self.duplication, &mut self.streams.duplication);
-            let corrupted = strikes(self.corruption, &mut self.streams.corruption);
-            let release = self.arrival(leaves(segment));
+        for segment in entry.segments.clone() {
+            let lost = self.loss.takes_next(&mut streams.loss);
+            let duplicated = strikes(self.duplication, &mut streams.duplication);
+            let corrupted = strikes(self.corruption, &mut streams.corruption);
+            let overtaken = self
+                .reordering
+                .filter(|reordering| strikes(reordering.chance, &mut streams.reordering));
+            let entered = leaves(segment);
+            let release = self.arrival(entered, &mut streams.jitter);
             if lost {
                 self.losses += 1;
-                self.dispatch(packet, shape, &mut run, PacketState::Intact);
+                self.dispatch(&entry, &mut run, PacketState::Intact);
+                continue;
+            }
+            if let Some(Reordering { depth, .. }) = overtaken {
+                self.dispatch(&entry, &mut run, PacketState::Intact);
+                run.push(segment, release, entered);
+                let state = match corrupted {
+                    true => selected(&mut streams.corruption),
+                    false => PacketState::Intact,
+                };
+                let delivery = self.delivery(&entry, &mut run, state);
+                let until = release + self.delay.max(LEAST_WAIT);
+                self.overtaken.push_back(Overtaken {
+                    by: depth,
+                    until,
+                    delivery,
+                });
                 continue;
             }
             self.last_release = self.last_release.max(release);
             if corrupted || !run.accepts(segment, release, self.order) {
-                self.dispatch(packet, shape, &mut run, PacketState::Intact);
+                self.dispatch(&entry, &mut run, PacketState::Intact);
             }
-            run.push(segment, release);
+            run.push(segment, release, entered);
             if corrupted {
-                let selector = self.streams.corruption.next_u32();
-                self.dispatch(packet, shape, &mut run, PacketState::Corrupted { selector });
+                let state = selected(&mut streams.corruption);
+                self.dispatch(&entry, &mut run, state);
             }
             if duplicated {
-                self.dispatch(packet, shape, &mut run, PacketState::Intact);
-                run.push(segment, release);
-                self.dispatch(packet, shape, &mut run, PacketState::Intact);
+                self.dispatch(&entry, &mut run, PacketState::Intact);
+                run.push(segment, release, entered);
+                self.dispatch(&entry, &mut run, PacketState::Intact);
+            }
+            if !self.overtaken.is_empty() {
+                self.dispatch(&entry, &mut run, PacketState::Intact);
+                self.overtake(release);
             }
         }
-        self.dispatch(packet, shape, &mut run, PacketState::Intact);
+        self.dispatch(&entry, &mut run, PacketState::Intact);
     }
 
     /// The next delivery whose release has come by `now`.
     pub(super) fn poll(&mut self, now: Time) -> Option<Delivery<P>> {
-        self.next_release().filter(|&release| release <= now)?;
-        let InFlight { delivery, .. } = self.in_flight.pop()?;
+        self.give_up_on_overtaking(now);
+        let next = [self.in_order.front(), self.by_delay.peek()]
+            .into_iter()
+            .flatten();
+        // The greatest is the next.
+        let sequence = next
+            .max()
+            .filter(|next| next.delivery.release <= now)?
+            .sequence;
+        let is_in_order = self
+            .in_order
+            .front()
+            .is_some_and(|front| front.sequence == sequence);
+        let InFlight { delivery, .. } = match is_in_order {
+            true => self.in_order.pop_front(),
+            false => self.by_delay.pop(),
+        }?;
         self.held -= delivery.bytes + OVERHEAD;
         Some(delivery)
     }
 
     /// When the next delivery in flight arrives.
     pub(super) fn next_release(&self) -> Option<Time> {
-        self.in_flight.peek().map(|next| next.delivery.release)
+        let flights = [self.in_order.front(), self.by_delay.peek()]
+            .into_iter()
+            .flatten();
+        let releases = flights.map(|next| next.delivery.release);
+        let last_waits = self.overtaken.iter().map(|overtaken| overtaken.until);
+        releases.chain(last_waits).min()
     }
 
     /// The earliest that something can arrive which enters at `time`.
@@ -177,38 +258,112 @@ impl<P: Clone> Propagation<P> {
         self.losses
     }
 
-    fn arrival(&mut self, entered: Time) -> Time {
-        let delay = self.jitter.as_ref().map_or(self.delay, |jitter| {
-            jitter.vary(self.delay, entered, &mut self.streams.jitter)
-        });
+    fn arrival(&mut self, entered: Time, rng: &mut impl Rng) -> Time {
+        let delay = self
+            .jitter
+            .as_ref()
+            .map_or(self.delay, |jitter| jitter.vary(self.delay, entered, rng));
         match self.order {
             PacketOrder::Preserved => self.last_release.max(entered + delay),
             PacketOrder::ByDelay => entered + delay,
         }
     }
 
-    /// Sends `run` off and empties it.
-    fn dispatch(&mut self, packet: &P, shape: PacketShape, run: &mut Run, state: PacketState) {
+    /// One more wire packet, which arrives at `release`, has overtaken what waits for it.
+    fn overtake(&mut self, release: Time) {
+        for waiting in &mut self.overtaken {
+            waiting.by -= 1;
+        }
+        while let Some(at) = self.overtaken.iter().position(|waiting| waiting.by == 0) {
+            let done = self.overtaken.remove(at).expect("it was just found");
+            self.depart(release, release, done.delivery);
+        }
+    }
+
+    /// Sends off what nothing has come to overtake.
+    fn give_up_on_overtaking(&mut self, now: Time) {
+        while let Some(at) = self
+            .overtaken
+            .iter()
+            .position(|waiting| waiting.until <= now)
+        {
+            let late = self.overtaken.remove(at).expect("it was just found");
+            self.depart(late.until, late.until, late.delivery);
+        }
+    }
+
+    /// What `run` stands for, which is emptied.
+    fn delivery(&mut self, entry: &Entry<'_, P>, run: &mut Run, state: PacketState) -> Delivery<P> {
         let Run {
             segments, release, ..
         } = std::mem::take(run);
-        if segments.is_empty() {
-            return;
-        }
-        let bytes = shape.bytes(&segments);
+        let bytes = entry.shape.bytes(&segments);
         self.held += bytes + OVERHEAD;
-        self.sequence += 1;
-        let delivery = Delivery {
+        Delivery {
             release,
-            packet: packet.clone(),
+            packet: entry.packet.clone(),
             segments,
             bytes,
             state,
-        };
-        self.in_flight.push(InFlight {
+            marking: entry.marking,
+            stamp: entry.stamp,
+        }
+    }
+
+    /// Sends `run` off and empties it.
+    fn dispatch(&mut self, entry: &Entry<'_, P>, run: &mut Run, state: PacketState) {
+        if run.segments.is_empty() {
+            return;
+        }
+        if state == PacketState::Intact && self.lengthens_last(entry, run) {
+            let Run {
+                segments, release, ..
+            } = std::mem::take(run);
+            let bytes = entry.shape.bytes(&segments);
+            let last = &mut self.in_order.back_mut().expect("there is a last").delivery;
+            last.release = release;
+            last.segments.end = segments.end;
+            last.bytes += bytes;
+            self.held += bytes;
+            return;
+        }
+        let first = run.first;
+        let delivery = self.delivery(entry, run, state);
+        self.depart(delivery.release, first, delivery);
+    }
+
+    /// Whether `run` goes on where the last delivery ends, in the same state and soon enough to arrive with it. So a
+    /// super-packet that left the queue packet by packet arrives in few pieces.
+    fn lengthens_last(&self, entry: &Entry<'_, P>, run: &Run) -> bool {
+        self.order == PacketOrder::Preserved
+            && self.in_order.back().is_some_and(|last| {
+                let delivery = &last.delivery;
+                delivery.segments.end == run.segments.start
+                    && delivery.marking == entry.marking
+                    && delivery.state == PacketState::Intact
+                    && delivery.packet.is(entry.packet)
+                    && run.release.since(last.first) <= BURST
+                    && run.left.since(delivery.stamp.at) <= BURST
+            })
+    }
+
+    fn depart(&mut self, release: Time, first: Time, delivery: Delivery<P>) {
+        self.sequence += 1;
+        let flight = InFlight {
             sequence: self.sequence,
-            delivery,
-        });
+            first,
+            delivery: Delivery {
+                release,
+                ..delivery
+            },
+        };
+        let follows = |last: &InFlight<P>| last.delivery.release <= release;
+        match self.order {
+            PacketOrder::Preserved if self.in_order.back().is_none_or(follows) => {
+                self.in_order.push_back(flight);
+            }
+            PacketOrder::Preserved | PacketOrder::ByDelay => self.by_delay.push(flight),
+        }
     }
 }
 
@@ -220,6 +375,8 @@ struct Run {
     first: Time,
     /// When the last arrives.
     release: Time,
+    /// When the last left the line.
+    left: Time,
 }
 
 impl Run {
@@ -231,16 +388,14 @@ impl Run {
                 && release.since(self.first) <= BURST
     }
 
-    fn push(&mut self, segment: u32, release: Time) {
+    fn push(&mut self, segment: u32, release: Time, left: Time) {
         if self.segments.is_empty() {
-            *self = Run {
-                segments: segment..segment,
-                first: release,
-                release,
-            };
+            self.segments = segment..segment;
+            self.first = release;
         }
         self.segments.end = segment + 1;
         self.release = release;
+        self.left = left;
     }
 }
 
@@ -255,6 +410,13 @@ fn order(channel: &Channel) -> PacketOrder {
 fn jitter(channel: &Channel, now: Time) -> Option<JitterModel> {
     let jitter = channel.jitter.as_ref();
     jitter.map(|jitter| JitterModel::new(jitter, now))
+}
+
+/// Corrupted where a random number says.
+fn selected(rng: &mut impl Rng) -> PacketState {
+    PacketState::Corrupted {
+        selector: rng.next_u32(),
+    }
 }
 
 /// Draws once per wire packet, unless the impairment is off.

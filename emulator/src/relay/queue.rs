@@ -44,7 +44,7 @@ use super::segment::PacketShape;
 use super::time::Time;
 
 /// What a queue needs to know of a packet beside its bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Traffic {
     /// Its wire packets.
     pub(super) shape: PacketShape,
@@ -52,6 +52,30 @@ pub(super) struct Traffic {
     pub(super) ecn: Ecn,
     /// A hash of what makes up its flow (addresses, protocol and ports); all packets of a flow have the same.
     pub(super) flow: u32,
+}
+
+/// Consecutive wire packets of one packet that arrive at the same time.
+#[derive(Clone, Debug)]
+pub(super) struct Arrival<'a, P> {
+    pub(super) now: Time,
+    /// The packet.
+    pub(super) packet: &'a P,
+    /// What is known of it.
+    pub(super) traffic: Traffic,
+    /// Which of its wire packets.
+    pub(super) segments: Range<u32>,
+}
+
+impl<'a, P> Arrival<'a, P> {
+    /// All of a packet.
+    pub(super) fn whole(now: Time, packet: &'a P, traffic: Traffic) -> Self {
+        Arrival {
+            now,
+            packet,
+            traffic,
+            segments: 0..traffic.shape.segments,
+        }
+    }
 }
 
 /// What the line is doing when a packet arrives.
@@ -124,38 +148,31 @@ impl<P: Clone> Queue<P> {
         }
     }
 
-    /// A packet arrives at `now`.
-    pub(super) fn offer(
-        &mut self,
-        now: Time,
-        packet: &P,
-        traffic: Traffic,
-        line: LineState,
-        rng: &mut impl Rng,
-    ) {
+    /// Wire packets arrive.
+    pub(super) fn offer(&mut self, arrival: &Arrival<'_, P>, line: LineState, rng: &mut impl Rng) {
         let mut gate = Gate::new(self.limit, self.depth(), line);
         let counters = &mut self.counters;
         match &mut self.discipline {
-            Discipline::Early(queue) => queue.offer(now, packet, traffic, &mut gate, counters, rng),
-            Discipline::CoDel(queue) => queue.offer(now, packet, traffic, &mut gate, counters),
-            Discipline::FqCoDel(queue) => queue.offer(now, packet, traffic, &mut gate, counters),
-            Discipline::DualPi2(queue) => queue.offer(now, packet, traffic, &mut gate, counters),
+            Discipline::Early(queue) => queue.offer(arrival, &mut gate, counters, rng),
+            Discipline::CoDel(queue) => queue.offer(arrival, &mut gate, counters),
+            Discipline::FqCoDel(queue) => queue.offer(arrival, &mut gate, counters),
+            Discipline::DualPi2(queue) => queue.offer(arrival, &mut gate, counters),
         }
         if self.is_empty() {
             // To make room for a packet may take all there is.
             self.waiting_since = None;
         } else {
-            self.waiting_since.get_or_insert(now);
+            self.waiting_since.get_or_insert(arrival.now);
         }
     }
 
-    /// The next wire packets for the line, which gets free at `now`: consecutive ones of one packet, up to `most` (at
-    /// least 1) where all was decided when they arrived, otherwise one. `None` if none is left, be it that what waited
-    /// was dropped. `now` is not before [`waiting_since`](Self::waiting_since).
-    pub(super) fn take(&mut self, now: Time, most: u32, rng: &mut impl Rng) -> Option<Train<P>> {
+    /// The next wire packets for the line, which gets free at `now`: consecutive ones of one packet, as many as `room` bytes
+    /// hold (at least one) where all was decided when they arrived, otherwise one. `None` if none is left, be it that what
+    /// waited was dropped. `now` is not before [`waiting_since`](Self::waiting_since).
+    pub(super) fn take(&mut self, now: Time, room: u64, rng: &mut impl Rng) -> Option<Train<P>> {
         let counters = &mut self.counters;
         let taken = match &mut self.discipline {
-            Discipline::Early(queue) => queue.take(now, most),
+            Discipline::Early(queue) => queue.take(now, room),
             Discipline::CoDel(queue) => queue.take(now, counters),
             Discipline::FqCoDel(queue) => queue.take(now, counters),
             Discipline::DualPi2(queue) => queue.take(now, counters, rng),
@@ -164,6 +181,23 @@ impl<P: Clone> Queue<P> {
             self.waiting_since = None;
         }
         taken
+    }
+
+    /// Nothing waits any more, and the line has sent what it was given by `then`: what learns from idleness counts from
+    /// then, unless something arrives before.
+    pub(super) fn idle_from(&mut self, then: Time) {
+        match &mut self.discipline {
+            Discipline::Early(queue) => queue.idle_from(then),
+            Discipline::CoDel(_) | Discipline::FqCoDel(_) | Discipline::DualPi2(_) => {}
+        }
+    }
+
+    /// Whether it decides when wire packets leave, one by one.
+    pub(super) fn decides_late(&self) -> bool {
+        match &self.discipline {
+            Discipline::Early(_) => false,
+            Discipline::CoDel(_) | Discipline::FqCoDel(_) | Discipline::DualPi2(_) => true,
+        }
     }
 
     /// What waits.
@@ -189,6 +223,14 @@ impl<P: Clone> Queue<P> {
     /// What was dropped and marked so far.
     pub(super) fn counters(&self) -> QueueCounters {
         self.counters
+    }
+
+    /// Drops everything that waits, uncounted; answers how many wire packets that was.
+    pub(super) fn clear(&mut self) -> u64 {
+        let gone = self.depth().packets;
+        self.discipline.drain();
+        self.waiting_since = None;
+        gone
     }
 
     /// Goes on as `discipline` says. What waits stays admitted, also where it is more than the new limit. A discipline

@@ -13,6 +13,8 @@ enum Purpose {
     Jitter = 2,
     Duplication = 3,
     Corruption = 4,
+    Queue = 5,
+    Reordering = 6,
 }
 
 /// A channel's streams, all derived from the lab's seed.
@@ -26,6 +28,10 @@ pub(super) struct Streams {
     pub(super) duplication: ChaCha8Rng,
     /// Which packets arrive with a flipped bit, and which bit.
     pub(super) corruption: ChaCha8Rng,
+    /// Which packets the queue's discipline strikes.
+    pub(super) queue: ChaCha8Rng,
+    /// Which packets are overtaken.
+    pub(super) reordering: ChaCha8Rng,
 }
 
 impl Streams {
@@ -45,6 +51,8 @@ impl Streams {
             jitter: stream(Purpose::Jitter),
             duplication: stream(Purpose::Duplication),
             corruption: stream(Purpose::Corruption),
+            queue: stream(Purpose::Queue),
+            reordering: stream(Purpose::Reordering),
         }
     }
 }
@@ -78,6 +86,7 @@ mod tests {
                             streams.duplication.next_u64(),
                             streams.corruption.next_u64(),
                         ]);
+                        first.extend([streams.queue.next_u64(), streams.reordering.next_u64()]);
                     }
                 }
             }
@@ -85,6 +94,6 @@ mod tests {
         };
         assert_eq!(draw(1), draw(1));
         let distinct: BTreeSet<u64> = draw(1).into_iter().chain(draw(2)).collect();
-        assert_eq!(distinct.len(), 2 * 3 * 3 * 2 * 4);
+        assert_eq!(distinct.len(), 2 * 3 * 3 * 2 * 6);
     }
 }

@@ -23,7 +23,7 @@ const TCP_PSH: u8 = 0x08;
 const TCP_CWR: u8 = 0x80;
 
 /// The wire packets of one frame: all of one length but the last.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct PacketShape {
     /// How many; at least 1.
     pub(super) segments: u32,

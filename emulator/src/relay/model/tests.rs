@@ -1,10 +1,13 @@
 use longhaul_topologies::model::{
-    Direction, Jitter, JitterDistribution, JitterShape, LinkId, Loss, PacketOrder,
+    CoDel, Direction, DualPi2, FqCoDel, Jitter, JitterDistribution, JitterShape, LinkId, Loss,
+    PacketOrder, Pie, QueueDiscipline, QueueLimit, RateStep, RateTrace, Red, Reordering, Signal,
+    Step,
 };
 use longhaul_topologies::units::{ByteSize, Probability, Rate};
 use proptest::prelude::*;
 
 use super::super::propagation::PacketState;
+use super::super::queue::Ecn;
 use super::*;
 use crate::plan::ChannelId;
 
@@ -28,6 +31,21 @@ fn model(channel: &Channel) -> ChannelModel<u32> {
         direction: Direction::Forward,
     };
     ChannelModel::new(channel, Streams::new(1, id))
+}
+
+fn offer(model: &mut ChannelModel<u32>, now: Time, packet: u32, shape: PacketShape) {
+    offer_as(model, now, packet, shape, 0);
+}
+
+/// Of one of 20 kinds of ECN field and flow.
+fn offer_as(model: &mut ChannelModel<u32>, now: Time, packet: u32, shape: PacketShape, kind: u32) {
+    let ecn = [Ecn::NotEct, Ecn::Ect0, Ecn::Ect1, Ecn::Ce][kind as usize % 4];
+    let traffic = Traffic {
+        shape,
+        ecn,
+        flow: kind % 5,
+    };
+    model.offer(now, &packet, traffic);
 }
 
 fn at(nanoseconds: u64) -> Time {
@@ -93,7 +111,7 @@ fn jittery(order: PacketOrder) -> Channel {
 #[test]
 fn without_a_rate_a_packet_takes_exactly_the_delay_and_stays_whole() {
     let mut model = model(&channel(None, None, 40 * MILLISECOND));
-    model.offer(at(123), 9, shape(45));
+    offer(&mut model, at(123), 9, shape(45));
     assert_eq!(model.queue(at(123)), Depth::default());
     let expected = Delivery {
         release: at(40_000_123),
@@ -101,6 +119,12 @@ fn without_a_rate_a_packet_takes_exactly_the_delay_and_stays_whole() {
         segments: 0..45,
         bytes: 45 * 1514,
         state: PacketState::Intact,
+        marking: Marking::Unmarked,
+        stamp: Stamp {
+            at: at(123),
+            queue: Depth::default(),
+            sent: 45 * 1514,
+        },
     };
     assert_eq!(model.poll(at(40_000_122)), None);
     assert_eq!(drain(&mut model), [expected]);
@@ -109,7 +133,7 @@ fn without_a_rate_a_packet_takes_exactly_the_delay_and_stays_whole() {
 #[test]
 fn a_super_packet_leaves_in_bursts_of_link_time() {
     let mut model = model(&channel(Some(1_000_000_000), None, MILLISECOND));
-    model.offer(at(0), 1, shape(45));
+    offer(&mut model, at(0), 1, shape(45));
     let out = drain(&mut model);
     // 1514 bytes take 12.112 µs; 20 of them fit into 250 µs.
     let runs: Vec<_> = out
@@ -129,7 +153,7 @@ fn the_queue_takes_exactly_its_limit_beside_the_frame_on_the_line() {
     ] {
         let mut model = model(&channel(Some(1_000_000), limit, MILLISECOND));
         for packet in 0..20 {
-            model.offer(at(0), packet, shape(1));
+            offer(&mut model, at(0), packet, shape(1));
         }
         assert_eq!(
             model.queue(at(0)),
@@ -138,7 +162,7 @@ fn the_queue_takes_exactly_its_limit_beside_the_frame_on_the_line() {
                 bytes: fit * 1514
             }
         );
-        assert_eq!(model.lost().queue_drops, 20 - 1 - fit);
+        assert_eq!(model.tally().queue_drops, 20 - 1 - fit);
         assert_eq!(drain(&mut model).len() as u64, fit + 1);
     }
 }
@@ -146,7 +170,8 @@ fn the_queue_takes_exactly_its_limit_beside_the_frame_on_the_line() {
 #[test]
 fn the_last_segment_of_a_super_packet_may_fit_where_longer_ones_did_not() {
     let mut model = model(&channel(Some(1_000_000), bytes(1514 + 100), MILLISECOND));
-    model.offer(
+    offer(
+        &mut model,
         at(0),
         1,
         PacketShape {
@@ -160,7 +185,7 @@ fn the_last_segment_of_a_super_packet_may_fit_where_longer_ones_did_not() {
         .map(|((_, segment), _)| segment)
         .collect();
     assert_eq!(arrived, [0, 1, 4]);
-    assert_eq!(model.lost().queue_drops, 2);
+    assert_eq!(model.tally().queue_drops, 2);
 }
 
 #[test]
@@ -170,13 +195,13 @@ fn a_lost_packet_has_used_the_line() {
         ..channel(Some(1_000_000), None, MILLISECOND)
     };
     let mut model = model(&all);
-    model.offer(at(0), 1, shape(1));
+    offer(&mut model, at(0), 1, shape(1));
     model.set(at(1), &channel(Some(1_000_000), None, MILLISECOND));
-    model.offer(at(1), 2, shape(1));
+    offer(&mut model, at(1), 2, shape(1));
     let out = drain(&mut model);
     assert_eq!(out.len(), 1);
     assert_eq!(out[0].release, at(2 * 12_112_000 + 1_000_000));
-    assert_eq!(model.lost().losses, 1);
+    assert_eq!(model.tally().losses, 1);
 }
 
 #[test]
@@ -186,7 +211,7 @@ fn a_duplicate_follows_its_original_at_once() {
         ..channel(Some(1_000_000_000), None, MILLISECOND)
     };
     let mut model = model(&twice);
-    model.offer(at(0), 1, shape(3));
+    offer(&mut model, at(0), 1, shape(3));
     let order: Vec<_> = wires(&drain(&mut model))
         .into_iter()
         .map(|((_, segment), _)| segment)
@@ -202,7 +227,7 @@ fn a_corrupted_packet_travels_alone() {
     };
     let mut model = model(&some);
     for packet in 0..100 {
-        model.offer(at(0), packet, shape(40));
+        offer(&mut model, at(0), packet, shape(40));
     }
     let out = drain(&mut model);
     let corrupted = out
@@ -226,7 +251,12 @@ fn by_delay_lets_packets_overtake_and_preserved_does_not() {
     let order = |order| {
         let mut model = model(&jittery(order));
         for packet in 0..1_000 {
-            model.offer(at(u64::from(packet) * 200_000), packet, shape(1));
+            offer(
+                &mut model,
+                at(u64::from(packet) * 200_000),
+                packet,
+                shape(1),
+            );
         }
         wires(&drain(&mut model))
             .into_iter()
@@ -242,9 +272,9 @@ fn by_delay_lets_packets_overtake_and_preserved_does_not() {
 #[test]
 fn a_lane_that_gets_shorter_keeps_the_order() {
     let mut model = model(&channel(None, None, 100 * MILLISECOND));
-    model.offer(at(0), 1, shape(1));
+    offer(&mut model, at(0), 1, shape(1));
     model.set(at(1), &channel(None, None, MILLISECOND));
-    model.offer(at(2), 2, shape(1));
+    offer(&mut model, at(2), 2, shape(1));
     let releases: Vec<_> = drain(&mut model)
         .iter()
         .map(|d| (d.packet, d.release.as_nanos()))
@@ -256,7 +286,7 @@ fn a_lane_that_gets_shorter_keeps_the_order() {
 fn a_new_rate_counts_from_the_frame_after_the_one_on_the_line() {
     let mut model = model(&channel(Some(1_000_000), None, Duration::ZERO));
     for packet in 0..3 {
-        model.offer(at(0), packet, shape(1));
+        offer(&mut model, at(0), packet, shape(1));
     }
     model.set(at(5), &channel(Some(10_000_000), None, Duration::ZERO));
     assert_eq!(model.queue(at(5)).packets, 2);
@@ -271,7 +301,7 @@ fn a_new_rate_counts_from_the_frame_after_the_one_on_the_line() {
 fn lifting_the_rate_empties_the_queue() {
     let mut model = model(&channel(Some(1_000), None, Duration::ZERO));
     for packet in 0..3 {
-        model.offer(at(0), packet, shape(1));
+        offer(&mut model, at(0), packet, shape(1));
     }
     model.set(at(5), &channel(None, None, Duration::ZERO));
     assert_eq!(model.queue(at(5)), Depth::default());
@@ -283,15 +313,15 @@ fn an_unlimited_channel_holds_a_bounded_amount() {
     let mut model = model(&channel(None, None, 1_000 * MILLISECOND));
     let packets = 3 * UNLIMITED_IN_FLIGHT / (45 * 1514);
     for packet in 0..packets {
-        model.offer(at(packet), packet as u32, shape(45));
+        offer(&mut model, at(packet), packet as u32, shape(45));
     }
-    let overflow = model.lost().overflow;
+    let overflow = model.tally().overflow;
     let delivered = wires(&drain(&mut model)).len() as u64;
     assert!(overflow > 0);
     assert_eq!(delivered + overflow, packets * 45);
     assert!(delivered * 1514 <= UNLIMITED_IN_FLIGHT);
     // And recovers.
-    model.offer(at(u64::MAX / 2), 0, shape(1));
+    offer(&mut model, at(u64::MAX / 2), 0, shape(1));
     assert_eq!(drain(&mut model).len(), 1);
 }
 
@@ -324,15 +354,86 @@ fn any_channel() -> impl Strategy<Value = Channel> {
             loss_in_good: chance(0.01),
         })
     ];
-    (rate, limit, 0u64..20_000, jitter, loss, 0.0..0.2, 0.0..0.2).prop_map(
-        |(rate, limit, delay, jitter, loss, duplication, corruption)| Channel {
+    let reordering = prop::option::of((0.0..0.3, 1u32..8).prop_map(|(share, depth)| Reordering {
+        chance: chance(share),
+        depth,
+    }));
+    let trace = prop::option::of(prop::collection::vec(
+        prop_oneof![Just(0), 1_000_000u64..1_000_000_000],
+        1..6,
+    ));
+    let bottleneck = (rate, trace, limit, any_discipline());
+    let impairments = (jitter, loss, 0.0..0.2, 0.0..0.2, reordering);
+    (bottleneck, 0u64..20_000, impairments).prop_map(|(bottleneck, delay, impairments)| {
+        let (rate, trace, limit, discipline) = bottleneck;
+        let (jitter, loss, duplication, corruption, reordering) = impairments;
+        Channel {
+            rate_trace: rate.and(trace).and_then(|rates| rate_trace(&rates)),
+            discipline,
             jitter,
             loss,
             duplication: chance(duplication),
             corruption: chance(corruption),
+            reordering,
             ..channel(rate, limit, Duration::from_micros(delay))
-        },
+        }
+    })
+}
+
+/// A rate for each 700 µs; `None` if nothing ever passes.
+fn rate_trace(rates: &[u64]) -> Option<RateTrace> {
+    let each = Duration::from_micros(700);
+    let step = |(at, &bits_per_second): (usize, &u64)| RateStep {
+        at: each * at as u32,
+        bits_per_second,
+    };
+    RateTrace::new(
+        rates.iter().enumerate().map(step).collect(),
+        each * rates.len() as u32,
     )
+    .ok()
+}
+
+fn any_discipline() -> impl Strategy<Value = QueueDiscipline> {
+    let codel = CoDel {
+        target: Duration::from_micros(500),
+        interval: 5 * MILLISECOND,
+        signal: Signal::Mark,
+    };
+    prop_oneof![
+        3 => Just(QueueDiscipline::DropTail),
+        1 => Just(QueueDiscipline::Red(Red {
+            min: QueueLimit::Packets(5),
+            max: QueueLimit::Packets(50),
+            chance: chance(0.3),
+            weight: 0.1,
+            signal: Signal::Mark,
+        })),
+        1 => Just(QueueDiscipline::Step(Step { at: QueueLimit::Packets(10) })),
+        1 => Just(QueueDiscipline::CoDel(codel)),
+        1 => Just(QueueDiscipline::FqCoDel(FqCoDel {
+            codel,
+            quantum: ByteSize::from_bytes(1514),
+            flows: 64,
+        })),
+        1 => Just(QueueDiscipline::Pie(Pie {
+            target: MILLISECOND,
+            update: MILLISECOND,
+            burst: MILLISECOND,
+            alpha: 0.125,
+            beta: 1.25,
+            signal: Signal::Mark,
+        })),
+        1 => Just(QueueDiscipline::DualPi2(DualPi2 {
+            target: MILLISECOND,
+            update: MILLISECOND,
+            alpha: 0.16,
+            beta: 3.2,
+            coupling: 2.0,
+            step: MILLISECOND / 4,
+            classic_share: chance(0.1),
+        })),
+    ]
 }
 
 /// Gaps in nanoseconds and shapes.
@@ -363,7 +464,7 @@ proptest! {
     ) {
         let mut model = model(&channel(Some(rate), None, MILLISECOND));
         for (packet, &length) in (0..).zip(&lengths) {
-            model.offer(at(77), packet, PacketShape::single(length));
+            offer(&mut model, at(77), packet, PacketShape::single(length));
         }
         let mut bits = 0u128;
         for (delivery, &length) in drain(&mut model).iter().zip(&lengths) {
@@ -381,7 +482,7 @@ proptest! {
     ) {
         let mut model = model(&channel(Some(rate), None, MILLISECOND));
         let shape = PacketShape { segments, full: 1514, last: 200 };
-        model.offer(at(0), 1, shape);
+        offer(&mut model, at(0), 1, shape);
         let begun = |segment: u32| u128::from(now) * u128::from(rate) / 1_000_000_000 >= u128::from(segment) * 1514 * 8;
         let waiting: Vec<u32> = (0..segments).filter(|&segment| !begun(segment)).collect();
         let bytes = waiting.iter().map(|&segment| u64::from(shape.length(segment))).sum();
@@ -396,7 +497,7 @@ proptest! {
         for (packet, &(gap, shape)) in (0..).zip(&traffic) {
             now += gap;
             offered += u64::from(shape.segments);
-            model.offer(at(now), packet, shape);
+            offer_as(&mut model, at(now), packet, shape, packet);
         }
         // Polled once, long after: time is logical, so nothing changes but when it is seen.
         let late = at(now + 1_000_000_000_000);
@@ -405,8 +506,8 @@ proptest! {
             delivered += delivery.segments.len() as u64;
             prop_assert!(delivery.release < late);
         }
-        let lost = model.lost();
-        prop_assert_eq!(offered, delivered + lost.losses + lost.queue_drops);
+        let lost = model.tally();
+        prop_assert_eq!(offered, delivered + lost.losses + lost.queue_drops + lost.early_drops);
         prop_assert_eq!(model.next_event(), None);
         prop_assert_eq!(model.queue(late), Depth::default());
     }
@@ -423,38 +524,65 @@ proptest! {
                         out.push(delivery);
                     }
                 }
-                model.offer(at(now), packet, shape);
+                offer_as(&mut model, at(now), packet, shape, packet);
             }
             while let Some(delivery) = model.poll(at(now + 1_000_000_000_000)) {
                 out.push(delivery);
             }
-            (out, model.lost())
+            (out, model.tally())
         };
-        prop_assert_eq!(run(true), run(false));
+        let ((punctual, tally), (late, late_tally)) = (run(true), run(false));
+        prop_assert_eq!(tally, late_tally);
+        if matches!(channel.discipline, QueueDiscipline::DropTail) {
+            prop_assert_eq!(punctual, late);
+            return Ok(());
+        }
+        // What left the queue packet by packet may arrive in more pieces if each is looked at as it comes.
+        let fates = |deliveries: &[Delivery<u32>]| -> Vec<_> {
+            let of = |delivery: &Delivery<u32>| {
+                let Delivery { packet, state, marking, release, .. } = *delivery;
+                delivery.segments.clone().map(move |segment| ((packet, segment), state, marking, release))
+            };
+            deliveries.iter().flat_map(of).collect()
+        };
+        let (mut punctual, mut late) = (fates(&punctual), fates(&late));
+        for fates in [&mut punctual, &mut late] {
+            fates.sort_by_key(|&(wire, .., release)| (wire, release));
+        }
+        prop_assert_eq!(punctual.len(), late.len());
+        for (a, b) in punctual.into_iter().zip(late) {
+            prop_assert_eq!((a.0, a.1, a.2), (b.0, b.1, b.2));
+            let (early, late) = (a.3.min(b.3), a.3.max(b.3));
+            prop_assert!(late.since(early) <= BURST);
+        }
     }
 
     #[test]
     fn offload_does_not_change_the_fate_of_wire_packets(channel in any_channel(), traffic in any_traffic()) {
+        // What overflows FQ-CoDel is shed at the head, where of a whole super-packet the first wire packet still stands.
+        let limit = channel.queue_limit.filter(|_| !matches!(channel.discipline, QueueDiscipline::FqCoDel(_)));
+        let channel = Channel { queue_limit: limit, ..channel };
         let fates = |grouped: bool| {
             let mut model = model(&channel);
             let mut now = 0;
             for (packet, &(gap, shape)) in (0..).zip(&traffic) {
                 now += gap;
                 if grouped {
-                    model.offer(at(now), packet, shape);
+                    offer_as(&mut model, at(now), packet, shape, packet);
                 } else {
                     for segment in 0..shape.segments {
-                        model.offer(at(now), packet * 100 + segment, PacketShape::single(shape.length(segment)));
+                        let single = PacketShape::single(shape.length(segment));
+                        offer_as(&mut model, at(now), packet * 100 + segment, single, packet);
                     }
                 }
             }
             let mut out = Vec::new();
             while let Some(delivery) = model.poll(at(now + 1_000_000_000_000)) {
                 let number = |segment| if grouped { delivery.packet * 100 + segment } else { delivery.packet };
-                out.extend(delivery.segments.clone().map(|segment| (number(segment), delivery.state, delivery.release)));
+                out.extend(delivery.segments.clone().map(|segment| (number(segment), (delivery.state, delivery.marking), delivery.release)));
             }
-            out.sort_by_key(|&(number, ..)| number);
-            (out, model.lost())
+            out.sort_by_key(|&(number, _, release)| (number, release));
+            (out, model.tally())
         };
         let ((grouped, lost), (single, lost_singly)) = (fates(true), fates(false));
         prop_assert_eq!(lost, lost_singly);
@@ -469,13 +597,162 @@ proptest! {
 #[test]
 fn a_packet_that_is_read_late_leaves_as_if_it_had_been_read_in_time() {
     let mut model = model(&channel(Some(1_000_000_000), None, MILLISECOND));
-    model.offer(at(0), 1, shape(1));
+    offer(&mut model, at(0), 1, shape(1));
     assert_eq!(model.poll(at(900_000)), None);
-    model.offer(at(5_000), 2, shape(1));
-    model.offer(at(500_000), 3, shape(1));
+    offer(&mut model, at(5_000), 2, shape(1));
+    offer(&mut model, at(500_000), 3, shape(1));
     let releases: Vec<_> = drain(&mut model)
         .iter()
         .map(|d| d.release.as_nanos())
         .collect();
     assert_eq!(releases, [1_012_112, 1_024_224, 1_512_112]);
+}
+
+#[test]
+fn a_packet_that_is_struck_is_overtaken_by_just_so_many() {
+    let deep = Channel {
+        reordering: Some(Reordering {
+            chance: chance(0.02),
+            depth: 3,
+        }),
+        ..channel(Some(100_000_000), None, 10 * MILLISECOND)
+    };
+    let mut model = model(&deep);
+    for packet in 0..5_000 {
+        offer(&mut model, at(0), packet, shape(1));
+    }
+    let order: Vec<u32> = drain(&mut model).iter().map(|d| d.packet).collect();
+    assert_eq!(order.len(), 5_000);
+    // RFC 4737 section 4.2.1: a packet's extent is how far before it the first stands that was sent later.
+    let mut struck = 0;
+    for (place, packet) in order.iter().enumerate() {
+        let first_later = order[..place].iter().position(|earlier| earlier > packet);
+        if let Some(first_later) = first_later {
+            struck += 1;
+            // Others that were struck among those that overtake do not count as overtaking.
+            let by = order[first_later..place]
+                .iter()
+                .filter(|other| *other > packet);
+            assert_eq!(by.count(), 3, "packet {packet} at {place}");
+        }
+    }
+    assert!((60..=140).contains(&struck), "{struck} of about 100");
+}
+
+#[test]
+fn a_packet_that_nothing_comes_to_overtake_arrives_all_the_same() {
+    let all = Channel {
+        reordering: Some(Reordering {
+            chance: chance(0.999_999),
+            depth: 2,
+        }),
+        ..channel(None, None, 10 * MILLISECOND)
+    };
+    let mut model = model(&all);
+    offer(&mut model, at(0), 1, shape(1));
+    let out = drain(&mut model);
+    assert_eq!(out[0].release, at(20_000_000));
+}
+
+#[test]
+fn a_lane_that_goes_down_loses_what_comes_and_waits_and_not_what_is_under_way() {
+    let up = channel(Some(1_000_000), None, 50 * MILLISECOND);
+    let down = Channel {
+        state: LaneState::Down,
+        ..up.clone()
+    };
+    let mut model = model(&up);
+    for packet in 0..4 {
+        offer(&mut model, at(0), packet, shape(1));
+    }
+    // The first has left, the second is leaving.
+    model.set(at(13_000_000), &down);
+    offer(&mut model, at(14_000_000), 9, shape(45));
+    assert_eq!(model.tally().outage, 2 + 45);
+    assert_eq!(model.queue(at(14_000_000)), Depth::default());
+    model.set(at(100_000_000), &up);
+    offer(&mut model, at(100_000_000), 10, shape(1));
+    let arrived: Vec<u32> = drain(&mut model).iter().map(|d| d.packet).collect();
+    assert_eq!(arrived, [0, 1, 10]);
+}
+
+#[test]
+fn a_rate_that_is_zero_for_a_while_holds_packets_up_and_loses_none() {
+    let gap = Channel {
+        rate_trace: rate_trace(&[12_112_000, 0, 0]),
+        ..channel(Some(4_000_000), None, MILLISECOND)
+    };
+    let mut model = model(&gap);
+    model.begin(at(0));
+    for packet in 0..2 {
+        offer(&mut model, at(0), packet, PacketShape::single(1_000));
+    }
+    let releases: Vec<u64> = drain(&mut model)
+        .iter()
+        .map(|d| d.release.as_nanos())
+        .collect();
+    // 8000 bits take 660.5 µs, 16000 bits 1321.004 µs, of which the gap of 1400 µs begins after 700.
+    assert_eq!(releases, [1_660_502, 3_721_004]);
+}
+
+#[test]
+fn marks_of_a_step_travel_with_the_wire_packets_they_are_for() {
+    let step = Channel {
+        discipline: QueueDiscipline::Step(Step {
+            at: QueueLimit::Packets(10),
+        }),
+        ..channel(Some(1_000_000_000), None, MILLISECOND)
+    };
+    let mut model = model(&step);
+    offer_as(&mut model, at(0), 1, shape(45), 1);
+    let out = drain(&mut model);
+    let marked: Vec<u32> = out
+        .iter()
+        .filter(|delivery| delivery.marking == Marking::Marked)
+        .flat_map(|delivery| delivery.segments.clone())
+        .collect();
+    // The first goes to the line at once, so the twelfth is the first that finds more than ten.
+    assert_eq!(marked, (12..45).collect::<Vec<_>>());
+    assert_eq!(model.tally().marks, 33);
+}
+
+#[test]
+fn what_leaves_the_queue_packet_by_packet_arrives_in_bursts() {
+    let codel = Channel {
+        discipline: QueueDiscipline::CoDel(CoDel {
+            target: 50 * MILLISECOND,
+            interval: 100 * MILLISECOND,
+            signal: Signal::Mark,
+        }),
+        ..channel(Some(1_000_000_000), None, MILLISECOND)
+    };
+    let mut model = model(&codel);
+    offer(&mut model, at(0), 1, shape(45));
+    let runs: Vec<_> = drain(&mut model)
+        .iter()
+        .map(|d| d.segments.clone())
+        .collect();
+    assert_eq!(runs, [0..20, 20..40, 40..45]);
+}
+
+#[test]
+fn stamps_tell_what_waited_and_what_was_sent() {
+    let mut model = model(&channel(Some(1_000_000), None, MILLISECOND));
+    for packet in 0..3 {
+        offer(&mut model, at(5), packet, shape(1));
+    }
+    let stamps: Vec<Stamp> = drain(&mut model).iter().map(|d| d.stamp).collect();
+    let stamp = |number: u64| Stamp {
+        at: at(5 + number * 12_112_000),
+        // The first left before the others came.
+        queue: match number {
+            1 => Depth {
+                packets: 1,
+                bytes: 1514,
+            },
+            _ => Depth::default(),
+        },
+        sent: (number + 1) * 1514,
+    };
+    assert_eq!(stamps, [stamp(0), stamp(1), stamp(2)]);
 }

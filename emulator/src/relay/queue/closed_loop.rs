@@ -176,8 +176,11 @@ impl<'a> Run<'a> {
             state.next += 1;
             state.in_flight.push_back(number);
             let traffic = traffic(1, ecn, sender as u32);
-            self.queue
-                .offer(now, &(sender, number), traffic, self.line, &mut self.rng);
+            self.queue.offer(
+                &Arrival::whole(now, &(sender, number), traffic),
+                self.line,
+                &mut self.rng,
+            );
             if self.line == LineState::Free {
                 self.transmit(now);
             }

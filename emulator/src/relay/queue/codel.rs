@@ -12,7 +12,7 @@ use longhaul_topologies::model::{CoDel, Signal};
 use super::depth::{Depth, Gate};
 use super::ecn::Fate;
 use super::fifo::{Fifo, Marking};
-use super::{QueueCounters, Traffic, Train};
+use super::{Arrival, QueueCounters, Train};
 use crate::relay::time::Time;
 
 /// How many intervals after the last strike of an episode a new one starts from the old rate (RFC 8289 section 5.5).
@@ -39,14 +39,12 @@ impl<P: Clone> CoDelQueue<P> {
 
     pub(super) fn offer(
         &mut self,
-        now: Time,
-        packet: &P,
-        traffic: Traffic,
+        arrival: &Arrival<'_, P>,
         gate: &mut Gate,
         counters: &mut QueueCounters,
     ) {
-        self.largest = self.largest.max(u64::from(traffic.shape.full));
-        counters.dropped_full += self.fifo.admit(now, packet, traffic, gate);
+        self.largest = self.largest.max(u64::from(arrival.traffic.shape.full));
+        counters.dropped_full += self.fifo.admit(arrival, gate);
     }
 
     pub(super) fn take(&mut self, now: Time, counters: &mut QueueCounters) -> Option<Train<P>> {

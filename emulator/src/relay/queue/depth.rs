@@ -18,7 +18,7 @@ pub(in crate::relay) struct Depth {
 
 impl Depth {
     /// That of some wire packets of one packet.
-    pub(super) fn of(shape: PacketShape, segments: &Range<u32>) -> Self {
+    pub(in crate::relay) fn of(shape: PacketShape, segments: &Range<u32>) -> Self {
         Depth {
             packets: segments.len() as u64,
             bytes: shape.bytes(segments),

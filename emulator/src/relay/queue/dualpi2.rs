@@ -20,7 +20,7 @@ use super::depth::{Depth, Gate};
 use super::ecn::Fate;
 use super::fifo::{Fifo, Marking};
 use super::ticks::Ticks;
-use super::{Ecn, QueueCounters, Traffic, Train, draw};
+use super::{Arrival, Ecn, QueueCounters, Traffic, Train, draw};
 use crate::relay::time::Time;
 
 /// The two queues, their scheduler and their controller.
@@ -62,15 +62,13 @@ impl<P: Clone> DualPi2Queue<P> {
 
     pub(super) fn offer(
         &mut self,
-        now: Time,
-        packet: &P,
-        traffic: Traffic,
+        arrival: &Arrival<'_, P>,
         gate: &mut Gate,
         counters: &mut QueueCounters,
     ) {
-        self.catch_up(now);
-        let fifo = self.queue_for(traffic);
-        counters.dropped_full += fifo.admit(now, packet, traffic, gate);
+        self.catch_up(arrival.now);
+        let fifo = self.queue_for(arrival.traffic);
+        counters.dropped_full += fifo.admit(arrival, gate);
     }
 
     pub(super) fn take(

@@ -9,7 +9,7 @@ use super::ecn::Fate;
 use super::fifo::{Fifo, Marking};
 use super::pie::PieControl;
 use super::red::RedControl;
-use super::{Ecn, QueueCounters, Traffic, Train, step};
+use super::{Arrival, Ecn, QueueCounters, Train, step};
 use crate::relay::time::Time;
 
 /// A single queue, and what decides who gets in.
@@ -43,22 +43,21 @@ impl<P: Clone> EarlyQueue<P> {
     /// The policy judges every wire packet that arrives; what it lets in still has to fit.
     pub(super) fn offer(
         &mut self,
-        now: Time,
-        packet: &P,
-        traffic: Traffic,
+        arrival: &Arrival<'_, P>,
         gate: &mut Gate,
         counters: &mut QueueCounters,
         rng: &mut impl Rng,
     ) {
+        let &Arrival { now, traffic, .. } = arrival;
         let shape = traffic.shape;
         self.policy.catch_up(now, self.fifo.depth());
-        let all = Depth::of(shape, &(0..shape.segments));
+        let all = Depth::of(shape, &arrival.segments);
         if self.policy.is_idle_up_to(gate.counted() + all) {
-            counters.dropped_full += self.fifo.admit(now, packet, traffic, gate);
+            counters.dropped_full += self.fifo.admit(arrival, gate);
             return;
         }
-        let mut loader = self.fifo.load(now, packet, traffic);
-        for segment in 0..shape.segments {
+        let mut loader = self.fifo.load(arrival);
+        for segment in arrival.segments.clone() {
             let frame = shape.length(segment);
             let fate = self
                 .policy
@@ -80,14 +79,19 @@ impl<P: Clone> EarlyQueue<P> {
         }
     }
 
-    pub(super) fn take(&mut self, now: Time, most: u32) -> Option<Train<P>> {
+    pub(super) fn take(&mut self, now: Time, room: u64) -> Option<Train<P>> {
         self.policy.catch_up(now, self.fifo.depth());
-        let train = self.fifo.pop(most)?;
-        if self.fifo.is_empty() {
-            let bytes = train.traffic.shape.bytes(&train.segments);
-            self.policy.last_leaves(now, bytes);
+        let full = u64::from(self.fifo.head()?.traffic.shape.full).max(1);
+        self.fifo
+            .pop(u32::try_from(room / full).unwrap_or(u32::MAX))
+    }
+
+    /// Nothing waits any more, and the line is idle from then on.
+    pub(super) fn idle_from(&mut self, then: Time) {
+        match &mut self.policy {
+            Policy::Red(control) => control.idle_from(then),
+            Policy::Never | Policy::Step(_) | Policy::Pie(_) => {}
         }
-        Some(train)
     }
 
     pub(super) fn depth(&self) -> Depth {
@@ -165,14 +169,6 @@ impl Policy {
             Policy::Red(control) => control.judge(now, found, frame, ecn, rng),
             Policy::Step(step) => step::judge(step, found, ecn),
             Policy::Pie(control) => control.judge(found, ecn, rng),
-        }
-    }
-
-    /// The queue has given the line its last `bytes` at `now`.
-    fn last_leaves(&mut self, now: Time, bytes: u64) {
-        match self {
-            Policy::Red(control) => control.last_leaves(now, bytes),
-            Policy::Never | Policy::Step(_) | Policy::Pie(_) => {}
         }
     }
 }

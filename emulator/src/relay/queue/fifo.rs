@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::ops::Range;
 
 use super::depth::{Depth, Gate};
-use super::{Traffic, Train};
+use super::{Arrival, Traffic, Train};
 use crate::relay::time::Time;
 
 /// Trains in the order of their arrival. It keeps its memory, so that a queue which has seen its worst allocates no more.
@@ -30,6 +30,11 @@ impl<P: Clone> Fifo<P> {
         self.trains.is_empty()
     }
 
+    /// What is next.
+    pub(super) fn head(&self) -> Option<&Train<P>> {
+        self.trains.front()
+    }
+
     /// When the head arrived.
     pub(super) fn head_arrival(&self) -> Option<Time> {
         self.trains.front().map(|head| head.arrival)
@@ -45,12 +50,13 @@ impl<P: Clone> Fifo<P> {
 
     /// Takes up to `most` wire packets off the head's front; at least one, if any waits.
     pub(super) fn pop(&mut self, most: u32) -> Option<Train<P>> {
+        let most = most.max(1);
         let head = self.trains.front_mut()?;
         let taken = if head.segments.len() as u32 <= most {
             self.trains.pop_front()?
         } else {
             let first = head.segments.start;
-            let segments = first..first + most.max(1);
+            let segments = first..first + most;
             head.segments.start = segments.end;
             Train {
                 segments,
@@ -79,19 +85,13 @@ impl<P: Clone> Fifo<P> {
         gone
     }
 
-    /// Lets in what `gate` does of a packet that arrives at `now`; answers how many wire packets it does not. A run of
+    /// Lets in what `gate` does of what arrives; answers how many wire packets it does not. A run of
     /// alike wire packets costs the same however long it is.
-    pub(super) fn admit(
-        &mut self,
-        now: Time,
-        packet: &P,
-        traffic: Traffic,
-        gate: &mut Gate,
-    ) -> u64 {
-        let shape = traffic.shape;
-        let mut loader = self.load(now, packet, traffic);
+    pub(super) fn admit(&mut self, arrival: &Arrival<'_, P>, gate: &mut Gate) -> u64 {
+        let shape = arrival.traffic.shape;
+        let mut loader = self.load(arrival);
         let mut refused = 0;
-        let mut rest = 0..shape.segments;
+        let mut rest = arrival.segments.clone();
         while !rest.is_empty() {
             let admitted = rest.start + gate.admit_leading(shape, &rest);
             loader.add(rest.start..admitted, Marking::Unmarked);
@@ -107,18 +107,13 @@ impl<P: Clone> Fifo<P> {
         refused
     }
 
-    /// Begins to put in wire packets of a packet that arrived at `arrival`.
-    pub(super) fn load<'a>(
-        &'a mut self,
-        arrival: Time,
-        packet: &'a P,
-        traffic: Traffic,
-    ) -> Loader<'a, P> {
+    /// Begins to put in wire packets of what arrived.
+    pub(super) fn load<'a>(&'a mut self, arrival: &Arrival<'a, P>) -> Loader<'a, P> {
         Loader {
             fifo: self,
-            packet,
-            traffic,
-            arrival,
+            packet: arrival.packet,
+            traffic: arrival.traffic,
+            arrival: arrival.now,
             pushed: 0,
         }
     }

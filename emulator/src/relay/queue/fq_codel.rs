@@ -11,7 +11,7 @@ use longhaul_topologies::model::FqCoDel;
 use super::codel::ControlLaw;
 use super::depth::{Depth, Gate};
 use super::fifo::{Fifo, Marking};
-use super::{QueueCounters, Traffic, Train};
+use super::{Arrival, QueueCounters, Traffic, Train};
 use crate::relay::time::Time;
 
 /// The most wire packets that go in one batch (`drop_batch` of Linux' `sch_fq_codel`).
@@ -69,16 +69,14 @@ impl<P: Clone> FqCoDelQueue<P> {
 
     pub(super) fn offer(
         &mut self,
-        now: Time,
-        packet: &P,
-        traffic: Traffic,
+        arrival: &Arrival<'_, P>,
         gate: &mut Gate,
         counters: &mut QueueCounters,
     ) {
-        let shape = traffic.shape;
+        let shape = arrival.traffic.shape;
         self.largest = self.largest.max(u64::from(shape.full));
-        let index = self.enlist(traffic);
-        let mut rest = 0..shape.segments;
+        let index = self.enlist(arrival.traffic);
+        let mut rest = arrival.segments.clone();
         while !rest.is_empty() {
             let mut admitted = rest.start + gate.admit_leading(shape, &rest);
             // The first that does not fit comes in nevertheless, and the fattest flow makes room.
@@ -89,7 +87,7 @@ impl<P: Clone> FqCoDelQueue<P> {
             }
             let fifo = &mut self.flows[index].fifo;
             let before = fifo.depth();
-            fifo.load(now, packet, traffic)
+            fifo.load(arrival)
                 .add(rest.start..admitted, Marking::Unmarked);
             let mut added = fifo.depth();
             added -= before;

@@ -82,12 +82,9 @@ impl RedControl {
         }
     }
 
-    /// The last `bytes` that waited go on the line at `now`.
-    pub(super) fn last_leaves(&mut self, now: Time, bytes: u64) {
-        let sending = self
-            .rate
-            .map(|rate| rate.time_for(ByteSize::from_bytes(bytes)));
-        self.idle_since = Some(now + sending.unwrap_or_default());
+    /// Nothing waits any more, and the line is idle from then on.
+    pub(super) fn idle_from(&mut self, then: Time) {
+        self.idle_since = Some(then);
     }
 
     fn is_instantaneous(&self) -> bool {
@@ -111,7 +108,7 @@ impl RedControl {
     fn learn(&mut self, now: Time, length: f64, frame: u32) {
         let keep = 1.0 - self.red.weight;
         match (self.idle_since.take(), self.rate) {
-            (Some(idle_since), Some(rate)) if length == 0.0 => {
+            (Some(idle_since), Some(rate)) if length == 0.0 && idle_since < now => {
                 let each = rate.time_for(ByteSize::from_bytes(u64::from(frame)));
                 let each = each.max(Duration::from_nanos(1));
                 let missed = now.since(idle_since).as_secs_f64() / each.as_secs_f64();

@@ -23,7 +23,7 @@ mod tests {
     use longhaul_topologies::units::ByteSize;
 
     use super::super::tests::{BUSY, at, drain, queue, rng, traffic};
-    use super::super::{Marking, QueueCounters};
+    use super::super::{Arrival, Marking, QueueCounters};
     use super::*;
 
     #[test]
@@ -33,7 +33,11 @@ mod tests {
             QueueLimit::Bytes(ByteSize::from_bytes(10 * 1514)),
         ] {
             let mut queue = queue(QueueDiscipline::Step(Step { at: at_limit }), None);
-            queue.offer(at(0), &1, traffic(45, Ecn::Ect0, 0), BUSY, &mut rng());
+            queue.offer(
+                &Arrival::whole(at(0), &1, traffic(45, Ecn::Ect0, 0)),
+                BUSY,
+                &mut rng(),
+            );
             let trains: Vec<_> = drain(&mut queue)
                 .into_iter()
                 .map(|train| (train.segments, train.marking))
@@ -52,7 +56,11 @@ mod tests {
         });
         for ecn in [Ecn::NotEct, Ecn::Ce] {
             let mut queue = queue(discipline, None);
-            queue.offer(at(0), &1, traffic(45, ecn, 0), BUSY, &mut rng());
+            queue.offer(
+                &Arrival::whole(at(0), &1, traffic(45, ecn, 0)),
+                BUSY,
+                &mut rng(),
+            );
             let trains = drain(&mut queue);
             assert_eq!(trains.len(), 1);
             assert_eq!(trains[0].marking, Marking::Unmarked);

@@ -58,7 +58,7 @@ pub(super) fn queue(discipline: QueueDiscipline, limit: Option<QueueLimit>) -> Q
 /// Everything that comes out at the origin of time, when no packet has waited.
 pub(super) fn drain(queue: &mut Queue<u32>) -> Vec<Train<u32>> {
     let mut rng = rng();
-    std::iter::from_fn(|| queue.take(at(0), u32::MAX, &mut rng)).collect()
+    std::iter::from_fn(|| queue.take(at(0), u64::MAX, &mut rng)).collect()
 }
 
 /// That `count` of `trials` agrees with a probability, but for one time in 15 000.
@@ -208,12 +208,14 @@ proptest! {
                 Action::Offer(shape, flow, line) => {
                     let traffic = Traffic { shape, ecn: ecn(flow), flow };
                     let packet = numbers.next().expect("a number");
-                    queue.offer(at(now), &packet, traffic, line, &mut rng);
+                    queue.offer(&Arrival::whole(at(now), &packet, traffic), line, &mut rng);
                     offered += u64::from(shape.segments);
                 }
                 Action::Take(most) => {
-                    if let Some(train) = queue.take(at(now), most, &mut rng) {
-                        prop_assert!(!train.segments.is_empty() && train.segments.len() <= most as usize);
+                    let room = u64::from(most) * 1000;
+                    if let Some(train) = queue.take(at(now), room, &mut rng) {
+                        let fitting = (room / u64::from(train.traffic.shape.full)).max(1);
+                        prop_assert!(!train.segments.is_empty() && train.segments.len() as u64 <= fitting);
                         prop_assert!(train.arrival <= at(now));
                         let first = (train.packet, train.segments.start);
                         let end = (train.packet, train.segments.end);
@@ -252,12 +254,13 @@ proptest! {
             match action {
                 Action::Offer(shape, flow, line) => {
                     let traffic = Traffic { shape, ecn: ecn(flow), flow };
-                    queue.offer(at(0), &packet, traffic, line, &mut rng());
+                    queue.offer(&Arrival::whole(at(0), &packet, traffic), line, &mut rng());
                     naive.offer(packet, shape, line);
                 }
                 Action::Take(most) => {
-                    let segments = queue.take(at(0), most, &mut rng()).map(|train| (train.packet, train.segments));
-                    prop_assert_eq!(segments, naive.take(most));
+                    let room = u64::from(most) * 1000;
+                    let segments = queue.take(at(0), room, &mut rng()).map(|train| (train.packet, train.segments));
+                    prop_assert_eq!(segments, naive.take(room));
                 }
                 Action::Set(..) => unreachable!("not among the actions"),
             }
@@ -270,7 +273,7 @@ proptest! {
 
 /// Drop-tail, packet by packet.
 struct Naive {
-    waiting: VecDeque<(u32, u32, u32)>,
+    waiting: VecDeque<(u32, u32, u32, u32)>,
     limit: Option<QueueLimit>,
     refused: u64,
 }
@@ -297,17 +300,17 @@ impl Naive {
                 straight = 1;
             }
             if std::mem::take(&mut free) || fits {
-                self.waiting.push_back((packet, segment, frame));
+                self.waiting.push_back((packet, segment, frame, shape.full));
             } else {
                 self.refused += 1;
             }
         }
     }
 
-    fn take(&mut self, most: u32) -> Option<(u32, Range<u32>)> {
-        let (packet, first, _) = self.waiting.pop_front()?;
+    fn take(&mut self, room: u64) -> Option<(u32, Range<u32>)> {
+        let (packet, first, _, full) = self.waiting.pop_front()?;
         let mut segments = first..first + 1;
-        while segments.len() < most as usize
+        while (segments.len() as u64) < room / u64::from(full)
             && self
                 .waiting
                 .front()
@@ -331,10 +334,18 @@ fn the_packet_that_goes_straight_to_the_line_needs_no_room() {
     ] {
         let mut queue = queue(discipline, Some(QueueLimit::Packets(0)));
         let three = traffic(3, Ecn::NotEct, 0);
-        queue.offer(at(0), &1, three, LineState::Free, &mut rng());
+        queue.offer(
+            &Arrival::whole(at(0), &1, three),
+            LineState::Free,
+            &mut rng(),
+        );
         assert_eq!(queue.counters().dropped_full, 2, "{discipline:?}");
         // It has not been taken yet, so the next finds a queue.
-        queue.offer(at(0), &2, three, LineState::Free, &mut rng());
+        queue.offer(
+            &Arrival::whole(at(0), &2, three),
+            LineState::Free,
+            &mut rng(),
+        );
         assert_eq!(queue.counters().dropped_full, 5, "{discipline:?}");
         assert_eq!(drain(&mut queue).len(), 1, "{discipline:?}");
     }
@@ -348,7 +359,11 @@ fn what_the_line_has_not_begun_to_send_counts_against_the_limit() {
         bytes: 4 * 1514,
     };
     let line = LineState::Busy { unsent };
-    queue.offer(at(0), &1, traffic(45, Ecn::NotEct, 0), line, &mut rng());
+    queue.offer(
+        &Arrival::whole(at(0), &1, traffic(45, Ecn::NotEct, 0)),
+        line,
+        &mut rng(),
+    );
     assert_eq!(queue.depth().packets, 6);
 }
 
@@ -356,8 +371,8 @@ fn what_the_line_has_not_begun_to_send_counts_against_the_limit() {
 fn it_has_been_waiting_since_the_first_arrival_after_it_was_empty() {
     let mut queue = queue(QueueDiscipline::CoDel(CODEL), None);
     let one = traffic(1, Ecn::NotEct, 0);
-    queue.offer(at(5), &1, one, BUSY, &mut rng());
-    queue.offer(at(9), &2, one, BUSY, &mut rng());
+    queue.offer(&Arrival::whole(at(5), &1, one), BUSY, &mut rng());
+    queue.offer(&Arrival::whole(at(9), &2, one), BUSY, &mut rng());
     assert_eq!(queue.waiting_since(), Some(at(5)));
     queue.take(at(10), 1, &mut rng());
     assert_eq!(queue.waiting_since(), Some(at(5)));
@@ -368,13 +383,21 @@ fn it_has_been_waiting_since_the_first_arrival_after_it_was_empty() {
 #[test]
 fn a_lower_limit_keeps_what_waits_and_refuses_what_comes() {
     let mut queue = queue(QueueDiscipline::DropTail, None);
-    queue.offer(at(0), &1, traffic(45, Ecn::NotEct, 0), BUSY, &mut rng());
+    queue.offer(
+        &Arrival::whole(at(0), &1, traffic(45, Ecn::NotEct, 0)),
+        BUSY,
+        &mut rng(),
+    );
     queue.set(
         &QueueDiscipline::CoDel(CODEL),
         Some(QueueLimit::Packets(3)),
         None,
     );
-    queue.offer(at(1), &2, traffic(45, Ecn::NotEct, 0), BUSY, &mut rng());
+    queue.offer(
+        &Arrival::whole(at(1), &2, traffic(45, Ecn::NotEct, 0)),
+        BUSY,
+        &mut rng(),
+    );
     assert_eq!(queue.depth().packets, 45);
     assert_eq!(queue.counters().dropped_full, 45);
 }

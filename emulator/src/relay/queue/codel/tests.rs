@@ -13,7 +13,11 @@ fn codel(signal: Signal) -> QueueDiscipline {
 /// A queue in which `segments` have waited since the origin.
 fn backlog(signal: Signal, ecn: Ecn, segments: u32) -> Queue<u32> {
     let mut queue = queue(codel(signal), None);
-    queue.offer(at(0), &0, traffic(segments, ecn, 0), BUSY, &mut rng());
+    queue.offer(
+        &Arrival::whole(at(0), &0, traffic(segments, ecn, 0)),
+        BUSY,
+        &mut rng(),
+    );
     queue
 }
 
@@ -99,11 +103,11 @@ fn a_queue_that_is_no_longer_than_a_frame_is_let_be() {
     let mut queue = queue(codel(Signal::Drop), None);
     let mut rng = rng();
     let one = traffic(1, Ecn::NotEct, 0);
-    queue.offer(at(0), &0, one, BUSY, &mut rng);
+    queue.offer(&Arrival::whole(at(0), &0, one), BUSY, &mut rng);
     for packet in 1..100 {
         // Each has waited for 50 ms, and leaves a single one behind.
         let now = u64::from(packet) * 50 * MILLISECOND;
-        queue.offer(at(now - 1), &packet, one, BUSY, &mut rng);
+        queue.offer(&Arrival::whole(at(now - 1), &packet, one), BUSY, &mut rng);
         assert!(queue.take(at(now), 1, &mut rng).is_some());
     }
     assert_eq!(queue.counters().dropped_early, 0);
@@ -119,7 +123,7 @@ fn below_the_target_it_stops_and_waits_for_an_interval_again() {
 
     let start = 500 * MILLISECOND;
     let many = traffic(100_000, Ecn::NotEct, 0);
-    queue.offer(at(start), &1, many, BUSY, &mut rng);
+    queue.offer(&Arrival::whole(at(start), &1, many), BUSY, &mut rng);
     for now in (start..start + 105 * MILLISECOND).step_by(10_000) {
         queue.take(at(now), 1, &mut rng);
     }
@@ -141,7 +145,7 @@ fn reentry(later: Duration) -> ControlLaw {
         last_count: 10,
     };
     let mut fifo = Fifo::new();
-    fifo.load(at(0), &0, traffic(100, Ecn::NotEct, 0))
+    fifo.load(&Arrival::whole(at(0), &0, traffic(100, Ecn::NotEct, 0)))
         .add(0..100, Marking::Unmarked);
     let mut counters = QueueCounters::default();
     law.take(now, &CODEL, 1514, &mut fifo, &mut counters);
@@ -175,7 +179,7 @@ fn overdue_drops_are_made_up_for_at_once_but_only_one_mark() {
             last_count: 1,
         };
         let mut fifo = Fifo::new();
-        fifo.load(at(0), &0, traffic(100, ecn, 0))
+        fifo.load(&Arrival::whole(at(0), &0, traffic(100, ecn, 0)))
             .add(0..100, Marking::Unmarked);
         let mut counters = QueueCounters::default();
         // The next are due after 0, 1 and 2 ms.

@@ -86,7 +86,11 @@ fn when_marks_cannot_get_denser_all_are_dropped_as_classic_packets_are() {
 fn scalable_packets_that_waited_longer_than_the_step_are_marked_unless_nothing_follows() {
     let mut queue = dualpi2();
     let mut rng = rng();
-    queue.offer(at(0), &0, traffic(3, Ecn::Ect1, 0), BUSY, &mut rng);
+    queue.offer(
+        &Arrival::whole(at(0), &0, traffic(3, Ecn::Ect1, 0)),
+        BUSY,
+        &mut rng,
+    );
     let mut take = |time| {
         let train = queue.take(at(0) + time, 1, &mut rng).expect("a packet");
         train.marking
@@ -100,7 +104,11 @@ fn scalable_packets_that_waited_longer_than_the_step_are_marked_unless_nothing_f
 fn classic_packets_do_not_know_the_step() {
     let mut queue = dualpi2();
     let mut rng = rng();
-    queue.offer(at(0), &0, traffic(3, Ecn::Ect0, 0), BUSY, &mut rng);
+    queue.offer(
+        &Arrival::whole(at(0), &0, traffic(3, Ecn::Ect0, 0)),
+        BUSY,
+        &mut rng,
+    );
     let train = queue.take(at(0) + millis(10), 1, &mut rng);
     assert_eq!(train.expect("a packet").marking, Marking::Unmarked);
 }
@@ -110,13 +118,15 @@ fn while_both_wait_the_classic_queue_gets_its_share_of_the_bytes() {
     let mut queue = dualpi2();
     let mut rng = rng();
     queue.offer(
-        at(0),
-        &0,
-        sized(100_000, 1514, Ecn::Ect1, 0),
+        &Arrival::whole(at(0), &0, sized(100_000, 1514, Ecn::Ect1, 0)),
         BUSY,
         &mut rng,
     );
-    queue.offer(at(0), &1, sized(100_000, 500, Ecn::Ect0, 1), BUSY, &mut rng);
+    queue.offer(
+        &Arrival::whole(at(0), &1, sized(100_000, 500, Ecn::Ect0, 1)),
+        BUSY,
+        &mut rng,
+    );
     let mut bytes = [0; 2];
     for number in 0..20_000 {
         let train = queue.take(at(0), 1, &mut rng).expect("a backlog");
@@ -137,7 +147,11 @@ fn ce_goes_with_the_scalable_packets() {
         (2, Ecn::Ce),
         (3, Ecn::Ect1),
     ] {
-        queue.offer(at(0), &packet, traffic(1, ecn, packet), BUSY, &mut rng);
+        queue.offer(
+            &Arrival::whole(at(0), &packet, traffic(1, ecn, packet)),
+            BUSY,
+            &mut rng,
+        );
     }
     let order: Vec<_> = std::iter::from_fn(|| queue.take(at(0), 1, &mut rng))
         .map(|train| train.packet)
@@ -158,12 +172,24 @@ fn the_base_probability_follows_the_longer_delay() {
     // Timers fire at 16 ms and 32 ms; the classic head has waited since 4 ms, the scalable one since 10 ms.
     let mut queue = dualpi2();
     let mut rng = rng();
-    queue.offer(at(0), &0, traffic(1, Ecn::Ect0, 0), BUSY, &mut rng);
+    queue.offer(
+        &Arrival::whole(at(0), &0, traffic(1, Ecn::Ect0, 0)),
+        BUSY,
+        &mut rng,
+    );
     queue.take(at(0), 1, &mut rng);
     let packet = traffic(2, Ecn::Ect0, 0);
-    queue.offer(at(0) + millis(4), &1, packet, BUSY, &mut rng);
+    queue.offer(
+        &Arrival::whole(at(0) + millis(4), &1, packet),
+        BUSY,
+        &mut rng,
+    );
     let packet = traffic(2, Ecn::Ect1, 0);
-    queue.offer(at(0) + millis(10), &2, packet, BUSY, &mut rng);
+    queue.offer(
+        &Arrival::whole(at(0) + millis(10), &2, packet),
+        BUSY,
+        &mut rng,
+    );
     queue.take(at(0) + millis(40), 1, &mut rng);
     let Discipline::DualPi2(inner) = &queue.discipline else {
         unreachable!("that is what it was made as");

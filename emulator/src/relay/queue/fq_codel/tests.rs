@@ -20,7 +20,7 @@ fn fq_codel(quantum: u64, limit: Option<QueueLimit>) -> Queue<u32> {
 /// Packets of a flow, which has its number as name.
 fn offer(queue: &mut Queue<u32>, flow: u32, segments: u32) {
     let traffic = traffic(segments, Ecn::NotEct, flow);
-    queue.offer(at(0), &flow, traffic, BUSY, &mut rng());
+    queue.offer(&Arrival::whole(at(0), &flow, traffic), BUSY, &mut rng());
 }
 
 /// The flows of the next `count` wire packets.
@@ -39,7 +39,7 @@ proptest! {
         let mut queue = fq_codel(quantum, None);
         let mut rng = rng();
         for (flow, &frame) in (0..).zip(&frames) {
-            queue.offer(at(0), &flow, sized(100_000, frame, Ecn::NotEct, flow), BUSY, &mut rng);
+            queue.offer(&Arrival::whole(at(0), &flow, sized(100_000, frame, Ecn::NotEct, flow)), BUSY, &mut rng);
         }
         let mut bytes = vec![0; frames.len()];
         for _ in 0..4_000 {
@@ -118,7 +118,7 @@ fn room_in_bytes_is_made_for_the_whole_frame() {
     let limit = QueueLimit::Bytes(ByteSize::from_bytes(1_800));
     let mut queue = fq_codel(1514, Some(limit));
     let small = sized(30, 60, Ecn::NotEct, 1);
-    queue.offer(at(0), &1, small, BUSY, &mut rng());
+    queue.offer(&Arrival::whole(at(0), &1, small), BUSY, &mut rng());
     assert_eq!(queue.counters().dropped_full, 0);
     // Half of the first flow is not enough; then the second is the fattest.
     offer(&mut queue, 2, 1);
@@ -130,11 +130,19 @@ fn room_in_bytes_is_made_for_the_whole_frame() {
 fn only_the_flow_that_builds_a_queue_is_struck() {
     let mut queue = fq_codel(1514, None);
     let mut rng = rng();
-    queue.offer(at(0), &1, traffic(100_000, Ecn::NotEct, 1), BUSY, &mut rng);
+    queue.offer(
+        &Arrival::whole(at(0), &1, traffic(100_000, Ecn::NotEct, 1)),
+        BUSY,
+        &mut rng,
+    );
     let mut sparse = 0;
     for millisecond in 1..2_000u64 {
         let now = at(millisecond * MILLISECOND);
-        queue.offer(now, &2, traffic(1, Ecn::NotEct, 2), BUSY, &mut rng);
+        queue.offer(
+            &Arrival::whole(now, &2, traffic(1, Ecn::NotEct, 2)),
+            BUSY,
+            &mut rng,
+        );
         for _ in 0..2 {
             let train = queue.take(now, 1, &mut rng).expect("a backlog");
             sparse += u32::from(train.packet == 2);

@@ -139,7 +139,7 @@ fn a_burst_that_the_average_does_not_notice_is_let_through() {
 fn while_the_line_is_idle_the_average_decays_by_the_packets_it_could_have_sent() {
     let mut control = control(red(0.002));
     control.average = 9.0;
-    control.last_leaves(at(0), 1514);
+    control.idle_from(at(0) + millis(1));
     // The line is busy for the first of 51 ms.
     let now = at(0) + millis(51);
     control.judge(now, packets(0), 1514, Ecn::Ect0, &mut rng());
