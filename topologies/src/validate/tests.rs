@@ -8,7 +8,8 @@ use miette::Diagnostic;
 use super::*;
 use crate::document::Document;
 use crate::model::{
-    DelaySource, Jitter, JitterDistribution, JitterShape, Loss, PacketOrder, QueueLimit,
+    Channel, DelaySource, Jitter, JitterDistribution, JitterShape, LaneState, Link, Loss,
+    PacketOrder, QueueLimit,
 };
 use crate::units::{ByteSize, Probability, QueueSize};
 
@@ -336,6 +337,95 @@ const WRONG_LINKS: &[(&str, &str)] = &[
         "delay: 40ms\nrate: 1Mbit\nqueue: 100",
     ),
     ("queue of nothing", "delay: 40ms\nrate: 1Mbit\nqueue: 0p"),
+    (
+        "two disciplines",
+        "delay: 40ms\nrate: 1Mbit\nqueue: {codel: {}, pie: {}}",
+    ),
+    (
+        "RED that falls",
+        "delay: 40ms\nrate: 1Mbit\nqueue: {red: {min: 200KB, max: 100KB}}",
+    ),
+    (
+        "RED of two units",
+        "delay: 40ms\nrate: 1Mbit\nqueue: {red: {min: 20p, max: 100KB}}",
+    ),
+    (
+        "CoDel without a target",
+        "delay: 40ms\nrate: 1Mbit\nqueue: {codel: {target: 0ms}}",
+    ),
+    (
+        "a queue that starves",
+        "delay: 40ms\nrate: 1Mbit\nqueue: {dualpi2: {classic_share: 100%}}",
+    ),
+    (
+        "misspelt discipline",
+        "delay: 40ms\nrate: 1Mbit\nqueue: {cobel: {}}",
+    ),
+    ("rate from nowhere", "delay: 40ms\nrate: {}"),
+    (
+        "rate of two sources",
+        "delay: 40ms\nrate: {csv: a.csv, mahimahi: b}",
+    ),
+    (
+        "steps that go back",
+        "delay: 40ms\nrate: {period: 3s, steps: [{at: 0s, rate: 1Mbit}, {at: 2s}, {at: 1s}]}",
+    ),
+    (
+        "a file beside no file",
+        "delay: 40ms\nrate: {csv: missing.csv}",
+    ),
+    (
+        "jitter of two shapes",
+        "delay: 40ms\njitter: {deviation: 1ms, distribution: pareto, trace: a.csv}",
+    ),
+    (
+        "jitter of nothing",
+        "delay: 40ms\njitter: {order: by-delay}",
+    ),
+    ("loss of no model", "delay: 40ms\nloss: {}"),
+    (
+        "loss of two models",
+        "delay: 40ms\nloss: {packets: [1], pattern: '01'}",
+    ),
+    ("packet number zero", "delay: 40ms\nloss: {packets: [3, 0]}"),
+    ("pattern of letters", "delay: 40ms\nloss: {pattern: '01x'}"),
+    (
+        "pattern of losses alone",
+        "delay: 40ms\nloss: {pattern: '11'}",
+    ),
+    (
+        "states that are left too often",
+        "delay: 40ms\nloss: {four_state: {p13: 60%, p14: 50%}}",
+    ),
+    (
+        "reordering by none",
+        "delay: 40ms\nreordering: {chance: 1%, depth: 0}",
+    ),
+    ("an empty list of lanes", "delay: 40ms\nlanes: []"),
+    (
+        "a lane's idle queue",
+        "delay: 40ms\nlanes: [{rate: 1Mbit}, {queue: 10p}]",
+    ),
+    (
+        "a change of nothing",
+        "delay: 40ms\nschedule: [{at: 1s, lane: 0}]",
+    ),
+    (
+        "a change of a lane there is not",
+        "delay: 40ms\nschedule: [{at: 1s, lane: 1, state: down}]",
+    ),
+    (
+        "a change that lasts no time",
+        "delay: 40ms\nschedule: [{at: 1s, for: 0s, state: down}]",
+    ),
+    (
+        "a change to what cannot be",
+        "delay: 40ms\njitter: 3ms\nschedule: [{at: 1s, delay: 1ms}]",
+    ),
+    (
+        "a misspelt change",
+        "delay: 40ms\nschedule: [{at: 1s, sate: down}]",
+    ),
 ];
 
 /// The error as text: message, the line with what is marked in it, help.
@@ -389,5 +479,118 @@ fn an_override_that_conflicts_is_the_one_that_is_named() {
     assert_eq!(
         topology(&document).unwrap().links[0].lanes[0].forward.delay,
         Duration::from_millis(40)
+    );
+}
+
+/// The channels of lane `lane` as they are `at` milliseconds after the beginning: forward, then reverse.
+fn channels_at(link: &Link, lane: usize, at: u64) -> [Channel; 2] {
+    crate::model::Direction::BOTH.map(|direction| {
+        let changes = link.schedule.iter().filter(|change| {
+            (change.lane, change.direction) == (lane, direction)
+                && change.at <= Duration::from_millis(at)
+        });
+        let last = changes.map(|change| &change.channel).next_back();
+        last.unwrap_or(link.lanes[lane].channel(direction)).clone()
+    })
+}
+
+#[test]
+fn changes_lie_over_each_other_and_end() {
+    let link = link(
+        "rate: 100Mbit
+delay: 40ms
+lanes: 2
+schedule:
+  - {at: 1s, for: 4s, delay: 60ms}
+  - {at: 2s, for: 1s, lane: 1, state: down}
+  - {at: 2s, direction: reverse, delay: 10ms, loss: 1%}",
+    );
+    assert!(link.schedule.is_sorted_by_key(|change| change.at));
+    let delays = |lane, at| channels_at(&link, lane, at).map(|channel| channel.delay.as_millis());
+    assert_eq!(delays(0, 999), [40, 40]);
+    assert_eq!(delays(0, 1000), [60, 60]);
+    // The later one in the file counts.
+    assert_eq!(delays(1, 2500), [60, 10]);
+    assert_eq!(delays(1, 5000), [40, 10]);
+    let down = |at| channels_at(&link, 1, at).map(|channel| channel.state == LaneState::Down);
+    assert_eq!(
+        [1999, 2000, 3000].map(down),
+        [[false; 2], [true; 2], [false; 2]]
+    );
+    assert!(
+        channels_at(&link, 0, 2500)
+            .iter()
+            .all(|channel| channel.state == LaneState::Up)
+    );
+    // A queue of one bandwidth-delay product follows the delay.
+    let queues = [0, 1500].map(|at| channels_at(&link, 0, at)[0].queue_limit);
+    let bytes = |bytes| Some(QueueLimit::Bytes(ByteSize::from_bytes(bytes)));
+    assert_eq!(queues, [bytes(1_000_000), bytes(1_500_000)]);
+}
+
+#[test]
+fn lanes_may_differ_and_the_shortest_tells_the_link_s_delay() {
+    let link = link(
+        "rate: 1Gbit
+rtt: 40ms
+lanes:
+  - {}
+  - {delay: 15ms, reverse: {rate: 500Mbit}}",
+    );
+    let of = |lane: usize, direction| {
+        let channel = link.lanes[lane].channel(direction);
+        (channel.delay.as_millis(), channel.rate.unwrap().to_string())
+    };
+    use crate::model::Direction::{Forward, Reverse};
+    assert_eq!(of(0, Forward), (20, "1Gbit".to_owned()));
+    assert_eq!(of(1, Reverse), (15, "500Mbit".to_owned()));
+    assert_eq!(link.channel(Forward).delay.as_millis(), 15);
+    assert_eq!(link.least_rate(Reverse).unwrap().to_string(), "500Mbit");
+}
+
+#[test]
+fn traces_are_read_beside_the_file_and_told_by_file_and_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    write("rate.csv", "0,10Mbit\n1,0\n2,20Mbit\n");
+    write("cell.up", "1\n5\n10\n");
+    write("delay.csv", "0,0\n1,2ms\n");
+    write("table", "1ms\n2ms\n4ms\n");
+    write("loss", "0001\n");
+    write(
+        "lab.yaml",
+        &two_sites(
+            "delay: 10ms
+forward: {rate: {csv: rate.csv}, jitter: {trace: delay.csv}, loss: {trace: loss}}
+reverse: {rate: {mahimahi: cell.up}, jitter: {table: table}}",
+        ),
+    );
+    let file = folder.path().join("lab.yaml");
+    let read = || topology(&Document::read(&file).unwrap());
+    let lane = read().unwrap().links[0].lanes[0].clone();
+    assert_eq!(lane.forward.rate.unwrap().to_string(), "10Mbit");
+    assert_eq!(lane.forward.rate_trace.unwrap().steps().len(), 3);
+    assert_eq!(
+        lane.forward.loss,
+        Loss::Trace([false, false, false, true].into())
+    );
+    assert_eq!(
+        lane.reverse.rate_trace.unwrap().period(),
+        Duration::from_millis(10)
+    );
+    let deviation = lane.reverse.jitter.unwrap().deviation.as_secs_f64();
+    assert!((deviation - 1.247e-3).abs() < 1e-6);
+
+    write("rate.csv", "0,10Mbit\n1,");
+    let error = read().unwrap_err();
+    assert!(error.position.is_some());
+    assert_eq!(
+        error.message,
+        "`rate.csv`, line 2: the line has no rate: is the file cut off?"
+    );
+    std::fs::remove_file(folder.path().join("rate.csv")).unwrap();
+    assert_eq!(
+        read().unwrap_err().message,
+        "`rate.csv`: there is no such file"
     );
 }
