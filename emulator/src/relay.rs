@@ -10,10 +10,11 @@
 //! - `segment`: super-packets and how to cut them; `vnet` and `checksum` are what that needs.
 //! - `schedule`: which channel is due next; `time`: instants.
 //!
-//! Around it: `driver` is the thread, `port` an interface with its receive `ring`s and its `egress`, `frame`
-//! the packets in memory, `clocks` the machine's clocks, `tuning` what keeps the thread on time, `parallel` what keeps
-//! opening and closing quick.
+//! Around it: `driver` is the thread, `port` the interfaces with their receive `ring`s, `links` what happens to them,
+//! `egress` the way out, `frame` the packets in memory, `alarm` the timer, `clocks` the machine's clocks, `tuning` what keeps
+//! the thread on time, `punctuality` how well that went, `memory` what a lab may need.
 
+mod alarm;
 mod checksum;
 mod clocks;
 mod driver;
@@ -21,11 +22,13 @@ mod egress;
 mod frame;
 mod jitter;
 mod line;
+mod links;
 mod loss;
+mod memory;
 mod model;
-mod parallel;
 mod port;
 mod propagation;
+mod punctuality;
 mod random;
 mod ring;
 mod schedule;
@@ -45,6 +48,7 @@ use longhaul_topologies::model::Channel;
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
 use self::driver::{Command, Driver, DriverError};
+pub use self::memory::{MemoryNeed, memory};
 pub use self::tuning::{Grant, Tuning};
 use crate::engine::{ChannelCounters, EngineError, EngineKind, Lateness, LinkEngine};
 use crate::plan::{ChannelId, LabPlan};
@@ -76,8 +80,11 @@ impl Relay {
     /// `seed` decides which packets are lost, delayed, doubled and corrupted.
     ///
     /// # Errors
-    /// If an interface does not exist, its sockets or their memory are refused, or no thread can be started.
+    /// If the links may hold more than this machine's memory (see [`memory`]), an interface does not exist, the sockets or their memory are refused, or no thread can be started.
     pub fn attach(plan: &LabPlan, seed: u64) -> Result<Self, EngineError> {
+        if let Some(available) = memory::available() {
+            memory(plan).check(plan, available)?;
+        }
         let (commands, inbox) = mpsc::channel();
         let wake = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)
             .map_err(|error| kernel("create an eventfd", error.into()))?;

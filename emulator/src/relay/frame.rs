@@ -99,6 +99,7 @@ mod tests {
             truncated: false,
             vlan,
             stamp: Duration::ZERO,
+            interface: 0,
         }
     }
 
