@@ -1,6 +1,7 @@
 //! What a link engine is: the part of a lab that makes a lane behave as its description says.
 
 use std::fmt;
+use std::time::Duration;
 
 use longhaul_topologies::model::Channel;
 use serde::{Deserialize, Serialize};
@@ -99,7 +100,11 @@ pub struct ChannelCounters {
     pub queue_bytes: u64,
 }
 
-/// How late packets left the engine, against the instant the link model had set.
+/// A release later than this is out of bound: such a one changes what a transport sees as its RTT by more than the bound on a
+/// link's delay.
+pub const LATE: Duration = Duration::from_millis(5);
+
+/// How late packets left the engine, against the instant the link model had set, and why.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Lateness {
     /// Releases counted.
@@ -110,6 +115,15 @@ pub struct Lateness {
     pub p99_us: f64,
     /// The worst, in microseconds.
     pub max_us: f64,
+    /// The share of the releases that were later than [`LATE`], 0–1.
+    pub late: f64,
+    /// The share of those that the engine's thread slept through, as the machine did not wake it in time, 0–1. The others
+    /// waited while it was at work.
+    pub slept_through: f64,
+    /// How often the thread was taken off its processor.
+    pub preempted: u64,
+    /// How often it waited for memory that had to be read from disk.
+    pub major_faults: u64,
 }
 
 /// Why an engine could not do what was asked.
@@ -130,6 +144,21 @@ pub enum EngineError {
         reason: String,
         /// How to get it.
         remedy: String,
+    },
+    /// The lab's links may hold more than the machine's memory.
+    #[error(
+        "the relay may need {total} for this lab ({parts}), and this machine has {available} available: {largest}; lower its \
+         rate, its delay or its queue"
+    )]
+    Memory {
+        /// The sum.
+        total: String,
+        /// What it is made of.
+        parts: String,
+        /// What the machine has.
+        available: String,
+        /// The channel that needs most.
+        largest: String,
     },
     /// A system call or netlink request failed.
     #[error("cannot {step}: {source}")]

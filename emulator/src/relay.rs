@@ -7,16 +7,17 @@
 //! The logic is sans-IO:
 //! - `model`: a channel; `line` is its transmitter, `propagation` the way behind it, `loss` and `jitter` the
 //!   impairments, `random` their streams.
-//! - `queue`: the bottleneck queue and its disciplines. `lanes`: which lane a packet takes.
-//! - `queue`: the bottleneck queue and its disciplines.
+//! - `queue`: the bottleneck queue and its disciplines. `lanes`: which lane a packet takes; `carriers`: all of a lab's.
 //! - `segment`: super-packets and how to cut them; `vnet` and `checksum` are what that needs. `traffic`: what a packet's
-//!   headers say of it.
+//!   headers say of it, `stamp` what the relay writes into those that ask for it.
 //! - `schedule`: which channel is due next; `time`: instants.
 //!
-//! Around it: `driver` is the thread, `port` an interface with its receive `ring`s and its `egress`, `frame`
-//! the packets in memory, `clocks` the machine's clocks, `tuning` what keeps the thread on time, `parallel` what keeps
-//! opening and closing quick.
+//! Around it: `driver` is the thread, `port` the interfaces with their receive `ring`s, `links` what happens to them,
+//! `egress` the way out, `frame` the packets in memory, `alarm` the timer, `clocks` the machine's clocks, `tuning` what keeps
+//! the thread on time, `punctuality` how well that went, `memory` what a lab may need.
 
+mod alarm;
+mod carriers;
 mod checksum;
 mod clocks;
 mod driver;
@@ -25,17 +26,19 @@ mod frame;
 mod jitter;
 mod lanes;
 mod line;
+mod links;
 mod loss;
+mod memory;
 mod model;
-mod parallel;
 mod port;
 mod propagation;
-// The channel model still has a drop-tail queue of its own; of this it uses `Depth`.
+mod punctuality;
 mod queue;
 mod random;
 mod ring;
 mod schedule;
 mod segment;
+mod stamp;
 mod time;
 mod traffic;
 mod tuning;
@@ -52,6 +55,7 @@ use longhaul_topologies::model::Channel;
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
 use self::driver::{Command, Driver, DriverError};
+pub use self::memory::{MemoryNeed, memory};
 pub use self::tuning::{Grant, Tuning};
 use crate::engine::{ChannelCounters, EngineError, EngineKind, Lateness, LinkEngine};
 use crate::plan::{ChannelId, LabPlan};
@@ -83,8 +87,11 @@ impl Relay {
     /// `seed` decides which packets are lost, delayed, doubled and corrupted.
     ///
     /// # Errors
-    /// If an interface does not exist, its sockets or their memory are refused, or no thread can be started.
+    /// If the links may hold more than this machine's memory (see [`memory`]), an interface does not exist, the sockets or their memory are refused, or no thread can be started.
     pub fn attach(plan: &LabPlan, seed: u64) -> Result<Self, EngineError> {
+        if let Some(available) = memory::available() {
+            memory(plan).check(plan, available)?;
+        }
         let (commands, inbox) = mpsc::channel();
         let wake = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)
             .map_err(|error| kernel("create an eventfd", error.into()))?;

@@ -7,6 +7,7 @@ use longhaul_topologies::units::ByteSize;
 
 use super::train::Train;
 use super::{Fidelity, FidelityCheck, ideal};
+use crate::engine::{LATE, Lateness};
 
 /// Ethernet, IPv4 and UDP headers: what a datagram is longer on the wire than its payload.
 pub(super) const UDP_HEADERS: u64 = 14 + 20 + 8;
@@ -33,9 +34,8 @@ const LOSS_FALSE_ALARM: f64 = 0.01;
 /// Fewer samples than this say nothing about a median or a width.
 const FEWEST: usize = 10;
 
-/// Packets that leave later than this change what a transport sees as its RTT by more than the delay's own bound, for a
-/// hundredth of the packets.
-const LATENESS_P99_US: f64 = 5000.0;
+/// More than a hundredth of the packets out of bound ([`LATE`]) is too many.
+const LATENESS_P99_US: f64 = LATE.as_micros() as f64;
 /// A median lateness is a delay that the description does not have.
 const LATENESS_P50_US: f64 = 500.0;
 /// Above it the ranks, the stack and the engine wait for a CPU, and it bounds the figures in place of the links.
@@ -304,8 +304,10 @@ pub(super) fn findings(fidelity: &Fidelity) -> Vec<String> {
     {
         findings.push(format!(
             "the link engine released packets late: by {:.0} µs in the median and {:.0} µs at the 99th percentile \
-             (allowed: {LATENESS_P50_US} and {LATENESS_P99_US}); stop other work on this machine, or lower the rates",
-            lateness.p50_us, lateness.p99_us
+             (allowed: {LATENESS_P50_US} and {LATENESS_P99_US}): {}",
+            lateness.p50_us,
+            lateness.p99_us,
+            cause(&lateness)
         ));
     }
     if fidelity.cpu_use > CPU_SATURATED {
@@ -315,6 +317,20 @@ pub(super) fn findings(fidelity: &Fidelity) -> Vec<String> {
         ));
     }
     findings
+}
+
+/// Why an engine was late, and what to do.
+fn cause(lateness: &Lateness) -> &'static str {
+    if lateness.major_faults > 0 {
+        "its thread waited for memory that had been swapped out; give the machine more memory, or the links smaller queues"
+    } else if lateness.slept_through >= 0.5 {
+        "its thread was not woken in time; allow longhaul real-time priority, stop other work on this machine, or use one whose \
+         processors are its own"
+    } else if lateness.preempted > 0 {
+        "its thread was taken off its processor; allow longhaul real-time priority, or stop other work on this machine"
+    } else {
+        "its thread had more to carry than a processor can; lower the rates, or use fewer ranks"
+    }
 }
 
 fn off(check: &FidelityCheck) -> String {
@@ -526,20 +542,31 @@ mod tests {
     fn findings_say_what_by_how_much_and_what_to_do() {
         let seen = observed((0..200).map(|_| Some(42_000)));
         let checks = checks("virginia>dublin lane 0", &channel(40), &seen, 1).checks;
-        let lateness = crate::engine::Lateness {
+        let lateness = Lateness {
             releases: 1000,
             p50_us: 40.0,
             p99_us: 9000.0,
             max_us: 20_000.0,
+            late: 0.02,
+            slept_through: 0.9,
+            ..Lateness::default()
         };
         let fidelity = Fidelity::new(checks, Some(lateness), 3, 0.99);
         insta::assert_snapshot!(fidelity.findings.join("\n"), @r"
         one-way delay of virginia>dublin lane 0 is 42000.000 us instead of 40000.000 (±400.000): stop other work on this machine, or raise the delay until the noise does not matter
         the link engine lost 3 packets that the description does not lose; give the run more CPU, or lower the rates
-        the link engine released packets late: by 40 µs in the median and 9000 µs at the 99th percentile (allowed: 500 and 5000); stop other work on this machine, or lower the rates
+        the link engine released packets late: by 40 µs in the median and 9000 µs at the 99th percentile (allowed: 500 and 5000): its thread was not woken in time; allow longhaul real-time priority, stop other work on this machine, or use one whose processors are its own
         the CPU was 99 % in use, so that it may have bounded the figures; use fewer ranks, lower rates or more cores
         ");
         assert!(!fidelity.faithful());
+        let because = |change: fn(&mut Lateness)| {
+            let mut lateness = lateness;
+            change(&mut lateness);
+            cause(&lateness)
+        };
+        assert!(because(|it| it.major_faults = 1).contains("memory"));
+        assert!(because(|it| (it.slept_through, it.preempted) = (0.1, 9)).contains("taken off"));
+        assert!(because(|it| it.slept_through = 0.1).contains("more to carry"));
         assert!(Fidelity::new(Vec::new(), None, 0, 0.5).faithful());
     }
 

@@ -29,9 +29,9 @@ impl Clocks {
         }
     }
 
-    /// When `stamp` was; never in the future.
-    pub(super) fn monotonic_of(self, stamp: Duration) -> Time {
-        self.monotonic - self.realtime.saturating_sub(stamp)
+    /// When `stamp` was: not in the future, and not before `earliest`, whatever the settable clock was set to meanwhile.
+    pub(super) fn monotonic_of(self, stamp: Duration, earliest: Time) -> Time {
+        (self.monotonic - self.realtime.saturating_sub(stamp)).max(earliest)
     }
 }
 
@@ -46,19 +46,32 @@ fn read(clock: ClockId) -> Duration {
 mod tests {
     use super::*;
 
+    const CLOCKS: Clocks = Clocks {
+        monotonic: Time::from_nanos(1_000),
+        realtime: Duration::from_secs(5_000),
+    };
+    const EARLIEST: Time = Time::from_nanos(800);
+
+    fn monotonic_of(stamp: Duration) -> Time {
+        CLOCKS.monotonic_of(stamp, EARLIEST)
+    }
+
     #[test]
-    fn a_stamp_from_before_a_step_of_the_clock_never_leads_into_the_future() {
-        let clocks = Clocks {
-            monotonic: Time::from_nanos(1_000),
-            realtime: Duration::from_nanos(5_000),
-        };
-        assert_eq!(
-            clocks.monotonic_of(Duration::from_nanos(4_900)),
-            Time::from_nanos(900)
-        );
-        assert_eq!(
-            clocks.monotonic_of(Duration::from_nanos(9_000)),
-            Time::from_nanos(1_000)
-        );
+    fn a_stamp_leads_to_the_same_moment_on_the_other_clock() {
+        let stamp = CLOCKS.realtime - Duration::from_nanos(100);
+        assert_eq!(monotonic_of(stamp), Time::from_nanos(900));
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_since_leads_no_further_than_now() {
+        let hour_later = CLOCKS.realtime + Duration::from_secs(3_600);
+        assert_eq!(monotonic_of(hour_later), CLOCKS.monotonic);
+    }
+
+    #[test]
+    fn a_clock_that_was_set_forward_since_leads_no_further_back_than_the_frame_before() {
+        let hour_earlier = CLOCKS.realtime - Duration::from_secs(3_600);
+        assert_eq!(monotonic_of(hour_earlier), EARLIEST);
+        assert_eq!(monotonic_of(Duration::ZERO), EARLIEST);
     }
 }

@@ -1,38 +1,35 @@
 //! The relay's thread: frames from the interfaces into the link models, and out again when they are due.
 
 use std::io;
-use std::mem;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError};
 use std::time::Duration;
 
-use hdrhistogram::Histogram;
-use longhaul_topologies::model::{Channel, Direction};
+use longhaul_topologies::model::Channel;
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::eventfd::EventFd;
-use nix::sys::time::TimeSpec;
-use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
 
+use super::alarm::Alarm;
+use super::carriers::Carriers;
 use super::clocks::{Clocks, now};
-use super::egress::{BATCH, Outcome};
-use super::frame::{Frame, Pool};
-use super::model::ChannelModel;
-use super::parallel::at_once;
-use super::port::{Port, Rings};
-use super::random::Streams;
+use super::egress::{BATCH, Egress, Outcome};
+use super::frame::Pool;
+use super::port::Ports;
+use super::punctuality::Punctuality;
 use super::schedule::Schedule;
-use super::time::Time;
 use crate::engine::{ChannelCounters, Lateness};
 use crate::plan::{ChannelId, LabPlan};
 
-/// Frames taken from an interface before the others get their turn. A channel's turn to deliver is a batch: shorter, since a
+/// Frames taken in before what is due gets its turn. A channel's turn to deliver is a batch: shorter, since a
 /// delivery takes the receiver's whole stack with it and a ring that is not emptied meanwhile overflows.
 const TURN: usize = 64;
-/// Lateness beyond this counts as this.
-const WORST_LATENESS: Duration = Duration::from_secs(60);
+/// While frames keep coming, the thread looks for them at this interval rather than being woken by each, which costs their
+/// senders as much as the thread: they are stamped, so nothing is lost by it.
+const LOOK_INTERVAL: Duration = Duration::from_micros(50);
+/// But at least so many times within a link's delay.
+const LOOKS_PER_DELAY: u32 = 4;
 
 /// What other threads ask for.
 #[derive(Debug)]
@@ -55,39 +52,23 @@ pub(super) struct DriverError {
 
 /// All that the thread works with.
 pub(super) struct Driver {
-    epoll: Epoll,
-    timer: TimerFd,
-    alarm: Option<Time>,
+    /// All that can happen.
+    events: Epoll,
+    /// The same but for frames.
+    quiet: Epoll,
+    alarm: Alarm,
     wake: Arc<EventFd>,
     commands: Receiver<Command>,
     /// Lane `n` has ports `2n` (its `a` side) and `2n + 1`.
-    ports: Vec<Port>,
+    ports: Ports,
+    egress: Egress,
     /// Channel `i` carries what port `i` receives to port `i ^ 1`.
-    channels: Vec<Carrier>,
+    channels: Carriers,
     schedule: Schedule,
     pool: Pool,
-    lateness: Histogram<u64>,
-}
-
-/// A channel and what became of its packets beyond the model.
-struct Carrier {
-    id: ChannelId,
-    model: ChannelModel<Rc<Frame>>,
-    packets: u64,
-    bytes: u64,
-    engine_drops: u64,
-}
-
-impl Drop for Driver {
-    fn drop(&mut self) {
-        at_once(
-            mem::take(&mut self.ports)
-                .into_iter()
-                .map(Port::into_rings)
-                .collect::<Vec<_>>(),
-            drop,
-        );
-    }
+    /// How long frames may wait in the rings; none where a link has no delay to speak of.
+    patience: Duration,
+    punctuality: Punctuality,
 }
 
 impl Driver {
@@ -98,107 +79,99 @@ impl Driver {
         commands: Receiver<Command>,
         wake: Arc<EventFd>,
     ) -> Result<Self, DriverError> {
-        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)
-            .map_err(|e| failed("create an epoll instance", e))?;
-        let timer = TimerFd::new(
-            ClockId::CLOCK_MONOTONIC,
-            TimerFlags::TFD_CLOEXEC | TimerFlags::TFD_NONBLOCK,
-        )
-        .map_err(|e| failed("create a timer", e))?;
-        let watch = |fd: BorrowedFd<'_>, token| {
+        let epoll = || {
+            Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)
+                .map_err(|e| failed("create an epoll instance", e))
+        };
+        let (events, quiet) = (epoll()?, epoll()?);
+        let alarm = Alarm::open().map_err(|e| failed("create a timer", e))?;
+        let watch = |epoll: &Epoll, fd: BorrowedFd<'_>, flags, token| {
             epoll
-                .add(fd, EpollEvent::new(EpollFlags::EPOLLIN, token))
+                .add(fd, EpollEvent::new(EpollFlags::EPOLLIN | flags, token))
                 .map_err(|e| failed("watch a descriptor", e))
         };
-        watch(timer.as_fd(), TIMER)?;
-        watch(wake.as_fd(), WAKE)?;
 
         let names = plan
             .lanes
             .iter()
             .flat_map(|lane| [&*lane.a.keeper_interface, &*lane.b.keeper_interface]);
-        let empty_at = now();
-        let rings = at_once(names, |name| {
-            Rings::open(name, plan.topology.mtu, plan.lanes.len() * 2)
-                .map_err(|e| failed(&format!("open packet rings on {name}"), e))
-        });
-        let mut rings = rings.into_iter();
-        let mut ports = Vec::new();
-        let mut channels = Vec::new();
-        for lane in &plan.lanes {
-            let ends = [
-                (&lane.a, Direction::Forward, &lane.forward),
-                (&lane.b, Direction::Reverse, &lane.reverse),
-            ];
-            for (end, direction, channel) in ends {
-                let name = &end.keeper_interface;
-                let port = Port::new(name, rings.next().expect("one per name")?, empty_at);
-                for socket in port.sockets() {
-                    watch(socket, ports.len() as u64)?;
-                }
-                ports.push(port);
-                let id = ChannelId {
-                    link: lane.link,
-                    lane: lane.lane,
-                    direction,
-                };
-                let model = ChannelModel::new(channel, Streams::new(seed, id));
-                channels.push(Carrier {
-                    id,
-                    model,
-                    packets: 0,
-                    bytes: 0,
-                    engine_drops: 0,
-                });
-            }
+        let ports = Ports::open(names, plan.topology.mtu, now())
+            .map_err(|(step, error)| failed(&step, error))?;
+        for socket in ports.sockets() {
+            watch(&events, socket, EpollFlags::empty(), FRAMES)?;
         }
-        let lateness = Histogram::new_with_max(WORST_LATENESS.as_nanos() as u64, 3)
-            .map_err(|e| failed("make a histogram", io::Error::other(e.to_string())))?;
+        for epoll in [&events, &quiet] {
+            // Told once each time it goes off: nobody reads it.
+            watch(epoll, alarm.as_fd(), EpollFlags::EPOLLET, TIMER)?;
+            watch(epoll, wake.as_fd(), EpollFlags::empty(), WAKE)?;
+            watch(epoll, ports.links(), EpollFlags::empty(), LINKS)?;
+        }
+        let channels = Carriers::new(plan, seed);
+        let punctuality = Punctuality::new().map_err(|error| failed("make a histogram", error))?;
         Ok(Driver {
-            epoll,
-            timer,
-            alarm: None,
+            events,
+            quiet,
+            alarm,
             wake,
             commands,
             schedule: Schedule::new(channels.len()),
+            patience: patience(&channels),
             ports,
+            egress: Egress::default(),
             channels,
             pool: Pool::default(),
-            lateness,
+            punctuality,
         })
     }
 
     /// Works until the other side of the commands is gone.
     pub(super) fn run(mut self) -> Result<(), DriverError> {
-        let mut events = [EpollEvent::empty(); 64];
+        let mut events = [EpollEvent::empty(); 8];
         loop {
             self.deliver();
-            self.arm()?;
-            let ready = match self.epoll.wait(&mut events, EpollTimeout::NONE) {
+            let received = self.receive();
+            let instant = now();
+            let look_again = received > 0 && !self.patience.is_zero();
+            let look = look_again.then(|| instant + self.patience);
+            let next = self.schedule.next().into_iter().chain(look).min();
+            let timeout = self
+                .alarm
+                .prepare(next, instant)
+                .map_err(|error| failed("set the timer", error))?;
+            let epoll = if look_again {
+                &self.quiet
+            } else {
+                &self.events
+            };
+            let ready = match epoll.wait(&mut events, timeout) {
                 Ok(ready) => ready,
                 Err(Errno::EINTR) => 0,
                 Err(error) => return Err(failed("wait for packets", error)),
             };
+            if timeout == EpollTimeout::NONE {
+                self.punctuality.woke(now());
+            }
             for event in &events[..ready] {
                 match event.data() {
-                    // The next alarm resets the timer.
-                    TIMER => {}
+                    TIMER => self.alarm.rang(now()),
                     WAKE => {
                         if let Asked::Stop = self.obey()? {
                             return Ok(());
                         }
                     }
-                    port => {
-                        if event
-                            .events()
-                            .intersects(EpollFlags::EPOLLERR | EpollFlags::EPOLLHUP)
-                        {
-                            let port = &mut self.ports[port as usize];
-                            port.note_error()
-                                .map_err(|e| failed(&format!("read from {}", port.name), e))?;
+                    LINKS => self
+                        .ports
+                        .check()
+                        .map_err(|(name, error)| failed(&format!("read from {name}"), error))?,
+                    FRAMES => {
+                        let trouble = EpollFlags::EPOLLERR | EpollFlags::EPOLLHUP;
+                        if event.events().intersects(trouble) {
+                            self.ports
+                                .note_error()
+                                .map_err(|error| failed("read from the interfaces", error))?;
                         }
-                        self.receive(port as usize);
                     }
+                    other => unreachable!("no descriptor was watched as {other}"),
                 }
             }
         }
@@ -207,80 +180,65 @@ impl Driver {
     /// Sends what is due.
     fn deliver(&mut self) {
         let now = now();
+        let mut delivered = false;
         // As many turns as there are channels, the most overdue first; then the sockets get theirs, even if some channel
         // cannot keep up.
         for _ in 0..self.channels.len() {
             let Some(channel) = self.schedule.due(now) else {
-                return;
+                break;
             };
             for _ in 0..BATCH {
-                let Some(delivery) = self.channels[channel].model.poll(now) else {
+                let carrier = self.channels.at(channel);
+                let Some(delivery) = carrier.model.poll(now) else {
                     break;
                 };
-                self.ports[channel ^ 1].egress.push(delivery);
-                if self.ports[channel ^ 1].egress.is_full() {
-                    self.flush(channel);
+                delivered = true;
+                self.egress.push(channel, &carrier.hop, delivery);
+                if self.egress.is_full() {
+                    self.flush();
                 }
             }
-            self.flush(channel);
-            self.schedule
-                .set(channel, self.channels[channel].model.next_event());
+            let next = self.channels.at(channel).model.next_event();
+            self.schedule.set(channel, next);
+        }
+        if delivered {
+            self.flush();
+            self.alarm.delivered(now);
         }
     }
 
-    fn flush(&mut self, channel: usize) {
-        let carrier = &mut self.channels[channel];
-        let (socket, egress) = self.ports[channel ^ 1].split_egress();
-        egress.flush(socket, &mut self.pool, |sent| match sent.outcome {
-            Outcome::Taken => {
-                carrier.packets += sent.packets;
-                carrier.bytes += sent.bytes;
-                // Read after the system call, so this is the most it can have been.
-                let late = now().since(sent.release).as_nanos();
-                self.lateness
-                    .saturating_record(u64::try_from(late).unwrap_or(u64::MAX));
+    fn flush(&mut self) {
+        let socket = self.ports.output();
+        self.egress.flush(socket, &mut self.pool, |sent| {
+            let carrier = self.channels.at(sent.channel);
+            match sent.outcome {
+                Outcome::Taken => {
+                    carrier.packets += sent.packets;
+                    carrier.bytes += sent.bytes;
+                    // Read after the system call, so this is the most it can have been.
+                    self.punctuality.released(sent.release, now());
+                }
+                Outcome::Refused => carrier.engine_drops += sent.packets,
             }
-            Outcome::Refused => carrier.engine_drops += sent.packets,
         });
     }
 
-    fn receive(&mut self, port: usize) {
-        let Carrier {
-            model,
-            engine_drops,
-            ..
-        } = &mut self.channels[port];
-        self.ports[port].receive(TURN, Clocks::now(), |arrival, received| {
-            if received.truncated {
-                *engine_drops += 1;
-                return;
-            }
-            let frame = self.pool.copy(&received);
-            model.offer(arrival, &frame, frame.traffic);
-            // Nothing of it is left if it was dropped.
-            self.pool.recycle(frame);
-        });
-        self.schedule.set(port, model.next_event());
-    }
-
-    /// Sets the timer to the next alarm.
-    fn arm(&mut self) -> Result<(), DriverError> {
-        let next = self.schedule.next();
-        if next == self.alarm {
-            return Ok(());
-        }
-        self.alarm = next;
-        let set = match next {
-            // An instant of zero would disarm the timer.
-            Some(time) => self.timer.set(
-                Expiration::OneShot(TimeSpec::from_duration(Duration::from_nanos(
-                    time.as_nanos().max(1),
-                ))),
-                TimerSetTimeFlags::TFD_TIMER_ABSTIME,
-            ),
-            None => self.timer.unset(),
-        };
-        set.map_err(|error| failed("set the timer", error))
+    /// Takes in what has arrived; answers how many frames that were.
+    fn receive(&mut self) -> usize {
+        self.ports
+            .receive(TURN, Clocks::now(), |port, arrival, received, exit| {
+                if received.truncated {
+                    self.channels.at(port).engine_drops += 1;
+                    return;
+                }
+                let frame = self.pool.copy(&received, exit);
+                let schedule = &mut self.schedule;
+                self.channels.offer(port, arrival, &frame, |channel, next| {
+                    schedule.set(channel, next);
+                });
+                // Nothing of it is left if it was dropped.
+                self.pool.recycle(frame);
+            })
     }
 
     /// Carries out what other threads asked for.
@@ -295,20 +253,22 @@ impl Driver {
                     let _ = answer.send(self.counters()?);
                 }
                 Ok(Command::Lateness(answer)) => {
-                    let _ = answer.send(self.summary());
-                    self.lateness.reset();
+                    let _ = answer.send(self.punctuality.take());
                 }
                 Ok(Command::Set(id, channel, answer)) => {
-                    if let Some(at) = self.channels.iter().position(|carrier| carrier.id == id) {
-                        self.channels[at].model.set(now(), &channel);
-                        self.schedule.set(at, self.channels[at].model.next_event());
+                    if let Some(at) = self.channels.find(id) {
+                        let carrier = self.channels.at(at);
+                        carrier.set(now(), &channel);
+                        self.schedule.set(at, carrier.model.next_event());
+                        self.patience = patience(&self.channels);
                     }
                     let _ = answer.send(());
                 }
                 Ok(Command::Begin(answer)) => {
                     let now = now();
-                    for carrier in &mut self.channels {
+                    for (at, carrier) in self.channels.all().iter_mut().enumerate() {
                         carrier.model.begin(now);
+                        self.schedule.set(at, carrier.model.next_event());
                     }
                     let _ = answer.send(());
                 }
@@ -320,12 +280,11 @@ impl Driver {
 
     fn counters(&mut self) -> Result<Vec<(ChannelId, ChannelCounters)>, DriverError> {
         let mut all = Vec::with_capacity(self.channels.len());
-        for (carrier, port) in self.channels.iter_mut().zip(&mut self.ports) {
-            port.check()
-                .map_err(|e| failed(&format!("read from {}", port.name), e))?;
-            let drops = port
-                .drops()
-                .map_err(|e| failed(&format!("read the drops of {}", port.name), e))?;
+        let drops = self
+            .ports
+            .drops()
+            .map_err(|error| failed("read the rings' drops", error))?;
+        for (carrier, drops) in self.channels.all().iter_mut().zip(drops) {
             let queue = carrier.model.queue(now());
             let tally = carrier.model.tally();
             let counters = ChannelCounters {
@@ -344,16 +303,6 @@ impl Driver {
         }
         Ok(all)
     }
-
-    fn summary(&self) -> Lateness {
-        let microseconds = |nanoseconds: u64| nanoseconds as f64 / 1e3;
-        Lateness {
-            releases: self.lateness.len(),
-            p50_us: microseconds(self.lateness.value_at_quantile(0.5)),
-            p99_us: microseconds(self.lateness.value_at_quantile(0.99)),
-            max_us: microseconds(self.lateness.max()),
-        }
-    }
 }
 
 /// Whether anybody still wants the relay.
@@ -362,9 +311,17 @@ enum Asked {
     Stop,
 }
 
-/// What the timer's and the wake-up counter's events carry; those of sockets carry their port's number.
-const TIMER: u64 = u64::MAX;
-const WAKE: u64 = u64::MAX - 1;
+/// What events carry, by what they are of.
+const TIMER: u64 = 0;
+const WAKE: u64 = 1;
+const LINKS: u64 = 2;
+const FRAMES: u64 = 3;
+
+fn patience(channels: &Carriers) -> Duration {
+    channels.least_delay().map_or(Duration::ZERO, |delay| {
+        (delay / LOOKS_PER_DELAY).min(LOOK_INTERVAL)
+    })
+}
 
 fn failed(step: &str, source: impl Into<io::Error>) -> DriverError {
     DriverError {

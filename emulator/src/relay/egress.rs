@@ -13,6 +13,7 @@ use super::frame::{Frame, Pool};
 use super::propagation::{Delivery, PacketState};
 use super::queue::Marking;
 use super::segment;
+use super::stamp::{self, Hop};
 use super::time::Time;
 use super::traffic;
 use super::vnet::{VNET_HEADER, VnetHeader};
@@ -24,7 +25,7 @@ pub(super) const BATCH: usize = 16;
 /// How often a full socket buffer is waited for, a millisecond at most each time, before the packet counts as dropped.
 const RETRIES: u32 = 3;
 
-/// The packets of one batch.
+/// The packets of one batch, whatever interface each leaves by.
 #[derive(Debug, Default)]
 pub(super) struct Egress {
     queued: Vec<Outgoing>,
@@ -35,6 +36,8 @@ pub(super) struct Egress {
 /// One packet or super-packet to send.
 #[derive(Debug)]
 struct Outgoing {
+    channel: usize,
+    interface: u32,
     vnet: VnetHeader,
     /// Rewritten headers, or the whole packet where it was changed.
     header: Vec<u8>,
@@ -49,6 +52,8 @@ struct Outgoing {
 /// What became of a packet or super-packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Sent {
+    /// The channel it was for.
+    pub(super) channel: usize,
     /// Whether the kernel took it.
     pub(super) outcome: Outcome,
     /// When it should have left.
@@ -72,8 +77,8 @@ impl Egress {
         self.queued.len() == BATCH
     }
 
-    /// Adds a delivery to the batch.
-    pub(super) fn push(&mut self, delivery: Delivery<Rc<Frame>>) {
+    /// Adds a delivery of channel number `channel` to the batch.
+    pub(super) fn push(&mut self, channel: usize, hop: &Hop, delivery: Delivery<Rc<Frame>>) {
         let Delivery {
             release,
             packet: frame,
@@ -81,7 +86,7 @@ impl Egress {
             bytes,
             state,
             marking,
-            stamp: _,
+            stamp,
         } = delivery;
         let mut header = self.spare.pop().unwrap_or_default();
         header.clear();
@@ -101,6 +106,16 @@ impl Egress {
             }
             traffic::mark(&mut header);
         }
+        if let Some(payload_at) = frame.inband {
+            header.extend_from_slice(&frame.bytes[rest]);
+            rest = 0..0;
+            let segment = match frame.layout {
+                Some(layout) => layout.segment(),
+                None => header.len() - payload_at,
+            };
+            let record = hop.record(stamp, marking);
+            stamp::write(&mut header, &vnet, payload_at, segment, &record);
+        }
         if let PacketState::Corrupted { selector } = state {
             header.extend_from_slice(&frame.bytes[rest]);
             rest = 0..0;
@@ -108,6 +123,8 @@ impl Egress {
         }
         let packets = segments.len() as u64;
         self.queued.push(Outgoing {
+            channel,
+            interface: frame.exit,
             vnet,
             header,
             frame,
@@ -134,6 +151,7 @@ impl Egress {
             };
             for out in &self.queued[done..done + count] {
                 report(Sent {
+                    channel: out.channel,
                     outcome,
                     release: out.release,
                     packets: out.packets,
@@ -168,14 +186,20 @@ fn send_patiently(socket: BorrowedFd<'_>, batch: &[Outgoing]) -> io::Result<usiz
 /// One `sendmmsg`: how many packets the kernel took, at least one.
 fn send(socket: BorrowedFd<'_>, batch: &[Outgoing]) -> nix::Result<usize> {
     let count = batch.len().min(BATCH);
-    // SAFETY: all-zero iovec and mmsghdr are valid and empty.
-    let (mut parts, mut messages) = unsafe {
+    // SAFETY: all-zero iovec, sockaddr_ll and mmsghdr are valid and empty.
+    let (mut parts, mut addresses, mut messages) = unsafe {
         (
             std::mem::zeroed::<[[libc::iovec; 3]; BATCH]>(),
+            std::mem::zeroed::<[libc::sockaddr_ll; BATCH]>(),
             std::mem::zeroed::<[libc::mmsghdr; BATCH]>(),
         )
     };
-    for ((out, parts), message) in batch.iter().zip(&mut parts).zip(&mut messages) {
+    let rooms = parts.iter_mut().zip(&mut addresses).zip(&mut messages);
+    for (out, ((parts, address), message)) in batch.iter().zip(rooms) {
+        address.sll_family = libc::AF_PACKET as u16;
+        address.sll_ifindex = out.interface as i32;
+        message.msg_hdr.msg_name = std::ptr::from_mut(address).cast();
+        message.msg_hdr.msg_namelen = size_of_val(address) as libc::socklen_t;
         let vnet: &[u8; VNET_HEADER] = bytemuck::cast_ref(&out.vnet);
         *parts =
             [&vnet[..], &out.header, &out.frame.bytes[out.rest.clone()]].map(|part| libc::iovec {
@@ -185,8 +209,8 @@ fn send(socket: BorrowedFd<'_>, batch: &[Outgoing]) -> nix::Result<usize> {
         message.msg_hdr.msg_iov = parts.as_mut_ptr();
         message.msg_hdr.msg_iovlen = parts.len() as _;
     }
-    // SAFETY: `messages` holds `count` messages, whose parts point into `parts` and `batch`; both outlive the call, which
-    // only reads them (but for `msg_len`, which is ours).
+    // SAFETY: `messages` holds `count` messages, which point into `parts`, `addresses` and `batch`; all outlive the call,
+    // which only reads them (but for `msg_len`, which is ours).
     let sent = unsafe {
         libc::sendmmsg(
             socket.as_raw_fd(),

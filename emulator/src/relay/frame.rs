@@ -6,6 +6,7 @@ use super::model::Handle;
 use super::queue::Traffic;
 use super::ring::Received;
 use super::segment::{self, Layout};
+use super::stamp;
 use super::traffic;
 use super::vnet::{NEEDS_CHECKSUM, VnetHeader};
 
@@ -20,6 +21,10 @@ pub(super) struct Frame {
     pub(super) layout: Option<Layout>,
     /// What its headers say.
     pub(super) traffic: Traffic,
+    /// Where in it the first room for in-band telemetry begins.
+    pub(super) inband: Option<usize>,
+    /// The interface to leave by, whichever lane it takes: its addresses are those of that one's gateway.
+    pub(super) exit: u32,
 }
 
 /// Frames that are not in use, by the power of two of their room.
@@ -34,8 +39,8 @@ const CLASSES: usize = 18;
 const SMALLEST: usize = 8;
 
 impl Pool {
-    /// Copies a frame out of its ring.
-    pub(super) fn copy(&mut self, received: &Received<'_>) -> Rc<Frame> {
+    /// Copies a frame out of its ring; it is to leave by interface `exit`.
+    pub(super) fn copy(&mut self, received: &Received<'_>, exit: u32) -> Rc<Frame> {
         let class = class(received.frame.len());
         let mut frame = self.free[class].pop().unwrap_or_default();
         let Frame {
@@ -43,6 +48,8 @@ impl Pool {
             bytes,
             layout,
             traffic,
+            inband,
+            exit: leave_by,
         } = Rc::get_mut(&mut frame).expect("`recycle` keeps only what nobody else holds");
         bytes.clear();
         bytes.reserve(1 << class);
@@ -60,6 +67,8 @@ impl Pool {
             None => bytes.extend_from_slice(received.frame),
         }
         *layout = Layout::of_super_packet(vnet, bytes);
+        *inband = stamp::asks(bytes);
+        *leave_by = exit;
         *traffic = traffic::traffic(bytes, segment::shape(layout.as_ref(), bytes));
         frame
     }
@@ -112,13 +121,14 @@ mod tests {
             truncated: false,
             vlan,
             stamp: Duration::ZERO,
+            interface: 0,
         }
     }
 
     #[test]
     fn the_vlan_tag_that_the_kernel_took_out_is_put_back() {
         let bytes: Vec<u8> = (0..60).collect();
-        let frame = Pool::default().copy(&received(&bytes, Some([0x81, 0x00, 0x00, 0x2a])));
+        let frame = Pool::default().copy(&received(&bytes, Some([0x81, 0x00, 0x00, 0x2a])), 0);
         assert_eq!(frame.bytes[..12], bytes[..12]);
         assert_eq!(frame.bytes[12..16], [0x81, 0x00, 0x00, 0x2a]);
         assert_eq!(frame.bytes[16..], bytes[12..]);
@@ -132,11 +142,11 @@ mod tests {
     fn a_frame_is_used_again_only_when_nothing_of_it_is_under_way() {
         let mut pool = Pool::default();
         let bytes = [7; 100];
-        let first = pool.copy(&received(&bytes, None));
+        let first = pool.copy(&received(&bytes, None), 0);
         let (part, address) = (Rc::clone(&first), Rc::as_ptr(&first));
         pool.recycle(first);
-        assert_ne!(Rc::as_ptr(&pool.copy(&received(&bytes, None))), address);
+        assert_ne!(Rc::as_ptr(&pool.copy(&received(&bytes, None), 0)), address);
         pool.recycle(part);
-        assert_eq!(Rc::as_ptr(&pool.copy(&received(&bytes, None))), address);
+        assert_eq!(Rc::as_ptr(&pool.copy(&received(&bytes, None), 0)), address);
     }
 }

@@ -39,6 +39,14 @@ impl LaneChooser {
         }
     }
 
+    /// Whether all packets of a flow take the same lane.
+    pub(super) fn keeps_flows_together(&self) -> bool {
+        match self.spread {
+            Spread::FlowHash | Spread::SymmetricFlowHash => true,
+            Spread::RoundRobin | Spread::LeastQueue => false,
+        }
+    }
+
     /// Whether it goes by what waits on each lane.
     pub(super) fn watches_queues(&self) -> bool {
         self.spread == Spread::LeastQueue

@@ -106,31 +106,37 @@ impl<P: Handle> ChannelModel<P> {
         }
     }
 
-    /// A packet reaches the channel at `now`. Packets come in the order of their arrival; one that is read late may
-    /// have arrived before the last [`poll`](Self::poll), and is sent as if it had been read in time.
-    pub(super) fn offer(&mut self, now: Time, packet: &P, traffic: Traffic) {
+    /// Wire packets reach the channel. They come in the order of their arrival; those that are read late may
+    /// have arrived before the last [`poll`](Self::poll), and are sent as if they had been read in time.
+    pub(super) fn offer(&mut self, arrival: &Arrival<'_, P>) {
+        let now = arrival.now;
+        let (shape, segments) = (arrival.traffic.shape, &arrival.segments);
         self.advance(now);
-        let shape = traffic.shape;
         if self.channel.state == LaneState::Down {
-            self.outage += u64::from(shape.segments);
+            self.outage += segments.len() as u64;
             return;
         }
         if self.line.is_none() {
-            if self.propagation.held() + shape.bytes(&(0..shape.segments)) > UNLIMITED_IN_FLIGHT {
-                self.overflow += u64::from(shape.segments);
+            if self.propagation.held() + shape.bytes(segments) > UNLIMITED_IN_FLIGHT {
+                self.overflow += segments.len() as u64;
             } else {
-                self.pass(now, packet, traffic, 0..shape.segments, Marking::Unmarked);
+                let (packet, traffic) = (arrival.packet, arrival.traffic);
+                self.pass(now, packet, traffic, segments.clone(), Marking::Unmarked);
             }
             return;
         }
-        let mut arrival = Arrival::whole(now, packet, traffic);
         if self.burst.is_none() && self.queue.decides_late() {
             // The first is on the line before the others come to wait: what they meet does not depend on offloads.
-            arrival.segments.end = 1;
-            self.enqueue(&arrival);
-            arrival.segments = 1..shape.segments;
+            let second = segments.start + 1;
+            let part = |segments| Arrival {
+                segments,
+                ..arrival.clone()
+            };
+            self.enqueue(&part(segments.start..second));
+            self.enqueue(&part(second..segments.end));
+        } else {
+            self.enqueue(arrival);
         }
-        self.enqueue(&arrival);
     }
 
     /// Wire packets come to wait.

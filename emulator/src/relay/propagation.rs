@@ -149,9 +149,10 @@ impl<P: Handle> Propagation<P> {
         leaves: impl Fn(u32) -> Time,
         streams: &mut Streams,
     ) {
-        self.give_up_on_overtaking(entry.stamp.at);
         let mut run = Run::default();
+        let mut begins = entry.stamp.at;
         for segment in entry.segments.clone() {
+            self.give_up_on_overtaking(begins);
             let lost = self.loss.takes_next(&mut streams.loss);
             let duplicated = strikes(self.duplication, &mut streams.duplication);
             let corrupted = strikes(self.corruption, &mut streams.corruption);
@@ -159,6 +160,7 @@ impl<P: Handle> Propagation<P> {
                 .reordering
                 .filter(|reordering| strikes(reordering.chance, &mut streams.reordering));
             let entered = leaves(segment);
+            begins = entered;
             let release = self.arrival(entered, &mut streams.jitter);
             if lost {
                 self.losses += 1;

@@ -1,4 +1,4 @@
-//! A receive ring on one interface: an AF_PACKET socket whose packets the kernel writes into shared memory
+//! A receive ring: an AF_PACKET socket that sees every interface of its network namespace, and whose packets the kernel writes into shared memory
 //! (Documentation/networking/packet_mmap.rst, TPACKET_V2), each with its virtio header and its time of arrival.
 //!
 //! Ring memory is not bounded by `net.core.rmem_max`, which an ordinary user cannot raise and which holds no more
@@ -74,11 +74,13 @@ pub(super) struct Received<'a> {
     pub(super) vlan: Option<[u8; 4]>,
     /// When it arrived, on `CLOCK_REALTIME`.
     pub(super) stamp: Duration,
+    /// The kernel's number of the interface it came by.
+    pub(super) interface: u32,
 }
 
 impl Ring {
-    /// Opens a ring on the interface; frames arrive from now on. `up_to` is the longest frame it takes.
-    pub(super) fn open(interface: u32, spec: RingSpec, up_to: u32) -> io::Result<Self> {
+    /// Opens a ring; frames arrive from now on. `up_to` is the longest frame it takes.
+    pub(super) fn open(spec: RingSpec, up_to: u32) -> io::Result<Self> {
         let socket = Socket::new(
             Domain::PACKET,
             Type::RAW.cloexec().nonblocking(),
@@ -109,7 +111,7 @@ impl Ring {
             spec,
             next: 0,
         };
-        ring.bind(interface)?;
+        ring.bind()?;
         Ok(ring)
     }
 
@@ -122,6 +124,9 @@ impl Ring {
         // SAFETY: the status word says that the kernel has written this slot and left it to us; its header lies at the
         // slot's start, aligned to TPACKET_ALIGNMENT.
         let header = unsafe { slot.cast::<libc::tpacket2_hdr>().read() };
+        // SAFETY: the kernel writes the address behind the header, with the alignment kept (`tpacket_rcv`).
+        let address = unsafe { slot.add(ADDRESS_OFFSET).cast::<libc::sockaddr_ll>().read() };
+        let interface = address.sll_ifindex as u32;
         let start = usize::from(header.tp_mac);
         let captured = header.tp_snaplen as usize;
         if start < VNET_HEADER || start + captured > self.spec.slot {
@@ -131,6 +136,7 @@ impl Ring {
                 truncated: true,
                 vlan: None,
                 stamp: Duration::ZERO,
+                interface,
             });
         }
         // SAFETY: within the slot, as just checked, and the kernel does not write it before `release`, which needs `self`
@@ -150,6 +156,7 @@ impl Ring {
                 [protocol[0], protocol[1], tag[0], tag[1]]
             }),
             stamp: Duration::new(header.tp_sec.into(), header.tp_nsec),
+            interface,
         })
     }
 
@@ -186,12 +193,12 @@ impl Ring {
         self.socket.take_error()
     }
 
-    fn bind(&self, interface: u32) -> io::Result<()> {
+    fn bind(&self) -> io::Result<()> {
         // SAFETY: an all-zero sockaddr_ll is valid.
         let mut address: libc::sockaddr_ll = unsafe { std::mem::zeroed() };
         address.sll_family = libc::AF_PACKET as u16;
         address.sll_protocol = (libc::ETH_P_ALL as u16).to_be();
-        address.sll_ifindex = interface as i32;
+        // To all interfaces: the index stays 0.
         let length = size_of_val(&address) as libc::socklen_t;
         // SAFETY: `address` is readable for `length` bytes.
         let answer =
@@ -227,25 +234,34 @@ impl Drop for Ring {
     }
 }
 
+/// Where a slot's `sockaddr_ll` is (`TPACKET_ALIGN(sizeof(struct tpacket2_hdr))`).
+const ADDRESS_OFFSET: usize =
+    size_of::<libc::tpacket2_hdr>().next_multiple_of(libc::TPACKET_ALIGNMENT);
+
 /// `TPACKET_V2` of `enum tpacket_versions`.
 const TPACKET_V2: libc::c_int = 1;
 
-/// A classic BPF program that takes frames of `longer_than` < length ≤ `up_to`.
-fn by_length(longer_than: u32, up_to: u32) -> [SockFilter; 5] {
-    let instruction = |code: u32, jt, jf, k| SockFilter::new(code as u16, jt, jf, k);
+/// A classic BPF program that takes frames of `longer_than` < length ≤ `up_to` that are not a namespace's own.
+fn by_length(longer_than: u32, up_to: u32) -> [SockFilter; 7] {
+    let load = libc::BPF_LD | libc::BPF_W;
+    let jump = |condition: u32, jt, jf, k| {
+        SockFilter::new((libc::BPF_JMP | condition | libc::BPF_K) as u16, jt, jf, k)
+    };
+    let finish = |k| SockFilter::new((libc::BPF_RET | libc::BPF_K) as u16, 0, 0, k);
+    let interface = (libc::SKF_AD_OFF + libc::SKF_AD_IFINDEX) as u32;
     [
-        instruction(libc::BPF_LD | libc::BPF_W | libc::BPF_LEN, 0, 0, 0),
-        instruction(
-            libc::BPF_JMP | libc::BPF_JGT | libc::BPF_K,
-            0,
-            2,
-            longer_than,
-        ),
-        instruction(libc::BPF_JMP | libc::BPF_JGT | libc::BPF_K, 1, 0, up_to),
-        instruction(libc::BPF_RET | libc::BPF_K, 0, 0, u32::MAX),
-        instruction(libc::BPF_RET | libc::BPF_K, 0, 0, 0),
+        SockFilter::new((load | libc::BPF_ABS) as u16, 0, 0, interface),
+        jump(libc::BPF_JEQ, 4, 0, LOOPBACK),
+        SockFilter::new((load | libc::BPF_LEN) as u16, 0, 0, 0),
+        jump(libc::BPF_JGT, 0, 2, longer_than),
+        jump(libc::BPF_JGT, 1, 0, up_to),
+        finish(u32::MAX),
+        finish(0),
     ]
 }
+
+/// `LOOPBACK_IFINDEX` of net/flow.h.
+const LOOPBACK: u32 = 1;
 
 fn set<T>(socket: &Socket, option: libc::c_int, value: &T) -> io::Result<()> {
     let length = size_of::<T>() as libc::socklen_t;

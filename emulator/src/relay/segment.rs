@@ -129,6 +129,11 @@ impl Layout {
         }
     }
 
+    /// Payload bytes of each wire packet but the last.
+    pub(super) fn segment(&self) -> usize {
+        self.segment
+    }
+
     /// Where in the frame the payload of `segments` lies.
     pub(super) fn payload(&self, segments: &Range<u32>) -> Range<usize> {
         let end = (segments.end as usize * self.segment).min(self.payload);
@@ -241,6 +246,14 @@ impl Layout {
         };
         let length = self.payload_at - self.transport_at + payload;
         checksum::add(u64::from(protocol) + length as u64, &headers[addresses])
+    }
+}
+
+/// Where the payload of an unfragmented UDP packet begins.
+pub(super) fn udp_payload(frame: &[u8]) -> Option<usize> {
+    match headers(frame)? {
+        (_, Transport::Udp, _, payload_at) => Some(payload_at),
+        (_, Transport::Tcp, ..) => None,
     }
 }
 

@@ -1,6 +1,6 @@
 //! Two hosts and a lane between them, in network namespaces of their own, for the relay to carry.
 
-use std::io;
+use std::io::{self, Write};
 use std::net::Ipv4Addr;
 use std::process::{Command, Stdio};
 use std::sync::mpsc::{Sender, channel};
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use longhaul_emulator::plan::{LabPlan, Lane, LaneEnd, NodeId};
 use longhaul_topologies::Topology;
-use longhaul_topologies::model::{Channel, LinkId};
+use longhaul_topologies::model::{Channel, Link, LinkId, SiteId};
 use longhaul_topologies::units::{ByteSize, QueueSize};
 use nix::sched::{CloneFlags, unshare};
 
@@ -114,9 +114,48 @@ impl Pair {
         }
         Ok(())
     }
+
+    /// Gives new TCP connections between the hosts buffers of up to so many bytes, no less than Linux's own 6 MB.
+    #[allow(
+        dead_code,
+        reason = "not every program that includes this file measures that"
+    )]
+    pub fn set_tcp_buffers(&self, bytes: u64) -> io::Result<()> {
+        let value = format!("4096 131072 {}", bytes.max(6 << 20));
+        for host in [&self.a, &self.b] {
+            let value = value.clone();
+            host.run(move || {
+                ["tcp_rmem", "tcp_wmem"].iter().try_for_each(|name| {
+                    std::fs::write(format!("/proc/sys/net/ipv4/{name}"), &value)
+                })
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Has both hosts' kernels cut super-packets before the interface, as for one without offload.
+    #[allow(
+        dead_code,
+        reason = "not every program that includes this file measures that"
+    )]
+    pub fn forbid_super_packets(&self) -> io::Result<()> {
+        for host in [&self.a, &self.b] {
+            host.run(|| ip("link set eth0 gso_max_segs 1"))?;
+        }
+        Ok(())
+    }
 }
 
 impl Host {
+    /// The thread whose network namespace is the host's.
+    #[allow(
+        dead_code,
+        reason = "not every program that includes this file wires more"
+    )]
+    pub fn thread(&self) -> nix::unistd::Pid {
+        self.thread
+    }
+
     fn new() -> io::Result<Self> {
         let (jobs, inbox) = channel::<Box<dyn FnOnce() + Send>>();
         let (ready, started) = channel();
@@ -161,6 +200,10 @@ pub fn plan(forward: Channel, reverse: Channel) -> LabPlan {
         links: Vec::new(),
         mtu: MTU,
     });
+    // The sites are not the plan's to bring up, but the link is what its lanes belong to.
+    let mut link = Link::alike(SiteId(0), SiteId(1), 1, &forward);
+    link.lanes[0].reverse = reverse.clone();
+    plan.topology.links = vec![link];
     plan.lanes = vec![Lane {
         link: LinkId(0),
         lane: 0,
@@ -194,4 +237,24 @@ pub fn ip(arguments: &str) -> io::Result<()> {
         "ip {arguments}: {}",
         String::from_utf8_lossy(&output.stderr).trim()
     )))
+}
+
+/// Runs many commands of `ip`, one a line, in the current namespace.
+#[allow(
+    dead_code,
+    reason = "not every program that includes this file wires many"
+)]
+pub fn ip_batch(commands: &str) -> io::Result<()> {
+    let mut child = Command::new("ip")
+        .args(["-batch", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()?;
+    let mut input = child.stdin.take().expect("it was piped");
+    input.write_all(commands.as_bytes())?;
+    drop(input);
+    match child.wait()?.success() {
+        true => Ok(()),
+        false => Err(io::Error::other("ip -batch failed")),
+    }
 }

@@ -33,6 +33,18 @@ pub struct EngineLateness {
     pub p99_us: f64,
     /// The worst, microseconds.
     pub max_us: f64,
+    /// The share of the releases that were later than 5 ms, 0–1.
+    #[serde(default)]
+    pub late: f64,
+    /// The share of those that the engine's thread slept through, 0–1; it was at work during the others.
+    #[serde(default)]
+    pub slept_through: f64,
+    /// How often the thread was taken off its processor.
+    #[serde(default)]
+    pub preempted: u64,
+    /// How often it waited for memory that had to be read from disk.
+    #[serde(default)]
+    pub major_faults: u64,
 }
 
 /// One quantity of one channel: asked against measured.

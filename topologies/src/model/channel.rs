@@ -59,6 +59,22 @@ impl Channel {
     }
 }
 
+impl Channel {
+    /// The shortest and the longest that propagation takes: the delay with the ends of its variation.
+    pub fn delay_range(&self) -> (Duration, Duration) {
+        let Some(jitter) = &self.jitter else {
+            return (self.delay, self.delay);
+        };
+        if let JitterShape::Trace(trace) = &jitter.shape {
+            let (least, most) = trace.range();
+            return (self.delay + least, self.delay + most);
+        }
+        let below = jitter.deviation.mul_f64(jitter.shape.reach());
+        let above = jitter.deviation.mul_f64(JitterShape::MOST_REACH);
+        (self.delay.saturating_sub(below), self.delay + above)
+    }
+}
+
 /// Whether a lane carries anything.
 #[derive(
     Clone,
@@ -233,6 +249,9 @@ impl FourState {
 }
 
 impl JitterShape {
+    /// How many deviations above the mean the tails are cut.
+    pub const MOST_REACH: f64 = 4.0;
+
     /// How many deviations below the mean the shape ends.
     pub fn reach(&self) -> f64 {
         match self {

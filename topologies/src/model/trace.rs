@@ -4,6 +4,7 @@ use std::num::ParseFloatError;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::JitterShape;
 use crate::units::{Rate, TimeSpan};
 
 /// Entries of a trace: an hour of a mahimahi trace at 1 ms.
@@ -14,8 +15,6 @@ const OPPORTUNITY_BITS: u64 = 1514 * 8;
 const MILLISECOND: Duration = Duration::from_millis(1);
 /// Quantiles are kept at as many places as a table of netem has at most (`NETEM_DIST_MAX`).
 const MOST_SAMPLES: usize = 16_384;
-/// Four deviations are what a table of netem reaches (16 bits at a scale of 8192).
-const MOST_REACH: f64 = 4.0;
 
 /// A rate that changes with time.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -348,7 +347,8 @@ impl JitterTable {
     /// How many deviations below the mean the least lies, as far as a table of netem reaches.
     pub(crate) fn reach(&self) -> f64 {
         let (mean, deviation) = self.moments();
-        ((mean - self.samples[0]).as_secs_f64() / deviation.as_secs_f64()).min(MOST_REACH)
+        ((mean - self.samples[0]).as_secs_f64() / deviation.as_secs_f64())
+            .min(JitterShape::MOST_REACH)
     }
 }
 

@@ -45,7 +45,7 @@ fn offer_as(model: &mut ChannelModel<u32>, now: Time, packet: u32, shape: Packet
         ecn,
         flow: kind % 5,
     };
-    model.offer(now, &packet, traffic);
+    model.offer(&Arrival::whole(now, &packet, traffic));
 }
 
 fn at(nanoseconds: u64) -> Time {

@@ -1,0 +1,255 @@
+//! How much memory the relay may need for a lab, told before the lab comes up.
+
+use std::time::Duration;
+
+use longhaul_topologies::model::{Channel, Direction, QueueLimit};
+use longhaul_topologies::units::{ByteSize, Rate};
+
+use super::port::RING_MEMORY;
+use crate::engine::EngineError;
+use crate::plan::{ChannelId, LabPlan};
+
+/// What one thread cannot exceed, with a margin (17 Gbit/s was the most that any machine showed): so no more is ever in
+/// flight, in all links together, than this and the longest delay make.
+const FASTEST: Rate = Rate::from_bits_per_second(40_000_000_000);
+/// A packet's buffer is the next power of two, so up to twice as long as its frame.
+const ROUNDING: u64 = 2;
+/// What a queue without a limit is taken to hold.
+const UNLIMITED_QUEUE: u64 = 256 << 20;
+
+/// The most memory that the relay takes for a lab.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MemoryNeed {
+    /// The receive rings: the kernel's, taken at once.
+    pub rings: ByteSize,
+    /// Packets in propagation, as much as rates and delays allow.
+    pub in_flight: ByteSize,
+    /// Full bottleneck queues.
+    pub queues: ByteSize,
+    /// The channel with the most in flight and in its queue, and how much that is.
+    pub largest: Option<(ChannelId, ByteSize)>,
+}
+
+/// What the relay may need for `plan`.
+pub fn memory(plan: &LabPlan) -> MemoryNeed {
+    let (mut in_flight, mut queues, mut longest) = (0_u64, 0_u64, Duration::ZERO);
+    let mut largest: Option<(ChannelId, ByteSize)> = None;
+    for lane in &plan.lanes {
+        for direction in Direction::BOTH {
+            let channel = match direction {
+                Direction::Forward => &lane.forward,
+                Direction::Reverse => &lane.reverse,
+            };
+            let changes = plan.topology.links[lane.link.0].schedule.iter();
+            let to_be = changes
+                .filter(|change| (change.lane, change.direction) == (lane.lane, direction))
+                .map(|change| &change.channel);
+            let (mut reach, mut flying, mut waiting) = (Duration::ZERO, 0, 0);
+            for channel in to_be.chain([channel]) {
+                let longest = channel.delay_range().1;
+                reach = reach.max(longest);
+                flying = flying.max(product(greatest_rate(channel), longest));
+                waiting = waiting.max(queue(channel, plan.topology.mtu));
+            }
+            in_flight = in_flight.saturating_add(flying);
+            queues = queues.saturating_add(waiting);
+            longest = longest.max(reach);
+            let own = flying.saturating_add(waiting);
+            if largest.is_none_or(|(_, most)| own > most.bytes()) {
+                let id = ChannelId {
+                    link: lane.link,
+                    lane: lane.lane,
+                    direction,
+                };
+                largest = Some((id, ByteSize::from_bytes(own)));
+            }
+        }
+    }
+    MemoryNeed {
+        rings: ByteSize::from_bytes(RING_MEMORY as u64),
+        in_flight: ByteSize::from_bytes(in_flight.min(product(FASTEST, longest))),
+        queues: ByteSize::from_bytes(queues),
+        largest,
+    }
+}
+
+impl MemoryNeed {
+    /// All of it.
+    pub fn total(&self) -> ByteSize {
+        let parts = [self.rings, self.in_flight, self.queues].map(ByteSize::bytes);
+        ByteSize::from_bytes(parts.into_iter().fold(0, u64::saturating_add))
+    }
+
+    /// Whether it fits into what this machine has `available`.
+    ///
+    /// # Errors
+    /// [`EngineError::Memory`], with the sum and the way out, if it does not.
+    pub(super) fn check(&self, plan: &LabPlan, available: ByteSize) -> Result<(), EngineError> {
+        let total = self.total();
+        if total <= available {
+            return Ok(());
+        }
+        let largest = match self.largest {
+            Some((id, size)) => {
+                format!("{} needs most ({})", plan.channel_name(id), mebibytes(size))
+            }
+            None => "it has no links".to_owned(),
+        };
+        Err(EngineError::Memory {
+            total: mebibytes(total),
+            parts: format!(
+                "rings {}, packets in flight {}, queues {}",
+                mebibytes(self.rings),
+                mebibytes(self.in_flight),
+                mebibytes(self.queues)
+            ),
+            available: mebibytes(available),
+            largest,
+        })
+    }
+}
+
+/// What this machine can give without swapping (`MemAvailable` of proc_meminfo(5)); `None` if it does not tell.
+pub(super) fn available() -> Option<ByteSize> {
+    parse(&std::fs::read_to_string("/proc/meminfo").ok()?)
+}
+
+fn parse(meminfo: &str) -> Option<ByteSize> {
+    let line = meminfo
+        .lines()
+        .find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(ByteSize::from_bytes(kibibytes.saturating_mul(1024)))
+}
+
+fn greatest_rate(channel: &Channel) -> Rate {
+    match &channel.rate_trace {
+        Some(trace) => Rate::from_bits_per_second(trace.greatest().max(1)),
+        None => channel.rate.unwrap_or(FASTEST),
+    }
+}
+
+/// The buffers of what a rate sends within a time.
+fn product(rate: Rate, time: Duration) -> u64 {
+    let bytes = u128::from(rate.bytes_per_second()) * time.as_nanos() / 1_000_000_000;
+    u64::try_from(bytes)
+        .unwrap_or(u64::MAX)
+        .saturating_mul(ROUNDING)
+}
+
+/// The buffers of a full queue. Nothing waits where there is no rate.
+fn queue(channel: &Channel, mtu: u32) -> u64 {
+    let bytes = match (channel.rate, channel.queue_limit) {
+        (None, _) => 0,
+        (Some(_), None) => UNLIMITED_QUEUE,
+        (Some(_), Some(QueueLimit::Bytes(limit))) => limit.bytes(),
+        (Some(_), Some(QueueLimit::Packets(packets))) => u64::from(packets) * u64::from(mtu),
+    };
+    bytes.saturating_mul(ROUNDING)
+}
+
+fn mebibytes(size: ByteSize) -> String {
+    format!("{} MiB", size.bytes().div_ceil(1 << 20))
+}
+
+#[cfg(test)]
+mod tests {
+    use longhaul_topologies::Topology;
+    use longhaul_topologies::model::{
+        Fabric, Jitter, JitterDistribution, JitterShape, Link, PacketOrder, ScheduledChange, Site,
+        SiteId,
+    };
+
+    use super::*;
+
+    /// One lane between two sites, both ways 8 Gbit/s, 50 ms and a queue of 1 MiB, but for what `change` changes.
+    fn plan(change: impl Fn(&mut Channel)) -> LabPlan {
+        let site = |name: &str| Site {
+            name: name.to_owned(),
+            place: None,
+            coordinates: None,
+            hosts: 1,
+            fabric: Fabric::default(),
+        };
+        let mut channel = Channel {
+            rate: Some(Rate::from_bits_per_second(8_000_000_000)),
+            queue_limit: Some(QueueLimit::Bytes(ByteSize::from_bytes(1 << 20))),
+            ..Channel::of_delay(Duration::from_millis(50))
+        };
+        change(&mut channel);
+        LabPlan::new(Topology {
+            name: "pair".to_owned(),
+            description: String::new(),
+            sites: vec![site("here"), site("there")],
+            links: vec![Link::alike(SiteId(0), SiteId(1), 1, &channel)],
+            mtu: 1500,
+        })
+    }
+
+    #[test]
+    fn a_channel_needs_what_its_rate_sends_within_its_delay_and_its_queue() {
+        let need = memory(&plan(|_| {}));
+        // Two channels of 50 MB in buffers of up to twice the size.
+        assert_eq!(need.in_flight.bytes(), 2 * 2 * 50_000_000);
+        assert_eq!(need.queues.bytes(), 2 * 2 * (1 << 20));
+        assert_eq!(need.rings.bytes(), RING_MEMORY as u64);
+        let jitter = Jitter {
+            deviation: Duration::from_millis(5),
+            shape: JitterShape::Distribution(JitterDistribution::Normal),
+            order: PacketOrder::Preserved,
+        };
+        let need = memory(&plan(|channel| channel.jitter = Some(jitter.clone())));
+        assert_eq!(need.in_flight.bytes(), 2 * 2 * 70_000_000);
+    }
+
+    #[test]
+    fn what_a_channel_will_be_counts_too() {
+        let mut plan = plan(|_| {});
+        let longer = Channel {
+            delay: Duration::from_millis(100),
+            ..plan.lanes[0].forward.clone()
+        };
+        plan.topology.links[0].schedule = vec![ScheduledChange {
+            at: Duration::from_secs(9),
+            lane: 0,
+            direction: Direction::Forward,
+            channel: longer,
+        }];
+        assert_eq!(memory(&plan).in_flight.bytes(), 2 * 150_000_000);
+    }
+
+    #[test]
+    fn links_without_a_rate_share_what_one_thread_can_carry() {
+        let mut plan = plan(|channel| channel.rate = None);
+        let one = memory(&plan);
+        plan.lanes = vec![plan.lanes[0].clone(); 1_000];
+        assert_eq!(memory(&plan).in_flight, one.in_flight);
+        assert_eq!(one.in_flight.bytes(), 2 * 250_000_000);
+        assert_eq!(one.queues.bytes(), 0);
+    }
+
+    #[test]
+    fn a_lab_that_does_not_fit_is_refused_with_the_sum_and_the_way_out() {
+        let plan = plan(|_| {});
+        let need = memory(&plan);
+        assert!(need.check(&plan, need.total()).is_ok());
+        let refusal = need
+            .check(&plan, ByteSize::from_bytes(256 << 20))
+            .unwrap_err();
+        assert_eq!(
+            refusal.to_string(),
+            format!(
+                "the relay may need 307 MiB for this lab (rings 112 MiB, packets in flight 191 MiB, queues 4 MiB), and \
+                 this machine has 256 MiB available: here>there lane 0 needs most (98 MiB); lower its rate, its delay or its queue"
+            )
+        );
+    }
+
+    #[test]
+    fn what_is_no_memory_table_tells_nothing() {
+        let text = "MemTotal:  100 kB\nMemAvailable:     2048 kB\n";
+        assert_eq!(parse(text), Some(ByteSize::from_bytes(2 << 20)));
+        assert_eq!(parse("MemAvailable: lots"), None);
+        assert_eq!(parse(""), None);
+    }
+}
