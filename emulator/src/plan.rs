@@ -14,7 +14,7 @@
 //! addresses are locally administered and derived from the same numbers, and all neighbours are permanent
 //! entries, so no ARP or neighbour discovery crosses a lane.
 
-mod address;
+pub(crate) mod address;
 mod network;
 mod sysctl;
 #[cfg(test)]

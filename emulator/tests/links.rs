@@ -43,8 +43,8 @@ const RTT: Duration = Duration::from_millis(80);
 fn two_sites() -> Topology {
     let mut topology = topology(&[1, 1], &[(0, 1, 2)], RTT / 2);
     let link = &mut topology.links[0];
-    let lane = &mut link.lanes[0];
-    for channel in [&mut lane.forward, &mut lane.reverse] {
+    let channels = link.lanes.iter_mut();
+    for channel in channels.flat_map(|lane| [&mut lane.forward, &mut lane.reverse]) {
         channel.rate = Some(Rate::from_bits_per_second(50_000_000));
         channel.queue_limit = Some(QueueLimit::Bytes(ByteSize::from_bytes(500_000)));
     }

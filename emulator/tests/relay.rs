@@ -1,28 +1,27 @@
 //! The relay between real network namespaces.
 
+#[path = "support/flows.rs"]
+mod flows;
 #[path = "support/pair.rs"]
 mod pair;
 
 use std::collections::BTreeSet;
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::os::fd::AsRawFd;
+use std::net::UdpSocket;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use libtest_mimic::{Arguments, Trial};
-use longhaul_emulator::engine::{ChannelCounters, EngineError, LinkEngine};
-use longhaul_emulator::relay::Relay;
+use longhaul_emulator::engine::{EngineError, LinkEngine};
 use longhaul_topologies::model::{
     Channel, Direction, Jitter, JitterDistribution, JitterShape, Loss, PacketOrder, QueueLimit,
 };
-use longhaul_topologies::units::{ByteSize, Probability, Rate};
 
-use pair::{A, B, Join, Pair, delay, enter_namespace, ip, plan};
-
-const SEED: u64 = 7;
-/// How long anything may take that has to happen.
-const DEADLINE: Duration = Duration::from_secs(20);
+use flows::{
+    DEADLINE, attach, connection, counters, limited, percent, send_grouped, settled, sockets,
+    warm_up,
+};
+use pair::{Join, Pair, delay, enter_namespace, ip};
 
 type Test = fn() -> io::Result<()>;
 
@@ -119,6 +118,8 @@ fn jitter_keeps_the_order_and_every_packet_is_accounted_for() -> io::Result<()> 
     };
     let pair = Pair::new(Join::Lane)?;
     let mut relay = attach(forward, delay(Duration::from_millis(10)));
+    // Every packet on the lane is to be the test's.
+    pair.introduce()?;
     let [a, b] = sockets(&pair)?;
     warm_up(&a, &b)?;
     let before = settled(&mut relay, Direction::Forward);
@@ -349,36 +350,6 @@ fn a_deleted_interface_ends_the_relay_with_its_name() -> io::Result<()> {
     Ok(())
 }
 
-fn attach(forward: Channel, reverse: Channel) -> Relay {
-    Relay::attach(&plan(forward, reverse), SEED).expect("the relay attaches to veth interfaces")
-}
-
-fn percent(percent: f64) -> Probability {
-    Probability::new(percent / 100.0).expect("a probability")
-}
-
-fn limited(bits_per_second: u64, queue: u64, one_way: Duration) -> Channel {
-    Channel {
-        rate: Some(Rate::from_bits_per_second(bits_per_second)),
-        queue_limit: Some(QueueLimit::Bytes(ByteSize::from_bytes(queue))),
-        ..delay(one_way)
-    }
-}
-
-/// Two UDP sockets connected to each other.
-fn sockets(pair: &Pair) -> io::Result<[UdpSocket; 2]> {
-    let bound = |host: &pair::Host, address| -> io::Result<UdpSocket> {
-        let socket = host.run(move || UdpSocket::bind((address, 7000)))?;
-        socket.set_read_timeout(Some(DEADLINE))?;
-        socket2::SockRef::from(&socket).set_recv_buffer_size(4 << 20)?;
-        Ok(socket)
-    };
-    let [a, b] = [bound(&pair.a, A)?, bound(&pair.b, B)?];
-    a.connect((B, 7000))?;
-    b.connect((A, 7000))?;
-    Ok([a, b])
-}
-
 /// The shortest and the mean of some round trips.
 fn mean_round_trip([a, b]: &[UdpSocket; 2]) -> io::Result<(Duration, Duration)> {
     const ROUND_TRIPS: u32 = 25;
@@ -394,77 +365,4 @@ fn mean_round_trip([a, b]: &[UdpSocket; 2]) -> io::Result<(Duration, Duration)> 
         sum += start.elapsed();
     }
     Ok((shortest, sum / ROUND_TRIPS))
-}
-
-/// One packet there and back, so that both neighbours are known; repeated where the link may lose it.
-fn warm_up(a: &UdpSocket, b: &UdpSocket) -> io::Result<()> {
-    let mut buffer = [0; 8];
-    for (from, to) in [(a, b), (b, a)] {
-        to.set_read_timeout(Some(Duration::from_secs(1)))?;
-        let arrived = (0..20).any(|_| from.send(b"hello").is_ok() && to.recv(&mut buffer).is_ok());
-        assert!(arrived, "no packet got through");
-        to.set_read_timeout(Some(DEADLINE))?;
-    }
-    Ok(())
-}
-
-/// Sends `payload` as datagrams of `size` bytes, in as few super-packets as UDP allows.
-fn send_grouped(socket: &UdpSocket, payload: &[u8], size: usize) -> io::Result<()> {
-    /// `UDP_MAX_SEGMENTS` in linux/udp.h is 64 or 128; a datagram holds 65,507 bytes at most.
-    const SEGMENTS: usize = 60;
-    let segment = size as libc::c_int;
-    // SAFETY: the option takes an int, which outlives the call.
-    let answer = unsafe {
-        libc::setsockopt(
-            socket.as_raw_fd(),
-            libc::SOL_UDP,
-            libc::UDP_SEGMENT,
-            (&raw const segment).cast(),
-            size_of_val(&segment) as libc::socklen_t,
-        )
-    };
-    nix::errno::Errno::result(answer)?;
-    payload
-        .chunks(SEGMENTS * size)
-        .try_for_each(|chunk| socket.send(chunk).map(|_| ()))
-}
-
-fn connection(pair: &Pair) -> io::Result<(TcpStream, TcpStream)> {
-    let listener = pair.b.run(|| TcpListener::bind((B, 7001)))?;
-    let sender = pair
-        .a
-        .run(|| TcpStream::connect_timeout(&SocketAddr::from((B, 7001)), DEADLINE))?;
-    let (receiver, _) = listener.accept()?;
-    for stream in [&sender, &receiver] {
-        stream.set_read_timeout(Some(DEADLINE))?;
-        stream.set_write_timeout(Some(DEADLINE))?;
-    }
-    Ok((sender, receiver))
-}
-
-fn counters(relay: &mut Relay, direction: Direction) -> ChannelCounters {
-    let all = relay.counters().expect("the relay answers");
-    all.into_iter()
-        .find(|(id, _)| id.direction == direction)
-        .expect("every lane has two directions")
-        .1
-}
-
-/// The counters once they have stopped changing for longer than any delay used here.
-fn settled(relay: &mut Relay, direction: Direction) -> ChannelCounters {
-    let deadline = Instant::now() + DEADLINE;
-    let mut last = (counters(relay, direction), Instant::now());
-    loop {
-        std::thread::sleep(Duration::from_millis(1));
-        let current = counters(relay, direction);
-        if current != last.0 {
-            last = (current, Instant::now());
-        } else if last.1.elapsed() > Duration::from_millis(60) {
-            return current;
-        }
-        assert!(
-            Instant::now() < deadline,
-            "the counters never settle: {current:?}"
-        );
-    }
 }

@@ -42,6 +42,14 @@ impl Prefix {
     };
 }
 
+/// Whether it is a gateway's address on a lane: of 172.16.0.0/12 or fd6c:6800:ffff::/48.
+pub(crate) fn is_lane(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => matches!(address.octets(), [172, 16..32, ..]),
+        IpAddr::V6(address) => address.segments()[..3] == [0xfd6c, 0x6800, 0xffff],
+    }
+}
+
 /// 10.s.0.0/16.
 pub(super) fn site_ipv4(site: SiteId) -> Prefix {
     Prefix {

@@ -120,7 +120,7 @@ impl Carriers {
     ) {
         let arrival = Arrival::whole(now, frame, frame.traffic);
         let bundle = self.all[channel].bundle;
-        if self.bundles[bundle].lanes == 1 {
+        if self.bundles[bundle].lanes == 1 || frame.is_for_its_lane {
             self.give(channel, &arrival, &mut changed);
         } else if self.bundles[bundle].chooser.keeps_flows_together() {
             let lane = self.choose(bundle, now, frame.traffic.flow);

@@ -23,6 +23,8 @@ pub(super) struct Frame {
     pub(super) traffic: Traffic,
     /// Where in it the first room for in-band telemetry begins.
     pub(super) inband: Option<usize>,
+    /// Whether it is for the very lane that it came to, and not to be spread over the link's.
+    pub(super) is_for_its_lane: bool,
     /// The interface to leave by, whichever lane it takes: its addresses are those of that one's gateway.
     pub(super) exit: u32,
 }
@@ -49,6 +51,7 @@ impl Pool {
             layout,
             traffic,
             inband,
+            is_for_its_lane,
             exit: leave_by,
         } = Rc::get_mut(&mut frame).expect("`recycle` keeps only what nobody else holds");
         bytes.clear();
@@ -68,6 +71,7 @@ impl Pool {
         }
         *layout = Layout::of_super_packet(vnet, bytes);
         *inband = stamp::asks(bytes);
+        *is_for_its_lane = traffic::is_for_a_lane(bytes);
         *leave_by = exit;
         *traffic = traffic::traffic(bytes, segment::shape(layout.as_ref(), bytes));
         frame

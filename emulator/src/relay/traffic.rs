@@ -1,8 +1,11 @@
 //! What a frame's headers tell the link model: the ECN field, the flow; and how a mark is written.
 
+use std::net::{Ipv4Addr, Ipv6Addr};
+
 use super::checksum;
 use super::queue::{Ecn, Traffic};
 use super::segment::PacketShape;
+use crate::plan::address;
 
 const ADDRESSES: usize = 12;
 const ETHERNET: usize = 14;
@@ -30,6 +33,22 @@ pub(super) fn traffic(frame: &[u8], shape: PacketShape) -> Traffic {
         }
     };
     Traffic { shape, ecn, flow }
+}
+
+/// Whether `frame` is for a gateway's own address on a lane: such packets, probes above all, are not routed but sent on
+/// that very lane.
+pub(super) fn is_for_a_lane(frame: &[u8]) -> bool {
+    match network(frame) {
+        Some((Network::V4, at)) => {
+            let to: [u8; 4] = frame[at + 16..at + 20].try_into().expect("four bytes");
+            address::is_lane(Ipv4Addr::from(to).into())
+        }
+        Some((Network::V6, at)) => {
+            let to: [u8; 16] = frame[at + 24..at + 40].try_into().expect("sixteen bytes");
+            address::is_lane(Ipv6Addr::from(to).into())
+        }
+        None => false,
+    }
 }
 
 /// Sets "congestion experienced" in the IP header of `frame` (RFC 3168 section 5). A frame without one is left as it is.
@@ -209,6 +228,13 @@ mod tests {
             lanes.len() == 8 && lanes.values().all(|&n| n.abs_diff(1000) < 120),
             "{lanes:?}"
         );
+    }
+
+    #[test]
+    fn what_is_for_a_lane_s_own_address_is_told_from_what_is_routed() {
+        assert!(is_for_a_lane(&ipv4(0, A, ([172, 16, 0, 9], 80))));
+        assert!(!is_for_a_lane(&ipv4(0, ([172, 16, 0, 9], 80), A)));
+        assert!(!is_for_a_lane(&[0; 20]));
     }
 
     #[test]

@@ -1,0 +1,302 @@
+//! What the relay writes into packets between real network namespaces: marks and in-band telemetry; and what it does with a
+//! lane that is down.
+
+#[path = "support/flows.rs"]
+mod flows;
+#[path = "support/pair.rs"]
+mod pair;
+
+use std::io::{self, Read, Write};
+use std::mem::MaybeUninit;
+use std::net::UdpSocket;
+use std::os::fd::AsRawFd;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use libtest_mimic::{Arguments, Trial};
+use longhaul_emulator::engine::LinkEngine;
+use longhaul_emulator::inband::{self, Record};
+use longhaul_topologies::model::{
+    Channel, CoDel, Direction, LaneState, QueueDiscipline, QueueLimit, Signal, Step,
+};
+use nix::libc;
+
+use flows::{
+    DEADLINE, attach, connection, counters, limited, send_grouped, settled, sockets, warm_up,
+};
+use pair::{Join, Pair, delay, enter_namespace, ip};
+
+type Test = fn() -> io::Result<()>;
+
+fn main() -> ExitCode {
+    if let Err(error) = enter_namespace().and_then(|()| ip("link set lo up")) {
+        println!("skipped: cannot make network namespaces with ip(8) here: {error}");
+        return ExitCode::SUCCESS;
+    }
+    // Each moves this thread into a namespace of its own.
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads = Some(1);
+    let tests: [(&str, Test); 6] = [
+        (
+            "capable_packets_beyond_the_threshold_arrive_marked_and_others_as_they_were",
+            capable_packets_beyond_the_threshold_arrive_marked_and_others_as_they_were,
+        ),
+        (
+            "marks_are_on_the_same_wire_packets_with_and_without_offload",
+            marks_are_on_the_same_wire_packets_with_and_without_offload,
+        ),
+        (
+            "tcp_reads_marks_and_its_bytes_arrive_whole",
+            tcp_reads_marks_and_its_bytes_arrive_whole,
+        ),
+        (
+            "packets_that_ask_are_told_what_they_met",
+            packets_that_ask_are_told_what_they_met,
+        ),
+        (
+            "a_super_packet_s_datagrams_are_each_told_what_they_met",
+            a_super_packet_s_datagrams_are_each_told_what_they_met,
+        ),
+        (
+            "a_lane_that_is_down_carries_nothing_and_counts_it",
+            a_lane_that_is_down_carries_nothing_and_counts_it,
+        ),
+    ];
+    let trials = tests.map(|(name, test)| Trial::test(name, move || Ok(test()?)));
+    libtest_mimic::run(&arguments, trials.into()).exit_code()
+}
+
+/// 10 Mbit/s before which ten packets may wait unmarked.
+fn marking() -> Channel {
+    Channel {
+        discipline: QueueDiscipline::Step(Step {
+            at: QueueLimit::Packets(10),
+        }),
+        ..limited(10_000_000, 1 << 20, Duration::from_millis(2))
+    }
+}
+
+const PACKETS: u64 = 50;
+const PAYLOAD: usize = 1000;
+
+fn capable_packets_beyond_the_threshold_arrive_marked_and_others_as_they_were() -> io::Result<()> {
+    const NOT_ECT: u8 = 0;
+    const ECT_0: u8 = 2;
+    const CE: u8 = 3;
+    let pair = Pair::new(Join::Lane)?;
+    pair.introduce()?;
+    let mut relay = attach(marking(), delay(Duration::ZERO));
+    let [a, b] = sockets(&pair)?;
+    // 800 µs each on the line: the burst is sent while the first few leave.
+    for (ecn, expected) in [(ECT_0, CE), (NOT_ECT, NOT_ECT)] {
+        let before = settled(&mut relay, Direction::Forward).marks;
+        set_ecn(&a, ecn)?;
+        for _ in 0..PACKETS {
+            a.send(&[0; PAYLOAD])?;
+        }
+        let fields = receive_ecn(&b, PACKETS)?;
+        let marked = fields.iter().filter(|&&field| field == CE).count() as u64;
+        assert_eq!(fields[0], ecn, "the first finds an empty queue");
+        assert_eq!(fields[PACKETS as usize - 1], expected);
+        let after = settled(&mut relay, Direction::Forward);
+        assert_eq!(after.marks - before, marked);
+        assert_eq!((after.queue_drops, after.early_drops), (0, 0));
+    }
+    Ok(())
+}
+
+fn marks_are_on_the_same_wire_packets_with_and_without_offload() -> io::Result<()> {
+    let fields = |group: usize| -> io::Result<Vec<u8>> {
+        let pair = Pair::new(Join::Lane)?;
+        pair.introduce()?;
+        // At 1 Mbit/s a frame takes 8 ms: all are there before the second has left.
+        let slow = Channel {
+            rate: limited(1_000_000, 0, Duration::ZERO).rate,
+            ..marking()
+        };
+        let _relay = attach(slow, delay(Duration::ZERO));
+        let [a, b] = sockets(&pair)?;
+        set_ecn(&a, 1)?;
+        for _ in 0..PACKETS as usize / group {
+            send_grouped(&a, &vec![0; group * PAYLOAD], PAYLOAD)?;
+        }
+        receive_ecn(&b, PACKETS)
+    };
+    let (singly, grouped) = (fields(1)?, fields(25)?);
+    assert_eq!(singly, grouped);
+    assert!(singly.contains(&1) && singly.contains(&3), "{singly:?}");
+    Ok(())
+}
+
+fn tcp_reads_marks_and_its_bytes_arrive_whole() -> io::Result<()> {
+    const BYTES: usize = 10_000_000;
+    let pair = Pair::new(Join::Lane)?;
+    for host in [&pair.a, &pair.b] {
+        host.run(|| std::fs::write("/proc/sys/net/ipv4/tcp_ecn", "1"))?;
+    }
+    let codel = Channel {
+        discipline: QueueDiscipline::CoDel(CoDel {
+            target: Duration::from_millis(1),
+            interval: Duration::from_millis(20),
+            signal: Signal::Mark,
+        }),
+        ..limited(50_000_000, 4 << 20, Duration::from_millis(5))
+    };
+    let mut relay = attach(codel, delay(Duration::from_millis(5)));
+    let (mut sender, mut receiver) = connection(&pair)?;
+    socket2::SockRef::from(&sender).set_tcp_congestion(b"cubic")?;
+    let pattern = |at: usize| (at.wrapping_mul(2_654_435_761) >> 13) as u8;
+    let writer = std::thread::spawn(move || -> io::Result<()> {
+        sender.write_all(&(0..BYTES).map(pattern).collect::<Vec<_>>())
+    });
+    let mut data = Vec::with_capacity(BYTES);
+    receiver.read_to_end(&mut data)?;
+    writer.join().expect("the writer does not panic")?;
+    assert!(
+        data.len() == BYTES
+            && data
+                .iter()
+                .enumerate()
+                .all(|(at, &byte)| byte == pattern(at))
+    );
+    let forward = settled(&mut relay, Direction::Forward);
+    println!("{forward:?}");
+    assert!(forward.marks > 0, "{forward:?}");
+    assert_eq!((forward.early_drops, forward.engine_drops), (0, 0));
+    Ok(())
+}
+
+fn packets_that_ask_are_told_what_they_met() -> io::Result<()> {
+    let pair = Pair::new(Join::Lane)?;
+    pair.introduce()?;
+    let _relay = attach(marking(), delay(Duration::ZERO));
+    let [a, b] = sockets(&pair)?;
+    set_ecn(&a, 2)?;
+    for number in 0..PACKETS {
+        a.send(&asking(number))?;
+    }
+    check_records(&b)
+}
+
+fn a_super_packet_s_datagrams_are_each_told_what_they_met() -> io::Result<()> {
+    let pair = Pair::new(Join::Lane)?;
+    pair.introduce()?;
+    let _relay = attach(marking(), delay(Duration::ZERO));
+    let [a, b] = sockets(&pair)?;
+    set_ecn(&a, 2)?;
+    let all: Vec<u8> = (0..PACKETS).flat_map(asking).collect();
+    send_grouped(&a, &all, PAYLOAD)?;
+    check_records(&b)
+}
+
+/// A payload with room for two records, and its number behind it.
+fn asking(number: u64) -> Vec<u8> {
+    let mut payload = vec![0; PAYLOAD];
+    assert_eq!(inband::prepare(&mut payload, 2), Some(2));
+    payload[PAYLOAD - 8..].copy_from_slice(&number.to_be_bytes());
+    payload
+}
+
+/// What [`PACKETS`] of them tell.
+fn check_records(socket: &UdpSocket) -> io::Result<()> {
+    let mut buffer = [0; 2 * PAYLOAD];
+    let mut records: Vec<Record> = Vec::new();
+    for number in 0..PACKETS {
+        let length = socket.recv(&mut buffer)?;
+        assert_eq!(buffer[length - 8..length], number.to_be_bytes());
+        let told: Vec<_> = inband::records(&buffer[..length])
+            .expect("records")
+            .collect();
+        assert_eq!(told.len(), 1, "there was one hop");
+        records.extend(told);
+    }
+    let frame = PAYLOAD as u64 + 42;
+    for (number, record) in (1..).zip(&records) {
+        assert_eq!((record.link, record.lane), (0, 0));
+        assert_eq!(record.direction, Direction::Forward);
+        assert_eq!(record.rate_bps, Some(10_000_000));
+        assert_eq!(record.sent_bytes, number * frame);
+        assert_eq!(record.queue_bytes, u64::from(record.queue_packets) * frame);
+    }
+    assert!(records.is_sorted_by_key(|record| record.time_ns));
+    // 834 µs each: as the line had it, however late they were read.
+    let took = records[PACKETS as usize - 1].time_ns - records[0].time_ns;
+    let expected = (PACKETS - 1) * frame * 8 * 100;
+    assert!(
+        took.abs_diff(expected) < expected / 4,
+        "{took} ns, expected {expected}"
+    );
+    assert!(records.iter().any(|record| record.marked));
+    assert!(records.iter().any(|record| record.queue_packets > 10));
+    assert_eq!(records[PACKETS as usize - 1].queue_packets, 0);
+    Ok(())
+}
+
+fn a_lane_that_is_down_carries_nothing_and_counts_it() -> io::Result<()> {
+    let pair = Pair::new(Join::Lane)?;
+    let up = delay(Duration::from_millis(1));
+    let mut relay = attach(up.clone(), up.clone());
+    pair.introduce()?;
+    let [a, b] = sockets(&pair)?;
+    warm_up(&a, &b)?;
+    let id = relay.counters().expect("the relay answers")[0].0;
+    let down = Channel {
+        state: LaneState::Down,
+        ..up.clone()
+    };
+    relay.set(id, &down).expect("a lane can go down");
+    for _ in 0..10 {
+        a.send(b"lost")?;
+    }
+    let deadline = Instant::now() + DEADLINE;
+    while counters(&mut relay, Direction::Forward).outage_drops < 10 {
+        assert!(Instant::now() < deadline, "the outage is not counted");
+    }
+    // The other way it is up.
+    b.send(b"back")?;
+    let mut buffer = [0; 8];
+    assert_eq!(a.recv(&mut buffer)?, 4);
+    relay.set(id, &up).expect("a lane can come up");
+    a.send(b"again")?;
+    assert_eq!(b.recv(&mut buffer)?, 5);
+    assert_eq!(&buffer[..5], b"again");
+    Ok(())
+}
+
+fn set_ecn(socket: &UdpSocket, ecn: u8) -> io::Result<()> {
+    socket2::SockRef::from(socket).set_tos_v4(ecn.into())
+}
+
+/// The ECN fields of the next `count` datagrams.
+fn receive_ecn(socket: &UdpSocket, count: u64) -> io::Result<Vec<u8>> {
+    let socket = socket2::SockRef::from(socket);
+    socket.set_recv_tos_v4(true)?;
+    (0..count)
+        .map(|_| tos_of_next(&socket).map(|tos| tos & 3))
+        .collect()
+}
+
+/// Receives a datagram with its TOS octet (ip(7), `IP_RECVTOS`).
+fn tos_of_next(socket: &socket2::SockRef<'_>) -> io::Result<u8> {
+    let mut buffer = [0u8; 2 * PAYLOAD];
+    let mut control = [MaybeUninit::<usize>::zeroed(); 8];
+    let mut part = libc::iovec {
+        iov_base: buffer.as_mut_ptr().cast(),
+        iov_len: buffer.len(),
+    };
+    // SAFETY: an all-zero msghdr is valid.
+    let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+    message.msg_iov = &raw mut part;
+    message.msg_iovlen = 1;
+    message.msg_control = control.as_mut_ptr().cast();
+    message.msg_controllen = size_of_val(&control) as _;
+    // SAFETY: the buffers outlive the call and are as long as stated.
+    let received = unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut message, 0) };
+    nix::errno::Errno::result(received)?;
+    // SAFETY: the kernel has filled `control` as `message` says; the header it answers lies within.
+    let header = unsafe { libc::CMSG_FIRSTHDR(&raw const message).as_ref() };
+    let header = header.ok_or(io::ErrorKind::NotFound)?;
+    assert_eq!(header.cmsg_type, libc::IP_TOS);
+    // SAFETY: an IP_TOS message holds one octet at least.
+    Ok(unsafe { *libc::CMSG_DATA(header) })
+}
