@@ -71,7 +71,7 @@ impl Pool {
         }
         *layout = Layout::of_super_packet(vnet, bytes);
         *inband = stamp::asks(bytes);
-        *is_for_its_lane = traffic::is_for_a_lane(bytes);
+        *is_for_its_lane = traffic::is_for_its_lane(bytes);
         *leave_by = exit;
         *traffic = traffic::traffic(bytes, segment::shape(layout.as_ref(), bytes));
         frame

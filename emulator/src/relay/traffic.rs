@@ -35,19 +35,24 @@ pub(super) fn traffic(frame: &[u8], shape: PacketShape) -> Traffic {
     Traffic { shape, ecn, flow }
 }
 
-/// Whether `frame` is for a gateway's own address on a lane: such packets, probes above all, are not routed but sent on
-/// that very lane.
-pub(super) fn is_for_a_lane(frame: &[u8]) -> bool {
+/// Whether `frame` is sent on just the lane that it comes to, where routed packets may take any: what is for a gateway's own
+/// address on a lane (probes above all), for a link's neighbours, or no IP.
+pub(super) fn is_for_its_lane(frame: &[u8]) -> bool {
     match network(frame) {
         Some((Network::V4, at)) => {
             let to: [u8; 4] = frame[at + 16..at + 20].try_into().expect("four bytes");
-            address::is_lane(Ipv4Addr::from(to).into())
+            let to = Ipv4Addr::from(to);
+            to.is_multicast()
+                || to.is_broadcast()
+                || to.is_link_local()
+                || address::is_lane(to.into())
         }
         Some((Network::V6, at)) => {
             let to: [u8; 16] = frame[at + 24..at + 40].try_into().expect("sixteen bytes");
-            address::is_lane(Ipv6Addr::from(to).into())
+            let to = Ipv6Addr::from(to);
+            to.is_multicast() || to.is_unicast_link_local() || address::is_lane(to.into())
         }
-        None => false,
+        None => true,
     }
 }
 
@@ -231,10 +236,12 @@ mod tests {
     }
 
     #[test]
-    fn what_is_for_a_lane_s_own_address_is_told_from_what_is_routed() {
-        assert!(is_for_a_lane(&ipv4(0, A, ([172, 16, 0, 9], 80))));
-        assert!(!is_for_a_lane(&ipv4(0, ([172, 16, 0, 9], 80), A)));
-        assert!(!is_for_a_lane(&[0; 20]));
+    fn what_is_for_a_lane_s_own_address_or_its_neighbours_is_told_from_what_is_routed() {
+        for to in [[172, 16, 0, 9], [224, 0, 0, 1], [169, 254, 1, 1]] {
+            assert!(is_for_its_lane(&ipv4(0, A, (to, 80))));
+        }
+        assert!(!is_for_its_lane(&ipv4(0, ([172, 16, 0, 9], 80), A)));
+        assert!(is_for_its_lane(&[0; 20]), "no IP");
     }
 
     #[test]
