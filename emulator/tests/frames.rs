@@ -11,7 +11,6 @@ use std::os::fd::AsRawFd;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use libtest_mimic::{Arguments, Trial};
 use longhaul_topologies::model::{
     Channel, CoDel, Direction, FqCoDel, Loss, QueueDiscipline, Signal,
 };
@@ -24,18 +23,10 @@ use rand_chacha::ChaCha8Rng;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 use flows::{DEADLINE, attach, counters, limited, percent, settled, sockets, warm_up};
-use pair::{Host, Join, Pair, delay, enter_namespace, ip};
-
-type Test = fn() -> io::Result<()>;
+use pair::{Host, Join, Pair, delay, ip};
 
 fn main() -> ExitCode {
-    if let Err(error) = enter_namespace().and_then(|()| ip("link set lo up")) {
-        println!("skipped: cannot make network namespaces with ip(8) here: {error}");
-        return ExitCode::SUCCESS;
-    }
-    let mut arguments = Arguments::from_args();
-    arguments.test_threads = Some(1);
-    let tests: [(&str, Test); 3] = [
+    flows::run([
         (
             "frames_of_every_kind_leave_as_they_came",
             frames_of_every_kind_leave_as_they_came,
@@ -48,9 +39,7 @@ fn main() -> ExitCode {
             "jumbo_frames_pass_where_the_mtu_allows_them_and_count_where_not",
             jumbo_frames_pass_where_the_mtu_allows_them_and_count_where_not,
         ),
-    ];
-    let trials = tests.map(|(name, test)| Trial::test(name, move || Ok(test()?)));
-    libtest_mimic::run(&arguments, trials.into()).exit_code()
+    ])
 }
 
 /// From the other host's address to everybody, so that no host answers or drops it before the packet socket sees it.

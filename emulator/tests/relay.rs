@@ -11,7 +11,6 @@ use std::net::UdpSocket;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use libtest_mimic::{Arguments, Trial};
 use longhaul_emulator::engine::{EngineError, LinkEngine};
 use longhaul_topologies::model::{
     Channel, Direction, Jitter, JitterDistribution, JitterShape, Loss, PacketOrder, QueueLimit,
@@ -21,19 +20,10 @@ use flows::{
     DEADLINE, attach, connection, counters, limited, percent, send_grouped, settled, sockets,
     warm_up,
 };
-use pair::{Join, Pair, delay, enter_namespace, ip};
-
-type Test = fn() -> io::Result<()>;
+use pair::{Join, Pair, delay, ip};
 
 fn main() -> ExitCode {
-    if let Err(error) = enter_namespace().and_then(|()| ip("link set lo up")) {
-        println!("skipped: cannot make network namespaces with ip(8) here: {error}");
-        return ExitCode::SUCCESS;
-    }
-    // Each moves this thread into a namespace of its own.
-    let mut arguments = Arguments::from_args();
-    arguments.test_threads = Some(1);
-    let tests: [(&str, Test); 7] = [
+    flows::run([
         (
             "an_idle_link_has_the_round_trip_time_described",
             an_idle_link_has_the_round_trip_time_described,
@@ -62,9 +52,7 @@ fn main() -> ExitCode {
             "a_deleted_interface_ends_the_relay_with_its_name",
             a_deleted_interface_ends_the_relay_with_its_name,
         ),
-    ];
-    let trials = tests.map(|(name, test)| Trial::test(name, move || Ok(test()?)));
-    libtest_mimic::run(&arguments, trials.into()).exit_code()
+    ])
 }
 
 fn an_idle_link_has_the_round_trip_time_described() -> io::Result<()> {

@@ -13,7 +13,6 @@ use std::os::fd::AsRawFd;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use libtest_mimic::{Arguments, Trial};
 use longhaul_emulator::engine::LinkEngine;
 use longhaul_emulator::inband::{self, Record};
 use longhaul_topologies::model::{
@@ -24,19 +23,10 @@ use nix::libc;
 use flows::{
     DEADLINE, attach, connection, counters, limited, send_grouped, settled, sockets, warm_up,
 };
-use pair::{Join, Pair, delay, enter_namespace, ip};
-
-type Test = fn() -> io::Result<()>;
+use pair::{Join, Pair, delay};
 
 fn main() -> ExitCode {
-    if let Err(error) = enter_namespace().and_then(|()| ip("link set lo up")) {
-        println!("skipped: cannot make network namespaces with ip(8) here: {error}");
-        return ExitCode::SUCCESS;
-    }
-    // Each moves this thread into a namespace of its own.
-    let mut arguments = Arguments::from_args();
-    arguments.test_threads = Some(1);
-    let tests: [(&str, Test); 6] = [
+    flows::run([
         (
             "capable_packets_beyond_the_threshold_arrive_marked_and_others_as_they_were",
             capable_packets_beyond_the_threshold_arrive_marked_and_others_as_they_were,
@@ -61,9 +51,7 @@ fn main() -> ExitCode {
             "a_lane_that_is_down_carries_nothing_and_counts_it",
             a_lane_that_is_down_carries_nothing_and_counts_it,
         ),
-    ];
-    let trials = tests.map(|(name, test)| Trial::test(name, move || Ok(test()?)));
-    libtest_mimic::run(&arguments, trials.into()).exit_code()
+    ])
 }
 
 /// 10 Mbit/s before which ten packets may wait unmarked.

@@ -282,7 +282,7 @@ impl<P: Handle> ChannelModel<P> {
                 sent: self.sent,
             },
         };
-        self.propagation.carry(entry, leaves, &mut self.streams);
+        self.propagation.carry(&entry, leaves, &mut self.streams);
         Some(Burst {
             line: before,
             shape,
@@ -313,7 +313,7 @@ impl<P: Handle> ChannelModel<P> {
             marking,
             stamp,
         };
-        self.propagation.carry(entry, |_| now, &mut self.streams);
+        self.propagation.carry(&entry, |_| now, &mut self.streams);
     }
 
     /// What waits, and what of the burst has not begun to leave.

@@ -145,7 +145,7 @@ impl<P: Handle> Propagation<P> {
     /// Decides the fate of the entry's wire packets, each of which enters when `leaves` says, in rising order.
     pub(super) fn carry(
         &mut self,
-        entry: Entry<'_, P>,
+        entry: &Entry<'_, P>,
         leaves: impl Fn(u32) -> Time,
         streams: &mut Streams,
     ) {
@@ -164,17 +164,17 @@ impl<P: Handle> Propagation<P> {
             let release = self.arrival(entered, &mut streams.jitter);
             if lost {
                 self.losses += 1;
-                self.dispatch(&entry, &mut run, PacketState::Intact);
+                self.dispatch(entry, &mut run, PacketState::Intact);
                 continue;
             }
             if let Some(Reordering { depth, .. }) = overtaken {
-                self.dispatch(&entry, &mut run, PacketState::Intact);
+                self.dispatch(entry, &mut run, PacketState::Intact);
                 run.push(segment, release, entered);
                 let state = match corrupted {
                     true => selected(&mut streams.corruption),
                     false => PacketState::Intact,
                 };
-                let delivery = self.delivery(&entry, &mut run, state);
+                let delivery = self.delivery(entry, &mut run, state);
                 let until = release + self.delay.max(LEAST_WAIT);
                 self.overtaken.push_back(Overtaken {
                     by: depth,
@@ -185,24 +185,24 @@ impl<P: Handle> Propagation<P> {
             }
             self.last_release = self.last_release.max(release);
             if corrupted || !run.accepts(segment, release, self.order) {
-                self.dispatch(&entry, &mut run, PacketState::Intact);
+                self.dispatch(entry, &mut run, PacketState::Intact);
             }
             run.push(segment, release, entered);
             if corrupted {
                 let state = selected(&mut streams.corruption);
-                self.dispatch(&entry, &mut run, state);
+                self.dispatch(entry, &mut run, state);
             }
             if duplicated {
-                self.dispatch(&entry, &mut run, PacketState::Intact);
+                self.dispatch(entry, &mut run, PacketState::Intact);
                 run.push(segment, release, entered);
-                self.dispatch(&entry, &mut run, PacketState::Intact);
+                self.dispatch(entry, &mut run, PacketState::Intact);
             }
             if !self.overtaken.is_empty() {
-                self.dispatch(&entry, &mut run, PacketState::Intact);
+                self.dispatch(entry, &mut run, PacketState::Intact);
                 self.overtake(release);
             }
         }
-        self.dispatch(&entry, &mut run, PacketState::Intact);
+        self.dispatch(entry, &mut run, PacketState::Intact);
     }
 
     /// The next delivery whose release has come by `now`.

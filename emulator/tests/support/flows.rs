@@ -5,14 +5,31 @@
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::AsRawFd;
+use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use libtest_mimic::{Arguments, Trial};
 use longhaul_emulator::engine::{ChannelCounters, LinkEngine};
 use longhaul_emulator::relay::Relay;
 use longhaul_topologies::model::{Channel, Direction, QueueLimit};
 use longhaul_topologies::units::{ByteSize, Probability, Rate};
 
-use crate::pair::{A, B, Host, Pair, delay, plan};
+use crate::pair::{A, B, Host, Pair, delay, enter_namespace, ip, plan};
+
+/// A test; an error fails it.
+pub type Test = fn() -> io::Result<()>;
+
+/// Runs `tests`, one after the other: each moves this thread into a network namespace of its own.
+pub fn run<const N: usize>(tests: [(&str, Test); N]) -> ExitCode {
+    if let Err(error) = enter_namespace().and_then(|()| ip("link set lo up")) {
+        println!("skipped: cannot make network namespaces with ip(8) here: {error}");
+        return ExitCode::SUCCESS;
+    }
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads = Some(1);
+    let trials = tests.map(|(name, test)| Trial::test(name, move || Ok(test()?)));
+    libtest_mimic::run(&arguments, trials.into()).exit_code()
+}
 
 pub const SEED: u64 = 7;
 /// How long anything may take that has to happen.
