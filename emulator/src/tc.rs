@@ -1,6 +1,6 @@
 //! The netlink encoding of the qdiscs and filters in use, for rtnetlink knows none of them.
 //!
-//! - [`bottleneck`]: rate and queue of a lane or a port: TBF over a FIFO.
+//! - [`bottleneck`]: rate and queue of a lane or a port: TBF over a FIFO or over a [`queue`] that marks or drops early.
 //! - [`delay_line`]: delay, jitter, loss, duplication and corruption: netem.
 //! - [`redirect`]: frames from one interface's ingress to another's egress: ingress, matchall or u32, mirred.
 //! - [`socket`]: a blocking netlink socket, for what must not wait for a runtime; [`stats`] reads the qdiscs' counters.
@@ -10,14 +10,15 @@
 pub mod bottleneck;
 pub mod delay_line;
 mod encode;
+pub mod queue;
 pub mod redirect;
 pub mod socket;
 pub mod stats;
 
 use futures::StreamExt;
 use netlink_packet_core::{
-    DefaultNla, NLM_F_ACK, NLM_F_CREATE, NLM_F_REPLACE, NLM_F_REQUEST, NetlinkMessage,
-    NetlinkPayload,
+    DefaultNla, NLA_F_NESTED, NLM_F_ACK, NLM_F_CREATE, NLM_F_REPLACE, NLM_F_REQUEST,
+    NetlinkMessage, NetlinkPayload,
 };
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::tc::{TcAttribute, TcHandle, TcMessage};
@@ -53,9 +54,14 @@ impl Qdisc {
         let mut message = TcMessage::with_index(index.cast_signed());
         message.header.parent = self.parent;
         message.header.handle = self.handle;
+        // The one kind that wants to be told that its options are attributes (`nla_parse_nested`).
+        let options = match self.kind {
+            "dualpi2" => TCA_OPTIONS | NLA_F_NESTED,
+            _ => TCA_OPTIONS,
+        };
         message.attributes = vec![
             TcAttribute::Kind(self.kind.into()),
-            TcAttribute::Other(DefaultNla::new(TCA_OPTIONS, self.options.clone())),
+            TcAttribute::Other(DefaultNla::new(options, self.options.clone())),
         ];
         let payload = RouteNetlinkMessage::NewQueueDiscipline(message);
         let mut request = NetlinkMessage::from(payload);

@@ -1,20 +1,20 @@
-//! Rate and queue: a token bucket (`sch_tbf`) over a FIFO.
+//! Rate and queue: a token bucket (`sch_tbf`) over a FIFO or another [queue](super::queue).
 //!
 //! Layouts from `linux/pkt_sched.h`:
 //! ```text
 //! tc_tbf_qopt { tc_ratespec rate, peakrate; u32 limit, buffer, mtu }            1 TCA_TBF_PARMS
 //! tc_ratespec { u8 cell_log, linklayer; u16 overhead; s16 cell_align; u16 mpu; u32 rate }
 //! 4 TCA_TBF_RATE64   5 TCA_TBF_PRATE64   6 TCA_TBF_BURST   7 TCA_TBF_PBURST
-//! tc_fifo_qopt { u32 limit }
 //! ```
 
 use std::time::Duration;
 
-use longhaul_topologies::model::QueueLimit;
+use longhaul_topologies::model::{QueueDiscipline, QueueLimit};
 use longhaul_topologies::units::{ByteSize, Rate};
 use netlink_packet_route::tc::TcHandle;
 
 use super::encode::{Payload, needs_rate64, rate32, ticks};
+use super::queue::Queue;
 use super::{Qdisc, ROOT_HANDLE};
 
 const TCA_TBF_PARMS: u16 = 1;
@@ -54,49 +54,65 @@ pub enum Grain {
     SuperPackets,
 }
 
+/// TBF's only class.
+pub(crate) const BELOW_ROOT: TcHandle = TcHandle { major: 1, minor: 1 };
+
 /// A link's serialisation and the queue before it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Bottleneck {
     /// Bytes are those of Ethernet frames, as qdiscs count.
     pub rate: Rate,
     /// How much waits, the frame being sent included.
     pub queue: QueueLimit,
+    /// What the queue does beside.
+    pub discipline: QueueDiscipline,
     /// What the queue's unit is.
     pub grain: Grain,
 }
 
 impl Bottleneck {
-    /// The qdiscs, for [`install`](super::install). To change a live one, install it again.
-    ///
-    /// The FIFOs of the two units have handles of their own: a qdisc cannot change its kind, but be replaced by one with
-    /// another handle.
-    pub fn qdiscs(&self) -> [Qdisc; 2] {
-        let (kind, major, limit) = match self.queue {
-            QueueLimit::Bytes(bytes) => ("bfifo", 2, saturated(bytes.bytes())),
-            QueueLimit::Packets(packets) => ("pfifo", 3, packets),
-        };
+    /// The qdiscs, parents first, for [`install`](super::install).
+    pub fn qdiscs(&self) -> Vec<Qdisc> {
+        self.qdiscs_after(None)
+    }
+
+    /// The qdiscs that make a live bottleneck, which was `before`, into this one. What waits stays, unless the queue's
+    /// discipline or the unit of its limit changes.
+    pub fn changes(&self, before: &Bottleneck) -> Vec<Qdisc> {
+        self.qdiscs_after(Some(before))
+    }
+
+    fn qdiscs_after(&self, before: Option<&Bottleneck>) -> Vec<Qdisc> {
+        let queue = self.queue();
         let tbf = Qdisc {
             parent: TcHandle::ROOT,
             handle: ROOT_HANDLE,
             kind: "tbf",
-            options: self.tbf(limit),
+            options: self.tbf(queue.limit()),
         };
-        let fifo = Qdisc {
-            parent: TcHandle { major: 1, minor: 1 },
-            handle: TcHandle { major, minor: 0 },
-            kind,
-            options: Payload::default().u32(limit).into_bytes(),
-        };
-        [tbf, fifo]
+        let below = queue.qdiscs(BELOW_ROOT, before.map(Bottleneck::queue).as_ref());
+        std::iter::once(tbf).chain(below).collect()
+    }
+
+    fn queue(&self) -> Queue {
+        Queue {
+            discipline: self.discipline,
+            limit: self.queue,
+            frame: self.longest(),
+        }
     }
 
     /// The bucket's depth: the longest packet, and what the timer may be late by.
     pub fn burst(&self) -> ByteSize {
-        let packet = match self.grain {
-            Grain::WirePackets { frame } => frame.bytes(),
-            Grain::SuperPackets => SUPER_PACKET,
-        };
-        ByteSize::from_bytes(packet + self.rate.size_in(TIMER_SLACK).bytes())
+        ByteSize::from_bytes(self.longest().bytes() + self.rate.size_in(TIMER_SLACK).bytes())
+    }
+
+    /// The longest of what queues.
+    fn longest(&self) -> ByteSize {
+        match self.grain {
+            Grain::WirePackets { frame } => frame,
+            Grain::SuperPackets => ByteSize::from_bytes(SUPER_PACKET),
+        }
     }
 
     /// `limit` is in the child's unit, bytes or packets: a change of TBF passes it on to whatever FIFO is there
@@ -177,7 +193,12 @@ mod tests {
 
     fn bottleneck(rate: &str, queue: QueueLimit, grain: Grain) -> Bottleneck {
         let rate = rate.parse().unwrap();
-        Bottleneck { rate, queue, grain }
+        Bottleneck {
+            rate,
+            queue,
+            discipline: QueueDiscipline::DropTail,
+            grain,
+        }
     }
 
     const FRAMES: Grain = Grain::WirePackets {
@@ -188,7 +209,9 @@ mod tests {
     #[cfg(target_endian = "little")]
     fn a_port_is_a_bucket_and_a_queue_in_bytes() {
         let queue = QueueLimit::Bytes(ByteSize::from_bytes(1_000_000));
-        let [tbf, fifo] = bottleneck("1Gbit", queue, Grain::SuperPackets).qdiscs();
+        let [tbf, fifo] = &bottleneck("1Gbit", queue, Grain::SuperPackets).qdiscs()[..] else {
+            panic!("two")
+        };
         // The bucket: 131,072 + 250,000 = 381,072 bytes, or 3,048,576 ns = 47,634 ticks.
         insta::assert_snapshot!(hex(&tbf.options), @"28000100 00010000 00000000 40597307 00000000 00000000 00000000 40420f00 12ba0000 00000000 08000600 90d00500");
         insta::assert_snapshot!(hex(&fifo.options), @"40420f00");
@@ -198,7 +221,10 @@ mod tests {
     #[test]
     #[cfg(target_endian = "little")]
     fn wire_packets_get_a_second_bucket_of_one_frame() {
-        let [tbf, fifo] = bottleneck("100Mbit", QueueLimit::Packets(100), FRAMES).qdiscs();
+        let [tbf, fifo] = &bottleneck("100Mbit", QueueLimit::Packets(100), FRAMES).qdiscs()[..]
+        else {
+            panic!("two")
+        };
         insta::assert_snapshot!(hex(&tbf.options), @"28000100 00010000 00000000 20bcbe00 00010000 00000000 ffffffff 64000000 76810000 00000000 08000600 92670000 0c000500 00a2941a 1d000000 08000700 ea050000");
         insta::assert_snapshot!(hex(&fifo.options), @"64000000");
         assert_eq!(fifo.kind, "pfifo");
@@ -207,7 +233,9 @@ mod tests {
     #[test]
     #[cfg(target_endian = "little")]
     fn rates_beyond_32_bits_have_an_attribute_of_their_own() {
-        let [tbf, _] = bottleneck("800Gbit", QueueLimit::Packets(100), FRAMES).qdiscs();
+        let [tbf, _] = &bottleneck("800Gbit", QueueLimit::Packets(100), FRAMES).qdiscs()[..] else {
+            panic!("two")
+        };
         insta::assert_snapshot!(hex(&tbf.options), @"28000100 00010000 00000000 ffffffff 00010000 00000000 ffffffff 64000000 127a0000 00000000 08000600 eac7eb0b 0c000400 00e87648 17000000 0c000500 00d0ed90 2e000000 08000700 ea050000");
     }
 

@@ -3,7 +3,8 @@
 //! Layouts from `linux/pkt_sched.h`:
 //! ```text
 //! tc_netem_qopt { u32 latency, limit, loss, gap, duplicate, jitter }   latency and jitter in ticks of 64 ns
-//!  2 DELAY_DIST s16[]   4 CORRUPT { u32 probability, correlation }   5 LOSS nest: 2 GE { u32 p, r, h, k1 }
+//!  2 DELAY_DIST s16[]   4 CORRUPT { u32 probability, correlation }
+//!  5 LOSS nest: 1 GI { u32 p13, p31, p32, p14, p23 } or 2 GE { u32 p, r, h, k1 }
 //!  6 RATE { u32 rate; s32 packet_overhead; u32 cell_size; s32 cell_overhead }   8 RATE64 u64
 //! 10 LATENCY64 s64 ns   11 JITTER64 s64 ns   14 PRNG_SEED u64
 //! ```
@@ -11,7 +12,7 @@
 
 use std::time::Duration;
 
-use longhaul_topologies::model::{Channel, Jitter, Loss, PacketOrder};
+use longhaul_topologies::model::{Channel, FourState, Jitter, LaneState, Loss, PacketOrder};
 use longhaul_topologies::units::Probability;
 use netlink_packet_route::tc::TcHandle;
 
@@ -27,6 +28,7 @@ const TCA_NETEM_RATE64: u16 = 8;
 const TCA_NETEM_LATENCY64: u16 = 10;
 const TCA_NETEM_JITTER64: u16 = 11;
 const TCA_NETEM_PRNG_SEED: u16 = 14;
+const NETEM_LOSS_GI: u16 = 1;
 const NETEM_LOSS_GE: u16 = 2;
 
 /// How many packets may be under way. No limit: it could not be told from loss, and the bottleneck before the delay line
@@ -40,14 +42,22 @@ const ORDER_KEEPING_RATE: u64 = 100_000_000_000_000;
 
 /// The delay line of `channel`: everything about it but rate and queue. `seed` repeats the draws on kernels from 6.6;
 /// older ones ignore it.
+///
+/// A lane that is down loses all that comes, and delays on what is under way.
 pub fn delay_line(channel: &Channel, seed: u64) -> Qdisc {
     let latency = nanoseconds(channel.delay);
     let jitter = channel
         .jitter
         .as_ref()
         .map_or(0, |jitter| nanoseconds(jitter.deviation));
-    let independent = match channel.loss {
-        Loss::Independent(probability) => scaled(probability),
+    let certain = Loss::Independent(Probability::ONE);
+    let (loss, duplication, corruption) = match channel.state {
+        LaneState::Up => (&channel.loss, channel.duplication, channel.corruption),
+        // What is duplicated first (`netem_enqueue`) would come through once.
+        LaneState::Down => (&certain, Probability::ZERO, Probability::ZERO),
+    };
+    let independent = match loss {
+        Loss::Independent(probability) => scaled(*probability),
         _ => 0,
     };
     let mut options = Payload::default()
@@ -55,13 +65,13 @@ pub fn delay_line(channel: &Channel, seed: u64) -> Qdisc {
         .u32(LIMIT)
         .u32(independent)
         .u32(0)
-        .u32(scaled(channel.duplication))
+        .u32(scaled(duplication))
         .u32(ticks(jitter))
         .attribute(TCA_NETEM_LATENCY64, Payload::default().u64(latency))
         .attribute(TCA_NETEM_JITTER64, Payload::default().u64(jitter))
         .attribute(
             TCA_NETEM_CORRUPT,
-            Payload::default().u32(scaled(channel.corruption)).u32(0),
+            Payload::default().u32(scaled(corruption)).u32(0),
         )
         .attribute(TCA_NETEM_PRNG_SEED, Payload::default().u64(seed));
     options = match &channel.jitter {
@@ -87,28 +97,53 @@ pub fn delay_line(channel: &Channel, seed: u64) -> Qdisc {
         options = options.attribute(TCA_NETEM_DELAY_DIST, Payload::default().bytes(&bytes));
     }
     // The one attribute that a change without it resets.
-    if let Loss::GilbertElliott {
-        to_bad,
-        to_good,
-        loss_in_bad,
-        loss_in_good,
-    } = channel.loss
-    {
-        let model = Payload::default()
-            .u32(scaled(to_bad))
-            .u32(scaled(to_good))
-            .u32(u32::MAX - scaled(loss_in_bad))
-            .u32(scaled(loss_in_good));
-        options = options.attribute(
-            TCA_NETEM_LOSS,
-            Payload::default().attribute(NETEM_LOSS_GE, model),
-        );
+    if let Some((kind, model)) = model(loss) {
+        options = options.attribute(TCA_NETEM_LOSS, Payload::default().attribute(kind, model));
     }
     Qdisc {
         parent: TcHandle::ROOT,
         handle: ROOT_HANDLE,
         kind: "netem",
         options: options.into_bytes(),
+    }
+}
+
+/// A loss model of states.
+fn model(loss: &Loss) -> Option<(u16, Payload)> {
+    match loss {
+        Loss::GilbertElliott {
+            to_bad,
+            to_good,
+            loss_in_bad,
+            loss_in_good,
+        } => {
+            let model = Payload::default()
+                .u32(scaled(*to_bad))
+                .u32(scaled(*to_good))
+                .u32(u32::MAX - scaled(*loss_in_bad))
+                .u32(scaled(*loss_in_good));
+            Some((NETEM_LOSS_GE, model))
+        }
+        Loss::FourState(FourState {
+            p13,
+            p31,
+            p32,
+            p23,
+            p14,
+        }) => {
+            let [p13, p31, p32, p23, p14] = [*p13, *p31, *p32, *p23, *p14].map(scaled);
+            // `loss_4state` adds the two ways out of a state in 32 bits, and compares with the sum.
+            let p13 = p13.min(u32::MAX - p14);
+            let p31 = p31.min(u32::MAX - p32);
+            let model = Payload::default()
+                .u32(p13)
+                .u32(p31)
+                .u32(p32)
+                .u32(p14)
+                .u32(p23);
+            Some((NETEM_LOSS_GI, model))
+        }
+        Loss::None | Loss::Independent(_) | Loss::Packets(_) | Loss::Trace(_) => None,
     }
 }
 
@@ -210,6 +245,56 @@ mod tests {
             .into_bytes();
         assert_eq!(attributes(&options)[&TCA_NETEM_LOSS], nest);
         assert_eq!(options[8..12], [0; 4], "the independent loss");
+    }
+
+    fn loss_nest(loss: Loss) -> Vec<u8> {
+        let options = delay_line(&Channel { loss, ..channel() }, 7).options;
+        attributes(&options)[&TCA_NETEM_LOSS].clone()
+    }
+
+    #[test]
+    #[cfg(target_endian = "little")]
+    fn four_states_are_p13_p31_p32_p14_and_p23() {
+        let states = FourState {
+            p13: chance(1.0),
+            p31: chance(25.0),
+            p32: chance(12.5),
+            p23: chance(100.0),
+            p14: chance(50.0),
+        };
+        insta::assert_snapshot!(hex(&loss_nest(Loss::FourState(states))), @"18000100 295c8f02 00000040 00000020 00000080 ffffffff");
+    }
+
+    #[test]
+    #[cfg(target_endian = "little")]
+    fn two_ways_out_of_a_state_do_not_add_up_to_nothing() {
+        let states = FourState {
+            p13: chance(50.0),
+            p31: chance(50.0),
+            p32: chance(50.0),
+            p23: chance(50.0),
+            p14: chance(50.0),
+        };
+        insta::assert_snapshot!(hex(&loss_nest(Loss::FourState(states))), @"18000100 ffffff7f ffffff7f 00000080 00000080 00000080");
+    }
+
+    #[test]
+    fn a_lane_that_is_down_loses_all_and_duplicates_none() {
+        let down = Channel {
+            state: LaneState::Down,
+            duplication: chance(50.0),
+            loss: Loss::GilbertElliott {
+                to_bad: chance(1.0),
+                to_good: chance(25.0),
+                loss_in_bad: chance(100.0),
+                loss_in_good: chance(0.0),
+            },
+            ..channel()
+        };
+        let options = delay_line(&down, 7).options;
+        assert_eq!(options[8..12], [0xff; 4], "the independent loss");
+        assert_eq!(options[16..20], [0; 4], "the duplicates");
+        assert!(!attributes(&options).contains_key(&TCA_NETEM_LOSS));
     }
 
     #[test]
