@@ -273,6 +273,7 @@ fn why_not_netem(plan: &LabPlan) -> Option<String> {
         .flat_map(|lane| [&lane.forward, &lane.reverse]);
     netem::available()
         .map_err(|missing| missing.reason)
+        .and_then(|()| netem::spreads(&plan.topology))
         .and_then(|()| channels.try_for_each(netem::expressible))
         .err()
 }

@@ -1,20 +1,22 @@
 //! The link engine of the host kernel's qdiscs.
 //!
 //! ```text
-//! a's gateway ── l0.0: TBF + FIFO ══ l0.0a ─ ingress, redirect ─▶ l0.0b: netem ══ l0.0 ── b's gateway
-//!                rate, queue                                      delay, jitter, loss…
+//! a's gateway ── l0.0: TBF + queue ══ l0.0a ─ ingress, redirect ─▶ l0.0b: netem ══ l0.0 ── b's gateway
+//!                rate, queue                                       delay, jitter, loss…
 //! ```
 //! and the same from `b` to `a`. Rate and queue stand apart from the delay so that the queue's size means what it says:
 //! netem alone has one limit for packets that queue and packets under way. Neither is near a sender's own interface, whose
 //! back-pressure would tell TCP what no WAN does.
 //!
 //! What this engine cannot do: tell how late it was; corrupt the payload of packets that the kernel cut from
-//! super-packets (it flips a bit in what is linear, the headers); lose packets of one flow and not another.
+//! super-packets (it flips a bit in what is linear, the headers); lose packets of one flow and not another; play traces back
+//! (of rates, delays or losses), lose listed packets, reorder to a stated depth, spread packet by packet.
 //!
 //! The qdiscs go with their interfaces.
 //!
 //! - `channel`: what a channel takes of the qdiscs, and whether they can give it.
 //! - `ports`: where the interfaces lie, and the sockets that reach them; `requests`: what is said there beside qdiscs.
+//! - `spread`: how flows are spread over lanes; `ways`: which of them are in use.
 //! - `counted`: from the kernel's counters to a channel's.
 //! - `probe`: whether the kernel has what the engine needs.
 
@@ -23,6 +25,8 @@ mod counted;
 mod ports;
 pub(crate) mod probe;
 mod requests;
+mod spread;
+mod ways;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -33,9 +37,10 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
 use self::channel::{bottleneck, draws, inexpressible};
-use self::counted::Counted;
+use self::counted::{Counted, Readings};
 use self::ports::{Place, Port, Sockets};
 use self::requests::{gso_segments, interface_drops, redirect, remove_root};
+use self::ways::Ways;
 use crate::engine::{ChannelCounters, EngineError, EngineKind, Lateness, LinkEngine};
 use crate::namespace::Namespace;
 use crate::plan::{ChannelId, LabPlan};
@@ -43,10 +48,11 @@ use crate::tc::ETHERNET_HEADER;
 use crate::tc::bottleneck::Bottleneck;
 use crate::tc::delay_line::delay_line;
 use crate::tc::redirect::INGRESS;
-use crate::tc::stats::QdiscStats;
+use crate::tc::stats::{self, EarlyStats, QdiscStats};
 
 pub use channel::expressible;
 pub use probe::{Missing, available};
+pub use spread::spreads;
 
 /// The kernel's `GSO_MAX_SEGS`: what an interface starts with.
 const GSO_MAX_SEGMENTS: u32 = 65_535;
@@ -55,6 +61,7 @@ const GSO_MAX_SEGMENTS: u32 = 65_535;
 pub struct Netem {
     sockets: Sockets,
     channels: Vec<Attached>,
+    ways: Ways,
     /// The longest frame.
     frame: ByteSize,
 }
@@ -80,20 +87,25 @@ impl Netem {
     /// Async as the other engine's is; the requests are answered at once.
     ///
     /// # Errors
-    /// If netem cannot express a channel, or the kernel refuses a request.
+    /// If netem cannot express a channel or a spread, or the kernel refuses a request.
     pub async fn attach(
         plan: &LabPlan,
         namespaces: &[Namespace],
         seed: u64,
     ) -> Result<Self, EngineError> {
+        spread::set(plan, namespaces)?;
         let mut netem = Self {
             sockets: Sockets::open()?,
             channels: Vec::new(),
+            ways: Ways::new(plan),
             frame: ByteSize::from_bytes(u64::from(plan.topology.mtu) + ETHERNET_HEADER),
         };
         for lane in &plan.lanes {
             let a = netem.sockets.ports(plan, namespaces, &lane.a)?;
             let b = netem.sockets.ports(plan, namespaces, &lane.b)?;
+            for (end, (port, _)) in [(&lane.a, a), (&lane.b, b)] {
+                netem.ways.know(end.gateway, &end.interface, port);
+            }
             for (direction, channel, from, to) in [
                 (Direction::Forward, &lane.forward, a, b),
                 (Direction::Reverse, &lane.reverse, b, a),
@@ -115,15 +127,19 @@ impl Netem {
                     seeds,
                     counted: Counted::default(),
                 });
-                netem.apply(position)?;
+                netem.apply(position, None)?;
                 netem.redirect(from.1, to.1)?;
             }
+        }
+        for attached in &netem.channels {
+            let (near, state) = (attached.near, attached.channel.state);
+            netem.ways.set(&mut netem.sockets, near, state)?;
         }
         Ok(netem)
     }
 
-    /// Makes the kernel's qdiscs those of the channel at `position`.
-    fn apply(&mut self, position: usize) -> Result<(), EngineError> {
+    /// Makes the kernel's qdiscs those of the channel at `position`, whose bottleneck was `before`.
+    fn apply(&mut self, position: usize, before: Option<&Bottleneck>) -> Result<(), EngineError> {
         let Attached {
             name,
             near,
@@ -146,7 +162,11 @@ impl Netem {
         requests.request(near.place, gso_segments(near.index, segments), || {
             set("largest super-packet")
         })?;
-        for qdisc in bottleneck.iter().flat_map(Bottleneck::qdiscs) {
+        let qdiscs = bottleneck.map(|bottleneck| match before {
+            None => bottleneck.qdiscs(),
+            Some(before) => bottleneck.changes(before),
+        });
+        for qdisc in qdiscs.into_iter().flatten() {
             requests.request(near.place, qdisc.request(near.index), || {
                 set("rate and queue")
             })?;
@@ -173,6 +193,7 @@ impl LinkEngine for Netem {
 
     fn counters(&mut self) -> Result<Vec<(ChannelId, ChannelCounters)>, EngineError> {
         let mut bottlenecks = BTreeMap::new();
+        let mut early = BTreeMap::new();
         let mut delay_lines = BTreeMap::new();
         let mut interfaces = BTreeMap::new();
         for (place, socket) in self.sockets.iter_mut() {
@@ -181,31 +202,33 @@ impl LinkEngine for Netem {
                 Place::Gateway(_) => ("tbf", &mut bottlenecks),
                 Place::Keeper => ("netem", &mut delay_lines),
             };
-            for stats in QdiscStats::of_roots(socket, kind).map_err(failed)? {
-                qdiscs.insert(
-                    Port {
-                        place,
-                        index: stats.index,
-                    },
-                    stats,
-                );
+            let port = |index| Port { place, index };
+            for qdisc in stats::listed(socket).map_err(failed)? {
+                if let Some(stats) = QdiscStats::of_root(&qdisc, kind) {
+                    qdiscs.insert(port(stats.index), stats);
+                } else if let Some(stats) = EarlyStats::of(&qdisc) {
+                    early.insert(port(stats.index), stats);
+                }
             }
             for (index, drops) in interface_drops(socket).map_err(failed)? {
-                interfaces.insert(Port { place, index }, drops);
+                interfaces.insert(port(index), drops);
             }
         }
         let read = self.channels.iter_mut().map(|attached| {
             let dropped = |port| interfaces.get(port).copied().unwrap_or_default();
-            let bottleneck = bottlenecks.get(&attached.near).copied().unwrap_or_default();
-            let delay_line = delay_lines.get(&attached.far).copied().unwrap_or_default();
-            let interface_drops = dropped(&attached.near) + dropped(&attached.far);
+            let readings = Readings {
+                bottleneck: bottlenecks.get(&attached.near).copied().unwrap_or_default(),
+                early: early.get(&attached.near).copied().unwrap_or_default(),
+                delay_line: delay_lines.get(&attached.far).copied().unwrap_or_default(),
+                interface_drops: dropped(&attached.near) + dropped(&attached.far),
+            };
             let Attached {
                 id,
                 channel,
                 counted,
                 ..
             } = attached;
-            let counters = counted.read(&channel.loss, bottleneck, delay_line, interface_drops);
+            let counters = counted.read(channel, readings);
             (*id, counters)
         });
         Ok(read.collect())
@@ -220,13 +243,15 @@ impl LinkEngine for Netem {
         self.counters()?;
         let attached = &mut self.channels[position];
         let before = std::mem::replace(&mut attached.channel, channel.clone());
+        let before = bottleneck(&before, self.frame)?;
         let near = attached.near;
-        if before.rate.is_some() && channel.rate.is_none() {
+        if before.is_some() && channel.rate.is_none() {
             let step = || format!("lift the rate of {}", attached.name);
             self.sockets
                 .request(near.place, remove_root(near.index), step)?;
         }
-        self.apply(position)
+        self.apply(position, before.as_ref())?;
+        self.ways.set(&mut self.sockets, near, channel.state)
     }
 
     fn begin(&mut self) -> Result<(), EngineError> {

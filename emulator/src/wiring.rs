@@ -11,7 +11,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use futures::stream::{self, StreamExt, TryStreamExt};
-use longhaul_topologies::model::QueueLimit;
+use longhaul_topologies::model::{QueueDiscipline, QueueLimit};
 use longhaul_topologies::units::ByteSize;
 use netlink_packet_route::AddressFamily;
 use netlink_packet_route::address::AddressHeaderFlags;
@@ -228,6 +228,7 @@ impl Nodes<'_> {
         let qdiscs = Bottleneck {
             rate,
             queue,
+            discipline: QueueDiscipline::DropTail,
             grain: Grain::SuperPackets,
         }
         .qdiscs();
@@ -308,9 +309,9 @@ impl Nodes<'_> {
                 address: ip,
                 length,
             } = route.destination;
-            let request = handle
-                .route()
-                .add(route_message(node, route, &self.indices));
+            let request = handle.route().add(route_message(route, |interface| {
+                self.indices.of(node, interface)
+            }));
             request
                 .execute()
                 .await
@@ -320,7 +321,8 @@ impl Nodes<'_> {
     }
 }
 
-fn route_message(node: NodeId, route: &Route, indices: &Indices<'_>) -> RouteMessage {
+/// What adds `route` to its node, whose interfaces have the indices that `index_of` tells.
+pub(crate) fn route_message(route: &Route, index_of: impl Fn(&str) -> u32) -> RouteMessage {
     const ONE_FAMILY: &str = "a route is of one address family";
     let Prefix { address, length } = route.destination;
     let mut message = RouteMessageBuilder::<IpAddr>::new()
@@ -331,7 +333,7 @@ fn route_message(node: NodeId, route: &Route, indices: &Indices<'_>) -> RouteMes
     }
     // The kernel has two ways of saying it, and refuses an IPv6 next hop without `via` in the second.
     if let [only] = &*route.next_hops {
-        message = message.output_interface(indices.of(node, &only.interface));
+        message = message.output_interface(index_of(&only.interface));
         if let Some(via) = only.via {
             message = message.gateway(via).expect(ONE_FAMILY).onlink();
         }
@@ -343,7 +345,7 @@ fn route_message(node: NodeId, route: &Route, indices: &Indices<'_>) -> RouteMes
         } else {
             AddressFamily::Inet6
         };
-        let mut hop = RouteNextHopBuilder::new(family).interface(indices.of(node, &next.interface));
+        let mut hop = RouteNextHopBuilder::new(family).interface(index_of(&next.interface));
         if let Some(via) = next.via {
             hop = hop.via(via).expect(ONE_FAMILY).onlink();
         }

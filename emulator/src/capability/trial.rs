@@ -16,12 +16,12 @@ use std::os::fd::AsRawFd;
 
 use super::remedy::Remedies;
 use super::{Capability, State};
-use crate::netem::probe::{NEEDS, Need, explained, in_scratch_namespace};
+use crate::netem::probe::{DISCIPLINES, NEEDS, Need, explained, in_scratch_namespace};
 use crate::tc::socket::Socket;
 use crate::tc::{LOOPBACK, Qdisc, ROOT_HANDLE};
 
-/// What labs use beside what [`NEEDS`] names.
-const TRIALS: [Need; 9] = [
+/// What labs use beside what [`NEEDS`] and [`DISCIPLINES`] name.
+const TRIALS: [Need; 6] = [
     Need {
         name: "veth",
         needed_for: "every lab",
@@ -42,27 +42,6 @@ const TRIALS: [Need; 9] = [
         module: "sch_fq",
         option: "CONFIG_NET_SCH_FQ",
         try_out: |socket| knows(socket, "fq"),
-    },
-    Need {
-        name: "fq_codel",
-        needed_for: "queues that mark or drop early",
-        module: "sch_fq_codel",
-        option: "CONFIG_NET_SCH_FQ_CODEL",
-        try_out: |socket| knows(socket, "fq_codel"),
-    },
-    Need {
-        name: "codel",
-        needed_for: "queues that mark or drop early",
-        module: "sch_codel",
-        option: "CONFIG_NET_SCH_CODEL",
-        try_out: |socket| knows(socket, "codel"),
-    },
-    Need {
-        name: "red",
-        needed_for: "queues that mark or drop early",
-        module: "sch_red",
-        option: "CONFIG_NET_SCH_RED",
-        try_out: |socket| knows(socket, "red"),
     },
     Need {
         name: "ifb",
@@ -92,7 +71,7 @@ const TRIALS: [Need; 9] = [
 
 /// Tries everything that needs a network namespace of its own and the rights to fill it.
 pub(super) fn in_the_sandbox(remedies: &Remedies) -> Vec<Capability> {
-    let trials = NEEDS.iter().chain(&TRIALS).map(|need| {
+    let trials = NEEDS.iter().chain(&DISCIPLINES).chain(&TRIALS).map(|need| {
         let state = match in_scratch_namespace(need.try_out) {
             Ok(()) => State::Present("works".into()),
             Err(reason) => {

@@ -1,19 +1,31 @@
 //! What a channel takes of the kernel's qdiscs, and whether they can give it.
 
 use longhaul_topologies::model::{
-    Channel, Jitter, JitterShape, LaneState, Loss, QueueDiscipline, QueueLimit,
+    Channel, FourState, Jitter, JitterShape, LaneState, Loss, QueueLimit,
 };
 use longhaul_topologies::units::ByteSize;
 
+use super::probe;
 use crate::engine::{EngineError, EngineKind};
 use crate::tc::bottleneck::{Bottleneck, Grain};
 use crate::tc::delay_line::rounds_to_never;
+use crate::tc::queue;
 
-/// Whether netem can do what `channel` asks.
+/// Whether netem can do what `channel` asks, on this kernel.
 ///
 /// # Errors
 /// Which field it cannot, and why.
 pub fn expressible(channel: &Channel) -> Result<(), String> {
+    on_any_kernel(channel)?;
+    match channel.rate {
+        Some(_) => probe::discipline(&channel.discipline),
+        // Nothing queues.
+        None => Ok(()),
+    }
+}
+
+/// Whether netem can do what `channel` asks, on a kernel that has all disciplines.
+fn on_any_kernel(channel: &Channel) -> Result<(), String> {
     if let Some(rate) = channel.rate
         && rate.bytes_per_second() == 0
     {
@@ -35,16 +47,18 @@ pub fn expressible(channel: &Channel) -> Result<(), String> {
     if channel.reordering.is_some() {
         return only_relay("reordering of a stated depth");
     }
-    if channel.discipline != QueueDiscipline::DropTail {
-        return Err("a queue discipline".to_owned());
-    }
-    if channel.state == LaneState::Down {
-        return Err("a lane that is down".to_owned());
-    }
+    queue::expressible(&channel.discipline)?;
     let chances = match channel.loss {
         Loss::None => vec![],
-        Loss::Packets(_) | Loss::Trace(_) => return only_relay("a list of lost packets"),
-        Loss::FourState(_) => return Err("a four-state loss".to_owned()),
+        Loss::Packets(_) => return only_relay("a list of lost packets"),
+        Loss::Trace(_) => return only_relay("a loss trace"),
+        Loss::FourState(FourState {
+            p13,
+            p31,
+            p32,
+            p23,
+            p14,
+        }) => vec![p13, p31, p32, p23, p14],
         Loss::Independent(chance) => vec![chance],
         Loss::GilbertElliott {
             to_bad,
@@ -93,13 +107,17 @@ pub(super) fn bottleneck(
     Ok(bottleneck.map(|(rate, queue)| Bottleneck {
         rate,
         queue,
+        discipline: channel.discipline,
         grain: Grain::WirePackets { frame },
     }))
 }
 
-/// Whether a random draw decides on every packet's fate.
+/// Whether every packet's fate is decided, and counted, by itself.
 pub(super) fn draws(channel: &Channel) -> bool {
-    channel.loss != Loss::None || !channel.duplication.is_zero() || !channel.corruption.is_zero()
+    channel.state == LaneState::Down
+        || channel.loss != Loss::None
+        || !channel.duplication.is_zero()
+        || !channel.corruption.is_zero()
 }
 
 /// What netem cannot do, as an error.
@@ -114,6 +132,9 @@ pub(super) fn inexpressible(what: String) -> EngineError {
 mod tests {
     use std::time::Duration;
 
+    use longhaul_topologies::model::{
+        CoDel, DelayTrace, PacketOrder, QueueDiscipline, RateTrace, Reordering, Signal, Step,
+    };
     use longhaul_topologies::units::{Probability, Rate};
 
     use super::*;
@@ -137,6 +158,71 @@ mod tests {
     #[test]
     fn an_ordinary_channel_is_expressible() {
         assert_eq!(expressible(&channel()), Ok(()));
+    }
+
+    #[test]
+    fn a_lane_that_is_down_and_four_states_are_expressible() {
+        let percent = |percent| Probability::new(percent / 100.0).unwrap();
+        let channel = Channel {
+            state: LaneState::Down,
+            loss: Loss::FourState(FourState {
+                p13: percent(1.0),
+                p31: percent(20.0),
+                p32: percent(0.0),
+                p23: percent(0.0),
+                p14: percent(0.1),
+            }),
+            ..channel()
+        };
+        assert_eq!(expressible(&channel), Ok(()));
+    }
+
+    #[test]
+    fn disciplines_are_expressible_within_what_the_kernels_own_can_do() {
+        let with = |discipline| {
+            on_any_kernel(&Channel {
+                discipline,
+                ..channel()
+            })
+        };
+        let codel = CoDel {
+            target: Duration::from_millis(5),
+            interval: Duration::from_millis(100),
+            signal: Signal::Mark,
+        };
+        assert_eq!(with(QueueDiscipline::CoDel(codel)), Ok(()));
+        let at = QueueLimit::Packets(65);
+        let step = with(QueueDiscipline::Step(Step { at }));
+        assert!(step.is_err_and(|why| why.contains("65 packets")));
+    }
+
+    #[test]
+    fn what_only_the_relay_can_do_is_refused_with_its_field() {
+        let reordering = Reordering {
+            chance: Probability::ONE,
+            depth: 3,
+        };
+        let reordered = refusal(|channel| channel.reordering = Some(reordering));
+        assert!(
+            reordered.contains("reordering of a stated depth"),
+            "{reordered}"
+        );
+        let listed = refusal(|channel| channel.loss = Loss::Packets([3].into()));
+        assert!(listed.contains("a list of lost packets"), "{listed}");
+        let played = refusal(|channel| channel.loss = Loss::Trace([true].into()));
+        assert!(played.contains("a loss trace"), "{played}");
+        let trace = RateTrace::from_mahimahi("1\n2\n").unwrap();
+        let varying = refusal(|channel| channel.rate_trace = Some(trace));
+        assert!(varying.contains("a rate trace"), "{varying}");
+        let trace = DelayTrace::from_csv("0,0\n1,5\n").unwrap();
+        let wandering = refusal(|channel| {
+            channel.jitter = Some(Jitter {
+                deviation: Duration::ZERO,
+                shape: JitterShape::Trace(trace),
+                order: PacketOrder::Preserved,
+            });
+        });
+        assert!(wandering.contains("a delay trace"), "{wandering}");
     }
 
     #[test]

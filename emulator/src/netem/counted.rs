@@ -1,18 +1,34 @@
 //! From the kernel's counters, which start again with their qdiscs, to a channel's.
 
-use longhaul_topologies::model::Loss;
+use longhaul_topologies::model::{Channel, LaneState, Loss};
 
 use crate::engine::ChannelCounters;
-use crate::tc::stats::QdiscStats;
+use crate::tc::stats::{EarlyStats, QdiscStats};
 
 /// What the kernel's counters of one channel have told so far.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Counted {
-    queue_drops: Meter,
+    /// All that the bottleneck dropped: the token bucket counts what the queue below it drops, too.
+    bottleneck_drops: Meter,
+    early_drops: Meter,
+    marks: Meter,
+    queue_drops: u64,
     netem_drops: Meter,
     interface_drops: Meter,
     losses: u64,
+    outage_drops: u64,
     engine_drops: u64,
+}
+
+/// New readings of one channel.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Readings {
+    pub bottleneck: QdiscStats,
+    /// Of the queue below the bottleneck's token bucket.
+    pub early: EarlyStats,
+    pub delay_line: QdiscStats,
+    /// What its interfaces dropped.
+    pub interface_drops: u64,
 }
 
 /// Follows a counter of the kernel that starts again when its qdisc is replaced.
@@ -23,30 +39,38 @@ struct Meter {
 }
 
 impl Counted {
-    /// Takes new readings of the channel's two qdiscs and of what its interfaces dropped; `loss` is the channel's since the
-    /// last ones.
-    pub(super) fn read(
-        &mut self,
-        loss: &Loss,
-        bottleneck: QdiscStats,
-        delay_line: QdiscStats,
-        interface_drops: u64,
-    ) -> ChannelCounters {
-        self.queue_drops.follow(bottleneck.drops.into());
+    /// Takes new readings; `channel` is what the channel was since the last ones.
+    pub(super) fn read(&mut self, channel: &Channel, readings: Readings) -> ChannelCounters {
+        let Readings {
+            bottleneck,
+            early,
+            delay_line,
+            interface_drops,
+        } = readings;
+        self.bottleneck_drops.follow(bottleneck.drops.into());
+        self.early_drops.follow(early.drops.into());
+        self.marks.follow(early.marks.into());
+        // What a queue drops as packets leave it, the bucket may get to know a packet later; a counter does not fall.
+        let full = self
+            .bottleneck_drops
+            .total
+            .saturating_sub(self.early_drops.total);
+        self.queue_drops = self.queue_drops.max(full);
         let drops = self.netem_drops.follow(delay_line.drops.into());
-        match loss {
+        match (channel.state, &channel.loss) {
+            (LaneState::Down, _) => self.outage_drops += drops,
             // Its limit is out of reach, but memory is not.
-            Loss::None => self.engine_drops += drops,
-            _ => self.losses += drops,
+            (LaneState::Up, Loss::None) => self.engine_drops += drops,
+            (LaneState::Up, _) => self.losses += drops,
         }
         self.engine_drops += self.interface_drops.follow(interface_drops);
         ChannelCounters {
             packets: delay_line.packets,
             bytes: delay_line.bytes,
-            queue_drops: self.queue_drops.total,
-            early_drops: 0,
-            marks: 0,
-            outage_drops: 0,
+            queue_drops: self.queue_drops,
+            early_drops: self.early_drops.total,
+            marks: self.marks.total,
+            outage_drops: self.outage_drops,
             losses: Some(self.losses),
             engine_drops: self.engine_drops,
             queue_packets: bottleneck.queued_packets.into(),
@@ -71,6 +95,8 @@ impl Meter {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use longhaul_topologies::units::Probability;
 
     use super::*;
@@ -85,23 +111,69 @@ mod tests {
         assert_eq!(meter.total, 9);
     }
 
+    fn channel(state: LaneState, loss: Loss) -> Channel {
+        Channel {
+            state,
+            loss,
+            ..Channel::of_delay(Duration::ZERO)
+        }
+    }
+
+    fn dropped(drops: u32) -> QdiscStats {
+        QdiscStats {
+            drops,
+            ..QdiscStats::default()
+        }
+    }
+
     #[test]
     fn drops_are_losses_only_where_loss_was_asked_for() {
         let mut counted = Counted::default();
-        let line = |drops| QdiscStats {
-            drops,
-            ..QdiscStats::default()
+        let readings = |queue, line, interface_drops| Readings {
+            bottleneck: dropped(queue),
+            delay_line: dropped(line),
+            interface_drops,
+            ..Readings::default()
         };
-        let counters = counted.read(&Loss::None, line(3), line(2), 0);
+        let without = channel(LaneState::Up, Loss::None);
+        let counters = counted.read(&without, readings(3, 2, 0));
         assert_eq!(
             (counters.queue_drops, counters.losses, counters.engine_drops),
             (3, Some(0), 2)
         );
         let half = Loss::Independent(Probability::new(0.5).unwrap());
-        let counters = counted.read(&half, line(3), line(12), 1);
+        let lossy = channel(LaneState::Up, half.clone());
+        let counters = counted.read(&lossy, readings(3, 12, 1));
         assert_eq!(
             (counters.queue_drops, counters.losses, counters.engine_drops),
             (3, Some(10), 3)
         );
+        let cut = channel(LaneState::Down, half);
+        let counters = counted.read(&cut, readings(3, 17, 1));
+        assert_eq!((counters.losses, counters.outage_drops), (Some(10), 5));
+    }
+
+    #[test]
+    fn early_drops_are_not_those_of_a_full_queue() {
+        let mut counted = Counted::default();
+        let mut read = |all, early, marks| {
+            let readings = Readings {
+                bottleneck: dropped(all),
+                early: EarlyStats {
+                    index: 1,
+                    marks,
+                    drops: early,
+                },
+                ..Readings::default()
+            };
+            let counters = counted.read(&channel(LaneState::Up, Loss::None), readings);
+            (counters.queue_drops, counters.early_drops, counters.marks)
+        };
+        assert_eq!(read(10, 4, 2), (6, 4, 2));
+        // The bucket does not know of the last one yet.
+        assert_eq!(read(10, 5, 2), (6, 5, 2));
+        assert_eq!(read(11, 5, 3), (6, 5, 3));
+        // Another discipline takes over, and the queue that went held seven.
+        assert_eq!(read(18, 1, 1), (12, 6, 4));
     }
 }

@@ -47,7 +47,8 @@ const GATEWAYS: &[(&str, &str)] = &[
     ("net/ipv4/ip_forward", "1"),
     ("net/ipv6/conf/all/forwarding", "1"),
     ("net/ipv6/conf/default/forwarding", "1"),
-    // Lanes are chosen by the hash of the 5-tuple: connections of one pair of hosts spread.
+    // Lanes are chosen flow by flow: connections of one pair of hosts spread. (By the hash of the sender's socket where
+    // the packet has it; the netem engine says more, `netem/spread.rs`, and sets another policy where it has to.)
     ("net/ipv4/fib_multipath_hash_policy", "1"),
     ("net/ipv6/fib_multipath_hash_policy", "1"),
     // By default one error a second and target: traceroute and mtr would show losses that no link has.
