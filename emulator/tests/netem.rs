@@ -3,22 +3,28 @@
 //!
 //! Outside, this program boots a guest with itself in it; inside, it runs the tests.
 
+#[path = "netem/compared.rs"]
+mod compared;
+#[path = "netem/disciplines.rs"]
+mod disciplines;
 #[path = "support/pings.rs"]
 mod pings;
 mod support;
 #[path = "support/uml.rs"]
 mod uml;
 
+use std::net::UdpSocket;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use longhaul_emulator::engine::{ChannelCounters, EngineChoice};
 use longhaul_emulator::lab::{Lab, LabOptions};
 use longhaul_emulator::plan::{ChannelId, NodeId};
+use longhaul_topologies::Topology;
 use longhaul_topologies::model::{
-    Channel, Direction, Jitter, JitterDistribution, JitterShape, LinkId, Loss, PacketOrder,
-    QueueLimit,
+    Channel, Direction, FourState, Jitter, JitterDistribution, JitterShape, LaneState, LinkId,
+    Loss, PacketOrder, QueueLimit, Spread,
 };
 use longhaul_topologies::units::{ByteSize, Probability};
 use serde_json::Value;
@@ -48,7 +54,7 @@ fn main() -> ExitCode {
         name: "netem",
         memory: "512M",
         modules: &[],
-        timeout: Duration::from_secs(120),
+        timeout: Duration::from_secs(180),
     };
     match guest.boot(&itself, &arguments) {
         Ok(output) => {
@@ -101,6 +107,42 @@ fn inside_the_guest() -> ExitCode {
         ),
         test("a_live_channel_changes", a_live_channel_changes),
         test(
+            "four_state_losses_are_as_the_chain_says",
+            four_state_losses_are_as_the_chain_says,
+        ),
+        test(
+            "a_lane_that_is_down_loses_what_comes_not_what_is_under_way",
+            a_lane_that_is_down_loses_what_comes_not_what_is_under_way,
+        ),
+        test(
+            "flows_leave_a_lane_that_is_down_and_come_back",
+            flows_leave_a_lane_that_is_down_and_come_back,
+        ),
+        test(
+            "a_symmetric_hash_keeps_both_directions_together",
+            a_symmetric_hash_keeps_both_directions_together,
+        ),
+        test(
+            "the_kernel_reads_back_every_discipline",
+            disciplines::the_kernel_reads_back_every_discipline,
+        ),
+        test(
+            "a_step_marks_from_its_threshold_on_and_drops_nothing",
+            disciplines::a_step_marks_from_its_threshold_on_and_drops_nothing,
+        ),
+        test(
+            "super_packets_are_marked_packet_by_packet",
+            disciplines::super_packets_are_marked_packet_by_packet,
+        ),
+        test(
+            "every_discipline_marks_or_drops_under_overload",
+            disciplines::every_discipline_marks_or_drops_under_overload,
+        ),
+        test(
+            "netem_and_the_relay_agree",
+            compared::netem_and_the_relay_agree,
+        ),
+        test(
             "one_lab_after_another_leaves_nothing",
             one_lab_after_another_leaves_nothing,
         ),
@@ -125,10 +167,11 @@ impl Pair {
         let mut topology = topology(&[1, 1], &[(0, 1, 1)], Duration::ZERO);
         forward(&mut topology.links[0].lanes[0].forward);
         reverse(&mut topology.links[0].lanes[0].reverse);
-        let options = LabOptions {
-            engine: EngineChoice::Netem,
-            seed: 1,
-        };
+        Self::of(topology, EngineChoice::Netem).await
+    }
+
+    async fn of(topology: Topology, engine: EngineChoice) -> Self {
+        let options = LabOptions { engine, seed: 1 };
         let lab = Lab::up(topology, &options).await.unwrap();
         let [from, to] = lab.plan().hosts().collect::<Vec<_>>()[..] else {
             panic!("two hosts");
@@ -139,17 +182,36 @@ impl Pair {
     /// `ping` from one host to the other.
     fn ping(&self, arguments: &[&str]) -> Pings {
         let mut command = self.lab.command(self.from, "ping");
-        command
-            .args(arguments)
-            .arg(self.lab.plan().node(self.to).ipv4.to_string());
+        let to = self.lab.plan().node(self.to);
+        let address = if arguments.contains(&"-6") {
+            to.ipv6.to_string()
+        } else {
+            to.ipv4.to_string()
+        };
+        command.args(arguments).arg(address);
         let output = command.output().unwrap();
         Pings::read(&String::from_utf8(output.stdout).unwrap())
     }
 
     fn forward(&self) -> ChannelCounters {
+        self.counters(FORWARD)
+    }
+
+    fn counters(&self, of: ChannelId) -> ChannelCounters {
         let counters = self.lab.counters().unwrap();
-        let (_, counters) = counters.into_iter().find(|(id, _)| *id == FORWARD).unwrap();
+        let (_, counters) = counters.into_iter().find(|(id, _)| *id == of).unwrap();
         counters
+    }
+
+    /// A UDP socket of `node`, connected to nothing.
+    fn udp(&self, node: NodeId) -> UdpSocket {
+        let address = self.lab.plan().node(node).ipv4;
+        let bind = || UdpSocket::bind((address, 0));
+        let socket = self.lab.namespace(node).run(bind).flatten().unwrap();
+        socket
+            .set_read_timeout(Some(Duration::from_millis(300)))
+            .unwrap();
+        socket
     }
 
     fn change(&self, change: impl FnOnce(&mut Channel)) {
@@ -431,6 +493,164 @@ async fn a_live_channel_changes() {
     assert_eq!(pair.ping(&["-c", "5", "-i", "0.01"]).lost(), 0);
     let losses = pair.forward().losses.unwrap();
     assert!((5..=8).contains(&losses), "{losses}, of which 5 pings");
+}
+
+async fn four_state_losses_are_as_the_chain_says() {
+    let states = FourState {
+        p13: chance(1.0),
+        p31: chance(20.0),
+        p32: chance(30.0),
+        p23: chance(40.0),
+        p14: chance(1.0),
+    };
+    let pair = Pair::up(|channel| channel.loss = Loss::FourState(states), nothing).await;
+    // Bursts make the sum's variance larger than that of independent losses: by about (1 + ρ) ÷ (1 − ρ) with the slower of
+    // the chain's two memories, ρ = 0.87.
+    hold_within_99_percent(|| {
+        let pings = pair.ping(&["-q", "-c", "4000", "-i", "0.0002"]);
+        within_99_percent(pings.lost(), pings.sent, states.mean_loss(), 14.0)
+    });
+}
+
+async fn a_lane_that_is_down_loses_what_comes_not_what_is_under_way() {
+    let pair = Pair::up(
+        |channel| {
+            channel.delay = Duration::from_millis(200);
+            channel.duplication = chance(50.0);
+        },
+        nothing,
+    )
+    .await;
+    let (from, to) = (pair.udp(pair.from), pair.udp(pair.to));
+    let address = to.local_addr().unwrap();
+    from.send_to(b"under way", address).unwrap();
+    let deadline = Instant::now() + Duration::from_secs(5);
+    while pair.qdisc(None, "l0.0b", "netem")["qlen"] == 0 {
+        assert!(Instant::now() < deadline, "nothing is under way");
+    }
+    let cut = |channel: &mut Channel| channel.state = LaneState::Down;
+    pair.change(cut);
+    from.send_to(b"lost", address).unwrap();
+    let mut buffer = [0; 100];
+    let length = to.recv(&mut buffer).unwrap();
+    assert_eq!(&buffer[..length], b"under way");
+    while let Ok(length) = to.recv(&mut buffer) {
+        assert_eq!(&buffer[..length], b"under way", "a duplicate");
+    }
+    assert_eq!(pair.ping(&["-c", "5", "-i", "0.01", "-W", "0.3"]).lost(), 5);
+    let counters = pair.forward();
+    assert!((6..=9).contains(&counters.outage_drops), "{counters:?}");
+    assert_eq!((counters.losses, counters.engine_drops), (Some(0), 0));
+
+    pair.change(nothing);
+    assert_eq!(pair.ping(&["-c", "5", "-i", "0.01"]).lost(), 0);
+    assert_eq!(pair.forward().outage_drops, counters.outage_drops);
+}
+
+const LANES: [usize; 2] = [0, 1];
+
+/// Two lanes that spread flows as `spread` says.
+async fn two_lanes(spread: Spread) -> Pair {
+    let mut topology = topology(&[1, 1], &[(0, 1, 2)], Duration::ZERO);
+    topology.links[0].spread = spread;
+    Pair::of(topology, EngineChoice::Netem).await
+}
+
+/// What each lane has delivered in `direction`.
+fn delivered(pair: &Pair, direction: Direction) -> [u64; 2] {
+    LANES.map(|lane| {
+        pair.counters(ChannelId {
+            lane,
+            direction,
+            ..FORWARD
+        })
+        .packets
+    })
+}
+
+/// Sends from 40 sockets of one host to one of the other, and back; returns how many packets came through, and which of them
+/// came back by the lane they had gone by.
+fn forty_flows(pair: &Pair, timeout: Duration) -> (usize, usize) {
+    let to = pair.udp(pair.to);
+    to.set_read_timeout(Some(timeout)).unwrap();
+    let address = to.local_addr().unwrap();
+    let mut buffer = [0; 100];
+    let (mut arrived, mut together) = (0, 0);
+    let lane = |direction, before: [u64; 2]| {
+        let after = delivered(pair, direction);
+        LANES
+            .into_iter()
+            .max_by_key(|&lane| after[lane] - before[lane])
+    };
+    for _ in 0..40 {
+        let from = pair.udp(pair.from);
+        from.connect(address).unwrap();
+        let there = delivered(pair, Direction::Forward);
+        // More than the gateways have to say of their own.
+        for _ in 0..5 {
+            from.send(b"there").unwrap();
+        }
+        let mut sender = None;
+        for _ in 0..5 {
+            sender = to.recv_from(&mut buffer).ok().or(sender);
+        }
+        let Some((_, sender)) = sender else {
+            continue;
+        };
+        arrived += 1;
+        let back = delivered(pair, Direction::Reverse);
+        for _ in 0..5 {
+            to.send_to(b"back", sender).unwrap();
+        }
+        for _ in 0..5 {
+            from.recv(&mut buffer).unwrap();
+        }
+        together += usize::from(lane(Direction::Forward, there) == lane(Direction::Reverse, back));
+    }
+    (arrived, together)
+}
+
+async fn flows_leave_a_lane_that_is_down_and_come_back() {
+    let pair = two_lanes(Spread::FlowHash).await;
+    let timeout = Duration::from_millis(300);
+    let set = |state| {
+        for direction in Direction::BOTH {
+            let lane = &pair.lab.plan().topology.links[0].lanes[0];
+            let mut channel = lane.channel(direction).clone();
+            channel.state = state;
+            let id = ChannelId {
+                direction,
+                ..FORWARD
+            };
+            pair.lab.set(id, &channel).unwrap();
+        }
+    };
+    let used = || {
+        let before = delivered(&pair, Direction::Forward);
+        assert_eq!(forty_flows(&pair, timeout).0, 40);
+        let after = delivered(&pair, Direction::Forward);
+        LANES.map(|lane| after[lane] - before[lane])
+    };
+    let both = used();
+    assert!(both.iter().all(|&packets| packets >= 25), "{both:?}");
+    set(LaneState::Down);
+    let one = used();
+    assert!(one[0] == 0 && one[1] >= 200, "{one:?}");
+    assert_eq!(pair.ping(&["-6", "-c", "3", "-i", "0.01"]).lost(), 0);
+    set(LaneState::Up);
+    let both = used();
+    assert!(both.iter().all(|&packets| packets >= 25), "{both:?}");
+}
+
+async fn a_symmetric_hash_keeps_both_directions_together() {
+    let pair = two_lanes(Spread::SymmetricFlowHash).await;
+    let before = delivered(&pair, Direction::Forward);
+    assert_eq!(forty_flows(&pair, Duration::from_secs(1)), (40, 40));
+    let after = delivered(&pair, Direction::Forward);
+    for lane in LANES {
+        let packets = after[lane] - before[lane];
+        assert!(packets >= 25, "{packets} on lane {lane}");
+    }
 }
 
 async fn one_lab_after_another_leaves_nothing() {

@@ -78,9 +78,19 @@ impl Pings {
 
     /// The median round trip, which a machine that was busy for a moment leaves alone.
     pub fn median_milliseconds(&self) -> f64 {
+        self.quantile_milliseconds(0.5)
+    }
+
+    /// The standard deviation of normal round trips, from their interquartile range: busy moments leave it alone, too.
+    pub fn normal_deviation_milliseconds(&self) -> f64 {
+        let range = self.quantile_milliseconds(0.75) - self.quantile_milliseconds(0.25);
+        range / (2.0 * 0.6745)
+    }
+
+    fn quantile_milliseconds(&self, share: f64) -> f64 {
         let mut times: Vec<f64> = self.answers.iter().map(|&(_, time)| time).collect();
         times.sort_by(f64::total_cmp);
-        times[times.len() / 2]
+        times[(times.len() as f64 * share) as usize]
     }
 
     /// The mean round trip.

@@ -33,7 +33,7 @@ const GUEST_JOB: &str = "/run/job";
 const MODULES: &str = "/usr/lib/uml/modules";
 
 /// Everything that labs use and Debian's kernel has as a module.
-const WANTED: [&str; 13] = [
+const WANTED: [&str; 16] = [
     "ipv6",
     "veth",
     "sch_netem",
@@ -41,6 +41,9 @@ const WANTED: [&str; 13] = [
     "sch_ingress",
     "sch_fq",
     "sch_fq_codel",
+    "sch_red",
+    "sch_codel",
+    "sch_pie",
     "cls_matchall",
     "cls_u32",
     "act_mirred",
