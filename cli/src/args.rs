@@ -30,6 +30,8 @@ pub enum Command {
     Exec(ExecArgs),
     /// Show the labs of this user, or one of them in detail
     Status(StatusArgs),
+    /// Measure links against their description: of a topology, of a lab that is up, or between two network namespaces
+    Verify(VerifyArgs),
     /// Take a lab down
     Down(DownArgs),
     /// Remove what labs left behind that were killed
@@ -122,6 +124,49 @@ pub struct ExecArgs {
 pub struct StatusArgs {
     /// The lab to show in detail
     pub name: Option<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("subject").required(true).args(["topology", "name", "between"]))]
+pub struct VerifyArgs {
+    /// A name of the catalogue (`longhaul topologies list`) or a file: brought up, measured, taken down
+    pub topology: Option<String>,
+
+    /// A lab that is up
+    #[arg(long, value_name = "LAB")]
+    pub name: Option<String>,
+
+    /// Two network namespaces that something else made: names in /run/netns, paths or process ids
+    #[arg(long, num_args = 2, value_names = ["A", "B"])]
+    pub between: Vec<String>,
+
+    /// What the way between them should be like, as a link's settings: `delay=40ms,rate=100Mbit,reverse.loss=1%`
+    #[arg(long, value_name = "KEY=VALUE,...", conflicts_with_all = ["topology", "name"])]
+    pub asked: Vec<String>,
+
+    /// The addresses to measure between, of A and of B [default: found in the namespaces]
+    #[arg(long, num_args = 2, value_names = ["A", "B"], conflicts_with_all = ["topology", "name"])]
+    pub address: Vec<std::net::IpAddr>,
+
+    /// Which engine carries the links of TOPOLOGY; auto takes netem where the kernel has what the topology needs
+    #[arg(long, value_enum, default_value_t = Links::Auto, conflicts_with_all = ["name", "between"])]
+    pub links: Links,
+
+    /// Seeds everything random in the links of TOPOLOGY
+    #[arg(long, value_name = "N", default_value_t = 1, conflicts_with_all = ["name", "between"])]
+    pub seed: u64,
+
+    /// Change a field of TOPOLOGY: `links.0.loss=0.1%`
+    #[arg(long, value_name = "KEY=VALUE", conflicts_with_all = ["name", "between"])]
+    pub set: Vec<String>,
+
+    /// How long probes run, and about as long packet trains: a time from 1s to 10min
+    #[arg(long, value_name = "TIME", default_value = "3s")]
+    pub duration: longhaul_topologies::units::TimeSpan,
+
+    /// The folder for verify.json and the chart of the delays; must be new or empty
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

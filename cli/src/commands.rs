@@ -2,10 +2,12 @@
 
 mod doctor;
 mod experiments;
+mod interrupt;
 mod lab;
 mod manual;
 mod run;
 mod topologies;
+mod verify;
 
 use crate::args::{Cli, Command};
 use crate::exit::Exit;
@@ -20,6 +22,7 @@ pub fn run(command: Command, output: Output) -> Result<Exit, Failure> {
         Command::Up(args) => lab::up(&args, output),
         Command::Exec(args) => lab::exec(&args),
         Command::Status(args) => lab::status(&args, output),
+        Command::Verify(args) => verify::run(&args, output),
         Command::Down(args) => lab::down(&args, output),
         Command::Clean => lab::clean(output),
         Command::Topologies(command) => topologies::run(command, output),

@@ -1,34 +1,42 @@
-//! Every link held against its description, before the workload; the engine and the CPU watched during it.
+//! Every link held against its description: briefly before a workload, in full by `verify`; the engine and the CPU watched
+//! while a workload runs.
 //!
-//! - [`measure`]: probes and trains over every channel, gateway to gateway, bound to the lane's own addresses.
+//! - [`measure`]: the brief check of a lab. [`verify`]: all quantities of any two ends.
+//! - [`Subjects`]: the channels of a lab, from gateway to gateway over each lane's own addresses. [`between`]: two namespaces
+//!   that somebody else made.
+//! - `plan`, `blast`, `train`: packet trains: which, how they are sent, what they tell.
 //! - `ideal`: what probes would show of a jitter that is as described.
 //! - `judge`: from what was observed to what was off. Pure.
 //! - [`Watch`]: the engine and the CPU while the workload runs.
 
+pub mod between;
+mod blast;
 mod ideal;
 mod judge;
+mod plan;
+mod quantity;
+mod sample;
+mod subject;
 mod train;
+mod verify;
 mod watch;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use longhaul_topologies::model::Direction;
 use serde::{Deserialize, Serialize};
 
 use crate::engine::Lateness;
 use crate::lab::Lab;
-use crate::plan::{ChannelId, LabPlan};
-use crate::probe::{ProbeEnd, ProbeError, ProbeRoute, ProbeSample, Prober};
+use crate::probe::ProbeError;
 
-use judge::{Observed, checks};
+pub use quantity::{Bound, Measurement, Quantity, Requirement};
+pub use subject::{Shaper, Subject, Subjects};
+pub use verify::{Stage, Verification, VerifiedChannel, verify};
 pub use watch::Watch;
 
-/// How long the probes run. With the trains, a lab is measured in 1 to 2 seconds.
+/// How long the probes run before a workload. With the trains, a lab is measured in 1 to 2 seconds.
 const PROBING: Duration = Duration::from_millis(1000);
-
-/// Time between two probes of a channel where there are few: over 200 samples a channel.
-const PROBE_INTERVAL: Duration = Duration::from_millis(4);
 
 /// What was asked, what was measured, and whether that is close enough, for one quantity of one channel.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -105,73 +113,19 @@ impl Fidelity {
 /// # Errors
 /// If a gateway has no room for a socket, or sending fails.
 pub fn measure(lab: &Lab, stop: &AtomicBool) -> Result<Measured, ProbeError> {
-    let channels = channels(lab.plan());
-    let routes: Vec<ProbeRoute> = channels.iter().map(|&(_, route)| route).collect();
-    let (samples, interval) = probe(lab, &routes, stop)?;
-    let trains = train::run_until_clear(lab, &channels, stop)?;
+    let subjects = Subjects::of_lab(lab);
+    let found = verify::brief(&subjects.all, PROBING, stop)?;
     if stop.load(Ordering::Relaxed) {
         return Ok(Measured::default());
     }
-    let mut measured = Measured::default();
-    for (index, (&(id, _), train)) in channels.iter().zip(trains).enumerate() {
-        let link = &lab.plan().topology.links[id.link.0];
-        let probes = || samples.iter().filter(|sample| sample.path == index);
-        let observed = Observed {
-            interval,
-            delays: probes().map(|sample| sample.delay).collect(),
-            overtaken: probes().filter(|sample| sample.overtaken).count(),
-            train,
-        };
-        let name = lab.plan().channel_name(id);
-        let found = checks(
-            &name,
-            link.lanes[id.lane].channel(id.direction),
-            &observed,
-            channels.len(),
-        );
-        measured.checks.extend(found.checks);
+    let mut measured = Measured {
+        checks: Vec::new(),
+        skipped: subjects.notes,
+    };
+    for found in found {
+        let checks = found.measurements.iter().filter_map(Measurement::check);
+        measured.checks.extend(checks);
         measured.skipped.extend(found.skipped);
     }
     Ok(measured)
-}
-
-/// The probes and the time between two of a channel.
-fn probe(
-    lab: &Lab,
-    routes: &[ProbeRoute],
-    stop: &AtomicBool,
-) -> Result<(Vec<ProbeSample>, Duration), ProbeError> {
-    let prober = Prober::start_routes(lab, routes, PROBE_INTERVAL)?;
-    while prober.started().elapsed() < PROBING {
-        if stop.load(Ordering::Relaxed) {
-            return Ok((Vec::new(), PROBE_INTERVAL));
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    let interval = prober.interval();
-    Ok((prober.stop()?, interval))
-}
-
-/// Every channel with the gateways' addresses on its own lane.
-fn channels(plan: &LabPlan) -> Vec<(ChannelId, ProbeRoute)> {
-    let both = plan
-        .lanes
-        .iter()
-        .flat_map(|lane| Direction::BOTH.map(|direction| (lane, direction)));
-    both.map(|(lane, direction)| {
-        let [a, b] = [&lane.a, &lane.b].map(|end| ProbeEnd {
-            node: end.gateway,
-            address: end.ipv4.into(),
-        });
-        let id = ChannelId {
-            link: lane.link,
-            lane: lane.lane,
-            direction,
-        };
-        match direction {
-            Direction::Forward => (id, ProbeRoute { from: a, to: b }),
-            Direction::Reverse => (id, ProbeRoute { from: b, to: a }),
-        }
-    })
-    .collect()
 }

@@ -6,10 +6,12 @@
 //! longhaul exec, status, down ───────────────╯  one line of JSON each way, namespaces as file descriptors
 //! ```
 //! - [`up`]: a lab in the background. [`exec`], [`status`], [`down`]: what to do with it.
+//! - [`attach`]: what another process needs to measure it.
 //! - [`Registration`]: a name claimed in the registry of this user's labs; a foreground run has one, too, so that
 //!   [`status`] and [`clean`] see it.
 //! - [`clean`]: removes what labs left that were killed.
 
+mod attach;
 mod client;
 mod daemon;
 mod exec;
@@ -23,6 +25,7 @@ use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 
+pub use attach::{Attached, attach};
 pub use client::{LabStatus, clean, down, only_lab, status};
 pub use daemon::{Kept, Started, up, up_with};
 pub use exec::exec;

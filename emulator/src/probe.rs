@@ -1,4 +1,4 @@
-//! UDP probes that measure one-way delay between two nodes. All sockets live in the lab process, so sender and
+//! UDP probes that measure one-way delay between two network namespaces. All sockets live in one process, so sender and
 //! receiver read one clock.
 //!
 //! That clock is CLOCK_REALTIME, because the kernel stamps arrivals (SO_TIMESTAMPNS) with it. What NTP does to it
@@ -7,10 +7,11 @@
 //! pre-empted between the two makes that one delay longer: medians do not see it, maxima can.
 
 mod ledger;
+pub(crate) mod payload;
 mod socket;
 
 use std::net::IpAddr;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -59,31 +60,56 @@ pub struct ProbeSample {
     /// One-way delay; `None` if it had not arrived when the prober stopped or was given up: two seconds after it was
     /// sent, or three times the longest delay of the topology.
     pub delay: Option<Duration>,
-    /// A probe that was sent later on the same path had arrived before it.
-    pub overtaken: bool,
+    /// By how many of the same path it was overtaken: the reordering extent of RFC 4737 section 4.2.1, 0 if it is in order.
+    pub extent: u32,
+    /// How often it arrived.
+    pub copies: u32,
+    /// A copy arrived with a flipped bit.
+    pub corrupted: bool,
 }
 
-/// One end of a path: an address of a node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct ProbeEnd {
-    pub(crate) node: NodeId,
-    pub(crate) address: IpAddr,
+/// One end of a path: an address in a network namespace.
+#[derive(Clone, Copy, Debug)]
+pub struct End<'a> {
+    /// What it is called in messages.
+    pub name: &'a str,
+    /// The network namespace.
+    pub net: BorrowedFd<'a>,
+    /// One of its addresses.
+    pub address: IpAddr,
+}
+
+impl End<'_> {
+    fn is(&self, other: &End<'_>) -> bool {
+        self.net.as_raw_fd() == other.net.as_raw_fd() && self.address == other.address
+    }
 }
 
 /// A path between two addresses, which may be those of a single lane.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct ProbeRoute {
-    pub(crate) from: ProbeEnd,
-    pub(crate) to: ProbeEnd,
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ProbeRoute<'a> {
+    pub(crate) from: End<'a>,
+    pub(crate) to: End<'a>,
+}
+
+/// How probes are sent.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Cadence {
+    /// Between two of a path, at least.
+    pub(crate) interval: Duration,
+    /// Bytes of their payload, at least [`payload::SHORTEST`].
+    pub(crate) payload: usize,
+    /// When one that has not arrived counts as lost.
+    pub(crate) give_up: Duration,
 }
 
 /// Why probing did not start, or ended.
 #[derive(Debug, thiserror::Error)]
 pub enum ProbeError {
-    /// A probe socket could not be made in a node.
+    /// A probe socket could not be made in a node or namespace.
     #[error("cannot open a probe socket in {node}: {source}")]
     Open {
-        /// The node's name.
+        /// Its name.
         node: String,
         /// What the kernel answered.
         source: io::Error,
@@ -120,29 +146,40 @@ impl Prober {
     /// # Errors
     /// If a node has no room for a socket.
     pub fn start(lab: &Lab, paths: &[ProbePath], interval: Duration) -> Result<Self, ProbeError> {
-        let end = |node| ProbeEnd {
-            node,
+        let end = |node| End {
+            name: &lab.plan().node(node).name,
+            net: lab.namespace(node).net.as_fd(),
             address: lab.plan().node(node).ipv4.into(),
         };
-        let routes: Vec<ProbeRoute> = paths
+        let routes: Vec<ProbeRoute<'_>> = paths
             .iter()
             .map(|path| ProbeRoute {
                 from: end(path.from),
                 to: end(path.to),
             })
             .collect();
-        Self::start_routes(lab, &routes, interval)
+        let cadence = Cadence {
+            interval,
+            payload: payload::SHORTEST,
+            give_up: give_up(&lab.plan().topology),
+        };
+        Self::start_routes(&routes, cadence)
     }
 
-    /// The same between given addresses.
+    /// The same between given ends.
     pub(crate) fn start_routes(
-        lab: &Lab,
-        routes: &[ProbeRoute],
-        interval: Duration,
+        routes: &[ProbeRoute<'_>],
+        cadence: Cadence,
     ) -> Result<Self, ProbeError> {
-        let sockets = Sockets::open(lab, routes)?;
+        let sockets = Sockets::open(routes)?;
+        let Cadence {
+            interval, give_up, ..
+        } = cadence;
         let interval = stretched(interval, routes.len());
-        let give_up = give_up(&lab.plan().topology);
+        let cadence = Cadence {
+            interval,
+            ..cadence
+        };
         let shared = Arc::new(Shared {
             stop: AtomicBool::new(false),
             ledger: Mutex::default(),
@@ -152,7 +189,7 @@ impl Prober {
             .name("prober".into())
             .spawn({
                 let shared = Arc::clone(&shared);
-                move || probe(&sockets, &shared, started, interval, give_up)
+                move || probe(&sockets, &shared, started, cadence)
             })
             .map_err(|source| ProbeError::Thread {
                 step: "start the prober",
@@ -232,32 +269,33 @@ struct Sockets {
 }
 
 impl Sockets {
-    fn open(lab: &Lab, routes: &[ProbeRoute]) -> Result<Self, ProbeError> {
-        let mut ends: Vec<ProbeEnd> = Vec::new();
-        let mut index = |end: ProbeEnd| {
-            ends.iter()
-                .position(|&known| known == end)
-                .unwrap_or_else(|| {
-                    ends.push(end);
-                    ends.len() - 1
-                })
+    fn open(routes: &[ProbeRoute<'_>]) -> Result<Self, ProbeError> {
+        let mut ends: Vec<End<'_>> = Vec::new();
+        for end in routes.iter().flat_map(|route| [route.from, route.to]) {
+            if !ends.iter().any(|known| known.is(&end)) {
+                ends.push(end);
+            }
+        }
+        let index = |end: &End<'_>| {
+            let known = ends.iter().position(|known| known.is(end));
+            known.expect("every end is among them")
         };
         let routes = routes
             .iter()
-            .map(|route| (index(route.from), index(route.to)))
+            .map(|route| (index(&route.from), index(&route.to)))
             .collect();
         let sockets = ends
             .iter()
-            .map(|&end| ProbeSocket::open(lab, end).map_err(|source| open_error(lab, end, source)))
+            .map(|&end| ProbeSocket::open(end).map_err(|source| open_error(end, source)))
             .collect::<Result<_, _>>()?;
         Ok(Self { sockets, routes })
     }
 }
 
-/// Names the node on which a socket could not be made.
-pub(crate) fn open_error(lab: &Lab, end: ProbeEnd, source: io::Error) -> ProbeError {
+/// Names the namespace in which a socket could not be made.
+pub(crate) fn open_error(end: End<'_>, source: io::Error) -> ProbeError {
     ProbeError::Open {
-        node: lab.plan().node(end.node).name.clone(),
+        node: end.name.to_owned(),
         source,
     }
 }
@@ -266,6 +304,11 @@ pub(crate) fn open_error(lab: &Lab, end: ProbeEnd, source: io::Error) -> ProbeEr
 fn stretched(interval: Duration, paths: usize) -> Duration {
     let paths = u32::try_from(paths).unwrap_or(u32::MAX);
     interval.max(Duration::from_secs(1) * paths / MOST_PER_SECOND)
+}
+
+/// When a probe that takes up to `longest` counts as lost.
+pub(crate) fn patience(longest: Duration) -> Duration {
+    GIVE_UP.max(GIVE_UP_DELAYS * longest)
 }
 
 /// When a probe of a lab of `topology` counts as lost.
@@ -279,17 +322,16 @@ fn give_up(topology: &Topology) -> Duration {
         .flat_map(|link| &link.lanes)
         .flat_map(|lane| [lane.forward.delay, lane.reverse.delay]);
     let longest = paths.map(|(from, to)| routes.delay(from, to)).chain(lanes);
-    GIVE_UP.max(GIVE_UP_DELAYS * longest.max().unwrap_or_default())
+    patience(longest.max().unwrap_or_default())
 }
 
 /// The prober's thread: sends by an absolute schedule, so that a late probe does not shift those after it.
-fn probe(
-    sockets: &Sockets,
-    shared: &Shared,
-    started: Instant,
-    interval: Duration,
-    give_up: Duration,
-) -> io::Result<()> {
+fn probe(sockets: &Sockets, shared: &Shared, started: Instant, cadence: Cadence) -> io::Result<()> {
+    let Cadence {
+        interval,
+        payload,
+        give_up,
+    } = cadence;
     let Ok(paths) = u32::try_from(sockets.routes.len()) else {
         return Ok(());
     };
@@ -302,7 +344,7 @@ fn probe(
     while !shared.stop.load(Ordering::Relaxed) {
         let now = started.elapsed();
         if now >= due {
-            sockets.send(turn, shared, now)?;
+            sockets.send(turn, payload, shared, now)?;
             turn = (turn + 1) % sockets.routes.len();
             // After a stall the probes that were missed are left out: a burst of them would be load, not a measurement.
             due = if now > due + interval {
@@ -321,10 +363,11 @@ fn probe(
 }
 
 impl Sockets {
-    fn send(&self, turn: usize, shared: &Shared, now: Duration) -> io::Result<()> {
+    fn send(&self, turn: usize, payload: usize, shared: &Shared, now: Duration) -> io::Result<()> {
         let (from, to) = self.routes[turn];
+        let to = self.sockets[to].address();
         let id = shared.ledger().sent(turn, now, clock());
-        let delivered = self.sockets[from].send(self.sockets[to].address(), &id.to_be_bytes())?;
+        let delivered = self.sockets[from].send(to, &payload::write(id, payload))?;
         if !delivered {
             shared.ledger().unsent(id);
         }
@@ -348,10 +391,11 @@ impl Sockets {
             if !wait.any().unwrap_or(false) {
                 continue;
             }
-            let mut buffer = [0; 64];
+            // Longer probes than any that are sent.
+            let mut buffer = [0; 2048];
             while let Some(arrival) = socket.receive(&mut buffer)? {
-                if let Ok(id) = buffer[..arrival.length].try_into().map(u64::from_be_bytes) {
-                    shared.ledger().arrived(id, arrival.at);
+                if let Some((id, state)) = payload::read(&buffer[..arrival.length]) {
+                    shared.ledger().arrived(id, arrival.at, state);
                 }
             }
         }

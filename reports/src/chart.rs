@@ -11,6 +11,7 @@ mod figure;
 mod over_time;
 mod sweep;
 mod traffic;
+mod verification;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -20,6 +21,7 @@ use crate::folder::{FolderError, ResultFolder, io_error};
 use crate::format::plural;
 use crate::result::{RunResult, Workload};
 use crate::theme;
+use crate::verification::Verification;
 
 /// Draws every chart that `folder` has data for into `out` (made if missing), each as SVG and PNG; returns the
 /// files in the order a reader wants them.
@@ -30,16 +32,29 @@ pub fn draw_all(folder: &ResultFolder, out: &Path) -> Result<Vec<PathBuf>, Folde
     fs::create_dir_all(out).map_err(io_error("make the folder", out))?;
     let mut files = Vec::new();
     for figure in figures(folder) {
-        let canvas = figure.draw();
-        let (svg, png) = (
-            out.join(format!("{}.svg", figure.name)),
-            out.join(format!("{}.png", figure.name)),
-        );
-        canvas.write_svg(&svg)?;
-        canvas.write_png(&png)?;
-        files.extend([svg, png]);
+        files.extend(write_both(&figure, out)?);
     }
     Ok(files)
+}
+
+/// Draws the delays that `verify` measured into the folder `out` (made if missing), as SVG and PNG; nothing if there are none.
+///
+/// # Errors
+/// If a file cannot be written.
+pub fn draw_verification(found: &Verification, out: &Path) -> Result<Vec<PathBuf>, FolderError> {
+    let Some(figure) = verification::figure(found) else {
+        return Ok(Vec::new());
+    };
+    fs::create_dir_all(out).map_err(io_error("make the folder", out))?;
+    write_both(&figure, out).map(Vec::from)
+}
+
+fn write_both(figure: &Figure, out: &Path) -> Result<[PathBuf; 2], FolderError> {
+    let canvas = figure.draw();
+    let [svg, png] = ["svg", "png"].map(|ending| out.join(format!("{}.{ending}", figure.name)));
+    canvas.write_svg(&svg)?;
+    canvas.write_png(&png)?;
+    Ok([svg, png])
 }
 
 /// Every chart there is data for, in reading order.

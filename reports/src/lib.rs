@@ -1,6 +1,7 @@
 //! The result schema, statistics, tables and charts.
 //!
 //! - [`result`]: what a run found, as it lies in `result.json`; its JSON Schema is generated from here.
+//! - [`verification`]: what `verify` found.
 //! - [`folder`]: a result's folder, written as the run goes and read back.
 //! - [`stats`]: percentiles, intervals, cumulative distributions.
 //! - [`table`]: tables in nccl-tests' columns.
@@ -20,3 +21,4 @@ mod series;
 pub mod stats;
 pub mod table;
 mod theme;
+pub mod verification;

@@ -7,10 +7,12 @@ mod delays;
 mod fidelity;
 mod grid;
 mod results;
+mod verification;
 
 use crate::result::RunResult;
 use crate::series::{Series, SettingNames};
 use crate::table::grid::{Align, Grid};
+use crate::verification::Verification;
 
 /// The results of every point: nccl-tests' columns (out-of-place, then in-place) and p50/p95/p99; one table per
 /// combination of stack and settings, headed by it, repeats pooled. As wide as `width` columns allow.
@@ -32,6 +34,11 @@ pub fn delays(result: &RunResult, width: usize) -> String {
 /// The fidelity section: asked against measured.
 pub fn fidelity(result: &RunResult, width: usize) -> String {
     fidelity::table(result, width)
+}
+
+/// What `verify` found, channel by channel, and its verdict.
+pub fn verification(found: &Verification, width: usize) -> String {
+    verification::table(found, width)
 }
 
 /// The columns that say which series a row belongs to: its stack, and every swept setting.

@@ -142,7 +142,7 @@ fn named_or_only(name: Option<&str>) -> Result<LabName, Failure> {
     }
 }
 
-fn lab_name(name: &str) -> Result<LabName, Failure> {
+pub fn lab_name(name: &str) -> Result<LabName, Failure> {
     name.parse()
         .map_err(|error: keeper::LabNameError| Failure::new(Exit::Usage, &error))
 }

@@ -1,7 +1,6 @@
 //! `run`: an experiment from its file to its charts.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use longhaul_ci::verdict::{Verdict, judge};
 use longhaul_emulator::keeper::{LabName, Purpose, Registration};
@@ -11,9 +10,9 @@ use longhaul_reports::result::RunResult;
 use longhaul_reports::{chart, table};
 use longhaul_workloads::experiment::{self, Experiment, RunError, RunOptions};
 use serde_json::json;
-use tokio::signal::unix::{SignalKind, signal};
 
 use crate::args::{LabKind, RunArgs};
+use crate::commands::interrupt::interrupted;
 use crate::commands::overrides;
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -114,42 +113,6 @@ fn command_line() -> String {
         .chain(arguments)
         .collect::<Vec<_>>()
         .join(" ")
-}
-
-/// What comes this soon after a signal is the same one again: `timeout`, `kill` on a process group and many CI runners reach this
-/// process both directly and through its front.
-const ECHO: Duration = Duration::from_millis(500);
-
-/// Completes on the first Ctrl-C, SIGTERM or SIGHUP. A second one ends the process at once, as does the first when
-/// nothing waits for it any more: while charts are drawn.
-fn interrupted() -> std::io::Result<impl Future<Output = ()>> {
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut hangup = signal(SignalKind::hangup())?;
-    let (first, interrupted) = tokio::sync::oneshot::channel();
-    tokio::spawn(async move {
-        let mut any = async || {
-            tokio::select! {
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
-                _ = hangup.recv() => {}
-            }
-        };
-        any().await;
-        if first.send(()).is_ok() {
-            let _ = tokio::time::timeout(ECHO, async {
-                loop {
-                    any().await;
-                }
-            })
-            .await;
-            any().await;
-        }
-        std::process::exit(Exit::Interrupted.code().into());
-    });
-    Ok(async move {
-        let _ = interrupted.await;
-    })
 }
 
 fn draw(out: &Path) -> Result<Vec<PathBuf>, Failure> {

@@ -3,29 +3,90 @@
 //! Not the described shape itself: a packet that may not overtake waits for the one before it, so the closer the probes
 //! are, compared with the deviation, the longer and the more spread their delays. Probes 4 ms apart see a Pareto jitter of
 //! 3 ms nearly half as wide again, and that is as it should be.
+//!
+//! How far a figure from so many probes may be off by chance is found out the same way: by many runs of as many probes. So it
+//! holds for delays that follow each other and for heavy tails, where a formula for independent normal ones would not.
 
 use std::time::Duration;
 
-use longhaul_topologies::model::{Jitter, PacketOrder};
-use rand::{RngExt, SeedableRng};
+use longhaul_topologies::model::{DelayTrace, Jitter, JitterShape, PacketOrder};
+use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+use super::sample::{Sample, distance};
 use crate::distribution;
 
 /// Enough for quantiles within 1 %: far less than a few hundred real probes leave open.
-const PROBES: u32 = 10_000;
+const PROBES: usize = 10_000;
+/// Runs by which chance is judged.
+const RUNS: u64 = 60;
+/// More probes than this are judged as this many: chance leaves them little.
+const MOST: usize = 1500;
+/// How much further off than the furthest of [`RUNS`] a figure may be. For a normal figure that is 3.6 standard deviations: one
+/// false alarm in three thousand.
+const MARGIN: f64 = 1.5;
 
-/// How much longer than the channel's delay probes `interval` apart take, in deviations of `jitter`. The same every time.
-pub(super) fn variations(jitter: &Jitter, interval: Duration) -> Vec<f64> {
-    let Some(table) = distribution::table(&jitter.shape) else {
-        return vec![0.0];
-    };
-    let apart = interval.as_secs_f64() / jitter.deviation.as_secs_f64();
-    let mut draws = ChaCha8Rng::seed_from_u64(0);
+/// The delays that a faithful lab would show, in microseconds above the channel's delay.
+#[derive(Debug)]
+pub(super) struct Ideal {
+    pub(super) delays: Sample,
+    /// How far off by chance the median may be.
+    pub(super) median: f64,
+    /// How far off by chance the width may be.
+    pub(super) width: f64,
+    /// How far away by chance the shape may be.
+    pub(super) distance: f64,
+}
+
+impl Ideal {
+    /// For `count` probes, `interval` apart.
+    pub(super) fn new(jitter: &Jitter, interval: Duration, count: usize) -> Self {
+        let delays = variations(jitter, interval);
+        let mut ideal = Ideal {
+            median: 0.0,
+            width: 0.0,
+            distance: 0.0,
+            delays,
+        };
+        for seed in 1..=RUNS {
+            let run = draw(jitter, interval, count.min(MOST), seed);
+            let off = (run.median() - ideal.delays.median()).abs();
+            ideal.median = ideal.median.max(off);
+            let off = (run.width() - ideal.delays.width()).abs();
+            ideal.width = ideal.width.max(off);
+            ideal.distance = ideal.distance.max(distance(&run, &ideal.delays));
+        }
+        for chance in [&mut ideal.median, &mut ideal.width, &mut ideal.distance] {
+            *chance *= MARGIN;
+        }
+        ideal
+    }
+}
+
+/// How much longer than the channel's delay probes `interval` apart take. The same every time.
+pub(super) fn variations(jitter: &Jitter, interval: Duration) -> Sample {
+    draw(jitter, interval, PROBES, 0)
+}
+
+fn draw(jitter: &Jitter, interval: Duration, count: usize, seed: u64) -> Sample {
+    Sample::new(walk(jitter, interval, count, seed))
+}
+
+/// The same one after another, for tests.
+#[cfg(test)]
+pub(super) fn in_order(jitter: &Jitter, interval: Duration, count: usize) -> Vec<f64> {
+    walk(jitter, interval, count, 0)
+}
+
+/// The delays of `count` probes, one after another, in microseconds.
+fn walk(jitter: &Jitter, interval: Duration, count: usize, seed: u64) -> Vec<f64> {
+    let mut draws = ChaCha8Rng::seed_from_u64(seed);
+    let variation = Variation::of(jitter, &mut draws);
+    let apart = interval.as_secs_f64() * 1e6;
     let mut last = f64::NEG_INFINITY;
     let probe = |number| {
-        let sent = f64::from(number) * apart;
-        let alone = sent + distribution::deviations(table[draws.random_range(0..table.len())]);
+        let sent = number as f64 * apart;
+        let alone = sent + variation.next(sent, &mut draws);
         let arrival = match jitter.order {
             PacketOrder::Preserved => alone.max(last),
             PacketOrder::ByDelay => alone,
@@ -33,29 +94,58 @@ pub(super) fn variations(jitter: &Jitter, interval: Duration) -> Vec<f64> {
         last = arrival;
         arrival - sent
     };
-    (0..PROBES).map(probe).collect()
+    (0..count).map(probe).collect()
+}
+
+/// Where the variation of one probe comes from.
+enum Variation<'a> {
+    /// Quantiles, and the deviation in microseconds.
+    Table(std::sync::Arc<[i16]>, f64),
+    /// A trace that was here, in microseconds, when the first probe left.
+    Trace(&'a DelayTrace, f64),
+}
+
+impl<'a> Variation<'a> {
+    fn of(jitter: &'a Jitter, rng: &mut impl Rng) -> Self {
+        match (&jitter.shape, distribution::table(&jitter.shape)) {
+            (JitterShape::Trace(trace), _) => {
+                let period = trace.period().as_secs_f64() * 1e6;
+                Variation::Trace(trace, rng.random::<f64>() * period)
+            }
+            (_, table) => {
+                let table = table.expect("all shapes but traces have a table");
+                Variation::Table(table, jitter.deviation.as_secs_f64() * 1e6)
+            }
+        }
+    }
+
+    fn next(&self, sent: f64, rng: &mut impl Rng) -> f64 {
+        match self {
+            Variation::Table(table, deviation) => {
+                distribution::deviations(table[rng.random_range(0..table.len())]) * deviation
+            }
+            Variation::Trace(trace, began) => {
+                let since = Duration::from_secs_f64((began + sent) / 1e6);
+                trace.at(since).as_secs_f64() * 1e6
+            }
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use longhaul_topologies::model::{JitterDistribution, JitterShape};
+    use longhaul_topologies::model::JitterDistribution;
 
     use super::*;
 
     const MS: Duration = Duration::from_millis(1);
 
-    /// Mean and standard deviation, in deviations.
-    fn moments(order: PacketOrder, interval: Duration) -> (f64, f64) {
-        let jitter = Jitter {
+    fn jitter(order: PacketOrder) -> Jitter {
+        Jitter {
             deviation: MS,
             shape: JitterShape::Distribution(JitterDistribution::Normal),
             order,
-        };
-        let variations = variations(&jitter, interval);
-        let count = variations.len() as f64;
-        let mean = variations.iter().sum::<f64>() / count;
-        let variance = variations.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / count;
-        (mean, variance.sqrt())
+        }
     }
 
     #[test]
@@ -64,15 +154,46 @@ mod tests {
             (PacketOrder::Preserved, 20 * MS),
             (PacketOrder::ByDelay, MS / 10),
         ] {
-            let (mean, deviation) = moments(order, interval);
-            assert!(mean.abs() < 0.03, "{order:?}: {mean}");
-            assert!((deviation - 1.0).abs() < 0.03, "{order:?}: {deviation}");
+            let delays = variations(&jitter(order), interval);
+            let (mean, deviation) = (delays.mean(), delays.deviation());
+            assert!(mean.abs() < 30.0, "{order:?}: {mean}");
+            assert!((deviation - 1000.0).abs() < 30.0, "{order:?}: {deviation}");
         }
     }
 
     #[test]
     fn the_closer_they_are_the_longer_they_wait_for_each_other() {
-        let means = [20, 2, 1].map(|interval| moments(PacketOrder::Preserved, interval * MS).0);
-        assert!(means.is_sorted() && means[2] > means[0] + 0.2, "{means:?}");
+        let preserved = jitter(PacketOrder::Preserved);
+        let means = [20, 2, 1].map(|interval| variations(&preserved, interval * MS).mean());
+        assert!(
+            means.is_sorted() && means[2] > means[0] + 200.0,
+            "{means:?}"
+        );
+    }
+
+    #[test]
+    fn a_trace_is_seen_as_it_is_whenever_it_began() {
+        let points = vec![
+            (Duration::ZERO, Duration::ZERO),
+            (500 * MS, 10 * MS),
+            (1000 * MS, Duration::ZERO),
+        ];
+        let trace = DelayTrace::new(points).unwrap();
+        let sawtooth = Jitter {
+            deviation: trace.moments().1,
+            shape: JitterShape::Trace(trace),
+            order: PacketOrder::Preserved,
+        };
+        let delays = variations(&sawtooth, 2 * MS);
+        assert!((delays.mean() - 5000.0).abs() < 10.0, "{}", delays.mean());
+        assert!((delays.quantile(0.25) - 2500.0).abs() < 20.0);
+    }
+
+    #[test]
+    fn fewer_probes_leave_more_to_chance() {
+        let chance = |count| Ideal::new(&jitter(PacketOrder::ByDelay), 2 * MS, count);
+        let (few, many) = (chance(50), chance(1500));
+        assert!(few.median > 2.0 * many.median && few.width > 2.0 * many.width);
+        assert!(few.distance > 2.0 * many.distance && many.distance < 0.1);
     }
 }

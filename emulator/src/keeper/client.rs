@@ -5,6 +5,7 @@ use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
+use longhaul_topologies::spec::TopologySpec;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
@@ -200,6 +201,14 @@ impl Connection {
                 node: node.to_owned(),
                 nodes: nodes.join(", "),
             }),
+            (answer, _) => Err(self.unexpected(answer)),
+        }
+    }
+
+    /// Its topology, every default filled in.
+    pub(super) fn topology(&mut self) -> Result<TopologySpec, KeeperError> {
+        match self.ask(&Request::Topology)? {
+            (Answer::Topology(topology), _) => Ok(*topology),
             (answer, _) => Err(self.unexpected(answer)),
         }
     }

@@ -9,6 +9,7 @@ use std::os::unix::net::UnixListener;
 use std::path::Path;
 
 use longhaul_topologies::Topology;
+use longhaul_topologies::spec::TopologySpec;
 use longhaul_topologies::units::TimeSpan;
 use nix::fcntl::OFlag;
 use nix::sys::signalfd::SignalFd;
@@ -40,6 +41,11 @@ pub trait Kept: Sync {
     /// # Errors
     /// If the engine has died.
     fn channels(&self) -> Result<Vec<ChannelStatus>, EngineError>;
+
+    /// What it was made from, as it is now; none if it was made from no topology.
+    fn topology(&self) -> Option<TopologySpec> {
+        None
+    }
 
     /// The namespaces of the node of that name.
     fn namespace(&self, node: &str) -> Option<&Namespace>;
@@ -321,6 +327,10 @@ impl Kept for RunningLab {
             }
         };
         Ok(self.lab.counters()?.into_iter().map(status).collect())
+    }
+
+    fn topology(&self) -> Option<TopologySpec> {
+        Some(TopologySpec::from(&self.lab.plan().topology))
     }
 
     fn namespace(&self, node: &str) -> Option<&Namespace> {

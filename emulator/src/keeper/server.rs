@@ -91,6 +91,13 @@ fn attend(
                     wire.send(&Answer::NoSuchNode(nodes), &[])?;
                 }
             },
+            Request::Topology => {
+                let answer = match lab.topology() {
+                    Some(topology) => Answer::Topology(Box::new(topology)),
+                    None => Answer::Failed("it has no topology".to_owned()),
+                };
+                wire.send(&answer, &[])?;
+            }
             Request::Down => {
                 wire.send(&Answer::GoingDown, &[])?;
                 end.write(1)?;

@@ -5,6 +5,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
+use longhaul_topologies::spec::TopologySpec;
 use longhaul_topologies::units::{QueueSize, Rate, TimeSpan};
 use nix::cmsg_space;
 use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, recvmsg, sendmsg};
@@ -30,6 +31,8 @@ pub(super) enum Request {
         /// Its name.
         node: String,
     },
+    /// Its topology in full.
+    Topology,
     /// The end of the lab.
     Down,
 }
@@ -40,6 +43,8 @@ pub(super) enum Request {
 pub(super) enum Answer {
     /// To [`Request::Status`].
     Status(LabDetail),
+    /// To [`Request::Topology`].
+    Topology(Box<TopologySpec>),
     /// To [`Request::Enter`]; the descriptors are mount, PID, IPC, network, UTS and, rootless, user namespace.
     Entered,
     /// To [`Request::Enter`]: the nodes there are.

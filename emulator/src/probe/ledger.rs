@@ -1,9 +1,10 @@
 //! Which probes were sent and which of them arrived. Pure: it is told every instant.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use super::ProbeSample;
+use super::payload::State;
 
 /// Probes by number, from the oldest whose fate has not been told.
 #[derive(Debug, Default)]
@@ -11,6 +12,8 @@ pub(super) struct Ledger {
     entries: VecDeque<Entry>,
     /// The number of the first entry.
     first: u64,
+    /// How many have arrived, by path.
+    arrivals: BTreeMap<usize, u64>,
     greatest_delay: Duration,
     abandoned: bool,
 }
@@ -21,6 +24,8 @@ struct Entry {
     /// CLOCK_REALTIME.
     clock: Duration,
     sent: Sending,
+    /// Its place among the arrivals of its path, if it arrived.
+    place: Option<u64>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -37,12 +42,15 @@ impl Ledger {
             path,
             sent,
             delay: None,
-            overtaken: false,
+            extent: 0,
+            copies: 0,
+            corrupted: false,
         };
         self.entries.push_back(Entry {
             sample,
             clock,
             sent: Sending::Sent,
+            place: None,
         });
         self.first + self.entries.len() as u64 - 1
     }
@@ -54,21 +62,28 @@ impl Ledger {
         }
     }
 
-    /// Probe `id` arrived at `clock`, after all those that this was told of before. Only its first arrival counts; one that was
-    /// given up stays lost.
-    pub(super) fn arrived(&mut self, id: u64, clock: Duration) {
+    /// Probe `id` arrived at `clock`, after all those that this was told of before. Its first arrival counts, further ones are
+    /// copies; one that was given up stays lost.
+    pub(super) fn arrived(&mut self, id: u64, clock: Duration, state: State) {
         let Some(index) = self.index(id) else { return };
         let path = self.entries[index].sample.path;
         let later = self.entries.range(index + 1..);
-        let overtaken = later
+        let overtook = later
             .filter(|entry| entry.sample.path == path)
-            .any(|entry| entry.sample.delay.is_some());
+            .filter_map(|entry| entry.place)
+            .min();
         let entry = &mut self.entries[index];
+        entry.sample.copies += 1;
+        entry.sample.corrupted |= state == State::Corrupted;
         if entry.sample.delay.is_none() {
             // A clock that was set back makes a delay of zero, not a panic.
             let delay = clock.saturating_sub(entry.clock);
+            let next = self.arrivals.entry(path).or_default();
             entry.sample.delay = Some(delay);
-            entry.sample.overtaken = overtaken;
+            entry.sample.extent =
+                overtook.map_or(0, |first| u32::try_from(*next - first).unwrap_or(u32::MAX));
+            entry.place = Some(*next);
+            *next += 1;
             self.greatest_delay = self.greatest_delay.max(delay);
         }
     }
@@ -134,13 +149,13 @@ mod tests {
         let mut ledger = Ledger::default();
         let first = ledger.sent(0, MS, EPOCH);
         let second = ledger.sent(1, 2 * MS, EPOCH + MS);
-        ledger.arrived(second, EPOCH + 41 * MS);
+        ledger.arrived(second, EPOCH + 41 * MS, State::Intact);
         assert_eq!(
             ledger.drain(50 * MS, PATIENCE),
             [],
             "the first may still come"
         );
-        ledger.arrived(first, EPOCH + 45 * MS);
+        ledger.arrived(first, EPOCH + 45 * MS, State::Intact);
         let delays: Vec<_> = ledger
             .drain(50 * MS, PATIENCE)
             .iter()
@@ -161,20 +176,26 @@ mod tests {
                 path: 0,
                 sent: Duration::ZERO,
                 delay: None,
-                overtaken: false,
+                extent: 0,
+                copies: 0,
+                corrupted: false,
             }]
         );
-        ledger.arrived(id, EPOCH + PATIENCE + MS);
+        ledger.arrived(id, EPOCH + PATIENCE + MS, State::Intact);
         assert_eq!(ledger.drain(2 * PATIENCE, PATIENCE), []);
     }
 
     #[test]
-    fn a_duplicate_changes_nothing() {
+    fn a_duplicate_is_counted_and_changes_nothing_else() {
         let mut ledger = Ledger::default();
         let id = ledger.sent(0, Duration::ZERO, EPOCH);
-        ledger.arrived(id, EPOCH + MS);
-        ledger.arrived(id, EPOCH + 9 * MS);
-        assert_eq!(ledger.drain(MS, PATIENCE)[0].delay, Some(MS));
+        ledger.arrived(id, EPOCH + MS, State::Intact);
+        ledger.arrived(id, EPOCH + 9 * MS, State::Corrupted);
+        let sample = ledger.drain(MS, PATIENCE)[0];
+        assert_eq!(
+            (sample.delay, sample.copies, sample.corrupted),
+            (Some(MS), 2, true)
+        );
     }
 
     #[test]
@@ -182,11 +203,25 @@ mod tests {
         let mut ledger = Ledger::default();
         let [slow, other, fast] = [0, 1, 0].map(|path| ledger.sent(path, MS, EPOCH));
         for id in [fast, slow, other] {
-            ledger.arrived(id, EPOCH + 40 * MS);
+            ledger.arrived(id, EPOCH + 40 * MS, State::Intact);
         }
         let samples = ledger.drain(50 * MS, PATIENCE);
-        let overtaken: Vec<bool> = samples.iter().map(|sample| sample.overtaken).collect();
-        assert_eq!(overtaken, [true, false, false]);
+        let extents: Vec<u32> = samples.iter().map(|sample| sample.extent).collect();
+        assert_eq!(extents, [1, 0, 0]);
+    }
+
+    #[test]
+    fn an_extent_counts_what_arrived_since_the_first_that_overtook() {
+        let mut ledger = Ledger::default();
+        for number in 0..10 {
+            ledger.sent(0, number * MS, EPOCH);
+        }
+        for id in [0, 1, 2, 6, 7, 8, 3, 4, 5, 9] {
+            ledger.arrived(id, EPOCH + 40 * MS, State::Intact);
+        }
+        let samples = ledger.drain(50 * MS, PATIENCE);
+        let extents: Vec<u32> = samples.iter().map(|sample| sample.extent).collect();
+        assert_eq!(extents, [0, 0, 0, 3, 4, 5, 0, 0, 0, 0]);
     }
 
     #[test]
@@ -203,7 +238,7 @@ mod tests {
         let mut ledger = Ledger::default();
         assert_eq!(ledger.grace(PATIENCE), PATIENCE);
         let id = ledger.sent(0, Duration::ZERO, EPOCH);
-        ledger.arrived(id, EPOCH + 80 * MS);
+        ledger.arrived(id, EPOCH + 80 * MS, State::Intact);
         assert_eq!(ledger.grace(PATIENCE), 160 * MS);
     }
 }

@@ -1,4 +1,7 @@
-//! UDP sockets in a node whose arrivals the kernel stamps.
+//! UDP sockets in a network namespace whose arrivals the kernel stamps.
+//!
+//! They send without a checksum: the kernel would throw a corrupted probe away, and it would count as lost. A probe says itself
+//! whether it is as it was sent (see `payload`).
 
 use std::io::{self, IoSliceMut};
 use std::net::{SocketAddr, UdpSocket};
@@ -12,10 +15,17 @@ use nix::sys::socket::{
 use nix::sys::time::TimeSpec;
 use nix::time::{ClockId, clock_gettime};
 
-use super::ProbeEnd;
-use crate::lab::Lab;
+use super::End;
+use crate::namespace;
 
-/// A UDP socket inside a node; does not block.
+/// ECN-capable (RFC 3168 section 5), in the two bits of the type of service.
+const ECT_0: i32 = 0b10;
+/// Congestion experienced.
+const CE: u8 = 0b11;
+/// `UDP_NO_CHECK6_TX` and `UDP_NO_CHECK6_RX` of include/uapi/linux/udp.h: IPv6 has a switch for either way (RFC 6936).
+const UDP_NO_CHECK6: [libc::c_int; 2] = [101, 102];
+
+/// A UDP socket inside a namespace; does not block.
 #[derive(Debug)]
 pub(crate) struct ProbeSocket {
     socket: UdpSocket,
@@ -27,20 +37,46 @@ pub(crate) struct ProbeSocket {
 pub(crate) struct Arrival {
     /// Its payload's length.
     pub(crate) length: usize,
+    /// It was marked "congestion experienced" on the way.
+    pub(crate) marked: bool,
     /// When the node's interface received it, CLOCK_REALTIME.
     pub(crate) at: Duration,
 }
 
 impl ProbeSocket {
     /// Binds a free port of `end`.
-    pub(crate) fn open(lab: &Lab, end: ProbeEnd) -> io::Result<Self> {
-        let socket = lab
-            .namespace(end.node)
-            .run(|| UdpSocket::bind((end.address, 0)))??;
+    pub(crate) fn open(end: End<'_>) -> io::Result<Self> {
+        let socket = namespace::run_in(end.net, || UdpSocket::bind((end.address, 0)))??;
         socket.set_nonblocking(true)?;
         setsockopt(&socket, sockopt::ReceiveTimestampns, &true)?;
+        if end.address.is_ipv4() {
+            set(&socket, libc::SOL_SOCKET, libc::SO_NO_CHECK)?;
+            setsockopt(&socket, sockopt::IpRecvTos, &true)?;
+        } else {
+            for way in UDP_NO_CHECK6 {
+                set(&socket, libc::IPPROTO_UDP, way)?;
+            }
+            setsockopt(&socket, sockopt::Ipv6RecvTClass, &true)?;
+        }
         let address = socket.local_addr()?;
         Ok(Self { socket, address })
+    }
+
+    /// What it sends from now on may be marked where it would be dropped.
+    pub(crate) fn be_ecn_capable(&self) -> io::Result<()> {
+        match self.address {
+            SocketAddr::V4(_) => setsockopt(&self.socket, sockopt::Ipv4Tos, &ECT_0)?,
+            SocketAddr::V6(_) => setsockopt(&self.socket, sockopt::Ipv6TClass, &ECT_0)?,
+        }
+        Ok(())
+    }
+
+    /// Lets `bytes` of what it sent wait in this machine, as far as this process may: a queue right behind the socket holds it
+    /// on the sender's account.
+    pub(crate) fn reserve_unsent(&self, bytes: usize) -> io::Result<()> {
+        setsockopt(&self.socket, sockopt::SndBufForce, &bytes)
+            .or_else(|_| setsockopt(&self.socket, sockopt::SndBuf, &bytes))
+            .map_err(io::Error::from)
     }
 
     /// Makes room for `bytes` of arrivals that nobody has read, as far as this process may.
@@ -67,7 +103,7 @@ impl ProbeSocket {
 
     /// The next datagram there is, if any.
     pub(crate) fn receive(&self, buffer: &mut [u8]) -> io::Result<Option<Arrival>> {
-        let mut control = nix::cmsg_space!(libc::timespec);
+        let mut control = nix::cmsg_space!(libc::timespec, i32);
         let mut slices = [IoSliceMut::new(buffer)];
         let flags = MsgFlags::MSG_DONTWAIT;
         match recvmsg::<SockaddrStorage>(
@@ -77,15 +113,26 @@ impl ProbeSocket {
             flags,
         ) {
             Ok(message) => {
-                let stamp = message.cmsgs()?.find_map(|control| match control {
-                    ControlMessageOwned::ScmTimestampns(at) => Some(since_epoch(at)),
-                    _ => None,
-                });
-                // The kernel switches stamping on a moment after the first socket asks for it.
-                Ok(Some(Arrival {
+                let mut arrival = Arrival {
                     length: message.bytes,
-                    at: stamp.unwrap_or_else(clock),
-                }))
+                    marked: false,
+                    at: Duration::ZERO,
+                };
+                for control in message.cmsgs()? {
+                    match control {
+                        ControlMessageOwned::ScmTimestampns(at) => arrival.at = since_epoch(at),
+                        ControlMessageOwned::Ipv4Tos(field) => arrival.marked = field & CE == CE,
+                        ControlMessageOwned::Ipv6TClass(field) => {
+                            arrival.marked = field & i32::from(CE) == i32::from(CE);
+                        }
+                        _ => {}
+                    }
+                }
+                // The kernel switches stamping on a moment after the first socket asks for it.
+                if arrival.at.is_zero() {
+                    arrival.at = clock();
+                }
+                Ok(Some(arrival))
             }
             Err(Errno::EAGAIN | Errno::EINTR) => Ok(None),
             Err(error) => Err(error.into()),
@@ -108,7 +155,28 @@ fn since_epoch(at: TimeSpec) -> Duration {
     Duration::from(at)
 }
 
-/// A full socket buffer or device queue.
+/// What passes: a full socket buffer or device queue. And a refusal: an ICMP message that an earlier datagram, mangled on its
+/// way, came back as.
 fn is_passing(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::ENOBUFS))
+    matches!(
+        error.raw_os_error(),
+        Some(libc::EAGAIN | libc::ENOBUFS | libc::ECONNREFUSED)
+    )
+}
+
+/// Switches an option on that nix does not know.
+fn set(socket: &UdpSocket, level: libc::c_int, option: libc::c_int) -> io::Result<()> {
+    let on: libc::c_int = 1;
+    let size = size_of_val(&on) as libc::socklen_t;
+    // SAFETY: the kernel reads `size` bytes from `on`, which lives until the call returns.
+    let outcome = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            level,
+            option,
+            (&raw const on).cast(),
+            size,
+        )
+    };
+    Ok(Errno::result(outcome).map(drop)?)
 }

@@ -1,0 +1,196 @@
+//! The full measurement of links on real namespaces: it holds for what is as described, and finds each quantity that is not.
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::process::ExitCode;
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
+
+use longhaul_emulator::engine::EngineChoice;
+use longhaul_emulator::fidelity::{self, Quantity, Subject, Subjects, Verification};
+use longhaul_emulator::lab::{Lab, LabOptions};
+use longhaul_topologies::model::{
+    Channel, Jitter, JitterDistribution, JitterShape, Loss, PacketOrder, QueueLimit,
+};
+use longhaul_topologies::units::{ByteSize, Probability, Rate};
+use support::{test, topology};
+
+fn main() -> ExitCode {
+    support::run(vec![
+        test(
+            "a_lab_is_measured_as_described_and_a_wrong_description_is_found",
+            a_lab_is_measured_as_described_and_a_wrong_description_is_found,
+        ),
+        test(
+            "a_stopped_measurement_says_nothing",
+            a_stopped_measurement_says_nothing,
+        ),
+    ])
+}
+
+/// Longest that this machine is given to hold still for a measurement.
+const DEADLINE: Duration = Duration::from_secs(15);
+const PROBING: Duration = Duration::from_millis(1500);
+
+fn share(share: f64) -> Probability {
+    Probability::new(share).unwrap()
+}
+
+/// 40 ± 5 ms, 20 Mbit/s, and a little of everything.
+fn described() -> Channel {
+    Channel {
+        rate: Some(Rate::from_bits_per_second(20_000_000)),
+        queue_limit: Some(QueueLimit::Bytes(ByteSize::from_bytes(150_000))),
+        jitter: Some(Jitter {
+            deviation: Duration::from_millis(5),
+            shape: JitterShape::Distribution(JitterDistribution::Uniform),
+            order: PacketOrder::Preserved,
+        }),
+        loss: Loss::Independent(share(0.02)),
+        duplication: share(0.03),
+        corruption: share(0.03),
+        ..Channel::of_delay(Duration::from_millis(40))
+    }
+}
+
+async fn up() -> Lab {
+    let mut topology = topology(&[1, 1], &[(0, 1, 1)], Duration::from_millis(5));
+    topology.links[0].lanes[0].forward = described();
+    let options = LabOptions {
+        engine: EngineChoice::Relay,
+        seed: 1,
+    };
+    Lab::up(topology, &options).await.unwrap()
+}
+
+fn verify(subjects: &[Subject<'_>]) -> Verification {
+    let stop = AtomicBool::new(false);
+    let found = fidelity::verify(subjects, PROBING, &stop, |_| {});
+    found.unwrap().expect("nobody stopped it")
+}
+
+/// The quantities of the first channel that were held against something; and those that were off.
+fn verdicts(found: &Verification) -> (BTreeSet<Quantity>, BTreeSet<Quantity>) {
+    let all = || found.channels[0].measurements.iter();
+    let asked = all().filter(|one| one.asked.is_some());
+    let off = all().filter(|one| one.is_off());
+    (
+        asked.map(|one| one.quantity).collect(),
+        off.map(|one| one.quantity).collect(),
+    )
+}
+
+async fn a_lab_is_measured_as_described_and_a_wrong_description_is_found() {
+    let lab = up().await;
+    let subjects = Subjects::of_lab(&lab);
+    let all: BTreeSet<Quantity> = [
+        Quantity::Delay,
+        Quantity::Jitter,
+        Quantity::Shape,
+        Quantity::Reordered,
+        Quantity::Loss,
+        Quantity::Duplication,
+        Quantity::Corruption,
+        Quantity::Rate,
+        Quantity::Queue,
+    ]
+    .into();
+    // Other work on this machine may spoil a figure; a fault of the measurement would spoil it every time.
+    let deadline = Instant::now() + DEADLINE;
+    let mut never = all.clone();
+    while !never.is_empty() {
+        let found = verify(&subjects.all);
+        let (asked, off) = verdicts(&found);
+        println!("off: {off:?}, not measured: {:?}", found.skipped);
+        never.retain(|quantity| !asked.contains(quantity) || off.contains(quantity));
+        let skipped = found
+            .skipped
+            .iter()
+            .any(|reason| reason.contains("the sender reached"));
+        if Instant::now() > deadline && skipped {
+            println!("skipped: this machine is too busy to send a train");
+            break;
+        }
+        assert!(
+            never.is_empty() || Instant::now() < deadline,
+            "never as described: {never:?}"
+        );
+    }
+
+    // What is not as it says, however much a busy machine adds: each quantity once.
+    let mut wrong = Vec::new();
+    let mut describe = |quantities: &[Quantity], change: &dyn Fn(&mut Channel)| {
+        let mut subject = subjects.all[0].clone();
+        change(&mut subject.channel);
+        subject.judged = quantities.iter().copied().collect();
+        wrong.push(subject);
+    };
+    describe(&[Quantity::Jitter], &|channel| {
+        deviate(channel, Duration::from_millis(15));
+    });
+    describe(&[Quantity::Shape], &|channel| {
+        if let Some(jitter) = &mut channel.jitter {
+            jitter.shape = JitterShape::Distribution(JitterDistribution::Pareto);
+        }
+    });
+    let apart = [
+        Quantity::Delay,
+        Quantity::Loss,
+        Quantity::Duplication,
+        Quantity::Corruption,
+    ];
+    describe(&apart, &|channel| {
+        channel.delay = Duration::from_millis(80);
+        channel.loss = Loss::Independent(share(0.2));
+        channel.duplication = Probability::ZERO;
+        channel.corruption = share(0.2);
+    });
+    let found = verify(&wrong);
+    for (subject, channel) in wrong.iter().zip(&found.channels) {
+        let off = channel.measurements.iter().filter(|one| one.is_off());
+        let off: BTreeSet<Quantity> = off.map(|one| one.quantity).collect();
+        assert_eq!(
+            off, subject.judged,
+            "{:?}: {:?}",
+            channel.measurements, found.skipped
+        );
+    }
+    // These need a train each, which a busy machine may not send: then they are not measured, and say so.
+    let mut slow = subjects.all[0].clone();
+    slow.channel.rate = Some(Rate::from_bits_per_second(15_000_000));
+    slow.judged = [Quantity::Rate].into();
+    let mut shallow = subjects.all[0].clone();
+    shallow.channel.queue_limit = Some(QueueLimit::Bytes(ByteSize::from_bytes(75_000)));
+    shallow.judged = [Quantity::Queue].into();
+    for subject in [slow, shallow] {
+        let found = verify(std::slice::from_ref(&subject));
+        let (asked, off) = verdicts(&found);
+        assert!(off == subject.judged || asked.is_empty(), "{found:?}");
+        if asked.is_empty() {
+            println!("skipped: {:?}", found.skipped);
+        }
+    }
+    lab.down().await;
+}
+
+fn deviate(channel: &mut Channel, deviation: Duration) {
+    if let Some(jitter) = &mut channel.jitter {
+        jitter.deviation = deviation;
+    }
+}
+
+async fn a_stopped_measurement_says_nothing() {
+    let lab = up().await;
+    let subjects = Subjects::of_lab(&lab);
+    let begun = Instant::now();
+    let found = fidelity::verify(
+        &subjects.all,
+        Duration::from_secs(60),
+        &AtomicBool::new(true),
+        |_| {},
+    );
+    assert_eq!(found.unwrap(), None);
+    assert!(begun.elapsed() < Duration::from_secs(20), "it went on");
+    lab.down().await;
+}
