@@ -100,7 +100,7 @@ pub enum KeeperError {
         /// The lab.
         name: LabName,
         /// Why not.
-        refusal: Refusal,
+        refusal: Box<Refusal>,
     },
     /// The lab did not come up in the background.
     #[error("the lab {name} did not come up: {message}")]

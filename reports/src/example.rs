@@ -197,7 +197,9 @@ fn point(
         samples,
         summaries,
         delays: Vec::new(),
+        schedule_began_s: Some(began_s),
         channels: Vec::new(),
+        timeline: Vec::new(),
         commands: Vec::new(),
     }
 }

@@ -197,10 +197,8 @@ impl LabStatus {
             {
                 Ok(detail) => status.detail = Some(detail),
                 // A run between two workloads is none the worse for it.
-                Err(KeeperError::Refused {
-                    refusal: Refusal::NotNow(_),
-                    ..
-                }) => {}
+                Err(KeeperError::Refused { refusal, .. })
+                    if matches!(*refusal, Refusal::NotNow(_)) => {}
                 Err(error) => status.trouble = Some(error.to_string()),
             }
         }
@@ -289,7 +287,7 @@ impl Connection {
             Answer::Refused(refusal) => {
                 return KeeperError::Refused {
                     name: self.name.clone(),
-                    refusal,
+                    refusal: Box::new(refusal),
                 };
             }
             other => {
