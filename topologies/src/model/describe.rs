@@ -70,10 +70,19 @@ impl Channel {
             .zip(self.settings())
             .zip(same)
             .filter(|(_, same)| !same)
-            .map(|(((key, was), (_, is)), _)| match was == is {
-                false => format!("{key} {was} {ARROW} {is}"),
-                // Two lists that are summed up by the same words.
-                true => format!("{key} {was} {ARROW} another"),
+            .map(|(((key, was), (_, is)), _)| {
+                // Two lists may be summed up by the same words.
+                let is = if was == is { "another" } else { &is };
+                // A queue of one and the same measure: what follows is its figure.
+                if key == "queue"
+                    && let (Some(was), Some(is)) = (was.strip_suffix(')'), is.strip_suffix(')'))
+                    && let (Some((measure, was)), Some((now, is))) =
+                        (was.split_once(" ("), is.split_once(" ("))
+                    && measure == now
+                {
+                    return format!("{key} {measure} ({was} {ARROW} {is})");
+                }
+                format!("{key} {was} {ARROW} {is}")
             });
         changes.collect::<Vec<_>>().join(", ")
     }
@@ -301,6 +310,10 @@ mod tests {
         assert_eq!(
             channel("delay: 40ms, rate: 8Mbit, queue: 80ms").changes_from(&before),
             ""
+        );
+        assert_eq!(
+            channel("rtt: 160ms, rate: 8Mbit, queue: 1bdp").changes_from(&before),
+            "delay 40ms → 80ms, queue 1bdp (78.1KiB → 156KiB)"
         );
         let mut other = before.clone();
         other.loss = Loss::Packets([3].into());
