@@ -28,6 +28,9 @@ pub enum Command {
     Up(UpArgs),
     /// Run a program inside a host of a lab that is up
     Exec(ExecArgs),
+    /// Change a link of a lab that is up, or show what its links are
+    #[command(subcommand)]
+    Link(LinkCommand),
     /// Show the labs of this user, or one of them in detail
     Status(StatusArgs),
     /// Measure links against their description: of a topology, of a lab that is up, or between two network namespaces
@@ -118,6 +121,62 @@ pub struct ExecArgs {
     /// The program and its arguments
     #[arg(last = true, required = true, num_args = 1..)]
     pub command: Vec<std::ffi::OsString>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum LinkCommand {
+    /// Change a link that is up, all settings or none: `link set virginia dublin delay=60ms loss=1%`
+    Set(LinkSetArgs),
+    /// Show what links are, and what has changed since the lab came up
+    Show(LinkShowArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct LinkSetArgs {
+    /// The lab [default: the only one that is up, or the only run]
+    #[arg(long)]
+    pub name: Option<String>,
+
+    /// One of the two sites: `forward` leads from here
+    pub from: String,
+
+    /// The other
+    pub to: String,
+
+    /// Settings as in a topology file: `rate=10Mbit`, `jitter.deviation=1ms`, `state=down`
+    #[arg(required = true, value_name = "KEY=VALUE")]
+    pub settings: Vec<String>,
+
+    /// Of this lane alone, counted from 0 [default: of all]
+    #[arg(long, value_name = "N")]
+    pub lane: Option<usize>,
+
+    /// Of this direction alone [default: of both]
+    #[arg(long, value_enum)]
+    pub direction: Option<LinkDirection>,
+}
+
+#[derive(Debug, Args)]
+pub struct LinkShowArgs {
+    /// The lab [default: the only one that is up, or the only run]
+    #[arg(long)]
+    pub name: Option<String>,
+
+    /// One of the link's two sites [default: all links]
+    #[arg(requires = "to")]
+    pub from: Option<String>,
+
+    /// The other
+    pub to: Option<String>,
+}
+
+/// A direction of a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LinkDirection {
+    /// From the first site named to the second
+    Forward,
+    /// From the second to the first
+    Reverse,
 }
 
 #[derive(Debug, Args)]

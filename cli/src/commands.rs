@@ -4,6 +4,7 @@ mod doctor;
 mod experiments;
 mod interrupt;
 mod lab;
+mod link;
 mod manual;
 mod run;
 mod topologies;
@@ -21,6 +22,7 @@ pub fn run(command: Command, output: Output) -> Result<Exit, Failure> {
         Command::Experiments(command) => experiments::run(command, output),
         Command::Up(args) => lab::up(&args, output),
         Command::Exec(args) => lab::exec(&args),
+        Command::Link(command) => link::run(&command, output),
         Command::Status(args) => lab::status(&args, output),
         Command::Verify(args) => verify::run(&args, output),
         Command::Down(args) => lab::down(&args, output),

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use longhaul_reports::result::{FidelityRow, Placement, Point, Sample};
+use longhaul_reports::result::{FidelityRow, Placement, Point, Sample, TimelineEntry};
 use longhaul_topologies::Topology;
 use longhaul_workloads::experiment::{Event, Observer, PointPlan};
 
@@ -22,7 +22,12 @@ pub struct Progress {
     checks: Checks,
     /// The size and placement whose iterations run, as last told.
     told: Option<(u64, Placement)>,
+    /// Changes of links in this point so far.
+    changes: usize,
 }
+
+/// So many changes of links are told in a point; a schedule may have thousands.
+const MOST_CHANGES: usize = 20;
 
 #[derive(Debug)]
 enum Sink {
@@ -55,6 +60,7 @@ impl Progress {
             sink,
             checks: Checks::default(),
             told: None,
+            changes: 0,
         }
     }
 
@@ -117,6 +123,7 @@ impl Progress {
             ));
         }
         self.told = None;
+        self.changes = 0;
         let title = title(&plan.stack.name, &plan.settings, plan.repeat);
         self.doing(&format!("[{}/{of}] {title}", index + 1));
         if let Sink::Bar(bar) = &self.sink
@@ -142,6 +149,24 @@ impl Progress {
             self.line(&format!("      {size} {placement}"));
         }
         self.told = Some(now);
+    }
+
+    fn link_changed(&mut self, entry: &TimelineEntry) {
+        self.changes += 1;
+        if self.changes <= MOST_CHANGES {
+            let TimelineEntry {
+                time_s,
+                link,
+                lane,
+                change,
+                ..
+            } = entry;
+            self.line(&format!(
+                "      {time_s:.1} s: {link} lane {lane}: {change}"
+            ));
+        } else if self.changes == MOST_CHANGES + 1 {
+            self.line("      further changes of links are in result.json");
+        }
     }
 
     fn point_done(&self, point: &Point) {
@@ -189,6 +214,7 @@ impl Observer for Progress {
                 iterations,
             } => self.point_starts(index, of, plan, iterations),
             Event::IterationDone { sample, .. } => self.iteration_done(sample),
+            Event::LinkChanged(entry) => self.link_changed(entry),
             Event::Note(text) => self.line(&format!("note: {text}")),
             Event::Finding { text, .. } => self.line(&format!("not faithful: {text}")),
             Event::PointDone(point) => self.point_done(point),

@@ -3,18 +3,21 @@
 //! ```text
 //! longhaul up ──forks──▶ front ─▶ init ─▶ lab process: the Lab and its control socket   (crate::sandbox)
 //!      ╰─ returns once the lab is up         ▲
-//! longhaul exec, status, down ───────────────╯  one line of JSON each way, namespaces as file descriptors
+//! longhaul exec, link, status, down ─────────╯  one line of JSON each way, namespaces as file descriptors
 //! ```
-//! - [`up`]: a lab in the background. [`exec`], [`status`], [`down`]: what to do with it.
+//! - [`up`]: a lab in the background. [`exec`], [`links`], [`adjust`], [`status`], [`down`]: what to do with it.
 //! - [`attach`]: what another process needs to measure it.
 //! - [`Registration`]: a name claimed in the registry of this user's labs; a foreground run has one, too, so that
-//!   [`status`] and [`clean`] see it.
+//!   [`status`] and [`clean`] see it, and a [`Desk`], so that its links can be set.
 //! - [`clean`]: removes what labs left that were killed.
 
 mod attach;
 mod client;
 mod daemon;
+mod desk;
 mod exec;
+mod kept;
+mod links;
 mod name;
 mod names;
 mod registry;
@@ -26,9 +29,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 pub use attach::{Attached, attach};
-pub use client::{LabStatus, clean, down, only_lab, status};
-pub use daemon::{Kept, Started, up, up_with};
+pub use client::{LabStatus, adjust, clean, down, links, only_lab, only_with_links, status};
+pub use daemon::{Started, up, up_with};
+pub use desk::{Attended, Desk};
 pub use exec::exec;
+pub use kept::Kept;
+pub use links::{AdjustedChannel, LinkStatus, Refusal};
 pub use name::{LabName, LabNameError};
 pub use registry::{Cleaned, LabRecord, Life, Purpose, Registration};
 pub use wire::{ChannelStatus, LabDetail, NodeStatus};
@@ -64,8 +70,10 @@ pub enum KeeperError {
         /// The name.
         name: LabName,
     },
-    /// It takes no commands.
-    #[error("{name} is a run and takes no commands; `longhaul up` starts a lab that does")]
+    /// It takes no programs.
+    #[error(
+        "{name} is a run: no program but its own runs in it; `longhaul up` starts a lab that takes any"
+    )]
     IsRun {
         /// The name.
         name: LabName,
@@ -88,6 +96,14 @@ pub enum KeeperError {
         node: String,
         /// What there is.
         nodes: String,
+    },
+    /// The lab is there, and did not do what it was asked.
+    #[error("{refusal}")]
+    Refused {
+        /// The lab.
+        name: LabName,
+        /// Why not.
+        refusal: Box<Refusal>,
     },
     /// The lab did not come up in the background.
     #[error("the lab {name} did not come up: {message}")]

@@ -8,19 +8,24 @@ use std::fs;
 use std::io;
 use std::path::Path;
 use std::process::Command;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError, mpsc};
+use std::time::Instant;
 
 use longhaul_topologies::Topology;
+use longhaul_topologies::adjust::Adjustment;
 use longhaul_topologies::model::Channel;
+use longhaul_topologies::units::TimeSpan;
 
 use self::mounts::{LabFolder, Overlay};
 use crate::capability;
 use crate::engine::{ChannelCounters, EngineChoice, EngineError, EngineKind, Lateness, LinkEngine};
+use crate::links::{AdjustError, LinkChange, Links, Origin};
 use crate::namespace::{Namespace, NamespaceFolder};
 use crate::netem::{self, Netem};
 use crate::plan::{ChannelId, Families, LabPlan, NodeId};
 use crate::relay::Relay;
 use crate::sandbox;
+use crate::schedule::Player;
 use crate::wiring::{Wiring, WiringError};
 
 /// What a lab is brought up with, beside its topology.
@@ -38,8 +43,8 @@ pub struct LabOptions {
 /// network namespace.
 pub struct Lab {
     // In the order in which it is taken down, after the processes.
-    /// What carries the lanes.
-    engine: Mutex<Box<dyn LinkEngine>>,
+    /// What carries the lanes, and what it was told.
+    links: Mutex<Links>,
     /// What lies outside the nodes' namespaces. Held to be dropped.
     _wiring: Wiring,
     /// One per node, in the plan's order.
@@ -53,6 +58,9 @@ pub struct Lab {
     /// What was built.
     plan: LabPlan,
 }
+
+/// The counters of every channel, and the channels that are down.
+pub(crate) type Observed = (Vec<(ChannelId, ChannelCounters)>, Vec<ChannelId>);
 
 /// Why a lab did not come up.
 #[derive(Debug, thiserror::Error)]
@@ -86,15 +94,20 @@ impl Lab {
             Families::Both => plan,
             Families::Ipv4 => plan.without_ipv6(),
         };
+        // Before anything is built: a schedule that the engine cannot carry out is told now, not when its time has come.
+        let kind = choose_engine(&plan, options.engine)?;
         let folder = LabFolder::create(&sandbox.folder).map_err(step("create the lab's folder"))?;
         let names = NamespaceFolder::mount(folder.path().join("netns"))
             .map_err(step("mount the folder of namespace names"))?;
         let namespaces = create_namespaces(&plan, &names)?;
         let overlays = lay_overlays(&plan, &folder, &names)?;
         let wiring = Wiring::build(&plan, &namespaces).await?;
-        let engine = attach_engine(&plan, &namespaces, options).await?;
+        let engine: Box<dyn LinkEngine> = match kind {
+            EngineKind::Netem => Box::new(Netem::attach(&plan, &namespaces, options.seed).await?),
+            EngineKind::Relay => Box::new(Relay::attach(&plan, options.seed)?),
+        };
         Ok(Self {
-            engine: Mutex::new(engine),
+            links: Mutex::new(Links::new(engine, plan.topology.clone())),
             _wiring: wiring,
             namespaces,
             _overlays: overlays,
@@ -111,7 +124,7 @@ impl Lab {
 
     /// The engine that carries the lanes.
     pub fn engine_kind(&self) -> EngineKind {
-        self.engine().kind()
+        self.links().engine().kind()
     }
 
     /// The namespaces of `node`.
@@ -137,7 +150,19 @@ impl Lab {
     /// # Errors
     /// If the engine has died.
     pub fn counters(&self) -> Result<Vec<(ChannelId, ChannelCounters)>, EngineError> {
-        self.engine().counters()
+        self.links().engine().counters()
+    }
+
+    /// The same, and which channels carry nothing as their lane is down.
+    pub(crate) fn observe(&self) -> Result<Observed, EngineError> {
+        let mut links = self.links();
+        let counters = links.engine().counters()?;
+        Ok((counters, links.down()))
+    }
+
+    /// The topology with its channels as they are now; [`LabPlan::topology`] is what the lab came up as.
+    pub fn topology_now(&self) -> Topology {
+        self.links().now().clone()
     }
 
     /// Changes a live channel.
@@ -145,7 +170,42 @@ impl Lab {
     /// # Errors
     /// If the engine cannot express it.
     pub fn set(&self, id: ChannelId, channel: &Channel) -> Result<(), EngineError> {
-        self.engine().set(id, channel)
+        let wanted = [(id, channel.clone())];
+        self.links().set(&wanted, Origin::Manual, None).map(drop)
+    }
+
+    /// The same for the schedule, which had it at `due`.
+    pub(crate) fn set_scheduled(
+        &self,
+        id: ChannelId,
+        channel: &Channel,
+        due: Instant,
+    ) -> Result<(), EngineError> {
+        let wanted = [(id, channel.clone())];
+        self.links()
+            .set(&wanted, Origin::Scheduled, Some(due))
+            .map(drop)
+    }
+
+    /// Lays settings over a live link, all of them or none; what changed. Blocking, as all that asks the engine.
+    ///
+    /// # Errors
+    /// If a name or setting is wrong, or the engine cannot express what came of it; then nothing has changed.
+    pub fn adjust(&self, adjustment: &Adjustment) -> Result<Vec<LinkChange>, AdjustError> {
+        self.links().adjust(adjustment)
+    }
+
+    /// Makes every channel again what the lab came up with: takes back what schedules and hands have changed.
+    ///
+    /// # Errors
+    /// If the engine has died.
+    pub fn reset(&self) -> Result<(), EngineError> {
+        self.links().reset(&self.plan.topology)
+    }
+
+    /// Tells of every change of a link from now on. There is one follower: whoever followed before is told no more.
+    pub fn follow(&self) -> mpsc::Receiver<LinkChange> {
+        self.links().follow()
     }
 
     /// A workload begins: traces of rates, delays and losses start again.
@@ -153,12 +213,12 @@ impl Lab {
     /// # Errors
     /// If the engine has died.
     pub fn begin(&self) -> Result<(), EngineError> {
-        self.engine().begin()
+        self.links().engine().begin()
     }
 
     /// The engine's own lateness since this was last asked.
     pub fn lateness(&self) -> Option<Lateness> {
-        self.engine().lateness()
+        self.links().engine().lateness()
     }
 
     /// Takes the lab down: ends every process in its hosts, stops the engine, lets the namespaces go.
@@ -169,9 +229,9 @@ impl Lab {
         }
     }
 
-    fn engine(&self) -> MutexGuard<'_, Box<dyn LinkEngine>> {
+    fn links(&self) -> MutexGuard<'_, Links> {
         // An engine that panicked says so in its next answer; the lock adds nothing to that.
-        self.engine.lock().unwrap_or_else(PoisonError::into_inner)
+        self.links.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -236,51 +296,92 @@ fn lay_overlays(
     Ok(overlays)
 }
 
-/// The engine that `options` asks for; for `auto`, netem unless something speaks against it.
-async fn attach_engine(
-    plan: &LabPlan,
-    namespaces: &[Namespace],
-    options: &LabOptions,
-) -> Result<Box<dyn LinkEngine>, EngineError> {
-    let kind = match options.engine {
+/// The engine that is asked for; for `auto`, netem unless something speaks against it.
+fn choose_engine(plan: &LabPlan, choice: EngineChoice) -> Result<EngineKind, EngineError> {
+    match choice {
         EngineChoice::Netem => {
             netem::available().map_err(|missing| EngineError::Missing {
                 remedy: capability::module_remedy(missing.module, missing.option),
                 reason: missing.reason,
             })?;
-            EngineKind::Netem
+            netem_expresses(plan, netem::expressible).map_err(|what| {
+                EngineError::Inexpressible {
+                    engine: EngineKind::Netem,
+                    what,
+                }
+            })?;
+            Ok(EngineKind::Netem)
         }
-        EngineChoice::Relay => EngineKind::Relay,
-        EngineChoice::Auto => match why_not_netem(plan) {
-            None => EngineKind::Netem,
-            Some(reason) => {
-                tracing::info!("the relay carries the links: {reason}");
-                EngineKind::Relay
-            }
-        },
-    };
-    Ok(match kind {
-        EngineKind::Netem => Box::new(Netem::attach(plan, namespaces, options.seed).await?),
-        EngineKind::Relay => Box::new(Relay::attach(plan, options.seed)?),
-    })
+        EngineChoice::Relay => Ok(EngineKind::Relay),
+        EngineChoice::Auto => {
+            let can = netem::available()
+                .map_err(|missing| missing.reason)
+                .and_then(|()| netem_expresses(plan, netem::expressible));
+            Ok(match can {
+                Ok(()) => EngineKind::Netem,
+                Err(reason) => {
+                    tracing::info!("the relay carries the links: {reason}");
+                    EngineKind::Relay
+                }
+            })
+        }
+    }
 }
 
-/// What keeps netem from carrying this plan, if anything does.
-fn why_not_netem(plan: &LabPlan) -> Option<String> {
-    let mut channels = plan
-        .lanes
-        .iter()
-        .flat_map(|lane| [&lane.forward, &lane.reverse]);
-    netem::available()
-        .map_err(|missing| missing.reason)
-        .and_then(|()| netem::spreads(&plan.topology))
-        .and_then(|()| channels.try_for_each(netem::expressible))
-        .err()
+/// Whether `expressible` holds for every channel of `plan`, and for all that its schedules make of them; if not, of which, and why.
+fn netem_expresses(
+    plan: &LabPlan,
+    expressible: impl Fn(&Channel) -> Result<(), String>,
+) -> Result<(), String> {
+    netem::spreads(&plan.topology)?;
+    for lane in &plan.lanes {
+        for channel in [&lane.forward, &lane.reverse] {
+            expressible(channel)?;
+        }
+    }
+    let mut player = Player::new(&plan.topology);
+    while let Some(due) = player.due(std::time::Duration::MAX) {
+        expressible(due.channel).map_err(|reason| {
+            let (name, at) = (plan.channel_name(due.id), TimeSpan::from(due.at));
+            format!("what is scheduled for {name} at {at}: {reason}")
+        })?;
+    }
+    Ok(())
 }
 
 fn step(step: impl Into<String>) -> impl FnOnce(io::Error) -> LabError {
     move |source| LabError::Step {
         step: step.into(),
         source,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use longhaul_topologies::{Document, validate};
+
+    use super::*;
+
+    #[test]
+    fn a_schedule_that_netem_cannot_carry_out_is_named() {
+        let text = "
+name: lab
+sites: [{name: a}, {name: b}]
+links:
+  - between: [a, b]
+    rtt: 20ms
+    schedule: [{at: 1s, delay: 20ms}, {at: 2s, direction: reverse, reordering: {chance: 1%}}]
+";
+        let topology = validate::topology(&Document::from_text("lab.yaml", text).unwrap()).unwrap();
+        let plan = LabPlan::new(topology);
+        let no_reordering = |channel: &Channel| match channel.reordering {
+            Some(_) => Err("reordering".to_owned()),
+            None => Ok(()),
+        };
+        assert_eq!(
+            netem_expresses(&plan, no_reordering),
+            Err("what is scheduled for b>a lane 0 at 2s: reordering".to_owned())
+        );
+        assert_eq!(netem_expresses(&plan, |_| Ok(())), Ok(()));
     }
 }

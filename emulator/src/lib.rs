@@ -11,8 +11,10 @@
 //! - `distribution`: the shapes of jitter, for both engines and for fidelity.
 //! - [`inband`]: what the relay writes into packets that ask for it.
 //! - [`tc`]: the netlink encoding of the qdiscs and filters in use.
+//! - [`links`]: the links as they are now: the engine, what every channel is, who changed it.
 //! - [`lab`]: all of the above as one thing that comes up, runs programs in its hosts and goes down.
-//! - [`keeper`]: a lab that stays up in the background: control socket, `exec`, `status`, `down`, `clean`.
+//! - [`schedule`]: what a topology says changes while a workload runs, carried out.
+//! - [`keeper`]: a lab that stays up in the background: control socket, `exec`, `link`, `status`, `down`, `clean`.
 //! - [`probe`]: UDP probes that measure one-way delay between two nodes on one clock.
 //! - [`fidelity`]: every link held against its description.
 //! - [`telemetry`]: periodic readings of links, queues and hosts.
@@ -24,12 +26,14 @@ pub mod fidelity;
 pub mod inband;
 pub mod keeper;
 pub mod lab;
+pub mod links;
 pub mod namespace;
 pub mod netem;
 pub mod plan;
 pub mod probe;
 pub mod relay;
 pub mod sandbox;
+pub mod schedule;
 pub mod tc;
 pub mod telemetry;
 pub mod wiring;

@@ -2,6 +2,9 @@
 //!
 //! Readings come by an absolute schedule, and each carries the instant it was taken at, so a late one shifts neither
 //! those after it nor its own place on the time axis.
+//!
+//! Links can be read every millisecond: the relay answers from its own memory, netem's kernel with a dump per namespace. Hosts
+//! need a file of each to be formatted and parsed, so they have a slower beat of their own.
 
 mod interface;
 
@@ -26,7 +29,9 @@ pub struct Reading {
     pub late: Duration,
     /// Every channel's counters, since the lab came up.
     pub channels: Vec<(ChannelId, ChannelCounters)>,
-    /// Every host's counters, since the lab came up.
+    /// The channels whose lane is down.
+    pub down: Vec<ChannelId>,
+    /// Every host's counters, since the lab came up; empty where it is not their beat.
     pub hosts: Vec<(NodeId, InterfaceCounters)>,
 }
 
@@ -49,6 +54,9 @@ pub enum TelemetryError {
     Thread(io::Error),
 }
 
+/// Hosts are read no more often than this: what they send is on the links a moment later, and finer there.
+const HOSTS_PERIOD: Duration = Duration::from_millis(10);
+
 /// Reads a lab's counters on a fixed period until it is stopped or dropped.
 #[derive(Debug)]
 pub struct Sampler {
@@ -59,7 +67,7 @@ pub struct Sampler {
 }
 
 impl Sampler {
-    /// Starts reading `lab` every `period`. The first reading is taken before this returns, so that what happens next is
+    /// Starts reading `lab` every `period`, its hosts every ten milliseconds at most. The first reading is taken before this returns, so that what happens next is
     /// counted from it. Blocking, as [`Lab::counters`].
     ///
     /// # Errors
@@ -69,11 +77,12 @@ impl Sampler {
         let (sender, readings) = mpsc::channel();
         let began = Instant::now();
         let first = read(&lab, &hosts, began)?;
+        let beat = Beat::new(began, HOSTS_PERIOD.max(period));
         sender.send(first).expect("we hold the other end");
         let (running, stopped) = mpsc::channel();
         let thread = thread::Builder::new()
             .name("sampler".into())
-            .spawn(move || sample(&lab, &hosts, began, period, &sender, &stopped))
+            .spawn(move || sample(&lab, &hosts, beat, period, &sender, &stopped))
             .map_err(TelemetryError::Thread)?;
         Ok(Self {
             readings,
@@ -133,21 +142,53 @@ fn host_error(lab: &Lab, host: NodeId, source: io::Error) -> TelemetryError {
     }
 }
 
-/// The sampler's thread: readings of the schedule that `began` with one.
+/// Which readings are those of hosts, too.
+#[derive(Clone, Copy, Debug)]
+struct Beat {
+    next: Instant,
+    period: Duration,
+}
+
+impl Beat {
+    /// The first was at `began`.
+    fn new(began: Instant, period: Duration) -> Self {
+        Beat {
+            next: began + period,
+            period,
+        }
+    }
+
+    /// Whether the reading that was due at `due` is one; asked in the order of time.
+    fn is_at(&mut self, due: Instant) -> bool {
+        let is_at = due >= self.next;
+        if is_at {
+            self.next = next(self.next, self.period, due);
+        }
+        is_at
+    }
+}
+
+/// The sampler's thread: readings of the schedule that began a period of `beat` before its next.
 fn sample(
     lab: &Lab,
     hosts: &[(NodeId, InterfaceFile)],
-    began: Instant,
+    mut beat: Beat,
     period: Duration,
     readings: &mpsc::Sender<Reading>,
     stopped: &mpsc::Receiver<()>,
 ) -> Result<(), TelemetryError> {
-    let mut due = began;
+    let mut due = beat.next - beat.period;
     loop {
         due = next(due, period, Instant::now());
         let wait = stopped.recv_timeout(due.saturating_duration_since(Instant::now()));
-        let wanted = readings.send(read(lab, hosts, due)?);
-        if wait != Err(mpsc::RecvTimeoutError::Timeout) || wanted.is_err() {
+        let is_last = wait != Err(mpsc::RecvTimeoutError::Timeout);
+        let all = if is_last || beat.is_at(due) {
+            hosts
+        } else {
+            &[]
+        };
+        let wanted = readings.send(read(lab, all, due)?);
+        if is_last || wanted.is_err() {
             return Ok(());
         }
     }
@@ -160,7 +201,7 @@ fn read(
     due: Instant,
 ) -> Result<Reading, TelemetryError> {
     let at = Instant::now();
-    let channels = lab.counters()?;
+    let (channels, down) = lab.observe()?;
     let hosts = hosts
         .iter()
         .map(|(host, file)| match file.read() {
@@ -172,6 +213,7 @@ fn read(
         at,
         late: at.saturating_duration_since(due),
         channels,
+        down,
         hosts,
     })
 }
@@ -192,5 +234,21 @@ mod tests {
         let ms = Duration::from_millis;
         assert_eq!(next(start, ms(100), start + ms(3)), start + ms(100));
         assert_eq!(next(start, ms(100), start + ms(250)), start + ms(300));
+    }
+
+    #[test]
+    fn hosts_are_read_on_their_own_beat() {
+        let start = Instant::now();
+        let beats = |period: u64, dues: &[u64]| -> Vec<u64> {
+            let ms = Duration::from_millis;
+            let mut beat = Beat::new(start, ms(period));
+            let at = |due: &u64| beat.is_at(start + ms(*due));
+            dues.iter().copied().filter(at).collect()
+        };
+        let every: Vec<u64> = (1..=30).collect();
+        assert_eq!(beats(10, &every), [10, 20, 30]);
+        assert_eq!(beats(10, &[4, 8, 12, 16, 20, 24]), [12, 20]);
+        assert_eq!(beats(10, &[1, 47, 48, 50]), [47, 50], "after a stall");
+        assert_eq!(beats(100, &[100, 200]), [100, 200]);
     }
 }

@@ -14,13 +14,15 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Output};
 use std::time::{Duration, Instant};
 
-use longhaul_emulator::engine::{EngineChoice, EngineError, EngineKind};
+use longhaul_emulator::engine::{EngineChoice, EngineKind};
 use longhaul_emulator::keeper::{
-    self, ChannelStatus, Kept, LabName, NodeStatus, Purpose, Registration,
+    self, AdjustedChannel, Kept, LabDetail, LabName, LinkStatus, NodeStatus, Purpose, Refusal,
+    Registration,
 };
 use longhaul_emulator::lab::LabOptions;
 use longhaul_emulator::namespace::Namespace;
 use longhaul_emulator::sandbox::Privilege;
+use longhaul_topologies::adjust::{Adjustment, Named};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -40,6 +42,8 @@ fn main() -> ExitCode {
             ("echo", scene_echo),
             ("ask", scene_ask),
             ("status", scene_status),
+            ("link-set", scene_link_set),
+            ("link-show", scene_link_show),
             ("down", scene_down),
             ("clean", scene_clean),
         ],
@@ -136,19 +140,22 @@ fn namespace(name: &str) -> std::io::Result<Namespace> {
 }
 
 impl Kept for StandIn {
-    fn engine(&self) -> EngineKind {
-        EngineKind::Relay
+    fn detail(&self) -> Result<LabDetail, Refusal> {
+        let nodes = self.nodes.iter();
+        Ok(LabDetail {
+            engine: EngineKind::Relay,
+            nodes: nodes.map(|(status, _)| status.clone()).collect(),
+            channels: Vec::new(),
+            schedule_failed: None,
+        })
     }
 
-    fn nodes(&self) -> Vec<NodeStatus> {
-        self.nodes
-            .iter()
-            .map(|(status, _)| status.clone())
-            .collect()
-    }
-
-    fn channels(&self) -> Result<Vec<ChannelStatus>, EngineError> {
+    fn links(&self, _: Option<&Named>) -> Result<Vec<LinkStatus>, Refusal> {
         Ok(Vec::new())
+    }
+
+    fn adjust(&self, _: &Adjustment) -> Result<Vec<AdjustedChannel>, Refusal> {
+        Err(Refusal::Engine("nothing joins the nodes".to_owned()))
     }
 
     fn namespace(&self, node: &str) -> Option<&Namespace> {
@@ -247,11 +254,12 @@ fn scene_run(_: &[String]) -> i32 {
         "quickstart",
         EngineChoice::Auto,
     );
-    if let Err(error) =
-        registration.and_then(|registration| registration.enter(Privilege::of_this_process()))
-    {
-        return code(Err(error));
-    }
+    let entered =
+        registration.and_then(|registration| registration.enter_run(Privilege::of_this_process()));
+    let _desk = match entered {
+        Ok((_, desk)) => desk,
+        Err(error) => return code(Err(error)),
+    };
     println!("ready");
     std::thread::sleep(stage::DEADLINE);
     99
@@ -273,6 +281,33 @@ fn scene_exec(arguments: &[String]) -> i32 {
 
 fn scene_status(_: &[String]) -> i32 {
     code(keeper::status().map(|labs| println!("{}", serde_json::to_string(&labs).expect("JSON"))))
+}
+
+/// LAB FROM TO KEY=VALUE…
+fn scene_link_set(arguments: &[String]) -> i32 {
+    let [_, from, to, settings @ ..] = arguments else {
+        return 99;
+    };
+    let setting = |setting: &String| {
+        let (key, value) = setting.split_once('=').expect("KEY=VALUE");
+        (key.to_owned(), value.to_owned())
+    };
+    let adjustment = Adjustment {
+        link: Named {
+            from: from.clone(),
+            to: to.clone(),
+        },
+        lane: None,
+        direction: None,
+        settings: settings.iter().map(setting).collect(),
+    };
+    let adjusted = keeper::adjust(&name(arguments), &adjustment);
+    code(adjusted.map(|changes| println!("{}", serde_json::to_string(&changes).expect("JSON"))))
+}
+
+fn scene_link_show(arguments: &[String]) -> i32 {
+    let links = keeper::links(&name(arguments), None);
+    code(links.map(|links| println!("{}", serde_json::to_string(&links).expect("JSON"))))
 }
 
 fn scene_down(arguments: &[String]) -> i32 {
@@ -607,6 +642,13 @@ fn a_run_is_registered_and_can_be_interrupted() -> Outcome {
             (&"up".into(), &"quickstart".into())
         );
         assert!(fail(&stage, "exec", &[&name, "left-0", "true"], 2).contains("is a run"));
+        // Its desk answers, but there is no lab yet.
+        assert_eq!(status["trouble"], Value::Null, "{status}");
+        let complaint = fail(&stage, "link-set", &[&name, "a", "b", "loss=1%"], 2);
+        assert!(
+            complaint.contains("no workload runs at the moment"),
+            "{complaint}"
+        );
         succeed(&stage, "down", &[&name]);
         assert_eq!(playing.code(), 128 + Signal::SIGTERM as i32);
         assert!(status_of(&stage, &name).is_none());
@@ -685,9 +727,49 @@ fn a_whole_lab_carries_what_its_programs_send() -> Outcome {
                 "{channel}"
             );
         }
+        links_are_set_by_hand(&stage)?;
         let (_, namespaces) = tree_of(&stage, "whole");
         succeed(&stage, "down", &["whole"]);
         stage.wait_until_empty(&namespaces);
+    }
+    Ok(())
+}
+
+/// On the lab `whole`.
+fn links_are_set_by_hand(stage: &Stage) -> Outcome {
+    let before = succeed(stage, "link-show", &["whole"]);
+    for (settings, complaint) in [
+        (
+            ["s0", "s1", "delay=30ms", "lost=1%"],
+            "test with lost=1%: unknown field `lost`",
+        ),
+        (
+            ["s0", "s2", "delay=30ms", "loss=1%"],
+            "there is no site `s2`",
+        ),
+    ] {
+        let said = fail(stage, "link-set", &[&["whole"], &settings[..]].concat(), 2);
+        assert!(said.contains(complaint), "{said}");
+    }
+    assert_eq!(
+        succeed(stage, "link-show", &["whole"]),
+        before,
+        "nothing of it was done"
+    );
+
+    let set = succeed(
+        stage,
+        "link-set",
+        &["whole", "s1", "s0", "delay=30ms", "state=down"],
+    );
+    let changes: Value = serde_json::from_str(&set)?;
+    assert_eq!(changes.as_array().map(Vec::len), Some(2), "{changes}");
+    assert_eq!(changes[0]["change"], "state up → down, delay 20ms → 30ms");
+    let status = status_of(stage, "whole").expect("the lab");
+    for channel in status["detail"]["channels"].as_array().expect("a list") {
+        assert_eq!(channel["state"], "down", "{channel}");
+        assert_eq!(channel["delay"], "30ms", "{channel}");
+        assert_eq!(channel["differs"], "state up → down, delay 20ms → 30ms");
     }
     Ok(())
 }

@@ -8,6 +8,7 @@ mod bandwidth;
 mod delay;
 mod distribution;
 mod figure;
+mod marks;
 mod over_time;
 mod sweep;
 mod traffic;
@@ -215,6 +216,23 @@ mod tests {
                 "five-minutes",
                 Shape {
                     seconds: 150.0,
+                    ..few.clone()
+                },
+            ),
+            (
+                "changing-links",
+                Shape {
+                    stacks: &["cubic"],
+                    sizes: mib,
+                    changes: 4,
+                    ..few.clone()
+                },
+            ),
+            (
+                "links-that-change-often",
+                Shape {
+                    sizes: mib,
+                    changes: 9,
                     ..few.clone()
                 },
             ),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::result::{
     Bound, BoundTime, ChannelSummary, DelaySummary, Entity, Environment, FidelityRow,
     FidelitySection, Outcome, Percentiles, Placement, Point, RunResult, SCHEMA_VERSION, Sample,
-    TelemetryRow, Workload, metric,
+    Source, TelemetryRow, TimelineEntry, Way, Workload, metric,
 };
 use crate::stats::{self, InterarrivalJitter};
 use crate::verification::{ChannelDelays, Verification, VerificationRow};
@@ -24,6 +24,8 @@ pub(crate) struct Shape {
     pub seconds: f64,
     /// Period of the samples and the probes.
     pub period_s: f64,
+    /// How often the first link changes in each point.
+    pub changes: usize,
 }
 
 impl Default for Shape {
@@ -37,6 +39,7 @@ impl Default for Shape {
             sites: &["virginia", "dublin", "singapore"],
             seconds: 6.0,
             period_s: 0.05,
+            changes: 0,
         }
     }
 }
@@ -198,9 +201,37 @@ fn point(
         samples,
         summaries,
         delays: Vec::new(),
+        schedule_began_s: Some(began_s),
         channels: Vec::new(),
+        timeline: timeline(shape, began_s),
         commands: Vec::new(),
     }
+}
+
+/// The first link in turn longer and shorter, and at last down on the way there.
+fn timeline(shape: &Shape, began_s: f64) -> Vec<TimelineEntry> {
+    let mut entries = Vec::new();
+    for number in 0..shape.changes {
+        let is_last = number + 1 == shape.changes;
+        let change = match (is_last, number % 2) {
+            (true, _) => "state up → down",
+            (false, 0) => "delay 20ms → 60ms, queue 1bdp (122KiB → 366KiB)",
+            (false, _) => "delay 60ms → 20ms, queue 1bdp (366KiB → 122KiB)",
+        };
+        let ways = [(0, 1, Way::Forward), (1, 0, Way::Reverse)];
+        for (from, to, direction) in ways.into_iter().take(if is_last { 1 } else { 2 }) {
+            entries.push(TimelineEntry {
+                time_s: began_s + shape.seconds * (number + 1) as f64 / (shape.changes + 1) as f64,
+                link: format!("{}>{}", shape.sites[from], shape.sites[to]),
+                lane: 0,
+                direction,
+                source: Source::Scheduled,
+                change: change.to_owned(),
+                late_us: 80.0,
+            });
+        }
+    }
+    entries
 }
 
 /// What the sampler and the probes saw of a point: traffic in bursts, queues that fill, delays with a tail.

@@ -3,6 +3,7 @@
 mod fidelity;
 mod network;
 mod telemetry;
+mod timeline;
 mod timing;
 
 use std::collections::BTreeMap;
@@ -13,6 +14,7 @@ use serde::{Deserialize, Serialize};
 pub use fidelity::{EngineLateness, FidelityRow, FidelitySection};
 pub use network::{ChannelSummary, DelaySummary, Percentiles};
 pub use telemetry::{Entity, TelemetryRow, metric};
+pub use timeline::{Source, TimelineEntry, Way};
 pub use timing::{Bound, BoundTime, Placement, Sample, Summary};
 
 /// The version of this schema; raised when a field changes its meaning or goes.
@@ -102,6 +104,10 @@ pub struct Point {
     pub began_s: f64,
     /// See `began_s`.
     pub ended_s: f64,
+    /// Seconds since the run's start from which a topology's `schedule` and its traces counted: when ranks or programs were ready to
+    /// go. Absent if the workload did not get there.
+    #[serde(default)]
+    pub schedule_began_s: Option<f64>,
     /// The links held against their description.
     pub fidelity: FidelitySection,
     /// What was run.
@@ -116,6 +122,9 @@ pub struct Point {
     pub delays: Vec<DelaySummary>,
     /// Totals of every channel over the point.
     pub channels: Vec<ChannelSummary>,
+    /// What changed on the links while the workload ran, in the order of time.
+    #[serde(default)]
+    pub timeline: Vec<TimelineEntry>,
     /// Exit status and output files of external programs, per host.
     pub commands: Vec<CommandOutcome>,
 }

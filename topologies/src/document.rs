@@ -17,7 +17,7 @@ use std::sync::Arc;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-pub use error::InputError;
+pub use error::{InputError, Setting};
 pub use path::DocumentPath;
 
 use source::{Part, Source};
@@ -36,12 +36,11 @@ pub struct Document {
     here: DocumentPath,
 }
 
-/// One place at which a `--set key=value` set its value.
+/// One place at which a `key=value` of the command line set its value.
 #[derive(Clone, Debug)]
 struct Override {
     place: DocumentPath,
-    key: String,
-    value: String,
+    setting: Setting,
 }
 
 impl Document {
@@ -72,6 +71,18 @@ impl Document {
             folder: None,
             here: DocumentPath::root(),
         })
+    }
+
+    /// Takes values that were never a text: there is no line for its errors to point at, but what is laid over them.
+    pub(crate) fn from_value(name: &str, value: Value) -> Self {
+        let source = Source::read(name, "{}").expect("an empty mapping is YAML");
+        Document {
+            source: Arc::new(source),
+            root: value,
+            overrides: Vec::new(),
+            folder: None,
+            here: DocumentPath::root(),
+        }
     }
 
     /// The file's path or the catalogue entry's name.
@@ -121,10 +132,15 @@ impl Document {
     /// # Errors
     /// If `text` is not YAML, or `key` leads through a list's entry or a scalar's field that is not there.
     pub fn set(&mut self, key: &str, text: &str) -> Result<(), InputError> {
-        let refused = |message| {
-            let error = InputError::new(self.name(), message);
-            error.at_setting(key, text)
-        };
+        self.lay(key, text, &Setting::overriding(key, text))
+    }
+
+    /// As [`set`](Self::set), for a value that was not given as `--set`: errors point at `setting`.
+    ///
+    /// # Errors
+    /// As [`set`](Self::set).
+    pub fn lay(&mut self, key: &str, text: &str, setting: &Setting) -> Result<(), InputError> {
+        let refused = |message| InputError::new(self.name(), message).at_setting(setting);
         let value = source::read_value(text)
             .map_err(|message| refused(format!("the value is not YAML: {message}")))?;
         let mut root = self.root.clone();
@@ -134,8 +150,7 @@ impl Document {
         self.overrides
             .extend(places.into_iter().map(|place| Override {
                 place: self.here.join(&place),
-                key: key.to_owned(),
-                value: text.to_owned(),
+                setting: setting.clone(),
             }));
         Ok(())
     }
@@ -174,7 +189,7 @@ impl Document {
             .rev()
             .find(|set| set.place.contains(&place))
         {
-            Some(set) => error = error.at_setting(&set.key, &set.value),
+            Some(set) => error = error.at_setting(&set.setting),
             None => error = self.source.point(error, &place, part),
         }
         error.path = place;

@@ -6,6 +6,7 @@
 //! - [`spec`]: the file format as serde types; the JSON Schema (`topologies/schema.json`) is generated from them.
 //! - [`model`]: the validated topology that everything else works on.
 //! - [`validate`]: from [`spec`] to [`model`]; every check of meaning.
+//! - [`adjust`]: settings laid over a link of a topology that is up.
 //! - [`route`]: shortest paths between sites.
 //! - [`catalogue`]: the topologies embedded in the binary.
 //! - [`closest`]: the known name to a misspelt one.
@@ -13,6 +14,7 @@
 //! `catalogue::open(name)?` gives a [`Document`]; `document.set(key, value)?` lays a `--set` over it;
 //! [`validate::topology`] turns it into a [`Topology`], or into the one [`InputError`] that says what to mend.
 
+pub mod adjust;
 pub mod catalogue;
 pub mod document;
 pub mod geography;

@@ -1,6 +1,7 @@
 //! The validated topology: everything in it holds, so nothing downstream checks again.
 
 mod channel;
+mod describe;
 mod queue;
 mod trace;
 
@@ -126,7 +127,20 @@ pub struct ScheduledChange {
 }
 
 /// Which way along a link.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    serde::Serialize,
+    serde::Deserialize,
+    schemars::JsonSchema,
+)]
+#[serde(rename_all = "kebab-case")]
 pub enum Direction {
     /// From `a` to `b`.
     Forward,

@@ -82,6 +82,7 @@ fn result_of(workload: &str, out: &Path, interrupt: impl Future<Output = ()>) ->
         privilege: Privilege::Root,
         command: "test".to_owned(),
         executable: std::env::current_exe().unwrap(),
+        desk: None,
     };
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let result = runtime

@@ -6,7 +6,7 @@ use longhaul_emulator::lab::LabOptions;
 use serde_json::json;
 
 use crate::args::{DownArgs, ExecArgs, Links, StatusArgs, UpArgs};
-use crate::commands::topologies;
+use crate::commands::{link, topologies};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::listing::Listing;
@@ -107,6 +107,9 @@ impl From<Links> for EngineChoice {
 impl From<KeeperError> for Failure {
     fn from(error: KeeperError) -> Self {
         use longhaul_emulator::sandbox::SandboxError;
+        if let Some(failure) = link::refused(&error) {
+            return failure;
+        }
         match error {
             KeeperError::Sandbox(SandboxError::Refused { reason, help }) => Failure::with_help(
                 Exit::Lacking,
@@ -205,6 +208,7 @@ fn describe(detail: &LabDetail, width: usize) -> String {
     }
     let mut channels = Listing::new(&[
         "channel",
+        "state",
         "rate",
         "one way",
         "queue",
@@ -218,6 +222,11 @@ fn describe(detail: &LabDetail, width: usize) -> String {
         let counters = &channel.counters;
         channels.row([
             format!("{} > {} lane {}", channel.from, channel.to, channel.lane),
+            match channel.differs {
+                None => channel.state.to_string(),
+                // `link show` says what.
+                Some(_) => format!("{}, changed", channel.state),
+            },
             channel
                 .rate
                 .map_or_else(|| "unlimited".to_owned(), |rate| rate.to_string()),
@@ -232,9 +241,13 @@ fn describe(detail: &LabDetail, width: usize) -> String {
             counters.queue_bytes.to_string(),
         ]);
     }
-    format!(
+    let mut text = format!(
         "{}\n\n{}",
         nodes.render(0..0, width),
-        channels.render(4..9, width)
-    )
+        channels.render(5..10, width)
+    );
+    if let Some(reason) = &detail.schedule_failed {
+        text.push_str(&format!("\n\nthe schedule has ended early: {reason}"));
+    }
+    text
 }

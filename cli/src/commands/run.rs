@@ -1,6 +1,7 @@
 //! `run`: an experiment from its file to its charts.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use longhaul_ci::verdict::{Verdict, judge};
 use longhaul_emulator::keeper::{LabName, Purpose, Registration};
@@ -32,7 +33,7 @@ pub fn run(args: &RunArgs, output: Output) -> Result<Exit, Failure> {
         &experiment.name,
         links,
     )?;
-    let sandbox = registration.enter(Privilege::of_this_process())?;
+    let (sandbox, desk) = registration.enter_run(Privilege::of_this_process())?;
     // From here on this is the lab process; what it started with is gone from its view, but not the folder for results.
     let options = RunOptions {
         out: out.clone(),
@@ -40,6 +41,7 @@ pub fn run(args: &RunArgs, output: Output) -> Result<Exit, Failure> {
         privilege: sandbox.privilege,
         command: command_line(),
         executable: PathBuf::from("/proc/self/exe"),
+        desk: Some(Arc::new(desk)),
     };
     let mut progress = Progress::new(output);
     // Lives until the charts are drawn: it watches for signals.

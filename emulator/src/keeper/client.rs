@@ -5,6 +5,7 @@ use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
+use longhaul_topologies::adjust::{Adjustment, Named};
 use longhaul_topologies::spec::TopologySpec;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -12,6 +13,7 @@ use nix::sys::signal::Signal;
 use serde::Serialize;
 
 use super::KeeperError;
+use super::links::{AdjustedChannel, LinkStatus, Refusal};
 use super::name::LabName;
 use super::registry::{Cleaned, Entry, LabRecord, Life, Purpose, Registry};
 use super::wire::{Answer, LabDetail, Namespaces, Request, Wire};
@@ -34,7 +36,7 @@ pub struct LabStatus {
     pub life: Life,
     /// What it is; missing while it starts, or if it died then.
     pub record: Option<LabRecord>,
-    /// What its keeper says; a run and a dead lab have none that could.
+    /// What its keeper says; a dead lab has none, and a run nothing to say while no workload runs.
     pub detail: Option<LabDetail>,
     /// Why the keeper of a living lab says nothing.
     pub trouble: Option<String>,
@@ -54,19 +56,36 @@ pub fn status() -> Result<Vec<LabStatus>, KeeperError> {
 /// # Errors
 /// If there is none, or more than one.
 pub fn only_lab() -> Result<LabName, KeeperError> {
-    let is_up = |entry: &Entry| {
+    only(living(Purpose::Up)?)
+}
+
+/// The lab whose links are meant when none is named: the only one that is up; where none is, the only run.
+///
+/// # Errors
+/// If there is none, or more than one.
+pub fn only_with_links() -> Result<LabName, KeeperError> {
+    let labs = living(Purpose::Up)?;
+    only(if labs.is_empty() {
+        living(Purpose::Run)?
+    } else {
+        labs
+    })
+}
+
+/// The labs of that kind whose processes live.
+fn living(purpose: Purpose) -> Result<Vec<LabName>, KeeperError> {
+    let is_meant = |entry: &Entry| {
         entry.life == Life::Up
             && entry
                 .record
                 .as_ref()
-                .is_some_and(|record| record.purpose == Purpose::Up)
+                .is_some_and(|record| record.purpose == purpose)
     };
-    let mut names: Vec<LabName> = Registry::open()?
-        .entries()?
-        .into_iter()
-        .filter(is_up)
-        .map(|entry| entry.name)
-        .collect();
+    let entries = Registry::open()?.entries()?.into_iter();
+    Ok(entries.filter(is_meant).map(|entry| entry.name).collect())
+}
+
+fn only(mut names: Vec<LabName>) -> Result<LabName, KeeperError> {
     match (names.pop(), names.is_empty()) {
         (None, _) => Err(KeeperError::NoLab),
         (Some(only), true) => Ok(only),
@@ -74,6 +93,36 @@ pub fn only_lab() -> Result<LabName, KeeperError> {
             names.push(last);
             Err(KeeperError::SeveralLabs { names })
         }
+    }
+}
+
+/// The channels of a lab or run as they are; those of one link, if one is named.
+///
+/// # Errors
+/// If no such lab or link is there.
+pub fn links(name: &LabName, link: Option<&Named>) -> Result<Vec<LinkStatus>, KeeperError> {
+    let mut keeper = Connection::open(&Registry::open()?, name)?;
+    let request = Request::Links {
+        link: link.cloned(),
+    };
+    match keeper.ask(&request)? {
+        (Answer::Links(links), _) => Ok(links),
+        (answer, _) => Err(keeper.unexpected(answer)),
+    }
+}
+
+/// Lays settings over a link of a lab or run; what changed.
+///
+/// # Errors
+/// If no such lab is there, a name or setting is wrong, or the lab's engine cannot do it: then nothing has changed.
+pub fn adjust(
+    name: &LabName,
+    adjustment: &Adjustment,
+) -> Result<Vec<AdjustedChannel>, KeeperError> {
+    let mut keeper = Connection::open(&Registry::open()?, name)?;
+    match keeper.ask(&Request::Adjust(adjustment.clone()))? {
+        (Answer::Adjusted(changes), _) => Ok(changes),
+        (answer, _) => Err(keeper.unexpected(answer)),
     }
 }
 
@@ -135,10 +184,7 @@ pub fn clean() -> Result<Cleaned, KeeperError> {
 
 impl LabStatus {
     fn of(entry: Entry) -> Self {
-        let serves = entry
-            .record
-            .as_ref()
-            .is_some_and(|record| record.purpose == Purpose::Up);
+        let has_begun = entry.record.is_some();
         let mut status = LabStatus {
             name: entry.name,
             life: entry.life,
@@ -146,11 +192,14 @@ impl LabStatus {
             detail: None,
             trouble: None,
         };
-        if status.life == Life::Up && serves {
+        if status.life == Life::Up && has_begun {
             match Registry::open()
                 .and_then(|registry| Connection::open(&registry, &status.name)?.detail())
             {
                 Ok(detail) => status.detail = Some(detail),
+                // A run between two workloads is none the worse for it.
+                Err(KeeperError::Refused { refusal, .. })
+                    if matches!(*refusal, Refusal::NotNow(_)) => {}
                 Err(error) => status.trouble = Some(error.to_string()),
             }
         }
@@ -165,15 +214,19 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    /// Connects to a lab that lives.
+    /// Connects to a lab that takes programs.
+    pub(super) fn open_lab(registry: &Registry, name: &LabName) -> Result<Self, KeeperError> {
+        match registry.live(name)?.record {
+            Some(record) if record.purpose == Purpose::Run => {
+                Err(KeeperError::IsRun { name: name.clone() })
+            }
+            _ => Self::open(registry, name),
+        }
+    }
+
+    /// Connects to a lab or run that lives.
     pub(super) fn open(registry: &Registry, name: &LabName) -> Result<Self, KeeperError> {
         let entry = registry.live(name)?;
-        if entry
-            .record
-            .is_some_and(|record| record.purpose == Purpose::Run)
-        {
-            return Err(KeeperError::IsRun { name: name.clone() });
-        }
         let wire = UnixStream::connect(entry.folder.join("control"))
             .and_then(|stream| Wire::new(stream, PATIENCE));
         Ok(Connection {
@@ -240,7 +293,12 @@ impl Connection {
 
     fn unexpected(&self, answer: Answer) -> KeeperError {
         let reason = match answer {
-            Answer::Failed(reason) => reason,
+            Answer::Refused(refusal) => {
+                return KeeperError::Refused {
+                    name: self.name.clone(),
+                    refusal: Box::new(refusal),
+                };
+            }
             other => {
                 format!("it answers {other:?}, which this version of longhaul does not understand")
             }

@@ -3,14 +3,12 @@
 use std::fmt::Display;
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Write};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 
 use longhaul_topologies::Topology;
-use longhaul_topologies::spec::TopologySpec;
-use longhaul_topologies::units::TimeSpan;
 use nix::fcntl::OFlag;
 use nix::sys::signalfd::SignalFd;
 use nix::sys::wait::waitpid;
@@ -18,41 +16,14 @@ use nix::unistd::{ForkResult, dup2_stderr, dup2_stdin, dup2_stdout, fork, setsid
 use serde::{Deserialize, Serialize};
 
 use super::client::Connection;
+use super::kept::{Kept, RunningLab};
 use super::name::LabName;
 use super::registry::{Purpose, Registration, Registry};
-use super::wire::{ChannelStatus, Namespaces, NodeStatus};
+use super::wire::Namespaces;
 use super::{KeeperError, names, server};
-use crate::engine::{ChannelCounters, EngineChoice, EngineError, EngineKind};
-use crate::lab::{Lab, LabOptions};
-use crate::namespace::Namespace;
-use crate::plan::{ChannelId, Families, Node};
+use crate::engine::EngineChoice;
+use crate::lab::LabOptions;
 use crate::sandbox::{Privilege, SandboxError};
-
-/// What a keeper keeps: [`Lab`], or a stand-in in tests.
-pub trait Kept: Sync {
-    /// The engine that carries the lanes.
-    fn engine(&self) -> EngineKind;
-
-    /// Hosts and gateways, site by site.
-    fn nodes(&self) -> Vec<NodeStatus>;
-
-    /// Every lane in each direction, with its counters. May block for milliseconds.
-    ///
-    /// # Errors
-    /// If the engine has died.
-    fn channels(&self) -> Result<Vec<ChannelStatus>, EngineError>;
-
-    /// What it was made from, as it is now; none if it was made from no topology.
-    fn topology(&self) -> Option<TopologySpec> {
-        None
-    }
-
-    /// The namespaces of the node of that name.
-    fn namespace(&self, node: &str) -> Option<&Namespace>;
-
-    /// Takes it down.
-    fn down(self);
-}
 
 /// A lab that has come up.
 #[derive(Debug)]
@@ -79,13 +50,7 @@ pub(super) struct Plea {
 /// If the name is taken or the lab does not come up; then nothing of it is left.
 pub fn up(name: LabName, topology: Topology, options: &LabOptions) -> Result<Started, KeeperError> {
     let subject = topology.name.clone();
-    let bring_up = || -> Result<RunningLab, Box<dyn std::error::Error>> {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .enable_all()
-            .build()?;
-        let lab = runtime.block_on(Lab::up(topology, options))?;
-        Ok(RunningLab { lab, runtime })
-    };
+    let bring_up = || RunningLab::up(topology, options);
     up_with(
         name,
         &subject,
@@ -234,7 +199,8 @@ fn keep<K: Kept, E: Display>(
         }
     };
     // A command that was interrupted meanwhile does not know that it has a lab.
-    let outcome = tell(teller, &Ok(())).and_then(|()| server::serve(&lab, &listener, &signals));
+    let outcome =
+        tell(teller, &Ok(())).and_then(|()| server::serve(&lab, &listener, &[signals.as_fd()]));
     lab.down();
     outcome.map_err(|error| Plea {
         message: format!("the keeper failed: {error}"),
@@ -248,9 +214,7 @@ fn enter(
     privilege: Privilege,
 ) -> Result<(UnixListener, SignalFd), KeeperError> {
     let name = registration.name().clone();
-    let path = registration.folder().join("control");
-    let listener =
-        UnixListener::bind(&path).map_err(|e| KeeperError::path("listen on", &path, e))?;
+    let listener = registration.listen()?;
     registration.enter(privilege)?;
     let signals =
         server::ending_signals().map_err(|e| KeeperError::lab("watch for signals to", &name, e))?;
@@ -281,66 +245,5 @@ impl From<KeeperError> for Plea {
             _ => None,
         };
         Plea { message, help }
-    }
-}
-
-/// A lab and the runtime that its connections live on.
-struct RunningLab {
-    lab: Lab,
-    runtime: tokio::runtime::Runtime,
-}
-
-impl Kept for RunningLab {
-    fn engine(&self) -> EngineKind {
-        self.lab.engine_kind()
-    }
-
-    fn nodes(&self) -> Vec<NodeStatus> {
-        let plan = self.lab.plan();
-        let status = |node: &Node| NodeStatus {
-            name: node.name.clone(),
-            site: plan.topology.site(node.site).name.clone(),
-            ipv4: node.ipv4,
-            ipv6: (plan.families == Families::Both).then_some(node.ipv6),
-        };
-        plan.nodes.iter().map(status).collect()
-    }
-
-    fn channels(&self) -> Result<Vec<ChannelStatus>, EngineError> {
-        let topology = &self.lab.plan().topology;
-        let status = |(id, counters): (ChannelId, ChannelCounters)| {
-            let link = &topology.links[id.link.0];
-            let [from, to] = link.ends(id.direction);
-            let channel = link.lanes[id.lane].channel(id.direction);
-            ChannelStatus {
-                from: topology.site(from).name.clone(),
-                to: topology.site(to).name.clone(),
-                lane: id.lane,
-                rate: channel.rate,
-                delay: TimeSpan::from(channel.delay),
-                jitter: channel
-                    .jitter
-                    .as_ref()
-                    .map(|jitter| TimeSpan::from(jitter.deviation)),
-                queue: channel.queue,
-                counters,
-            }
-        };
-        Ok(self.lab.counters()?.into_iter().map(status).collect())
-    }
-
-    fn topology(&self) -> Option<TopologySpec> {
-        Some(TopologySpec::from(&self.lab.plan().topology))
-    }
-
-    fn namespace(&self, node: &str) -> Option<&Namespace> {
-        self.lab
-            .plan()
-            .node_named(node)
-            .map(|id| self.lab.namespace(id))
-    }
-
-    fn down(self) {
-        self.runtime.block_on(self.lab.down());
     }
 }

@@ -34,7 +34,7 @@ pub fn exec(
     program: &OsStr,
     arguments: &[OsString],
 ) -> Result<i32, KeeperError> {
-    let namespaces = Connection::open(&Registry::open()?, lab)?.namespaces(host)?;
+    let namespaces = Connection::open_lab(&Registry::open()?, lab)?.namespaces(host)?;
     let terminal = Terminal::ours();
     let failed = |source| KeeperError::Enter {
         node: host.to_owned(),

@@ -3,7 +3,7 @@
 //! ```text
 //! NAME/lab.json   what it is: see LabRecord
 //! NAME/lock       locked (flock) by every process of the lab's sandbox: free means dead, whatever it died from
-//! NAME/control    the keeper's socket (`up` only)
+//! NAME/control    the keeper's socket
 //! NAME/log        what the keeper printed (`up` only)
 //! NAME/names      the names it has in /run/netns, one a line (see super::names)
 //! .registry       locked while any of this is read or changed
@@ -12,11 +12,13 @@
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
+use super::desk::Desk;
 use super::name::LabName;
 use super::{KeeperError, names};
 use crate::engine::EngineChoice;
@@ -45,7 +47,7 @@ pub struct LabRecord {
 pub enum Purpose {
     /// To stay until it is taken down.
     Up,
-    /// For one run, which takes no commands from outside.
+    /// For one run: its links can be set from outside, but no programs be started.
     Run,
 }
 
@@ -280,6 +282,24 @@ impl Registration {
         fs::write(&path, text).map_err(|e| KeeperError::path("write", &path, e))?;
         drop(guard);
         Ok(sandbox::enter_with(privilege, move || drop(self))?)
+    }
+
+    /// As [`enter`](Self::enter), for a run: with a desk for those who ask about it. Starts a thread.
+    ///
+    /// # Errors
+    /// As [`enter`](Self::enter), or if there can be no desk.
+    pub fn enter_run(self, privilege: Privilege) -> Result<(Sandbox, Desk), KeeperError> {
+        let name = self.name().clone();
+        let listener = self.listen()?;
+        let sandbox = self.enter(privilege)?;
+        let desk = Desk::open(listener).map_err(|e| KeeperError::lab("listen for", &name, e))?;
+        Ok((sandbox, desk))
+    }
+
+    /// The control socket. To be made before the sandbox is entered: inside, the folder is out of sight.
+    pub(super) fn listen(&self) -> Result<UnixListener, KeeperError> {
+        let path = self.folder().join("control");
+        UnixListener::bind(&path).map_err(|e| KeeperError::path("listen on", &path, e))
     }
 
     /// Leaves it to a forked process that has it, too.

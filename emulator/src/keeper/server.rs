@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::time::Duration;
 
@@ -13,7 +13,8 @@ use nix::sys::signalfd::SignalFd;
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 
 use super::Kept;
-use super::wire::{Answer, LabDetail, Request, Wire};
+use super::links::Refusal;
+use super::wire::{Answer, Request, Wire};
 use crate::sandbox::{self, Privilege};
 
 /// How long a client may take over its own request: it is a program on this machine that has it ready.
@@ -32,29 +33,33 @@ pub(super) fn ending_signals() -> io::Result<SignalFd> {
     )?)
 }
 
-/// Answers clients until one asks for the end or a signal does.
+/// Answers clients until one asks for the end or one of `ends` can be read.
 pub(super) fn serve(
     lab: &impl Kept,
     listener: &UnixListener,
-    signals: &SignalFd,
+    ends: &[BorrowedFd<'_>],
 ) -> io::Result<()> {
     let namespaces = OwnNamespaces::open()?;
     let end = EventFd::new()?;
     listener.set_nonblocking(true)?;
     std::thread::scope(|scope| {
         loop {
-            let mut sources = [listener.as_fd(), end.as_fd(), signals.as_fd()]
-                .map(|fd| PollFd::new(fd, PollFlags::POLLIN));
+            let sources = [listener.as_fd(), end.as_fd()].into_iter();
+            let mut sources: Vec<PollFd<'_>> = sources
+                .chain(ends.iter().copied())
+                .map(|fd| PollFd::new(fd, PollFlags::POLLIN))
+                .collect();
             match poll(&mut sources, PollTimeout::NONE) {
                 Err(nix::errno::Errno::EINTR) => continue,
                 outcome => outcome?,
             };
-            let [client_waits, told_to_end, signalled] =
-                sources.map(|source| source.any().unwrap_or(true));
-            if told_to_end || signalled {
+            let is_ready = |source: &PollFd<'_>| source.any().unwrap_or(true);
+            if sources[1..].iter().any(is_ready) {
                 return Ok(());
             }
-            if client_waits && let Ok((client, _)) = listener.accept() {
+            if is_ready(&sources[0])
+                && let Ok((client, _)) = listener.accept()
+            {
                 // A client that does not keep to the protocol, or is gone, gets no answer; one for whom there is no thread
                 // left gets none, too, and the lab lives on.
                 let attend = || drop(attend(client, lab, &namespaces, &end));
@@ -78,7 +83,13 @@ fn attend(
     let mut wire = Wire::new(client, PATIENCE)?;
     while let Some((request, _)) = wire.receive::<Request>()? {
         match request {
-            Request::Status => wire.send(&status(lab), &[])?,
+            Request::Status => wire.send(&answer(lab.detail(), Answer::Status), &[])?,
+            Request::Links { link } => {
+                wire.send(&answer(lab.links(link.as_ref()), Answer::Links), &[])?;
+            }
+            Request::Adjust(adjustment) => {
+                wire.send(&answer(lab.adjust(&adjustment), Answer::Adjusted), &[])?;
+            }
             Request::Enter { node } => match lab.namespace(&node) {
                 Some(namespace) => {
                     let mut all = vec![own.mount.as_fd(), own.pid.as_fd(), own.ipc.as_fd()];
@@ -87,14 +98,19 @@ fn attend(
                     wire.send(&Answer::Entered, &all)?;
                 }
                 None => {
-                    let nodes = lab.nodes().into_iter().map(|node| node.name).collect();
-                    wire.send(&Answer::NoSuchNode(nodes), &[])?;
+                    let names = lab.detail().map(|detail| {
+                        let nodes = detail.nodes.into_iter();
+                        nodes.map(|node| node.name).collect()
+                    });
+                    wire.send(&answer(names, Answer::NoSuchNode), &[])?;
                 }
             },
             Request::Topology => {
                 let answer = match lab.topology() {
                     Some(topology) => Answer::Topology(Box::new(topology)),
-                    None => Answer::Failed("it has no topology".to_owned()),
+                    None => {
+                        Answer::Refused(Refusal::NotNow("others cannot enter its hosts".to_owned()))
+                    }
                 };
                 wire.send(&answer, &[])?;
             }
@@ -108,16 +124,9 @@ fn attend(
     Ok(())
 }
 
-/// Everything there is to show.
-fn status(lab: &impl Kept) -> Answer {
-    match lab.channels() {
-        Ok(channels) => Answer::Status(LabDetail {
-            engine: lab.engine(),
-            nodes: lab.nodes(),
-            channels,
-        }),
-        Err(error) => Answer::Failed(error.to_string()),
-    }
+/// What was found, or why nothing was.
+fn answer<T>(found: Result<T, Refusal>, tell: impl FnOnce(T) -> Answer) -> Answer {
+    found.map_or_else(Answer::Refused, tell)
 }
 
 /// The namespaces that all nodes of a lab share.

@@ -5,6 +5,8 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
+use longhaul_topologies::adjust::{Adjustment, Named};
+use longhaul_topologies::model::LaneState;
 use longhaul_topologies::spec::TopologySpec;
 use longhaul_topologies::units::{QueueSize, Rate, TimeSpan};
 use nix::cmsg_space;
@@ -12,6 +14,7 @@ use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, recvmsg, s
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::links::{AdjustedChannel, LinkStatus, Refusal};
 use crate::engine::{ChannelCounters, EngineKind};
 
 /// The longest line: the status of some 60,000 channels, far more than a machine carries.
@@ -33,6 +36,13 @@ pub(super) enum Request {
     },
     /// Its topology in full.
     Topology,
+    /// The channels as they are.
+    Links {
+        /// Those of one link.
+        link: Option<Named>,
+    },
+    /// Settings laid over a link.
+    Adjust(Adjustment),
     /// The end of the lab.
     Down,
 }
@@ -49,10 +59,14 @@ pub(super) enum Answer {
     Entered,
     /// To [`Request::Enter`]: the nodes there are.
     NoSuchNode(Vec<String>),
+    /// To [`Request::Links`].
+    Links(Vec<LinkStatus>),
+    /// To [`Request::Adjust`]: what changed.
+    Adjusted(Vec<AdjustedChannel>),
     /// To [`Request::Down`]: begun.
     GoingDown,
     /// The lab could not do it.
-    Failed(String),
+    Refused(Refusal),
 }
 
 /// A lab that is up, as its keeper sees it.
@@ -64,6 +78,8 @@ pub struct LabDetail {
     pub nodes: Vec<NodeStatus>,
     /// Every lane in each direction.
     pub channels: Vec<ChannelStatus>,
+    /// Why the topology's schedule has ended before its last change, if it has.
+    pub schedule_failed: Option<String>,
 }
 
 /// A host or gateway.
@@ -88,6 +104,8 @@ pub struct ChannelStatus {
     pub to: String,
     /// The lane, from 0.
     pub lane: usize,
+    /// Whether the lane carries anything.
+    pub state: LaneState,
     /// Layer-2 rate; unlimited if absent.
     pub rate: Option<Rate>,
     /// One-way delay.
@@ -96,6 +114,8 @@ pub struct ChannelStatus {
     pub jitter: Option<TimeSpan>,
     /// Its bottleneck queue.
     pub queue: QueueSize,
+    /// What the topology has otherwise: `delay 40ms → 60ms`. Absent if nothing.
+    pub differs: Option<String>,
     /// What went through so far.
     pub counters: ChannelCounters,
 }

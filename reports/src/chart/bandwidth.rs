@@ -98,6 +98,7 @@ pub(super) fn busbw_vs_size(folder: &ResultFolder) -> Option<Figure> {
             areas: Vec::new(),
             curves: curves.collect(),
             spans: Vec::new(),
+            marks: Vec::new(),
         }],
         legend,
         notes,
@@ -150,6 +151,7 @@ pub(super) fn iteration_time_cdf(folder: &ResultFolder) -> Option<Figure> {
             keys: Vec::new(),
             areas: Vec::new(),
             spans: Vec::new(),
+            marks: Vec::new(),
         }
     });
     Some(Figure {

@@ -178,6 +178,7 @@ fn distributions(
             keys: Vec::new(),
             areas: Vec::new(),
             spans: Vec::new(),
+            marks: Vec::new(),
         }],
         legend: line_legend(&series),
         notes: Vec::new(),

@@ -62,6 +62,16 @@ pub(super) struct Panel {
     pub curves: Vec<Curve>,
     /// Spans of the x axis that have a name, separated by upright lines.
     pub spans: Vec<Span>,
+    /// Instants at which something happened, in the order of the axis.
+    pub marks: Vec<Mark>,
+}
+
+/// An instant on the x axis: an upright line with a few words above the frame.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Mark {
+    pub at: f64,
+    /// None is written if empty.
+    pub label: String,
 }
 
 /// A named part of the x axis.
@@ -124,6 +134,17 @@ impl Key {
             Label::new(text, BODY, INK, Across::Left),
         );
     }
+}
+
+/// Whether the labels of `marks` stand beside each other on a stack of panels over `range`.
+pub(super) fn marks_fit(marks: &[Mark], range: (f64, f64)) -> bool {
+    let plot = WIDTH - 2.0 * MARGIN - LEFT - RIGHT;
+    let x = |at: f64| (at - range.0) / (range.1 - range.0) * plot;
+    let ends = marks.iter().skip(1).map(|next| x(next.at)).chain([plot]);
+    let mut each = marks.iter().zip(ends);
+    each.all(|(mark, end)| {
+        x(mark.at) + panel::MARK_GAP + text_width(&mark.label, SMALL) < end - panel::MARK_GAP
+    })
 }
 
 /// Whether a span's name fits into it on a stack of panels over `range`.

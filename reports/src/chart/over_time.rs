@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::chart::axis::Axis;
 use crate::chart::figure::{Area, Curve, Figure, Key, Layout, Panel, Run, Span, span_fits};
+use crate::chart::marks::Marks;
 use crate::chart::subject;
 use crate::folder::ResultFolder;
 use crate::result::RunResult;
@@ -87,6 +88,9 @@ pub(super) fn figure(
     }
     let (spans, numbered) = spans(&folder.result, time);
     notes.extend(numbered);
+    let sites: Vec<_> = pairs.iter().map(|pair| &pair.sites).collect();
+    let marks = Marks::of(&folder.result, &sites, time);
+    notes.extend(marks.notes);
     let described = Key::line(Stroke::dashed(INK, 1.3));
     let any_described = pairs.iter().any(|pair| pair.described != [None; 2]);
     Some(Figure {
@@ -97,13 +101,22 @@ pub(super) fn figure(
         warning: None,
         panels: pairs
             .iter()
-            .map(|pair| Panel {
+            .zip(marks.panels)
+            .map(|(pair, marks)| Panel {
                 spans: spans.clone(),
+                marks,
                 ..panel(pair, about, time, bin, described)
             })
             .collect(),
         legend: any_described
-            .then(|| (described, about.described.to_owned()))
+            .then(|| {
+                let before = if marks.any {
+                    ", before the links changed"
+                } else {
+                    ""
+                };
+                (described, format!("{}{before}", about.described))
+            })
             .into_iter()
             .collect(),
         notes,
@@ -198,6 +211,7 @@ fn panel(
         areas,
         curves,
         spans: Vec::new(),
+        marks: Vec::new(),
     }
 }
 

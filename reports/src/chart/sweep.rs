@@ -224,6 +224,7 @@ impl<'a> Sweep<'a> {
             areas,
             curves,
             spans: Vec::new(),
+            marks: Vec::new(),
         })
     }
 }

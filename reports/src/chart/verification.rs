@@ -107,6 +107,7 @@ fn panel(channel: &ChannelDelays, found: &Verification) -> Panel {
         areas: Vec::new(),
         curves,
         spans: Vec::new(),
+        marks: Vec::new(),
     }
 }
 

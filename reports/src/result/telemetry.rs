@@ -55,6 +55,8 @@ pub mod metric {
     pub const OUTAGE_DROPS: &str = "outage_drops";
     /// Cumulative packets the loss model took.
     pub const LOSSES: &str = "losses";
+    /// 1 if the lane carries packets, 0 if it is down; told at first and whenever it changes.
+    pub const UP: &str = "up";
     /// Packets in the bottleneck queue.
     pub const QUEUE_PACKETS: &str = "queue_packets";
     /// Bytes in the bottleneck queue.

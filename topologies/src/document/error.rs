@@ -25,11 +25,41 @@ pub struct InputError {
     excerpt: Option<Box<Excerpt>>,
 }
 
+/// A `key=value` of the command line, as it was typed.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Setting {
+    /// What stands before it: `--set`, or nothing.
+    pub option: String,
+    /// Before the equals sign.
+    pub key: String,
+    /// Behind it.
+    pub value: String,
+}
+
+impl Setting {
+    /// The value of a `--set`.
+    pub fn overriding(key: &str, value: &str) -> Self {
+        Setting {
+            option: "--set".to_owned(),
+            key: key.to_owned(),
+            value: value.to_owned(),
+        }
+    }
+
+    /// An argument that is nothing but `key=value`.
+    pub fn bare(key: &str, value: &str) -> Self {
+        Setting {
+            option: String::new(),
+            ..Setting::overriding(key, value)
+        }
+    }
+}
+
 /// The text an error points into.
 #[derive(Debug)]
 struct Excerpt {
-    /// The `key=value` of `--set` if the value came from there.
-    setting: Option<String>,
+    /// The `key=value` if the value came from the command line.
+    setting: Option<Setting>,
     source: NamedSource<Arc<str>>,
     /// Bytes of `source`.
     offset: usize,
@@ -56,9 +86,9 @@ impl InputError {
         self
     }
 
-    /// The `key=value` of the `--set` that the wrong value came from.
-    pub fn setting(&self) -> Option<&str> {
-        self.excerpt.as_ref()?.setting.as_deref()
+    /// The `key=value` of the command line that the wrong value came from.
+    pub fn setting(&self) -> Option<&Setting> {
+        self.excerpt.as_ref()?.setting.as_ref()
     }
 
     /// Points the error at `length` bytes from `offset` of the document's `text`.
@@ -80,18 +110,31 @@ impl InputError {
         self
     }
 
-    /// Points the error at the value of a `--set key=value`.
-    pub(super) fn at_setting(mut self, key: &str, value: &str) -> Self {
-        let setting = format!("{key}={value}");
-        let source = NamedSource::new("--set", Arc::from(setting.as_str()));
+    /// Points the error at the value of a `key=value` of the command line.
+    #[must_use]
+    pub fn at_setting(mut self, setting: &Setting) -> Self {
+        let name = match setting.option.as_str() {
+            "" => "command line",
+            option => option,
+        };
+        let text = format!("{}={}", setting.key, setting.value);
         let excerpt = Excerpt {
-            setting: Some(setting),
-            source,
-            offset: key.len() + 1,
-            length: value.len(),
+            source: NamedSource::new(name, Arc::from(text)),
+            offset: setting.key.len() + 1,
+            length: setting.value.len(),
+            setting: Some(setting.clone()),
         };
         self.excerpt = Some(Box::new(excerpt));
         self
+    }
+}
+
+impl fmt::Display for Setting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.option.is_empty() {
+            write!(f, "{} ", self.option)?;
+        }
+        write!(f, "{}={}", self.key, self.value)
     }
 }
 
@@ -99,7 +142,7 @@ impl fmt::Display for InputError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.position, self.setting()) {
             (Some((line, column)), _) => write!(f, "{}:{line}:{column}: ", self.document)?,
-            (None, Some(setting)) => write!(f, "{} with --set {setting}: ", self.document)?,
+            (None, Some(setting)) => write!(f, "{} with {setting}: ", self.document)?,
             (None, None) => write!(f, "{}: ", self.document)?,
         }
         f.write_str(&self.message)

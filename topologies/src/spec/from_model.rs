@@ -42,10 +42,30 @@ fn site(site: &Site) -> SiteSpec {
     }
 }
 
-fn link(topology: &Topology, link: &Link) -> LinkSpec {
-    let first = &link.lanes[0];
-    let alike = link.lanes.iter().all(|lane| lane == first);
-    let mut spec = LinkSpec {
+impl TopologySpec {
+    /// One link of `topology` with its two sites, every lane and direction written out by itself, without its schedule.
+    pub(crate) fn of_link(topology: &Topology, link: &Link) -> Self {
+        let unscheduled = Link {
+            schedule: Vec::new(),
+            ..link.clone()
+        };
+        let spec = LinkSpec {
+            lanes: Some(LanesSpec::Each(link.lanes.iter().map(lane).collect())),
+            ..whole(topology, &unscheduled)
+        };
+        TopologySpec {
+            name: Some(topology.name.clone()),
+            mtu: Some(topology.mtu),
+            sites: [link.a, link.b].map(|end| site(topology.site(end))).into(),
+            links: vec![spec],
+            ..TopologySpec::default()
+        }
+    }
+}
+
+/// What a link says for all its lanes.
+fn whole(topology: &Topology, link: &Link) -> LinkSpec {
+    LinkSpec {
         between: [link.a, link.b].map(|end| topology.site(end).name.clone()),
         spread: Some(link.spread).filter(|spread| *spread != Spread::default()),
         rtt: (link.lanes.iter().map(|lane| &lane.forward))
@@ -53,7 +73,13 @@ fn link(topology: &Topology, link: &Link) -> LinkSpec {
             .map(|channel| TimeSpan::from_duration(channel.delay * 2)),
         schedule: link.schedule.iter().map(change).collect(),
         ..LinkSpec::default()
-    };
+    }
+}
+
+fn link(topology: &Topology, link: &Link) -> LinkSpec {
+    let first = &link.lanes[0];
+    let alike = link.lanes.iter().all(|lane| lane == first);
+    let mut spec = whole(topology, link);
     if !alike {
         spec.lanes = Some(LanesSpec::Each(link.lanes.iter().map(lane).collect()));
         return spec;

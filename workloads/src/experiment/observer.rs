@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use longhaul_emulator::engine::EngineKind;
-use longhaul_reports::result::{FidelityRow, Point, Sample};
+use longhaul_reports::result::{FidelityRow, Point, Sample, TimelineEntry};
 use longhaul_topologies::Topology;
 
 use super::points::PointPlan;
@@ -53,6 +53,8 @@ pub enum Event<'a> {
         /// What it gave.
         sample: &'a Sample,
     },
+    /// A link changed while the workload runs.
+    LinkChanged(&'a TimelineEntry),
     /// The lab was not what was asked for.
     Finding {
         /// The point it belongs to.

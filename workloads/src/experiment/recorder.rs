@@ -6,16 +6,18 @@ use std::time::{Duration, Instant};
 
 use longhaul_emulator::engine::ChannelCounters;
 use longhaul_emulator::fidelity::{Fidelity, FidelityCheck};
+use longhaul_emulator::links::{LinkChange, Origin};
 use longhaul_emulator::plan::{ChannelId, LabPlan};
 use longhaul_emulator::probe::ProbeSample;
 use longhaul_emulator::telemetry::Reading;
 use longhaul_reports::folder::{FolderError, ResultWriter};
 use longhaul_reports::result::{
     ChannelSummary, DelaySummary, EngineLateness, Entity, FidelityRow, FidelitySection, Outcome,
-    Percentiles, Point, RunResult, Sample, TelemetryRow, Workload, metric,
+    Percentiles, Point, RunResult, Sample, Source, TelemetryRow, TimelineEntry, Way, Workload,
+    metric,
 };
 use longhaul_reports::stats::{InterarrivalJitter, summarise};
-use longhaul_topologies::model::SiteId;
+use longhaul_topologies::model::{Direction, SiteId};
 use longhaul_topologies::route::Routes;
 use longhaul_topologies::units::Rate;
 use nix::sys::time::TimeSpec;
@@ -46,8 +48,22 @@ struct Current {
     channels: BTreeMap<ChannelId, Totals>,
     /// Host of each rank.
     hosts: Vec<String>,
-    /// How late the latest reading was.
-    latest_reading: Duration,
+    /// The names of channels in telemetry: at a period of a millisecond there is no time to make them up every time.
+    names: BTreeMap<ChannelId, String>,
+    /// Whether each lane was up when last read.
+    up: BTreeMap<ChannelId, bool>,
+    lateness: ReadingLateness,
+}
+
+/// How late readings of counters were.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct ReadingLateness {
+    /// All of them.
+    pub(super) readings: u64,
+    /// Those that were late by more than a period: before each there is a gap.
+    pub(super) gaps: u64,
+    /// The latest.
+    pub(super) most: Duration,
 }
 
 #[derive(Debug, Default)]
@@ -103,7 +119,9 @@ impl Recorder {
             probes,
             channels: BTreeMap::new(),
             hosts,
-            latest_reading: Duration::ZERO,
+            names: BTreeMap::new(),
+            up: BTreeMap::new(),
+            lateness: ReadingLateness::default(),
         });
         self.result.points.push(point);
         self.save()
@@ -118,14 +136,54 @@ impl Recorder {
         Ok(())
     }
 
-    pub(super) fn readings(&mut self, readings: &[Reading]) -> Result<(), FolderError> {
+    /// The workload begins, and with it schedules and traces.
+    pub(super) fn workload_begins(&mut self, at: Instant) {
+        let at = self.seconds(at);
+        if let Some(point) = self.point() {
+            point.schedule_began_s = Some(at);
+        }
+    }
+
+    /// Takes what changed on the links; the same as entries of the timeline.
+    pub(super) fn changes(&mut self, changes: &[LinkChange]) -> Vec<TimelineEntry> {
+        let Some(current) = &self.point else {
+            return Vec::new();
+        };
+        let entry = |change: &LinkChange| TimelineEntry {
+            time_s: self.seconds(change.at),
+            link: channel_name(&current.plan.topology, change.id.link, change.id.direction),
+            lane: change.id.lane,
+            direction: match change.id.direction {
+                Direction::Forward => Way::Forward,
+                Direction::Reverse => Way::Reverse,
+            },
+            source: match change.origin {
+                Origin::Scheduled => Source::Scheduled,
+                Origin::Manual => Source::Manual,
+            },
+            change: change.change.clone(),
+            late_us: micros(change.late),
+        };
+        let entries: Vec<TimelineEntry> = changes.iter().map(entry).collect();
+        if let Some(point) = self.point() {
+            point.timeline.extend_from_slice(&entries);
+        }
+        entries
+    }
+
+    /// Takes readings made every `period`.
+    pub(super) fn readings(
+        &mut self,
+        readings: &[Reading],
+        period: Duration,
+    ) -> Result<(), FolderError> {
         let mut rows = Vec::new();
         for reading in readings {
             let time_s = self.seconds(reading.at);
             let Some(current) = &mut self.point else {
                 return Ok(());
             };
-            current.latest_reading = current.latest_reading.max(reading.late);
+            current.lateness.take(reading.late, period);
             let mut row = |entity, name: &str, metric: &str, value: f64| {
                 rows.push(self.result.row(time_s, entity, name, metric, value));
             };
@@ -136,11 +194,19 @@ impl Recorder {
                 });
                 totals.last = counters;
                 totals.queue_peak_bytes = totals.queue_peak_bytes.max(counters.queue_bytes);
-                let name = format!(
-                    "{}/{}",
-                    channel_name(&current.plan.topology, id.link, id.direction),
-                    id.lane
-                );
+                let name = current.names.entry(id).or_insert_with(|| {
+                    let link = channel_name(&current.plan.topology, id.link, id.direction);
+                    format!("{link}/{}", id.lane)
+                });
+                let is_up = !reading.down.contains(&id);
+                if current.up.insert(id, is_up) != Some(is_up) {
+                    row(
+                        Entity::Channel,
+                        name,
+                        metric::UP,
+                        f64::from(u8::from(is_up)),
+                    );
+                }
                 for (metric, value) in [
                     (metric::BYTES, counters.bytes),
                     (metric::PACKETS, counters.packets),
@@ -151,10 +217,10 @@ impl Recorder {
                     (metric::QUEUE_PACKETS, counters.queue_packets),
                     (metric::QUEUE_BYTES, counters.queue_bytes),
                 ] {
-                    row(Entity::Channel, &name, metric, value as f64);
+                    row(Entity::Channel, name, metric, value as f64);
                 }
                 if let Some(losses) = counters.losses {
-                    row(Entity::Channel, &name, metric::LOSSES, losses as f64);
+                    row(Entity::Channel, name, metric::LOSSES, losses as f64);
                 }
             }
             for &(host, counters) in &reading.hosts {
@@ -236,11 +302,10 @@ impl Recorder {
         self.writer.telemetry(&rows)
     }
 
-    /// How late the latest reading of the point that is being run was.
-    pub(super) fn latest_reading(&self) -> Duration {
-        self.point
-            .as_ref()
-            .map_or(Duration::ZERO, |current| current.latest_reading)
+    /// How late the readings of the point that is being run were.
+    pub(super) fn reading_lateness(&self) -> ReadingLateness {
+        let current = self.point.as_ref();
+        current.map_or_else(ReadingLateness::default, |current| current.lateness)
     }
 
     /// The point that is being run.
@@ -308,6 +373,20 @@ impl Row for RunResult {
             metric: metric.to_owned(),
             value,
         }
+    }
+}
+
+impl ReadingLateness {
+    fn take(&mut self, late: Duration, period: Duration) {
+        self.readings += 1;
+        self.gaps += u64::from(late > period);
+        self.most = self.most.max(late);
+    }
+
+    /// Whether the telemetry misses more than one in a hundred readings, or a tenth of a second anywhere: a reader has to know.
+    pub(super) fn is_noteworthy(&self, period: Duration) -> bool {
+        let long = period.max(Duration::from_millis(100));
+        self.gaps * 100 > self.readings || self.most > long
     }
 }
 

@@ -3,27 +3,31 @@
 
 use std::future::Future;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use longhaul_emulator::capability;
 use longhaul_emulator::engine::{EngineChoice, EngineError};
 use longhaul_emulator::fidelity::{self, Fidelity, FidelityCheck, Measured, Watch};
+use longhaul_emulator::keeper::{Attended, Desk};
 use longhaul_emulator::lab::{Lab, LabError, LabOptions};
+use longhaul_emulator::links::LinkChange;
 use longhaul_emulator::plan::{Families, LabPlan, NodeKind};
 use longhaul_emulator::probe::{ProbeError, ProbePath, Prober};
 use longhaul_emulator::sandbox::Privilege;
+use longhaul_emulator::schedule::Playing;
 use longhaul_emulator::telemetry::{Sampler, TelemetryError};
 use longhaul_reports::folder::{FolderError, ResultWriter};
 use longhaul_reports::result::{
     Bound, Outcome, Placement, Point, RunResult, SCHEMA_VERSION, Sample, Workload,
 };
-use longhaul_topologies::model::SiteId;
+use longhaul_topologies::Topology;
+use longhaul_topologies::model::{Direction, LaneState, LinkId, SiteId};
 use longhaul_topologies::units::ByteSize;
 use tokio::task::JoinError;
 
-use super::bound::bound;
+use super::bound::{bound, channel_name};
 use super::congestion::{self, CongestionControlError};
 use super::environment::{self, environment};
 use super::observer::{Event, Observer};
@@ -47,6 +51,8 @@ pub struct RunOptions {
     pub command: String,
     /// The longhaul executable: its `__rank` is the body of a rank.
     pub executable: PathBuf,
+    /// Where others ask about the run, and set its links.
+    pub desk: Option<Arc<Desk>>,
 }
 
 /// Why a run could not be made. What a workload does wrong is no such error: it is the [`Outcome`] of a result.
@@ -93,6 +99,9 @@ pub enum RunError {
     /// A collective has no such schedule.
     #[error(transparent)]
     Unsupported(#[from] Unsupported),
+    /// No thread for the schedule of the links.
+    #[error("cannot start the schedule of the links: {0}")]
+    Schedule(std::io::Error),
     /// A thread of the run failed.
     #[error("a thread of the run failed: {0}")]
     Thread(#[from] JoinError),
@@ -291,10 +300,19 @@ struct Up {
     notes: Vec<String>,
 }
 
-/// What is sampled while a workload runs.
+/// What is sampled, and what changes, while a workload runs.
 struct Sampling {
     prober: Prober,
     sampler: Sampler,
+    changes: mpsc::Receiver<LinkChange>,
+    /// Once the workload has begun.
+    live: Option<Live>,
+}
+
+/// A workload that has begun: its links change as scheduled, and by whoever asks.
+struct Live {
+    playing: Playing,
+    _attended: Option<Attended>,
 }
 
 impl Run<'_> {
@@ -345,6 +363,9 @@ impl Run<'_> {
             // It was told at the run's start, for all labs.
             notes.push(NO_IPV6.to_owned());
         }
+        for lane in lanes_down(&lab.plan().topology) {
+            self.note(&mut notes, format!("{lane} is down, as described"));
+        }
         for skipped in skipped {
             self.note(&mut notes, format!("not measured: {skipped}"));
         }
@@ -380,6 +401,9 @@ impl Run<'_> {
         self.recorder
             .begin(self.empty_point(index, plan, up), lab.plan(), paths.clone())?;
 
+        // What the point before has changed.
+        on_a_thread(lab, Lab::reset).await?;
+        let changes = lab.follow();
         let watch = on_a_thread(lab, Watch::start).await?;
         let prober = Prober::start(
             lab,
@@ -398,7 +422,12 @@ impl Run<'_> {
         let (sampled, period) = (Arc::clone(lab), self.experiment.telemetry_period);
         let sampler =
             tokio::task::spawn_blocking(move || Sampler::start(sampled, period)).await??;
-        let mut sampling = Sampling { prober, sampler };
+        let mut sampling = Sampling {
+            prober,
+            sampler,
+            changes,
+            live: None,
+        };
         let ended = match &plan.workload {
             WorkloadPlan::Collective(collective) => {
                 self.collective(index, plan, collective, lab, &mut sampling)
@@ -434,12 +463,13 @@ impl Run<'_> {
             });
         }
         let (late, period) = (
-            self.recorder.latest_reading(),
+            self.recorder.reading_lateness(),
             self.experiment.telemetry_period,
         );
-        if late > period {
+        if late.is_noteworthy(period) {
             let note = format!(
-                "counters were read up to {late:.1?} late, at a period of {period:?}: the telemetry has gaps"
+                "counters were read up to {:.1?} late, at a period of {period:?}: the telemetry has {} gaps in {} readings",
+                late.most, late.gaps, late.readings
             );
             self.note(&mut notes, note);
         }
@@ -454,7 +484,7 @@ impl Run<'_> {
         index: usize,
         point: &PointPlan,
         plan: &CollectivePlan,
-        lab: &Lab,
+        lab: &Arc<Lab>,
         sampling: &mut Sampling,
     ) -> Result<(), Stop> {
         let ranks = self.rank_specs(plan, lab);
@@ -465,6 +495,7 @@ impl Run<'_> {
             chunk_bytes: point.stack.chunk.bytes(),
         };
         let mut world = World::start(ranks, transport, self.experiment.telemetry_period).await?;
+        self.begin(lab, sampling).await?;
         for &size_bytes in &plan.sizes {
             for &placement in &plan.placements {
                 let operation = operation(plan, size_bytes, placement, point.seed);
@@ -497,7 +528,7 @@ impl Run<'_> {
     async fn programs(
         &mut self,
         spec: &super::spec::CommandSpec,
-        lab: &Lab,
+        lab: &Arc<Lab>,
         sampling: &mut Sampling,
     ) -> Result<(), Stop> {
         let folder = self.recorder.writer().path().to_owned();
@@ -507,6 +538,7 @@ impl Run<'_> {
             1 => folder.join("logs"),
             _ => folder.join("logs").join(format!("point-{index}")),
         };
+        self.begin(lab, sampling).await?;
         let mut programs = Programs::start(lab, spec, &logs)?;
         let finished = self.while_sampling(sampling, programs.finish()).await?;
         let outcomes = programs.stop(&folder).await;
@@ -516,7 +548,38 @@ impl Run<'_> {
         Ok(finished?)
     }
 
-    /// Waits for `work`, and meanwhile writes what is sampled.
+    /// The workload begins: from now on traces and schedules count.
+    async fn begin(&mut self, lab: &Arc<Lab>, sampling: &mut Sampling) -> Result<(), RunError> {
+        on_a_thread(lab, Lab::begin).await?;
+        let now = Instant::now();
+        self.recorder.workload_begins(now);
+        let desk = self.options.desk.as_ref();
+        sampling.live = Some(Live {
+            playing: Playing::start(Arc::clone(lab), now).map_err(RunError::Schedule)?,
+            _attended: desk.map(|desk| desk.attend(Arc::clone(lab))),
+        });
+        Ok(())
+    }
+
+    /// Writes what was sampled until now.
+    fn write(&mut self, sampling: &mut Sampling) -> Result<(), RunError> {
+        let started = sampling.prober.started();
+        self.recorder.probes(&sampling.prober.drain(), started)?;
+        let period = self.experiment.telemetry_period;
+        self.recorder.readings(&sampling.sampler.drain(), period)?;
+        self.timeline(&sampling.changes);
+        Ok(())
+    }
+
+    /// Takes what changed on the links.
+    fn timeline(&mut self, changes: &mpsc::Receiver<LinkChange>) {
+        let changes: Vec<LinkChange> = changes.try_iter().collect();
+        for entry in &self.recorder.changes(&changes) {
+            self.observer.event(Event::LinkChanged(entry));
+        }
+    }
+
+    /// Waits for `work`, and meanwhile writes what is sampled; ends early if the schedule does.
     async fn while_sampling<T>(
         &mut self,
         sampling: &mut Sampling,
@@ -525,26 +588,36 @@ impl Run<'_> {
         let mut work = std::pin::pin!(work);
         loop {
             let done = tokio::time::timeout(FLUSH, &mut work).await.ok();
-            self.recorder
-                .probes(&sampling.prober.drain(), sampling.prober.started())?;
-            self.recorder.readings(&sampling.sampler.drain())?;
+            self.write(sampling)?;
+            if let Some(live) = &mut sampling.live {
+                live.playing.check()?;
+            }
             if let Some(done) = done {
                 return Ok(done);
             }
         }
     }
 
-    /// Ends the sampling: waits for the last probes, and takes a last reading.
+    /// Ends the schedule and the sampling: waits for the last probes, and takes a last reading.
     async fn last_samples(
         &mut self,
-        Sampling { prober, sampler }: Sampling,
+        Sampling {
+            prober,
+            sampler,
+            changes,
+            live,
+        }: Sampling,
     ) -> Result<(), RunError> {
+        // With it goes whoever is setting a link just now.
+        let ended = tokio::task::spawn_blocking(move || live.map_or(Ok(()), Live::end)).await?;
+        self.timeline(&changes);
         let started = prober.started();
         let probes = tokio::task::spawn_blocking(move || prober.stop()).await??;
         self.recorder.probes(&probes, started)?;
         let readings = tokio::task::spawn_blocking(move || sampler.stop()).await??;
-        self.recorder.readings(&readings)?;
-        Ok(())
+        let period = self.experiment.telemetry_period;
+        self.recorder.readings(&readings, period)?;
+        Ok(ended?)
     }
 
     fn rank_specs(&self, plan: &CollectivePlan, lab: &Lab) -> Vec<RankSpec> {
@@ -582,6 +655,7 @@ impl Run<'_> {
             repeat: plan.repeat,
             began_s: 0.0,
             ended_s: 0.0,
+            schedule_began_s: None,
             fidelity: recorder::section(
                 &Fidelity::new(up.checks.clone(), None, 0, 0.0),
                 up.notes.clone(),
@@ -592,8 +666,16 @@ impl Run<'_> {
             summaries: Vec::new(),
             delays: Vec::new(),
             channels: Vec::new(),
+            timeline: Vec::new(),
             commands: Vec::new(),
         }
+    }
+}
+
+impl Live {
+    /// The schedule makes no more changes, and nobody else does.
+    fn end(self) -> Result<(), EngineError> {
+        self.playing.stop()
     }
 }
 
@@ -639,7 +721,7 @@ fn operation(plan: &CollectivePlan, size_bytes: u64, placement: Placement, seed:
     }
 }
 
-fn describe(plan: &CollectivePlan, topology: &longhaul_topologies::Topology) -> Workload {
+fn describe(plan: &CollectivePlan, topology: &Topology) -> Workload {
     Workload::Collective {
         collective: plan.collective.to_string(),
         algorithm: plan.algorithm.to_string(),
@@ -661,6 +743,22 @@ fn describe(plan: &CollectivePlan, topology: &longhaul_topologies::Topology) -> 
             .map(|place| place.host_name(topology))
             .collect(),
     }
+}
+
+/// The channels that are described as down, by name.
+fn lanes_down(topology: &Topology) -> Vec<String> {
+    let mut names = Vec::new();
+    for (id, link) in topology.links.iter().enumerate() {
+        for (number, lane) in link.lanes.iter().enumerate() {
+            for direction in Direction::BOTH {
+                if lane.channel(direction).state == LaneState::Down {
+                    let way = channel_name(topology, LinkId(id), direction);
+                    names.push(format!("{way} lane {number}"));
+                }
+            }
+        }
+    }
+    names
 }
 
 /// Every ordered pair of sites.

@@ -106,12 +106,12 @@ fn quantities(setting: &str) -> BTreeSet<Quantity> {
 
 /// The error without the document that nobody wrote.
 fn named(error: &InputError) -> Failure {
-    let setting = error.setting().map_or("", |setting| {
-        setting.strip_prefix("links.0.").unwrap_or(setting)
-    });
-    let message = match setting {
-        "" => format!("--asked: {}", error.message),
-        setting => format!("--asked {setting}: {}", error.message),
+    let message = match error.setting() {
+        None => format!("--asked: {}", error.message),
+        Some(setting) => {
+            let key = setting.key.trim_start_matches("links.0.");
+            format!("--asked {key}={}: {}", setting.value, error.message)
+        }
     };
     let message = message.replace("links.0.", "");
     match &error.help {

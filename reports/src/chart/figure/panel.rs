@@ -10,7 +10,11 @@ use crate::theme::{self, BODY, GRID, INK, MUTED, SMALL, Stroke};
 pub(super) struct Header {
     title: f64,
     spans: f64,
+    marks: f64,
 }
+
+/// Room on either side of a mark's label.
+pub(super) const MARK_GAP: f64 = 3.0;
 
 impl Header {
     /// Of a stack only the first panel names the spans.
@@ -20,11 +24,16 @@ impl Header {
         Self {
             title: if titled { 24.0 } else { 4.0 },
             spans: if named { 18.0 } else { 0.0 },
+            marks: if panel.marks.iter().any(|mark| !mark.label.is_empty()) {
+                18.0
+            } else {
+                0.0
+            },
         }
     }
 
     pub fn height(&self) -> f64 {
-        self.title + self.spans
+        self.title + self.spans + self.marks
     }
 }
 
@@ -40,7 +49,7 @@ impl Panel {
         self.draw_title(canvas, frame, frame.top - header.height() + BODY / 2.0);
         self.draw_axes(canvas, frame);
         if self.spans.len() > 1 {
-            self.draw_spans(canvas, frame, header.spans > 0.0);
+            self.draw_spans(canvas, frame, header);
         }
         let middle = (frame.left + frame.right) / 2.0;
         if let Some(label) = x_label {
@@ -58,6 +67,7 @@ impl Panel {
             upright,
         );
         self.draw_data(canvas, frame);
+        self.draw_marks(canvas, frame);
     }
 
     fn draw_title(&self, canvas: &mut Canvas, frame: Frame, y: f64) {
@@ -109,18 +119,39 @@ impl Panel {
     }
 
     /// Separates the spans and, if asked, names those that are wide enough for their name.
-    fn draw_spans(&self, canvas: &mut Canvas, frame: Frame, named: bool) {
+    fn draw_spans(&self, canvas: &mut Canvas, frame: Frame, header: &Header) {
+        let named = header.spans > 0.0;
         let x = |value| self.place(frame, (value, self.y.low())).0;
         for span in &self.spans {
             let (from, to) = (x(span.from), x(span.to));
-            let overhang = if named { 4.0 } else { 0.0 };
+            let overhang = if named { 4.0 + header.marks } else { 0.0 };
             canvas.line(
                 vec![(from, frame.top - overhang), (from, frame.bottom)],
                 Stroke::dashed(MUTED, 0.7),
             );
             if named && theme::text_width(&span.name, SMALL) < to - from {
                 let name = Label::new(&span.name, SMALL, MUTED, Across::Left);
-                canvas.label((from + 2.0, frame.top - 10.0), name);
+                canvas.label((from + 2.0, frame.top - header.marks - 10.0), name);
+            }
+        }
+    }
+
+    /// Above the data; labels where they are over no other.
+    fn draw_marks(&self, canvas: &mut Canvas, frame: Frame) {
+        let mut free_from = f64::NEG_INFINITY;
+        for mark in &self.marks {
+            let (x, _) = self.place(frame, (mark.at, self.y.low()));
+            canvas.line(
+                vec![(x, frame.top - 4.0), (x, frame.bottom)],
+                Stroke::solid(INK, 0.8),
+            );
+            let label = Label::new(&mark.label, SMALL, INK, Across::Left);
+            let width = theme::text_width(&mark.label, SMALL);
+            // The last ones may have to stand on the other side of their line.
+            let left = (x + MARK_GAP).min(frame.right - width);
+            if !mark.label.is_empty() && left > free_from && left + width > x {
+                canvas.label((left, frame.top - 11.0), label);
+                free_from = left + width + MARK_GAP;
             }
         }
     }
