@@ -98,6 +98,8 @@ mod tests {
             repeat: 0,
             began_s: 0.0,
             ended_s: 1.0,
+            schedule_began_s: None,
+            timeline: Vec::new(),
             fidelity: FidelitySection {
                 faithful: findings.is_empty(),
                 findings: findings.iter().map(|&finding| finding.to_owned()).collect(),

@@ -37,6 +37,8 @@ pub struct Flow {
     /// While it was measured: `tcpi_total_retrans` and `tcpi_data_segs_out` of linux/tcp.h.
     pub retransmitted: u32,
     pub segments: u32,
+    /// Segments that the loss model took meanwhile.
+    pub lost: u64,
 }
 
 /// How a flow is to be run.
@@ -213,9 +215,11 @@ pub fn flow(trial: &Trial) -> io::Result<Flow> {
         Ok(bytes as f64 * 8.0 / 1e9 / start.elapsed().as_secs_f64())
     };
     read_for(trial.ramp)?;
+    let mut lost = 0;
     if let Some(relay) = &mut relay {
         // What it was late by before does not count.
         let _ = relay.lateness();
+        lost = forward(relay).losses.unwrap_or(0);
     }
     let (cpu, thread, before) = (process_cpu(), relay_cpu(), segments(&sender)?);
     let gigabits_per_second = read_for(trial.measure)?;
@@ -230,11 +234,16 @@ pub fn flow(trial: &Trial) -> io::Result<Flow> {
     (flow.retransmitted, flow.segments) = (after.0 - before.0, after.1 - before.1);
     if let Some(relay) = &mut relay {
         flow.lateness = relay.lateness().unwrap_or_default();
-        flow.counters = relay.counters().expect("the relay answers")[0].1;
+        flow.counters = forward(relay);
+        flow.lost = flow.counters.losses.unwrap_or(0) - lost;
     }
     shutdown(sender.as_raw_fd(), Shutdown::Both)?;
     writer.join().expect("the writer does not panic");
     Ok(flow)
+}
+
+fn forward(relay: &mut Relay) -> ChannelCounters {
+    relay.counters().expect("the relay answers")[0].1
 }
 
 fn connect(pair: &Pair) -> io::Result<(TcpStream, TcpStream)> {

@@ -35,7 +35,7 @@ struct Effort {
 /// A whole cycle of BBR, which drains the path every ten seconds (draft-ietf-ccwg-bbr, `BBRProbeRTTInterval` of version 1),
 /// and the ten seconds that the requirement gives a flow to find its rate.
 const FULL: Effort = Effort {
-    rounds: 5,
+    rounds: 3,
     measure: Duration::from_secs(10),
     ramp: Duration::from_secs(10),
 };

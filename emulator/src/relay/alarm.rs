@@ -8,7 +8,8 @@
 //! costs 0.2 µs.
 //!
 //! Where releases follow each other closely, each would have a wake-up of its own, and a gigabit of single packets would take
-//! the whole core. So after a delivery the next waits for [`MODERATION`], as a network card moderates its interrupts.
+//! the whole core. So once [`BURST`] deliveries came in quick succession, those that follow are [`INTERVAL`] apart, as a network
+//! card moderates its interrupts.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -22,8 +23,10 @@ use super::time::Time;
 
 /// The longest that the thread may stay awake for a release.
 const LONGEST_LEAD: Duration = Duration::from_micros(40);
-/// The least time between two deliveries, and so what a release may be late where there are many.
-const MODERATION: Duration = Duration::from_micros(50);
+/// The least time between two deliveries in the long run, and so what a release may be late where there are many.
+const INTERVAL: Duration = Duration::from_micros(50);
+/// Deliveries that may follow each other at any distance.
+const BURST: u32 = 8;
 /// How far from where it should be the timer may stay, in favour of being early.
 const TOLERANCE: Duration = Duration::from_micros(4);
 /// Steps of the lead after a wake-up that was later than it, and after one that was not.
@@ -37,8 +40,9 @@ pub(super) struct Alarm {
     /// When the timer goes off, if it is set.
     set: Option<Time>,
     lead: Lead,
-    /// The next delivery is not before this.
-    rest_until: Time,
+    /// When the deliveries so far would have ended at one each [`INTERVAL`] (the theoretical arrival time of the generic cell
+    /// rate algorithm, ITU-T I.371).
+    paid: Time,
 }
 
 impl Alarm {
@@ -52,13 +56,13 @@ impl Alarm {
             timer,
             set: None,
             lead: Lead::default(),
-            rest_until: Time::default(),
+            paid: Time::default(),
         })
     }
 
     /// Something was delivered at `now`.
     pub(super) fn delivered(&mut self, now: Time) {
-        self.rest_until = now + MODERATION;
+        self.paid = self.paid.max(now) + INTERVAL;
     }
 
     /// Sees to it that a wait for events ends in time for a release at `next`; answers how long it may last.
@@ -70,7 +74,7 @@ impl Alarm {
             }
             return Ok(EpollTimeout::NONE);
         };
-        let next = next.max(self.rest_until);
+        let next = next.max(self.paid - INTERVAL * BURST);
         if next <= now + lead {
             return Ok(EpollTimeout::ZERO);
         }
@@ -163,12 +167,15 @@ mod tests {
     }
 
     #[test]
-    fn a_dense_stream_is_delivered_at_intervals() {
+    fn a_dense_stream_is_delivered_at_intervals_and_a_pair_is_not() {
         let mut alarm = Alarm::open().unwrap();
-        let now = Time::from_nanos(1_000_000);
+        let now = Time::from_nanos(1_000_000_000);
+        let soon = Some(now + micros(1));
         alarm.delivered(now);
-        let soon = Some(now + micros(5));
         assert_eq!(alarm.prepare(soon, now).unwrap(), EpollTimeout::NONE);
-        assert_eq!(alarm.set, Some(now + MODERATION));
+        assert_eq!(alarm.set, soon);
+        (0..BURST).for_each(|_| alarm.delivered(now));
+        assert_eq!(alarm.prepare(soon, now).unwrap(), EpollTimeout::NONE);
+        assert_eq!(alarm.set, Some(now + INTERVAL));
     }
 }

@@ -9,6 +9,7 @@ use nix::errno::Errno;
 use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
+use super::clocks::now;
 use super::frame::{Frame, Pool};
 use super::propagation::{Delivery, PacketState};
 use super::queue::Marking;
@@ -58,6 +59,8 @@ pub(super) struct Sent {
     pub(super) outcome: Outcome,
     /// When it should have left.
     pub(super) release: Time,
+    /// When it had left for certain.
+    pub(super) left: Time,
     /// The wire packets it stands for.
     pub(super) packets: u64,
     /// The bytes of their frames.
@@ -149,11 +152,14 @@ impl Egress {
                 // The error is the first packet's; those behind it get their own chance.
                 Err(_) => (Outcome::Refused, 1),
             };
+            // After the system call, so this is the most that it can have been.
+            let left = now();
             for out in &self.queued[done..done + count] {
                 report(Sent {
                     channel: out.channel,
                     outcome,
                     release: out.release,
+                    left,
                     packets: out.packets,
                     bytes: out.bytes,
                 });
@@ -201,13 +207,17 @@ fn send(socket: BorrowedFd<'_>, batch: &[Outgoing]) -> nix::Result<usize> {
         message.msg_hdr.msg_name = std::ptr::from_mut(address).cast();
         message.msg_hdr.msg_namelen = size_of_val(address) as libc::socklen_t;
         let vnet: &[u8; VNET_HEADER] = bytemuck::cast_ref(&out.vnet);
-        *parts =
-            [&vnet[..], &out.header, &out.frame.bytes[out.rest.clone()]].map(|part| libc::iovec {
-                iov_base: part.as_ptr().cast_mut().cast(),
-                iov_len: part.len(),
-            });
+        // Most packets have no header of their own; to leave it out saves the kernel a look at it.
+        let order: [&[u8]; 3] = match &*out.header {
+            [] => [vnet, &out.frame.bytes[out.rest.clone()], &[]],
+            header => [vnet, header, &out.frame.bytes[out.rest.clone()]],
+        };
+        *parts = order.map(|part| libc::iovec {
+            iov_base: part.as_ptr().cast_mut().cast(),
+            iov_len: part.len(),
+        });
         message.msg_hdr.msg_iov = parts.as_mut_ptr();
-        message.msg_hdr.msg_iovlen = parts.len() as _;
+        message.msg_hdr.msg_iovlen = if out.header.is_empty() { 2 } else { 3 };
     }
     // SAFETY: `messages` holds `count` messages, which point into `parts`, `addresses` and `batch`; all outlive the call,
     // which only reads them (but for `msg_len`, which is ours).

@@ -9,7 +9,7 @@ use super::port::RING_MEMORY;
 use crate::engine::EngineError;
 use crate::plan::{ChannelId, LabPlan};
 
-/// What one thread cannot exceed, with a margin (17 Gbit/s was the most that any machine showed): so no more is ever in
+/// What one thread cannot exceed, with a margin (prototypes reached 16 Gbit/s): so no more is ever in
 /// flight, in all links together, than this and the longest delay make.
 const FASTEST: Rate = Rate::from_bits_per_second(40_000_000_000);
 /// A packet's buffer is the next power of two, so up to twice as long as its frame.

@@ -9,10 +9,11 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use nix::net::if_::if_nametoindex;
+use socket2::Socket;
 
 use super::clocks::Clocks;
 use super::links::{Event, LinkEvents};
-use super::ring::{Received, Ring, RingSpec, SLOT_OVERHEAD};
+use super::ring::{self, Received, Ring, RingSpec, SLOT_OVERHEAD};
 use super::time::Time;
 
 /// Bytes of the ring for single packets: at 1500 bytes, a fiftieth of a second of 800,000 packets a second.
@@ -34,6 +35,7 @@ pub(super) struct Ports {
     by_index: HashMap<u32, usize>,
     small: Ring,
     large: Ring,
+    output: Socket,
     links: LinkEvents,
     /// When both rings were last seen empty, or the arrival of the last frame: what is in them now came later.
     last_arrival: Time,
@@ -103,6 +105,7 @@ impl Ports {
             by_index: ports.iter().map(|port| port.index).zip(0..).collect(),
             small: ring(small, small.capacity())?,
             large: ring(large, u32::MAX)?,
+            output: ring::output().map_err(|error| ("open a packet socket".to_owned(), error))?,
             ports,
             links,
             last_arrival: now,
@@ -122,7 +125,7 @@ impl Ports {
 
     /// The socket to send on.
     pub(super) fn output(&self) -> BorrowedFd<'_> {
-        self.small.as_fd()
+        self.output.as_fd()
     }
 
     /// Hands up to `limit` frames to `take`, oldest first, with the interface that each came by, the instant, and the

@@ -81,15 +81,9 @@ pub(super) struct Received<'a> {
 impl Ring {
     /// Opens a ring; frames arrive from now on. `up_to` is the longest frame it takes.
     pub(super) fn open(spec: RingSpec, up_to: u32) -> io::Result<Self> {
-        let socket = Socket::new(
-            Domain::PACKET,
-            Type::RAW.cloexec().nonblocking(),
-            Some(Protocol::from(0)),
-        )?;
+        let socket = packet_socket()?;
         set(&socket, libc::PACKET_VERSION, &TPACKET_V2)?;
-        set(&socket, libc::PACKET_VNET_HDR, &1)?;
         set(&socket, libc::PACKET_IGNORE_OUTGOING, &1)?;
-        set(&socket, libc::PACKET_QDISC_BYPASS, &1)?;
         socket.attach_filter(&by_length(spec.longer_than, up_to))?;
         let request = libc::tpacket_req {
             tp_block_size: spec.block() as u32,
@@ -232,6 +226,25 @@ impl Drop for Ring {
         // mapping, and a drop has nobody to tell.
         let _ = unsafe { munmap(self.memory.cast(), self.spec.block() * self.spec.blocks) };
     }
+}
+
+/// A socket to send on by any interface of the network namespace; it receives nothing. One of its own, as the kernel tells
+/// whoever watches a socket of every packet that has left its buffer.
+pub(super) fn output() -> io::Result<Socket> {
+    let socket = packet_socket()?;
+    set(&socket, libc::PACKET_QDISC_BYPASS, &1)?;
+    Ok(socket)
+}
+
+/// A socket of packets with virtio headers, which receives nothing before it is bound.
+fn packet_socket() -> io::Result<Socket> {
+    let socket = Socket::new(
+        Domain::PACKET,
+        Type::RAW.cloexec().nonblocking(),
+        Some(Protocol::from(0)),
+    )?;
+    set(&socket, libc::PACKET_VNET_HDR, &1)?;
+    Ok(socket)
 }
 
 /// Where a slot's `sockaddr_ll` is (`TPACKET_ALIGN(sizeof(struct tpacket2_hdr))`).

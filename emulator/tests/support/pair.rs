@@ -119,13 +119,13 @@ impl Pair {
         Ok(())
     }
 
-    /// Gives new TCP connections between the hosts buffers of up to so many bytes, no less than Linux's own 6 MB.
+    /// Gives new TCP connections between the hosts buffers of up to so many bytes, and no less than 32 MiB.
     #[allow(
         dead_code,
         reason = "not every program that includes this file measures that"
     )]
     pub fn set_tcp_buffers(&self, bytes: u64) -> io::Result<()> {
-        let value = format!("4096 131072 {}", bytes.max(6 << 20));
+        let value = format!("4096 131072 {}", bytes.max(32 << 20));
         for host in [&self.a, &self.b] {
             let value = value.clone();
             host.run(move || {
