@@ -313,6 +313,128 @@ fn a_lab_in_the_background_from_up_to_down() {
 }
 
 #[test]
+fn links_of_a_lab_are_shown_and_set() {
+    let Some(host) = Host::new() else { return };
+    let topology = "
+name: pair
+sites: [{name: east}, {name: west}]
+links: [{between: [east, west], rate: 50Mbit, rtt: 20ms, queue: 100KB, lanes: 2}]
+";
+    fs::write(host.path("pair.yaml"), topology).unwrap();
+    host.succeed(&["up", "pair.yaml"]);
+    let shown = host.succeed(&["link", "show"]);
+    assert!(
+        shown.contains("east > west lane 1   50Mbit, 10ms, queue 100KiB"),
+        "{shown}"
+    );
+
+    // Forward is as it is typed, not as the file has it.
+    let set = ["link", "set", "west", "east", "delay=30ms", "loss=1%"];
+    let only = ["--direction", "forward", "--lane", "1"];
+    assert_eq!(
+        host.succeed(&[&set[..], &only[..]].concat()),
+        "west > east lane 1: delay 10ms → 30ms, loss none → 1%\n"
+    );
+    let answer = host.answer(&["link", "show", "west", "east"]);
+    let links = answer["links"].as_array().unwrap();
+    assert_eq!(links.len(), 4);
+    let set = links
+        .iter()
+        .find(|link| link["from"] == "west" && link["lane"] == 1)
+        .unwrap();
+    assert_eq!(set["settings"]["delay"], "30ms");
+    assert_eq!(set["differs"], "delay 10ms → 30ms, loss none → 1%");
+    assert_eq!(
+        links
+            .iter()
+            .filter(|link| link["differs"].is_null())
+            .count(),
+        3
+    );
+    let status = host.succeed(&["status", "pair"]);
+    assert!(status.contains("up, changed"), "{status}");
+    let again = host.succeed(&["link", "set", "west", "east", "rate=50Mbit"]);
+    assert_eq!(again, "nothing to change: the link is that way already\n");
+
+    let refused = |arguments: &[&str], said: &[&str]| {
+        let ended = host.longhaul(&[&["link", "set"], arguments].concat());
+        assert_eq!(ended.code, 2, "{ended:?}");
+        for said in said {
+            assert!(ended.stderr.contains(said), "{said}: {}", ended.stderr);
+        }
+    };
+    refused(
+        &["west", "esat", "loss=2%"],
+        &["pair: there is no site `esat`", "did you mean `east`?"],
+    );
+    refused(
+        &["west", "east", "delay=50ms", "rate=fast"],
+        &["pair with rate=fast: ", "[command line:1:6]", "rate=fast"],
+    );
+    refused(
+        &["west", "east", "dealy=50ms"],
+        &["unknown field `dealy`", "did you mean `delay`?"],
+    );
+    refused(
+        &["west", "east", "delay=50ms", "--lane", "2"],
+        &["there is no lane 2"],
+    );
+    refused(&["west", "east", "delay"], &["delay: no value"]);
+    let answer: Value = serde_json::from_str(
+        &host
+            .longhaul(&["--json", "link", "set", "west", "east", "rate=fast"])
+            .stdout,
+    )
+    .unwrap();
+    assert_eq!(answer["error"]["exit_code"], 2);
+    assert_eq!(
+        host.answer(&["link", "show", "west", "east"])["links"],
+        json!(links),
+        "nothing has changed"
+    );
+
+    let down = host.succeed(&["link", "set", "east", "west", "state=down", "--lane", "0"]);
+    assert_eq!(down.lines().count(), 2);
+    let detail = host.answer(&["status", "pair"])["detail"].clone();
+    let states: Vec<&str> = (detail["channels"].as_array().unwrap().iter())
+        .map(|channel| channel["state"].as_str().unwrap())
+        .collect();
+    assert_eq!(states, ["down", "down", "up", "up"]);
+    host.succeed(&["down"]);
+    let ended = host.longhaul(&["link", "show"]);
+    assert_eq!(ended.code, 2);
+    assert!(ended.stderr.contains("no lab is up"), "{ended:?}");
+}
+
+#[test]
+fn what_is_set_by_hand_during_a_run_is_in_its_timeline() {
+    let Some(host) = Host::new() else { return };
+    let run = endless(&host);
+    let set = host.succeed(&[
+        "link",
+        "set",
+        "b",
+        "a",
+        "duplication=1%",
+        "--direction",
+        "forward",
+    ]);
+    assert_eq!(set, "b > a lane 0: duplication none → 1%\n");
+    let name = format!("run-{}", run.pid());
+    let detail = host.answer(&["status", &name])["detail"].clone();
+    assert!(detail["engine"].is_string(), "{detail}");
+    host.succeed(&["down", &name]);
+    assert_eq!(run.end().code, 130);
+    let result = result(&host.path("out"));
+    let entry = &result["points"][0]["timeline"][0];
+    assert_eq!(
+        (&entry["source"], &entry["link"]),
+        (&json!("manual"), &json!("b>a")),
+        "{entry}"
+    );
+}
+
+#[test]
 fn two_labs_with_the_same_addresses_do_not_meet() {
     let Some(host) = Host::new() else { return };
     if Command::new("ping").arg("-V").output().is_err() {

@@ -34,7 +34,7 @@ pub use daemon::{Started, up, up_with};
 pub use desk::{Attended, Desk};
 pub use exec::exec;
 pub use kept::Kept;
-pub use links::{AdjustedChannel, LinkStatus, Refusal};
+pub use links::{AdjustedChannel, LinkStatus, Refusal, Wrong};
 pub use name::{LabName, LabNameError};
 pub use registry::{Cleaned, LabRecord, Life, Purpose, Registration};
 pub use wire::{ChannelStatus, LabDetail, NodeStatus};
@@ -103,7 +103,7 @@ pub enum KeeperError {
         /// The lab.
         name: LabName,
         /// Why not.
-        refusal: Box<Refusal>,
+        refusal: Refusal,
     },
     /// The lab did not come up in the background.
     #[error("the lab {name} did not come up: {message}")]

@@ -10,7 +10,7 @@ use libtest_mimic::{Arguments, Trial};
 use longhaul_emulator::engine::EngineChoice;
 use longhaul_emulator::sandbox::{self, Privilege};
 use longhaul_reports::folder::ResultFolder;
-use longhaul_reports::result::{Entity, Outcome, Placement};
+use longhaul_reports::result::{Entity, Outcome, Placement, Source, metric};
 use longhaul_topologies::Document;
 use longhaul_workloads::experiment::{ExperimentSource, RunOptions, run};
 
@@ -39,7 +39,7 @@ fn main() -> ExitCode {
         println!("skipped: {error}");
         return ExitCode::SUCCESS;
     }
-    let trials: [(&str, fn()); 5] = [
+    let trials: [(&str, fn()); 6] = [
         (
             "a_collective_leaves_a_whole_result",
             a_collective_leaves_a_whole_result,
@@ -60,6 +60,10 @@ fn main() -> ExitCode {
             "programs_that_do_not_end_are_ended",
             programs_that_do_not_end_are_ended,
         ),
+        (
+            "a_schedule_is_carried_out_in_every_point_and_kept_in_its_timeline",
+            a_schedule_is_carried_out_in_every_point_and_kept_in_its_timeline,
+        ),
     ];
     let trial = |(name, test): (&str, fn())| {
         Trial::test(name, move || {
@@ -72,7 +76,12 @@ fn main() -> ExitCode {
 
 /// Runs the experiment and reads its folder back, which must say what the run answered.
 fn result_of(workload: &str, out: &Path, interrupt: impl Future<Output = ()>) -> ResultFolder {
-    let document = Document::from_text("tiny.yaml", &format!("{TOPOLOGY}{workload}")).unwrap();
+    result_of_text(&format!("{TOPOLOGY}{workload}"), out, interrupt)
+}
+
+/// The same with a topology of its own.
+fn result_of_text(text: &str, out: &Path, interrupt: impl Future<Output = ()>) -> ResultFolder {
+    let document = Document::from_text("tiny.yaml", text).unwrap();
     let experiment = ExperimentSource::new(document, Path::new("."))
         .load()
         .unwrap();
@@ -253,4 +262,62 @@ fn programs_that_do_not_end_are_ended() {
         matches!(&result.outcome, Outcome::Failed { message } if message.starts_with("still running after 1 s on a-0"))
     );
     assert!(started.elapsed() < Duration::from_secs(60));
+}
+
+fn a_schedule_is_carried_out_in_every_point_and_kept_in_its_timeline() {
+    let folder = tempfile::tempdir().unwrap();
+    let schedule = "schedule: [{at: 200ms, delay: 40ms}, {at: 300ms, state: down, direction: forward}, {at: 3600s, loss: 1%}]";
+    let text = TOPOLOGY.replace("rtt: 20ms", &format!("rtt: 20ms, {schedule}"));
+    let workload = "workload: {command: {command: [sleep, '0.6']}}\nrepeats: 2\n";
+    let ResultFolder { result, telemetry } = result_of_text(
+        &format!("{text}{workload}"),
+        &folder.path().join("out"),
+        pending(),
+    );
+    assert_eq!(result.outcome, Outcome::Finished);
+    assert_eq!(result.points.len(), 2);
+    for point in &result.points {
+        let began = point.schedule_began_s.unwrap();
+        assert!(point.began_s <= began && began < point.ended_s);
+        let entries: Vec<(&str, &str)> = (point.timeline.iter())
+            .map(|entry| (entry.link.as_str(), entry.change.split(',').next().unwrap()))
+            .collect();
+        // The second point begins as the topology says, whatever the first one's schedule left.
+        assert_eq!(
+            entries,
+            [
+                ("a>b", "delay 10ms → 40ms"),
+                ("b>a", "delay 10ms → 40ms"),
+                ("a>b", "state up → down")
+            ]
+        );
+        for (entry, at) in point.timeline.iter().zip([0.2, 0.2, 0.3]) {
+            assert_eq!((entry.source, entry.lane), (Source::Scheduled, 0));
+            let expected = began + at + entry.late_us / 1e6;
+            assert!(
+                (entry.time_s - expected).abs() < 1e-3,
+                "{entry:?}, {expected}"
+            );
+        }
+        // Told at first and when it changes.
+        let up: Vec<f64> = (telemetry.iter())
+            .filter(|row| {
+                row.point == point.index && row.name == "a>b/0" && row.metric == metric::UP
+            })
+            .map(|row| row.value)
+            .collect();
+        assert_eq!(up, [1.0, 0.0]);
+        let metrics = [
+            metric::MARKS,
+            metric::EARLY_DROPS,
+            metric::OUTAGE_DROPS,
+            metric::QUEUE_PACKETS,
+        ];
+        for name in metrics {
+            assert!(
+                telemetry.iter().any(|row| row.metric == name),
+                "no row of {name}"
+            );
+        }
+    }
 }

@@ -114,7 +114,7 @@ pub fn refused(error: &KeeperError) -> Option<Failure> {
     let KeeperError::Refused { refusal, .. } = error else {
         return None;
     };
-    Some(match (refusal.input(), &**refusal) {
+    Some(match (refusal.input(), refusal) {
         (Some(input), _) => input.into(),
         (None, keeper::Refusal::Engine(reason)) => Failure::with_help(
             Exit::Lacking,

@@ -199,7 +199,7 @@ impl LabStatus {
                 Ok(detail) => status.detail = Some(detail),
                 // A run between two workloads is none the worse for it.
                 Err(KeeperError::Refused { refusal, .. })
-                    if matches!(*refusal, Refusal::NotNow(_)) => {}
+                    if matches!(refusal, Refusal::NotNow(_)) => {}
                 Err(error) => status.trouble = Some(error.to_string()),
             }
         }
@@ -296,7 +296,7 @@ impl Connection {
             Answer::Refused(refusal) => {
                 return KeeperError::Refused {
                     name: self.name.clone(),
-                    refusal: Box::new(refusal),
+                    refusal,
                 };
             }
             other => {

@@ -50,21 +50,25 @@ pub struct AdjustedChannel {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Refusal {
-    /// It was wrong: an [`InputError`] without its text.
-    Input {
-        /// Whose topology.
-        document: String,
-        /// What is wrong.
-        message: String,
-        /// What would be right.
-        help: Option<String>,
-        /// The argument that is wrong.
-        setting: Option<Setting>,
-    },
+    /// It was wrong.
+    Input(Box<Wrong>),
     /// The link engine cannot do it, or has died.
     Engine(String),
     /// There is a time for it, but this is not it.
     NotNow(String),
+}
+
+/// An [`InputError`] as it crosses the socket: without the text it points into.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Wrong {
+    /// Whose topology.
+    pub document: String,
+    /// What is wrong.
+    pub message: String,
+    /// What would be right.
+    pub help: Option<String>,
+    /// The argument that is wrong.
+    pub setting: Option<Setting>,
 }
 
 /// The channels of `lab`, or of one of its links: then the way from the first site named comes first.
@@ -132,44 +136,42 @@ pub(super) fn ends(topology: &Topology, id: ChannelId) -> [String; 2] {
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Refusal::Input { .. } => match self.input() {
-                Some(error) => error.fmt(f),
-                None => Ok(()),
-            },
+            Refusal::Input(wrong) => wrong.error().fmt(f),
             Refusal::Engine(reason) | Refusal::NotNow(reason) => f.write_str(reason),
         }
     }
 }
 
 impl Refusal {
-    /// The error it was, if what was asked was wrong: with the argument to point at.
+    /// The error it was, if what was asked was wrong.
     pub fn input(&self) -> Option<InputError> {
-        let Refusal::Input {
-            document,
-            message,
-            help,
-            setting,
-        } = self
-        else {
-            return None;
-        };
-        let mut error = InputError::new(document, message);
-        error.help.clone_from(help);
-        if let Some(setting) = setting {
-            error = error.at_setting(setting);
+        match self {
+            Refusal::Input(wrong) => Some(wrong.error()),
+            Refusal::Engine(_) | Refusal::NotNow(_) => None,
         }
-        Some(error)
+    }
+}
+
+impl Wrong {
+    /// With the argument to point at.
+    fn error(&self) -> InputError {
+        let mut error = InputError::new(&self.document, &self.message);
+        error.help.clone_from(&self.help);
+        match &self.setting {
+            Some(setting) => error.at_setting(setting),
+            None => error,
+        }
     }
 }
 
 impl From<InputError> for Refusal {
     fn from(error: InputError) -> Self {
-        Refusal::Input {
+        Refusal::Input(Box::new(Wrong {
             setting: error.setting().cloned(),
             document: error.document,
             message: error.message,
             help: error.help,
-        }
+        }))
     }
 }
 

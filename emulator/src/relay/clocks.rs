@@ -20,12 +20,29 @@ pub(super) fn now() -> Time {
     Time::from_nanos(u64::try_from(read(ClockId::CLOCK_MONOTONIC).as_nanos()).unwrap_or(u64::MAX))
 }
 
+/// Two looks at one clock with one at the other between them are as good as simultaneous if no more than this passed: a look
+/// takes some 30 ns.
+const SIMULTANEOUS: Duration = Duration::from_micros(2);
+/// After so many tries the last look counts. Whatever came between makes frames look as if they had arrived later, and
+/// so late; the other way round they would leave before their time.
+const TRIES: u32 = 5;
+
 impl Clocks {
     /// Reads both.
     pub(super) fn now() -> Self {
-        Clocks {
-            monotonic: now(),
-            realtime: read(ClockId::CLOCK_REALTIME),
+        let mut before = now();
+        let mut tries = 0;
+        loop {
+            let realtime = read(ClockId::CLOCK_REALTIME);
+            let monotonic = now();
+            tries += 1;
+            if monotonic.since(before) <= SIMULTANEOUS || tries == TRIES {
+                return Clocks {
+                    monotonic,
+                    realtime,
+                };
+            }
+            before = monotonic;
         }
     }
 

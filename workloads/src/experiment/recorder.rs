@@ -2,6 +2,7 @@
 //! found is there however the work ends.
 
 use std::collections::BTreeMap;
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use longhaul_emulator::engine::ChannelCounters;
@@ -48,6 +49,7 @@ struct Current {
     channels: BTreeMap<ChannelId, Totals>,
     /// Host of each rank.
     hosts: Vec<String>,
+    changes: mpsc::Receiver<LinkChange>,
     /// The names of channels in telemetry: at a period of a millisecond there is no time to make them up every time.
     names: BTreeMap<ChannelId, String>,
     /// Whether each lane was up when last read.
@@ -100,12 +102,14 @@ impl Recorder {
         self.writer.result(&self.result)
     }
 
-    /// Begins a point; `paths` are those that are probed.
+    /// Begins a point; `paths` are those that are probed, and `changes` tells of its links. It is kept here, so that an interrupt loses
+    /// none of them.
     pub(super) fn begin(
         &mut self,
         mut point: Point,
         plan: &LabPlan,
         paths: Vec<(SiteId, SiteId)>,
+        changes: mpsc::Receiver<LinkChange>,
     ) -> Result<(), FolderError> {
         point.began_s = self.seconds(Instant::now());
         let hosts = match &point.workload {
@@ -119,6 +123,7 @@ impl Recorder {
             probes,
             channels: BTreeMap::new(),
             hosts,
+            changes,
             names: BTreeMap::new(),
             up: BTreeMap::new(),
             lateness: ReadingLateness::default(),
@@ -144,12 +149,12 @@ impl Recorder {
         }
     }
 
-    /// Takes what changed on the links; the same as entries of the timeline.
-    pub(super) fn changes(&mut self, changes: &[LinkChange]) -> Vec<TimelineEntry> {
+    /// Takes what has changed on the links; the same as entries of the timeline.
+    pub(super) fn changes(&mut self) -> Vec<TimelineEntry> {
         let Some(current) = &self.point else {
             return Vec::new();
         };
-        let entry = |change: &LinkChange| TimelineEntry {
+        let entry = |change: LinkChange| TimelineEntry {
             time_s: self.seconds(change.at),
             link: channel_name(&current.plan.topology, change.id.link, change.id.direction),
             lane: change.id.lane,
@@ -161,10 +166,10 @@ impl Recorder {
                 Origin::Scheduled => Source::Scheduled,
                 Origin::Manual => Source::Manual,
             },
-            change: change.change.clone(),
+            change: change.change,
             late_us: micros(change.late),
         };
-        let entries: Vec<TimelineEntry> = changes.iter().map(entry).collect();
+        let entries: Vec<TimelineEntry> = current.changes.try_iter().map(entry).collect();
         if let Some(point) = self.point() {
             point.timeline.extend_from_slice(&entries);
         }
@@ -315,6 +320,7 @@ impl Recorder {
 
     /// Sums up the point that is being run, whole or cut short, and writes it.
     pub(super) fn end(&mut self) -> Result<(), FolderError> {
+        self.changes();
         let now = self.seconds(Instant::now());
         let (Some(current), Some(point)) = (self.point.take(), self.result.points.last_mut())
         else {

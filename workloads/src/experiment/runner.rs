@@ -3,8 +3,8 @@
 
 use std::future::Future;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use longhaul_emulator::capability;
@@ -12,7 +12,6 @@ use longhaul_emulator::engine::{EngineChoice, EngineError};
 use longhaul_emulator::fidelity::{self, Fidelity, FidelityCheck, Measured, Watch};
 use longhaul_emulator::keeper::{Attended, Desk};
 use longhaul_emulator::lab::{Lab, LabError, LabOptions};
-use longhaul_emulator::links::LinkChange;
 use longhaul_emulator::plan::{Families, LabPlan, NodeKind};
 use longhaul_emulator::probe::{ProbeError, ProbePath, Prober};
 use longhaul_emulator::sandbox::Privilege;
@@ -300,11 +299,10 @@ struct Up {
     notes: Vec<String>,
 }
 
-/// What is sampled, and what changes, while a workload runs.
+/// What goes on beside a workload.
 struct Sampling {
     prober: Prober,
     sampler: Sampler,
-    changes: mpsc::Receiver<LinkChange>,
     /// Once the workload has begun.
     live: Option<Live>,
 }
@@ -398,12 +396,12 @@ impl Run<'_> {
             iterations,
         });
         let paths = site_pairs(lab.plan());
-        self.recorder
-            .begin(self.empty_point(index, plan, up), lab.plan(), paths.clone())?;
-
         // What the point before has changed.
         on_a_thread(lab, Lab::reset).await?;
-        let changes = lab.follow();
+        let (point, changes) = (self.empty_point(index, plan, up), lab.follow());
+        self.recorder
+            .begin(point, lab.plan(), paths.clone(), changes)?;
+
         let watch = on_a_thread(lab, Watch::start).await?;
         let prober = Prober::start(
             lab,
@@ -425,7 +423,6 @@ impl Run<'_> {
         let mut sampling = Sampling {
             prober,
             sampler,
-            changes,
             live: None,
         };
         let ended = match &plan.workload {
@@ -567,14 +564,13 @@ impl Run<'_> {
         self.recorder.probes(&sampling.prober.drain(), started)?;
         let period = self.experiment.telemetry_period;
         self.recorder.readings(&sampling.sampler.drain(), period)?;
-        self.timeline(&sampling.changes);
+        self.timeline();
         Ok(())
     }
 
     /// Takes what changed on the links.
-    fn timeline(&mut self, changes: &mpsc::Receiver<LinkChange>) {
-        let changes: Vec<LinkChange> = changes.try_iter().collect();
-        for entry in &self.recorder.changes(&changes) {
+    fn timeline(&mut self) {
+        for entry in &self.recorder.changes() {
             self.observer.event(Event::LinkChanged(entry));
         }
     }
@@ -604,13 +600,12 @@ impl Run<'_> {
         Sampling {
             prober,
             sampler,
-            changes,
             live,
         }: Sampling,
     ) -> Result<(), RunError> {
         // With it goes whoever is setting a link just now.
         let ended = tokio::task::spawn_blocking(move || live.map_or(Ok(()), Live::end)).await?;
-        self.timeline(&changes);
+        self.timeline();
         let started = prober.started();
         let probes = tokio::task::spawn_blocking(move || prober.stop()).await??;
         self.recorder.probes(&probes, started)?;
