@@ -407,6 +407,22 @@ links: [{between: [east, west], rate: 50Mbit, rtt: 20ms, queue: 100KB, lanes: 2}
 }
 
 #[test]
+fn the_schedule_of_a_lab_begins_when_it_is_up() {
+    let Some(host) = Host::new() else { return };
+    let topology = "
+name: pair
+sites: [{name: east}, {name: west}]
+links: [{between: [east, west], rtt: 20ms, schedule: [{at: 100ms, delay: 30ms, direction: reverse}, {at: 3600s, loss: 1%}]}]
+";
+    fs::write(host.path("pair.yaml"), topology).unwrap();
+    host.succeed(&["up", "pair.yaml"]);
+    let differs = || host.answer(&["link", "show"])["links"][1]["differs"].clone();
+    wait_until("the change is made", || differs() == "delay 10ms → 30ms");
+    // An hour is not waited for.
+    host.succeed(&["down"]);
+}
+
+#[test]
 fn what_is_set_by_hand_during_a_run_is_in_its_timeline() {
     let Some(host) = Host::new() else { return };
     let run = endless(&host);

@@ -198,8 +198,10 @@ impl LabStatus {
             {
                 Ok(detail) => status.detail = Some(detail),
                 // A run between two workloads is none the worse for it.
-                Err(KeeperError::Refused { refusal, .. })
-                    if matches!(refusal, Refusal::NotNow(_)) => {}
+                Err(KeeperError::Refused {
+                    refusal: Refusal::NotNow(_),
+                    ..
+                }) => {}
                 Err(error) => status.trouble = Some(error.to_string()),
             }
         }

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
+use longhaul_topologies::Topology;
 use longhaul_topologies::adjust::{Adjustment, Named};
 use longhaul_topologies::spec::TopologySpec;
 use longhaul_topologies::units::TimeSpan;
@@ -15,7 +16,6 @@ use crate::links::channel;
 use crate::namespace::Namespace;
 use crate::plan::{ChannelId, Families, Node};
 use crate::schedule::Playing;
-use longhaul_topologies::Topology;
 
 /// What a keeper keeps: a [`Lab`], or a stand-in in tests. Every call may block for milliseconds.
 pub trait Kept: Sync {
