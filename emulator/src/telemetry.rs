@@ -96,6 +96,17 @@ impl Sampler {
         self.readings.try_iter().collect()
     }
 
+    /// Whether it still reads. Blocks for no time.
+    ///
+    /// # Errors
+    /// If the engine or a host has stopped answering; told once.
+    pub fn check(&mut self) -> Result<(), TelemetryError> {
+        match &self.thread {
+            Some(thread) if thread.is_finished() => self.finish(),
+            Some(_) | None => Ok(()),
+        }
+    }
+
     /// Takes a last reading and gives all that [`drain`](Self::drain) had not yet given.
     ///
     /// # Errors

@@ -3,16 +3,16 @@
 
 use std::future::{Future, pending};
 use std::path::Path;
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
 use libtest_mimic::{Arguments, Trial};
 use longhaul_emulator::engine::EngineChoice;
 use longhaul_emulator::sandbox::{self, Privilege};
 use longhaul_reports::folder::ResultFolder;
-use longhaul_reports::result::{Entity, Outcome, Placement, Source, metric};
+use longhaul_reports::result::{Entity, Outcome, Placement, RunResult, Source, metric};
 use longhaul_topologies::Document;
-use longhaul_workloads::experiment::{ExperimentSource, RunOptions, run};
+use longhaul_workloads::experiment::{ExperimentSource, RunError, RunOptions, run};
 
 const TOPOLOGY: &str = "
 name: tiny
@@ -39,7 +39,7 @@ fn main() -> ExitCode {
         println!("skipped: {error}");
         return ExitCode::SUCCESS;
     }
-    let trials: [(&str, fn()); 6] = [
+    let trials: [(&str, fn()); 7] = [
         (
             "a_collective_leaves_a_whole_result",
             a_collective_leaves_a_whole_result,
@@ -59,6 +59,10 @@ fn main() -> ExitCode {
         (
             "programs_that_do_not_end_are_ended",
             programs_that_do_not_end_are_ended,
+        ),
+        (
+            "a_run_whose_links_break_ends_at_once_and_says_which",
+            a_run_whose_links_break_ends_at_once_and_says_which,
         ),
         (
             "a_schedule_is_carried_out_in_every_point_and_kept_in_its_timeline",
@@ -81,6 +85,18 @@ fn result_of(workload: &str, out: &Path, interrupt: impl Future<Output = ()>) ->
 
 /// The same with a topology of its own.
 fn result_of_text(text: &str, out: &Path, interrupt: impl Future<Output = ()>) -> ResultFolder {
+    let result = outcome_of(text, out, interrupt).unwrap();
+    let folder = ResultFolder::open(out).unwrap();
+    assert_eq!(folder.result, result);
+    folder
+}
+
+/// What the run answers.
+fn outcome_of(
+    text: &str,
+    out: &Path,
+    interrupt: impl Future<Output = ()>,
+) -> Result<RunResult, RunError> {
     let document = Document::from_text("tiny.yaml", text).unwrap();
     let experiment = ExperimentSource::new(document, Path::new("."))
         .load()
@@ -94,12 +110,7 @@ fn result_of_text(text: &str, out: &Path, interrupt: impl Future<Output = ()>) -
         desk: None,
     };
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let result = runtime
-        .block_on(run(&experiment, &options, &mut (), interrupt))
-        .unwrap();
-    let folder = ResultFolder::open(out).unwrap();
-    assert_eq!(folder.result, result);
-    folder
+    runtime.block_on(run(&experiment, &options, &mut (), interrupt))
 }
 
 fn a_collective_leaves_a_whole_result() {
@@ -262,6 +273,35 @@ fn programs_that_do_not_end_are_ended() {
         matches!(&result.outcome, Outcome::Failed { message } if message.starts_with("still running after 1 s on a-0"))
     );
     assert!(started.elapsed() < Duration::from_secs(60));
+}
+
+fn a_run_whose_links_break_ends_at_once_and_says_which() {
+    const INTERFACE: &str = "l0.0a";
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out");
+    let logs = out.join("logs");
+    let breaker = std::thread::spawn(move || {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while !logs.exists() {
+            assert!(Instant::now() < deadline, "the programs do not start");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let deleted = Command::new("ip").args(["link", "del", INTERFACE]).status();
+        assert!(deleted.is_ok_and(|status| status.success()));
+        Instant::now()
+    });
+    let workload = "workload: {command: {command: [sleep, '60']}}\n";
+    let error = outcome_of(&format!("{TOPOLOGY}{workload}"), &out, pending()).unwrap_err();
+    let broken = breaker.join().unwrap();
+    assert!(broken.elapsed() < Duration::from_secs(20));
+    assert!(error.to_string().contains(INTERFACE), "{error}");
+    // What was found until then is kept, and says why it is not more.
+    let ResultFolder { result, .. } = ResultFolder::open(&out).unwrap();
+    assert!(
+        matches!(&result.outcome, Outcome::Failed { message } if message.contains(INTERFACE)),
+        "{:?}",
+        result.outcome
+    );
 }
 
 fn a_schedule_is_carried_out_in_every_point_and_kept_in_its_timeline() {

@@ -21,7 +21,7 @@ use nix::sys::eventfd::EventFd;
 
 use super::alarm::Alarm;
 use super::carriers::Carriers;
-use super::clocks::{Clocks, now};
+use super::clocks::now;
 use super::egress::{BATCH, Egress, Outcome};
 use super::frame::Pool;
 use super::port::Ports;
@@ -246,20 +246,19 @@ impl Driver {
 
     /// Takes in what has arrived; answers how many frames that were.
     fn receive(&mut self) -> usize {
-        self.ports
-            .receive(TURN, Clocks::now(), |port, arrival, received, exit| {
-                if received.truncated {
-                    self.channels.at(port).engine_drops += 1;
-                    return;
-                }
-                let frame = self.pool.copy(&received, exit);
-                let schedule = &mut self.schedule;
-                self.channels.offer(port, arrival, &frame, |channel, next| {
-                    schedule.set(channel, next);
-                });
-                // Nothing of it is left if it was dropped.
-                self.pool.recycle(frame);
-            })
+        self.ports.receive(TURN, |port, arrival, received, exit| {
+            if received.truncated {
+                self.channels.at(port).engine_drops += 1;
+                return;
+            }
+            let frame = self.pool.copy(&received, exit);
+            let schedule = &mut self.schedule;
+            self.channels.offer(port, arrival, &frame, |channel, next| {
+                schedule.set(channel, next);
+            });
+            // Nothing of it is left if it was dropped.
+            self.pool.recycle(frame);
+        })
     }
 
     /// Carries out what other threads asked for.

@@ -133,14 +133,19 @@ impl Ports {
     pub(super) fn receive(
         &mut self,
         limit: usize,
-        clocks: Clocks,
         mut take: impl FnMut(usize, Time, Received<'_>, u32),
     ) -> usize {
+        let mut clocks = Clocks::now();
         for taken in 0..limit {
             let Some((side, received)) = self.oldest() else {
                 self.last_arrival = clocks.monotonic;
                 return taken;
             };
+            if received.stamp > clocks.realtime {
+                // It came while others were taken in: held against the clocks before that, it would seem to have come then,
+                // and leave too early.
+                clocks = Clocks::now();
+            }
             // Later frames came later, whatever a stepped clock says.
             let arrival = clocks.monotonic_of(received.stamp, self.last_arrival);
             if let Some(&port) = self.by_index.get(&received.interface) {

@@ -585,6 +585,8 @@ impl Run<'_> {
         loop {
             let done = tokio::time::timeout(FLUSH, &mut work).await.ok();
             self.write(sampling)?;
+            // Without its links a workload would wait until it gives up.
+            sampling.sampler.check()?;
             if let Some(live) = &mut sampling.live {
                 live.playing.check()?;
             }
