@@ -2,7 +2,7 @@
 //! while a workload runs.
 //!
 //! - [`measure`]: the brief check of a lab. [`verify`]: all quantities of any two ends.
-//! - [`Subjects`]: the channels of a lab, from gateway to gateway over each lane's own addresses. [`between`]: two namespaces
+//! - [`Subject`]: the channels of a lab, from gateway to gateway over each lane's own addresses. [`between`]: two namespaces
 //!   that somebody else made.
 //! - `plan`, `blast`, `train`: packet trains: which, how they are sent, what they tell.
 //! - `ideal`: what probes would show of a jitter that is as described.
@@ -31,7 +31,7 @@ use crate::lab::Lab;
 use crate::probe::ProbeError;
 
 pub use quantity::{Bound, Measurement, Quantity, Requirement};
-pub use subject::{Shaper, Subject, Subjects};
+pub use subject::{Shaper, Subject};
 pub use verify::{Stage, Verification, VerifiedChannel, verify};
 pub use watch::Watch;
 
@@ -113,15 +113,11 @@ impl Fidelity {
 /// # Errors
 /// If a gateway has no room for a socket, or sending fails.
 pub fn measure(lab: &Lab, stop: &AtomicBool) -> Result<Measured, ProbeError> {
-    let subjects = Subjects::of_lab(lab);
-    let found = verify::brief(&subjects.all, PROBING, stop)?;
+    let found = verify::brief(&Subject::of_lab(lab), PROBING, stop)?;
     if stop.load(Ordering::Relaxed) {
         return Ok(Measured::default());
     }
-    let mut measured = Measured {
-        checks: Vec::new(),
-        skipped: subjects.notes,
-    };
+    let mut measured = Measured::default();
     for found in found {
         let checks = found.measurements.iter().filter_map(Measurement::check);
         measured.checks.extend(checks);

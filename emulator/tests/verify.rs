@@ -8,7 +8,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use longhaul_emulator::engine::EngineChoice;
-use longhaul_emulator::fidelity::{self, Quantity, Subject, Subjects, Verification};
+use longhaul_emulator::fidelity::{self, Quantity, Subject, Verification};
 use longhaul_emulator::lab::{Lab, LabOptions};
 use longhaul_topologies::model::{
     Channel, Jitter, JitterDistribution, JitterShape, Loss, PacketOrder, QueueLimit,
@@ -83,7 +83,7 @@ fn verdicts(found: &Verification) -> (BTreeSet<Quantity>, BTreeSet<Quantity>) {
 
 async fn a_lab_is_measured_as_described_and_a_wrong_description_is_found() {
     let lab = up().await;
-    let subjects = Subjects::of_lab(&lab);
+    let subjects = Subject::of_lab(&lab);
     let all: BTreeSet<Quantity> = [
         Quantity::Delay,
         Quantity::Jitter,
@@ -100,7 +100,7 @@ async fn a_lab_is_measured_as_described_and_a_wrong_description_is_found() {
     let deadline = Instant::now() + DEADLINE;
     let mut never = all.clone();
     while !never.is_empty() {
-        let found = verify(&subjects.all);
+        let found = verify(&subjects);
         let (asked, off) = verdicts(&found);
         println!("off: {off:?}, not measured: {:?}", found.skipped);
         never.retain(|quantity| !asked.contains(quantity) || off.contains(quantity));
@@ -121,7 +121,7 @@ async fn a_lab_is_measured_as_described_and_a_wrong_description_is_found() {
     // What is not as it says, however much a busy machine adds: each quantity once.
     let mut wrong = Vec::new();
     let mut describe = |quantities: &[Quantity], change: &dyn Fn(&mut Channel)| {
-        let mut subject = subjects.all[0].clone();
+        let mut subject = subjects[0].clone();
         change(&mut subject.channel);
         subject.judged = quantities.iter().copied().collect();
         wrong.push(subject);
@@ -157,10 +157,10 @@ async fn a_lab_is_measured_as_described_and_a_wrong_description_is_found() {
         );
     }
     // These need a train each, which a busy machine may not send: then they are not measured, and say so.
-    let mut slow = subjects.all[0].clone();
+    let mut slow = subjects[0].clone();
     slow.channel.rate = Some(Rate::from_bits_per_second(15_000_000));
     slow.judged = [Quantity::Rate].into();
-    let mut shallow = subjects.all[0].clone();
+    let mut shallow = subjects[0].clone();
     shallow.channel.queue_limit = Some(QueueLimit::Bytes(ByteSize::from_bytes(75_000)));
     shallow.judged = [Quantity::Queue].into();
     for subject in [slow, shallow] {
@@ -182,10 +182,10 @@ fn deviate(channel: &mut Channel, deviation: Duration) {
 
 async fn a_stopped_measurement_says_nothing() {
     let lab = up().await;
-    let subjects = Subjects::of_lab(&lab);
+    let subjects = Subject::of_lab(&lab);
     let begun = Instant::now();
     let found = fidelity::verify(
-        &subjects.all,
+        &subjects,
         Duration::from_secs(60),
         &AtomicBool::new(true),
         |_| {},

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use longhaul_emulator::engine::EngineKind;
 use longhaul_emulator::fidelity::between::{self, BetweenError, Place};
-use longhaul_emulator::fidelity::{self, Bound, Measurement, Stage, Subject, Subjects};
+use longhaul_emulator::fidelity::{self, Bound, Measurement, Stage, Subject};
 use longhaul_emulator::fidelity::{Quantity, Verification, VerifiedChannel};
 use longhaul_emulator::keeper::{self, LabName, Purpose, Registration};
 use longhaul_emulator::lab::{Lab, LabError, LabOptions};
@@ -90,21 +90,21 @@ fn of_topology(topology: &str, args: &VerifyArgs, task: &Task) -> Result<Exit, F
         let measured = tokio::task::spawn_blocking({
             let lab = Arc::clone(&lab);
             move || {
-                let subjects = Subjects::of_lab(&lab);
-                let measured = measure(&subjects.all, duration, &stop, &mut progress);
+                let subjects = Subject::of_lab(&lab);
+                let found = measure(&subjects, duration, &stop, &mut progress);
                 progress.finish();
-                measured.map(|measured| (measured, subjects.notes))
+                found
             }
         });
         let measured = joined(measured.await)?;
-        let (found, mut notes) = measured?;
-        notes.extend(lab.lateness().map(|late| {
+        let found = measured?;
+        let notes = lab.lateness().map(|late| {
             format!(
                 "the engine released packets {:.0} us late in the median and {:.0} us at the 99th percentile, floods included",
                 late.p50_us, late.p99_us
             )
-        }));
-        let about = about(notes);
+        });
+        let about = about(notes.into_iter().collect());
         if let Some(lab) = Arc::into_inner(lab) {
             lab.down().await;
         }
@@ -121,13 +121,12 @@ fn of_lab(name: &str, task: &Task) -> Result<Exit, Failure> {
     let duration = task.duration;
     let measured = task.on_a_runtime(async move |stop: Arc<AtomicBool>| {
         let measured = tokio::task::spawn_blocking(move || {
-            let Subjects { all, notes } = lab.subjects();
-            let found = measure(&all, duration, &stop, &mut progress)?;
+            let found = measure(&lab.subjects(), duration, &stop, &mut progress)?;
             progress.finish();
             let about = About {
                 subject: format!("the lab {name} ({})", lab.topology().name),
                 links: Some(lab.engine()),
-                notes,
+                notes: Vec::new(),
             };
             Ok::<_, Failure>((found, about))
         });

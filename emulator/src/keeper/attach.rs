@@ -12,7 +12,7 @@ use super::client::Connection;
 use super::name::LabName;
 use super::registry::Registry;
 use crate::engine::EngineKind;
-use crate::fidelity::Subjects;
+use crate::fidelity::Subject;
 use crate::plan::{LabPlan, NodeKind};
 
 /// What of a lab another process may use.
@@ -71,8 +71,8 @@ impl Attached {
     }
 
     /// Its channels.
-    pub fn subjects(&self) -> Subjects<'_> {
-        Subjects::of_plan(&self.plan, self.engine, |node| -> BorrowedFd<'_> {
+    pub fn subjects(&self) -> Vec<Subject<'_>> {
+        Subject::of_plan(&self.plan, self.engine, |node| -> BorrowedFd<'_> {
             self.networks[&self.plan.node(node).name].as_fd()
         })
     }
