@@ -6,7 +6,6 @@ mod flows;
 mod pair;
 
 use std::io;
-use std::mem::MaybeUninit;
 use std::os::fd::AsRawFd;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -22,7 +21,9 @@ use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
-use flows::{DEADLINE, attach, counters, limited, percent, settled, sockets, warm_up};
+use flows::{
+    DEADLINE, attach, counters, limited, percent, receive_with_control, settled, sockets, warm_up,
+};
 use pair::{Host, Join, Pair, delay, ip};
 
 fn main() -> ExitCode {
@@ -299,29 +300,16 @@ fn next_of_ours(socket: &Socket) -> io::Result<Vec<u8>> {
     let deadline = Instant::now() + DEADLINE;
     while Instant::now() < deadline {
         let mut frame = vec![0; 10_000];
-        let mut control = [MaybeUninit::<usize>::zeroed(); 16];
-        let mut part = libc::iovec {
-            iov_base: frame.as_mut_ptr().cast(),
-            iov_len: frame.len(),
-        };
-        // SAFETY: an all-zero msghdr is valid.
-        let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
-        message.msg_iov = &raw mut part;
-        message.msg_iovlen = 1;
-        message.msg_control = control.as_mut_ptr().cast();
-        message.msg_controllen = size_of_val(&control) as _;
-        // SAFETY: the buffers outlive the call and are as long as stated.
-        let received = unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut message, 0) };
-        frame.truncate(Errno::result(received)? as usize);
+        let (length, control) = receive_with_control(socket, &mut frame)?;
+        frame.truncate(length);
         if !frame.starts_with(&ADDRESSES) {
             continue;
         }
-        // SAFETY: the kernel has filled `control` as `message` says; the header it answers lies within.
-        let header = unsafe { libc::CMSG_FIRSTHDR(&raw const message).as_ref() };
-        let header = header.ok_or(io::ErrorKind::NotFound)?;
-        // SAFETY: the socket asks for no other message than this one, whose payload is this structure.
+        assert_eq!(control.len(), size_of::<libc::tpacket_auxdata>());
+        // SAFETY: as long as the structure, which any bytes are.
         let auxiliary = unsafe {
-            libc::CMSG_DATA(header)
+            control
+                .as_ptr()
                 .cast::<libc::tpacket_auxdata>()
                 .read_unaligned()
         };

@@ -7,9 +7,7 @@ mod flows;
 mod pair;
 
 use std::io::{self, Read, Write};
-use std::mem::MaybeUninit;
 use std::net::UdpSocket;
-use std::os::fd::AsRawFd;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -18,10 +16,10 @@ use longhaul_emulator::inband::{self, Record};
 use longhaul_topologies::model::{
     Channel, CoDel, Direction, LaneState, QueueDiscipline, QueueLimit, Signal, Step,
 };
-use nix::libc;
 
 use flows::{
-    DEADLINE, attach, connection, counters, limited, send_grouped, settled, sockets, warm_up,
+    DEADLINE, attach, connection, counters, limited, receive_with_control, send_grouped, settled,
+    sockets, warm_up,
 };
 use pair::{Join, Pair, delay};
 
@@ -259,32 +257,9 @@ fn set_ecn(socket: &UdpSocket, ecn: u8) -> io::Result<()> {
 fn receive_ecn(socket: &UdpSocket, count: u64) -> io::Result<Vec<u8>> {
     let socket = socket2::SockRef::from(socket);
     socket.set_recv_tos_v4(true)?;
+    let mut buffer = [0; 2 * PAYLOAD];
     (0..count)
-        .map(|_| tos_of_next(&socket).map(|tos| tos & 3))
+        // One octet (ip(7), `IP_RECVTOS`).
+        .map(|_| receive_with_control(&*socket, &mut buffer).map(|(_, tos)| tos[0] & 3))
         .collect()
-}
-
-/// Receives a datagram with its TOS octet (ip(7), `IP_RECVTOS`).
-fn tos_of_next(socket: &socket2::SockRef<'_>) -> io::Result<u8> {
-    let mut buffer = [0u8; 2 * PAYLOAD];
-    let mut control = [MaybeUninit::<usize>::zeroed(); 8];
-    let mut part = libc::iovec {
-        iov_base: buffer.as_mut_ptr().cast(),
-        iov_len: buffer.len(),
-    };
-    // SAFETY: an all-zero msghdr is valid.
-    let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
-    message.msg_iov = &raw mut part;
-    message.msg_iovlen = 1;
-    message.msg_control = control.as_mut_ptr().cast();
-    message.msg_controllen = size_of_val(&control) as _;
-    // SAFETY: the buffers outlive the call and are as long as stated.
-    let received = unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut message, 0) };
-    nix::errno::Errno::result(received)?;
-    // SAFETY: the kernel has filled `control` as `message` says; the header it answers lies within.
-    let header = unsafe { libc::CMSG_FIRSTHDR(&raw const message).as_ref() };
-    let header = header.ok_or(io::ErrorKind::NotFound)?;
-    assert_eq!(header.cmsg_type, libc::IP_TOS);
-    // SAFETY: an IP_TOS message holds one octet at least.
-    Ok(unsafe { *libc::CMSG_DATA(header) })
 }

@@ -4,6 +4,7 @@
 //! - [`source`]: a file or catalogue entry with `--set` laid over it; every check of meaning.
 //! - [`points`]: the ordered list of what is to be run. Pure.
 //! - `bound`: what the slowest link allows a collective. Pure.
+//! - `feasible`: whether it can be run at all, told before anything is built.
 //! - [`runner`]: from points to a result: lab up, links measured, workload, sampling.
 //! - [`observer`]: what a runner tells while it works.
 //! - [`catalogue`]: the experiments embedded in the binary.
@@ -12,6 +13,7 @@ mod bound;
 pub mod catalogue;
 mod congestion;
 mod environment;
+mod feasible;
 pub mod observer;
 pub mod points;
 mod recorder;
@@ -21,7 +23,8 @@ pub mod spec;
 
 pub use catalogue::open;
 pub use congestion::CongestionControlError;
+pub use feasible::check;
 pub use observer::{Event, Observer};
 pub use points::{Experiment, PointPlan};
-pub use runner::{RunError, RunOptions, check, run};
+pub use runner::{RunError, RunOptions, run};
 pub use source::ExperimentSource;

@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test program uses its part")]
 
 use std::io;
+use std::mem::MaybeUninit;
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::AsRawFd;
 use std::process::ExitCode;
@@ -13,6 +14,7 @@ use longhaul_emulator::engine::{ChannelCounters, LinkEngine};
 use longhaul_emulator::relay::Relay;
 use longhaul_topologies::model::{Channel, Direction, QueueLimit};
 use longhaul_topologies::units::{ByteSize, Probability, Rate};
+use nix::libc;
 
 use crate::pair::{A, B, Host, Pair, delay, enter_namespace, ip, plan};
 
@@ -117,6 +119,37 @@ pub fn counters(relay: &mut Relay, direction: Direction) -> ChannelCounters {
         .find(|(id, _)| id.direction == direction)
         .expect("every lane has two directions")
         .1
+}
+
+/// Receives into `buffer`; answers the length, and the payload of the one control message that the socket asks for.
+pub fn receive_with_control(
+    socket: &impl AsRawFd,
+    buffer: &mut [u8],
+) -> io::Result<(usize, Vec<u8>)> {
+    let mut control = [MaybeUninit::<usize>::zeroed(); 16];
+    let mut part = libc::iovec {
+        iov_base: buffer.as_mut_ptr().cast(),
+        iov_len: buffer.len(),
+    };
+    // SAFETY: an all-zero msghdr is valid.
+    let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+    message.msg_iov = &raw mut part;
+    message.msg_iovlen = 1;
+    message.msg_control = control.as_mut_ptr().cast();
+    message.msg_controllen = size_of_val(&control) as _;
+    // SAFETY: the buffers outlive the call and are as long as stated.
+    let received = unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut message, 0) };
+    let length = nix::errno::Errno::result(received)? as usize;
+    // SAFETY: the kernel has filled `control` as `message` says; the header it answers lies within, and so does as much
+    // payload as it tells.
+    let payload = unsafe {
+        let header = libc::CMSG_FIRSTHDR(&raw const message)
+            .as_ref()
+            .ok_or(io::ErrorKind::NotFound)?;
+        let length = header.cmsg_len as usize - libc::CMSG_LEN(0) as usize;
+        std::slice::from_raw_parts(libc::CMSG_DATA(header), length).to_vec()
+    };
+    Ok((length, payload))
 }
 
 /// The counters once they have stopped changing for longer than any delay used here.

@@ -1,0 +1,141 @@
+//! Whether an experiment can be run at all, told before anything is built.
+
+use std::path::Path;
+use std::time::Duration;
+
+use longhaul_reports::folder::ResultWriter;
+use longhaul_reports::result::Bound;
+use longhaul_topologies::units::ByteSize;
+
+use super::bound::bound;
+use super::points::{Experiment, PointPlan, WorkloadPlan};
+use super::runner::RunError;
+use super::{congestion, environment};
+
+/// Longer than this is a slip in a unit, not an intention.
+const LONGEST: Duration = Duration::from_secs(48 * 3600);
+
+/// Checks what can be told without a sandbox: that the workload can be done on these links in a time that anyone waits for,
+/// and in this machine's memory, and that the folder for the results is free. Makes nothing.
+///
+/// # Errors
+/// What [`run`] would answer.
+pub fn check(experiment: &Experiment, out: &Path) -> Result<(), RunError> {
+    bounds(experiment)?;
+    fits(experiment, environment::memory())?;
+    Ok(ResultWriter::check(out)?)
+}
+
+/// Checks that `memory` holds every rank's array once: what any placement and schedule takes at least.
+fn fits(experiment: &Experiment, memory: Option<ByteSize>) -> Result<(), RunError> {
+    let Some(memory) = memory else { return Ok(()) };
+    for point in &experiment.points {
+        let WorkloadPlan::Collective(plan) = &point.workload else {
+            continue;
+        };
+        let (ranks, size) = (
+            plan.ranks.len(),
+            plan.sizes.iter().copied().max().unwrap_or_default(),
+        );
+        if size.saturating_mul(ranks as u64) > memory.bytes() {
+            let size = ByteSize::from_bytes(size);
+            return Err(RunError::TooLarge {
+                ranks,
+                size,
+                memory,
+            });
+        }
+    }
+    Ok(())
+}
+
+/// The bound of every point.
+pub(super) fn bounds(experiment: &Experiment) -> Result<Vec<Option<Bound>>, RunError> {
+    let mut bounds: Vec<Option<Bound>> = Vec::new();
+    for (index, point) in experiment.points.iter().enumerate() {
+        let alike = |earlier: &PointPlan| {
+            earlier.topology == point.topology
+                && earlier.workload == point.workload
+                && earlier.stack.connections == point.stack.connections
+        };
+        let known = experiment.points[..index].iter().rposition(alike);
+        bounds.push(match (known, &point.workload) {
+            // With many ranks a bound takes a while.
+            (Some(known), _) => bounds[known].clone(),
+            (None, WorkloadPlan::Collective(plan)) => bound(
+                &experiment.topologies[point.topology],
+                plan,
+                point.stack.connections,
+            )?,
+            (None, WorkloadPlan::Command(_)) => None,
+        });
+    }
+    match least_duration(experiment, &bounds) {
+        Some(least) if least > LONGEST => Err(RunError::TooLong(least)),
+        _ => Ok(bounds),
+    }
+}
+
+/// Checks that the kernel has them, before a lab comes up. Inside the sandbox, where a user may use more than outside.
+pub(super) fn congestion_controls(experiment: &Experiment) -> Result<(), RunError> {
+    for point in &experiment.points {
+        if let Some(name) = &point.stack.congestion_control {
+            congestion::check(name).map_err(|source| RunError::CongestionControl {
+                stack: point.stack.name.clone(),
+                source,
+            })?;
+        }
+    }
+    Ok(())
+}
+
+/// The least time that all iterations take together, as far as links bound them.
+pub(super) fn least_duration(
+    experiment: &Experiment,
+    bounds: &[Option<Bound>],
+) -> Option<Duration> {
+    let of_point = |(point, bound): (&PointPlan, &Option<Bound>)| {
+        let (WorkloadPlan::Collective(plan), Some(bound)) = (&point.workload, bound) else {
+            return None;
+        };
+        let once: f64 = bound.times.iter().map(|time| time.time_us / 1e6).sum();
+        Some(once * plan.placements.len() as f64 * (plan.iterations + plan.warmup) as f64)
+    };
+    let seconds: f64 = experiment
+        .points
+        .iter()
+        .zip(bounds)
+        .filter_map(of_point)
+        .sum();
+    (seconds > 0.0).then(|| Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use longhaul_topologies::Document;
+
+    use super::super::source::ExperimentSource;
+    use super::*;
+
+    #[test]
+    fn arrays_that_memory_cannot_hold_are_refused_before_anything_is_built() {
+        let text = "
+name: large
+topology:
+  name: two
+  sites: [{name: a, hosts: 1}, {name: b, hosts: 1}]
+  links: [{between: [a, b], rtt: 20ms}]
+workload: {collective: all_reduce, sizes: [1GiB, 3GiB]}
+";
+        let document = Document::from_text("large.yaml", text).unwrap();
+        let experiment = ExperimentSource::new(document, Path::new("."))
+            .load()
+            .unwrap();
+        let gib = |number: u64| Some(ByteSize::from_bytes(number << 30));
+        assert!(fits(&experiment, gib(6)).is_ok() && fits(&experiment, None).is_ok());
+        assert_eq!(
+            fits(&experiment, gib(5)).unwrap_err().to_string(),
+            "every one of 2 ranks holds 3GiB at least, more than this machine's 5GiB of memory together; use smaller sizes"
+        );
+    }
+}
