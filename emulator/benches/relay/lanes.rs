@@ -165,6 +165,7 @@ fn wire(pair: &Pair) -> io::Result<()> {
 fn thousand() -> LabPlan {
     let mut plan = plan(delay(DELAY), delay(DELAY));
     let lane = plan.lanes.remove(0);
+    plan.topology.links = vec![plan.topology.links[0].clone(); LANES];
     plan.lanes = (0..LANES)
         .map(|index| {
             let mut lane = lane.clone();
