@@ -68,6 +68,11 @@ pub trait LinkEngine: Send {
     /// If the engine has died.
     fn begin(&mut self) -> Result<(), EngineError>;
 
+    /// What this machine denied the engine of what keeps it punctual, and what follows; in words.
+    fn handicaps(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// How late the engine itself was since this was last asked, or since it was attached; `None` if it cannot tell
     /// (netem).
     fn lateness(&mut self) -> Option<Lateness>;

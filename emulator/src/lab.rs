@@ -216,6 +216,11 @@ impl Lab {
         self.links().engine().begin()
     }
 
+    /// What this machine denied the engine of what keeps it punctual, and what follows; in words.
+    pub fn handicaps(&self) -> Vec<String> {
+        self.links().engine().handicaps()
+    }
+
     /// The engine's own lateness since this was last asked.
     pub fn lateness(&self) -> Option<Lateness> {
         self.links().engine().lateness()

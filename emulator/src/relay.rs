@@ -197,6 +197,10 @@ impl LinkEngine for Relay {
         self.ask(Command::Begin)
     }
 
+    fn handicaps(&self) -> Vec<String> {
+        self.tuning.denied()
+    }
+
     fn lateness(&mut self) -> Option<Lateness> {
         self.ask(Command::Lateness).ok()
     }

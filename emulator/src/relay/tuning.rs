@@ -26,6 +26,38 @@ pub enum Grant {
     Refused(String),
 }
 
+impl Tuning {
+    /// What was refused, and what follows.
+    pub(super) fn denied(&self) -> Vec<String> {
+        let grants = [
+            (
+                &self.realtime,
+                "real-time priority",
+                "busy programs may hold its packets up",
+            ),
+            (
+                &self.exact_timers,
+                "exact timers",
+                "packets may be 50 µs late",
+            ),
+            (
+                &self.shallow_idle,
+                "processors that stay awake",
+                "after idling, packets may be late by as long as a processor takes to wake up",
+            ),
+        ];
+        let denied = grants
+            .into_iter()
+            .filter_map(|(grant, what, follows)| match grant {
+                Grant::Granted => None,
+                Grant::Refused(reason) => {
+                    Some(format!("the relay has no {what} ({reason}): {follows}"))
+                }
+            });
+        denied.collect()
+    }
+}
+
 /// Keeps the processor out of deep idle states for as long as it lives.
 #[derive(Debug)]
 pub(super) struct IdleHold {
@@ -81,4 +113,24 @@ fn hold_idle() -> io::Result<IdleHold> {
         .open("/dev/cpu_dma_latency")?;
     device.write_all(&0i32.to_ne_bytes())?;
     Ok(IdleHold { _device: device })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_refused_is_told_with_what_follows() {
+        let tuning = Tuning {
+            realtime: Grant::Refused("Operation not permitted".to_owned()),
+            exact_timers: Grant::Granted,
+            shallow_idle: Grant::Granted,
+        };
+        assert_eq!(
+            tuning.denied(),
+            [
+                "the relay has no real-time priority (Operation not permitted): busy programs may hold its packets up"
+            ]
+        );
+    }
 }

@@ -268,6 +268,9 @@ impl Run<'_> {
             // It was told at the run's start, for all labs.
             notes.push(NO_IPV6.to_owned());
         }
+        for handicap in lab.handicaps() {
+            self.note(&mut notes, handicap);
+        }
         for lane in lanes_down(&lab.plan().topology) {
             self.note(&mut notes, format!("{lane} is down, as described"));
         }
