@@ -19,7 +19,7 @@ const LONGEST: Duration = Duration::from_secs(48 * 3600);
 /// and in this machine's memory, and that the folder for the results is free. Makes nothing.
 ///
 /// # Errors
-/// What [`run`] would answer.
+/// What [`run`](super::run) would answer.
 pub fn check(experiment: &Experiment, out: &Path) -> Result<(), RunError> {
     bounds(experiment)?;
     fits(experiment, environment::memory())?;
