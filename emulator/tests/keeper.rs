@@ -532,10 +532,23 @@ fn ctrl_c_ends_the_program_and_not_the_lab() -> Outcome {
     Ok(())
 }
 
+/// How many there are once those that brought it up have gone, too: the same number for a while.
+fn processes_of_a_lab_that_is_up(stage: &Stage) -> usize {
+    let mut last = (stage.processes().len(), Instant::now());
+    wait_until("the processes are settled", || {
+        let count = stage.processes().len();
+        if count != last.0 {
+            last = (count, Instant::now());
+        }
+        last.1.elapsed() > Duration::from_millis(200)
+    });
+    last.0
+}
+
 fn a_killed_exec_takes_its_program_along() -> Outcome {
     for stage in stages() {
         succeed(&stage, "up", &["orphans"]);
-        let before = stage.processes().len();
+        let before = processes_of_a_lab_that_is_up(&stage);
         let mut playing = Playing::start(stage.scene(
             "exec",
             &[
