@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
-use longhaul_topologies::model::{Channel, Direction, JitterShape};
+use longhaul_topologies::model::{Channel, Direction};
 
 use super::quantity::Quantity;
 use crate::engine::EngineKind;
@@ -82,13 +82,7 @@ pub(super) const EVERYTHING: [Quantity; 12] = [
 impl Subject<'_> {
     /// How long a packet may be under way that finds no queue.
     pub(super) fn transit(&self) -> Duration {
-        let jitter = self.channel.jitter.as_ref();
-        let varies = jitter.map_or(Duration::ZERO, |jitter| match &jitter.shape {
-            JitterShape::Trace(trace) => trace.range().1,
-            // Where tables end (see `distribution`).
-            _ => 4 * jitter.deviation,
-        });
-        self.channel.delay + varies
+        self.channel.delay_range().1
     }
 }
 

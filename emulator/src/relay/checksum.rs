@@ -20,6 +20,12 @@ pub(super) fn fold(mut sum: u64) -> u16 {
     sum as u16
 }
 
+/// The checksum `field` after words of what it covers were changed from those whose sum is `before` to those whose sum is
+/// `after` (RFC 1624, equation 3: HC' = ~(~HC + ~m + m')).
+pub(super) fn updated(field: u16, before: u64, after: u64) -> u16 {
+    !fold(u64::from(!field) + u64::from(!fold(before)) + u64::from(fold(after)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

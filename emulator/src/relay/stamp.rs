@@ -71,10 +71,7 @@ pub(super) fn write(
     if vnet.flags & NEEDS_CHECKSUM != 0 || sum == 0 {
         return;
     }
-    // RFC 1624, equation 3: HC' = ~(~HC + ~m + m').
-    let old =
-        u64::from(!sum) + u64::from(!checksum::fold(before)) + u64::from(checksum::fold(after));
-    let new = !checksum::fold(old);
+    let new = checksum::updated(sum, before, after);
     let new = if new == 0 { 0xffff } else { new };
     packet[field..field + 2].copy_from_slice(&new.to_be_bytes());
 }

@@ -63,9 +63,8 @@ pub(super) fn mark(frame: &mut [u8]) {
             let before = word(frame, at);
             frame[at + 1] |= 0b11;
             let after = word(frame, at);
-            // RFC 1624, equation 3: HC' = ~(~HC + ~m + m').
-            let sum = u64::from(!word(frame, at + 10)) + u64::from(!before) + u64::from(after);
-            frame[at + 10..at + 12].copy_from_slice(&(!checksum::fold(sum)).to_be_bytes());
+            let sum = checksum::updated(word(frame, at + 10), before.into(), after.into());
+            frame[at + 10..at + 12].copy_from_slice(&sum.to_be_bytes());
         }
         Some((Network::V6, at)) => frame[at + 1] |= 0b11 << 4,
         None => {}
