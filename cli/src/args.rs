@@ -85,6 +85,30 @@ pub struct RunArgs {
     /// Draw no charts
     #[arg(long)]
     pub no_charts: bool,
+
+    #[command(flatten)]
+    pub virtual_lab: VirtualArgs,
+}
+
+/// What matters to virtual labs alone.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Virtual labs")]
+pub struct VirtualArgs {
+    /// How much memory the lab may take [default: by what its links and arrays need]
+    #[arg(long, value_name = "SIZE")]
+    pub memory: Option<longhaul_topologies::units::ByteSize>,
+
+    /// Give up after this much wall time in which no virtual time passes and one program computes
+    #[arg(long, value_name = "TIME", default_value = "60s")]
+    pub patience: longhaul_topologies::units::TimeSpan,
+
+    /// Show the lab a file or folder of this machine, to be read only
+    #[arg(long, value_name = "PATH")]
+    pub mount: Vec<PathBuf>,
+
+    /// Set a variable in the lab, which has nothing of this environment; without a value, to what it is here
+    #[arg(long, value_name = "NAME[=VALUE]")]
+    pub env: Vec<String>,
 }
 
 #[derive(Debug, Args)]
@@ -211,6 +235,10 @@ pub struct VerifyArgs {
     #[arg(long, value_enum, default_value_t = Links::Auto, conflicts_with_all = ["name", "between"])]
     pub links: Links,
 
+    /// Where TOPOLOGY lives and whose clock counts
+    #[arg(long, value_enum, default_value_t = LabKind::Host, conflicts_with_all = ["name", "between"])]
+    pub lab: LabKind,
+
     /// Seeds everything random in the links of TOPOLOGY
     #[arg(long, value_name = "N", default_value_t = 1, conflicts_with_all = ["name", "between"])]
     pub seed: u64,
@@ -226,6 +254,9 @@ pub struct VerifyArgs {
     /// The folder for verify.json and the chart of the delays; must be new or empty
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub virtual_lab: VirtualArgs,
 }
 
 #[derive(Debug, Args)]
@@ -282,7 +313,7 @@ pub enum ExperimentsCommand {
 pub enum LabKind {
     /// This machine's kernel, wall-clock time
     Host,
-    /// A kernel of its own in virtual time (not yet in this version)
+    /// A kernel of its own in virtual time: exact, repeatable to the bit, without root
     Virtual,
     /// Real hosts and switches (not yet in this version)
     Physical,

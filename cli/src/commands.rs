@@ -9,6 +9,7 @@ mod manual;
 mod run;
 mod topologies;
 mod verify;
+mod virtual_lab;
 
 use crate::args::{Cli, Command};
 use crate::exit::Exit;

@@ -33,6 +33,12 @@ fn main() -> ExitCode {
     {
         return ExitCode::from(u8::try_from(longhaul_workloads::rank::main()).unwrap_or(1));
     }
+    if std::env::args_os()
+        .nth(1)
+        .is_some_and(|first| first == "__guest")
+    {
+        longhaul_emulator::guest::init::main();
+    }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(refusal) => return refused(&refusal).into(),

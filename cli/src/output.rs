@@ -2,6 +2,7 @@
 
 use std::io::{IsTerminal, Write};
 
+use longhaul_emulator::guest;
 use serde::Serialize;
 
 use crate::exit::Exit;
@@ -40,13 +41,25 @@ impl Output {
     /// Columns of the terminal; of a wide page where there is none.
     pub fn width(self) -> usize {
         const PAGE: usize = 120;
-        terminal_size::terminal_size().map_or(PAGE, |(width, _)| usize::from(width.0))
+        // Inside a virtual lab there is no terminal; its host says how wide its own is.
+        let told = || std::env::var("COLUMNS").ok()?.parse().ok();
+        match terminal_size::terminal_size() {
+            Some((width, _)) => usize::from(width.0),
+            None => told().filter(|_| guest::init::is_guest()).unwrap_or(PAGE),
+        }
     }
 
     /// Prints text for people; nothing in JSON.
     pub fn text(self, text: impl std::fmt::Display) {
         if self.format == Format::Text {
             line(&text.to_string());
+        }
+    }
+
+    /// Says on standard error what is no part of the answer; nothing with JSON.
+    pub fn aside(self, text: impl std::fmt::Display) {
+        if self.format == Format::Text {
+            let _ = writeln!(std::io::stderr(), "{text}");
         }
     }
 

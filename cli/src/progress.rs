@@ -1,19 +1,49 @@
 //! A run's events as a progress bar on a terminal, or as plain lines in a pipe; on standard error either way.
 
+use std::fs::{File, OpenOptions};
 use std::io::Write;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
+use longhaul_emulator::guest::{self, Passed};
 use longhaul_reports::result::{FidelityRow, Placement, Point, Sample, TimelineEntry};
 use longhaul_topologies::Topology;
 use longhaul_workloads::experiment::{Event, Observer, PointPlan};
+use serde::{Deserialize, Serialize};
 
 use crate::output::{Output, count};
 
 /// While there is nothing to count.
-const WAITING: &str = "{spinner} {elapsed:>4} {wide_msg}";
+const WAITING: &str = "{spinner} {elapsed:>4} {prefix}{wide_msg}";
 /// While iterations are counted.
-const COUNTING: &str = "{spinner} {elapsed:>4} {bar:30} {pos}/{len} {wide_msg}";
+const COUNTING: &str = "{spinner} {elapsed:>4} {prefix}{bar:30} {pos}/{len} {wide_msg}";
+/// How often a pipe is told how virtual time passes.
+const TELLING: Duration = Duration::from_secs(10);
+
+/// Something to show. What a run inside a virtual lab tells its host, too: a line of JSON each.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Step {
+    /// So many points are to be run.
+    Points(usize),
+    /// A line that stays.
+    Line(String),
+    /// What is going on now, for as long as it takes.
+    Doing(String),
+    /// What is worth a glance on a terminal, and no line in a pipe.
+    Glance(String),
+    /// What a pipe wants to read and a terminal's bar shows without words.
+    Detail(String),
+    /// A point begins, of so many iterations; none of programs.
+    Point {
+        /// Which it is.
+        title: String,
+        /// How many will be told.
+        iterations: u64,
+    },
+    /// One of them is done.
+    Iteration,
+}
 
 /// Shows a run.
 #[derive(Debug)]
@@ -24,6 +54,7 @@ pub struct Progress {
     told: Option<(u64, Placement)>,
     /// Changes of links in this point so far.
     changes: usize,
+    course: Course,
 }
 
 /// So many changes of links are told in a point; a schedule may have thousands.
@@ -35,6 +66,8 @@ enum Sink {
     Silent,
     Lines,
     Bar(ProgressBar),
+    /// Inside a virtual lab: the host shows it.
+    Host(File),
 }
 
 /// The link measurement so far.
@@ -44,11 +77,57 @@ struct Checks {
     within: usize,
 }
 
+/// How much of a run is done.
+#[derive(Debug, Default)]
+struct Course {
+    points: usize,
+    /// Begun, the one that is being run included.
+    begun: usize,
+    iterations: u64,
+    done: u64,
+    /// When the first point began.
+    since: Option<Instant>,
+    /// When virtual time was last told to a pipe.
+    told: Option<Instant>,
+}
+
+impl Course {
+    fn take(&mut self, step: &Step) {
+        match step {
+            Step::Points(points) => self.points = *points,
+            Step::Point { iterations, .. } => {
+                self.since.get_or_insert_with(Instant::now);
+                self.begun += 1;
+                (self.iterations, self.done) = (*iterations, 0);
+            }
+            Step::Iteration => self.done += 1,
+            _ => {}
+        }
+    }
+
+    /// How long the rest may take, if it goes on as it went so far.
+    fn left(&self) -> Option<Duration> {
+        let of_this = match self.iterations {
+            0 => 0.0,
+            all => (self.done as f64 / all as f64).min(1.0),
+        };
+        let done = (self.begun.checked_sub(1)? as f64 + of_this) / self.points.max(1) as f64;
+        let so_far = self.since?.elapsed();
+        (done > 0.0).then(|| so_far.mul_f64((1.0 - done).max(0.0) / done))
+    }
+}
+
 impl Progress {
     /// As `output` has it.
     pub fn new(output: Output) -> Self {
+        let host = || {
+            let path = guest::init::progress_file()?;
+            OpenOptions::new().append(true).open(path).ok()
+        };
         let sink = if output.is_json() {
             Sink::Silent
+        } else if let Some(file) = host() {
+            Sink::Host(file)
         } else if output.is_terminal() {
             let bar = ProgressBar::new_spinner().with_style(style(WAITING));
             bar.enable_steady_tick(Duration::from_millis(100));
@@ -61,6 +140,7 @@ impl Progress {
             checks: Checks::default(),
             told: None,
             changes: 0,
+            course: Course::default(),
         }
     }
 
@@ -72,24 +152,66 @@ impl Progress {
     }
 
     /// A line that stays.
-    pub fn line(&self, text: &str) {
-        match &self.sink {
-            Sink::Silent => {}
-            Sink::Lines => {
-                let _ = writeln!(std::io::stderr(), "{text}");
-            }
-            Sink::Bar(bar) => bar.println(text),
-        }
+    pub fn line(&mut self, text: &str) {
+        self.show(&Step::Line(text.to_owned()));
     }
 
     /// What is going on now, for as long as it takes.
-    pub fn doing(&self, text: &str) {
+    pub fn doing(&mut self, text: &str) {
+        self.show(&Step::Doing(text.to_owned()));
+    }
+
+    /// Shows what a run inside a virtual lab told in a line.
+    pub fn replay(&mut self, line: &str) {
+        match serde_json::from_str(line) {
+            Ok(step) => self.show(&step),
+            // It is better shown than lost.
+            Err(_) => self.line(line),
+        }
+    }
+
+    /// Writes to the terminal without tearing the bar apart.
+    pub fn aside(&self, write: impl FnOnce()) {
         match &self.sink {
-            Sink::Bar(bar) => {
-                bar.set_style(style(WAITING));
-                bar.set_message(text.to_owned());
+            Sink::Bar(bar) => bar.suspend(write),
+            _ => write(),
+        }
+    }
+
+    /// Shows how virtual time passes.
+    pub fn virtual_time(&mut self, passed: Passed) {
+        let mut text = format!(
+            "{:.1} virtual s, {:.1} a second",
+            passed.virtual_time.as_secs_f64(),
+            passed.speed()
+        );
+        if let Some(left) = self.course.left() {
+            text.push_str(&format!(", about {} s to go", left.as_secs()));
+        }
+        match &self.sink {
+            Sink::Bar(bar) => bar.set_prefix(format!("[{text}] ")),
+            Sink::Lines => {
+                let told = *self.course.told.get_or_insert_with(Instant::now);
+                if told.elapsed() >= TELLING {
+                    self.course.told = Some(Instant::now());
+                    self.line(&format!("      {text}"));
+                }
             }
-            Sink::Silent | Sink::Lines => self.line(text),
+            Sink::Silent | Sink::Host(_) => {}
+        }
+    }
+
+    fn show(&mut self, step: &Step) {
+        self.course.take(step);
+        match &mut self.sink {
+            Sink::Silent => {}
+            Sink::Lines => print(step),
+            Sink::Bar(bar) => draw(bar, step),
+            Sink::Host(file) => {
+                let line = serde_json::to_string(step).expect("steps are plain");
+                // A host that does not hear of it has the result in the end.
+                let _ = file.write_all(format!("{line}\n").as_bytes());
+            }
         }
     }
 
@@ -110,9 +232,10 @@ impl Progress {
         if row.within {
             self.checks.within += 1;
         }
-        if let Sink::Bar(bar) = &self.sink {
-            bar.set_message(format!("measured {}: {}", row.channel, row.quantity));
-        }
+        self.show(&Step::Glance(format!(
+            "measured {}: {}",
+            row.channel, row.quantity
+        )));
     }
 
     fn point_starts(&mut self, index: usize, of: usize, plan: &PointPlan, iterations: u64) {
@@ -125,30 +248,24 @@ impl Progress {
         self.told = None;
         self.changes = 0;
         let title = title(&plan.stack.name, &plan.settings, plan.repeat);
-        self.doing(&format!("[{}/{of}] {title}", index + 1));
-        if let Sink::Bar(bar) = &self.sink
-            && iterations > 0
-        {
-            bar.set_length(iterations);
-            bar.set_position(0);
-            bar.set_style(style(COUNTING));
-        }
+        self.show(&Step::Point {
+            title: format!("[{}/{of}] {title}", index + 1),
+            iterations,
+        });
     }
 
     fn iteration_done(&mut self, sample: &Sample) {
-        if let Sink::Bar(bar) = &self.sink {
-            bar.inc(1);
-        }
         let now = (sample.size_bytes, sample.placement);
-        if matches!(self.sink, Sink::Lines) && self.told != Some(now) {
+        if self.told != Some(now) {
             let size = longhaul_topologies::units::ByteSize::from_bytes(sample.size_bytes);
             let placement = match sample.placement {
                 Placement::OutOfPlace => "out of place",
                 Placement::InPlace => "in place",
             };
-            self.line(&format!("      {size} {placement}"));
+            self.show(&Step::Detail(format!("      {size} {placement}")));
         }
         self.told = Some(now);
+        self.show(&Step::Iteration);
     }
 
     fn link_changed(&mut self, entry: &TimelineEntry) {
@@ -169,7 +286,7 @@ impl Progress {
         }
     }
 
-    fn point_done(&self, point: &Point) {
+    fn point_done(&mut self, point: &Point) {
         let title = title(&point.stack, &point.settings, point.repeat);
         let took = point.ended_s - point.began_s;
         let best = point
@@ -186,6 +303,40 @@ impl Progress {
     }
 }
 
+/// In a pipe.
+fn print(step: &Step) {
+    let text = match step {
+        Step::Line(text) | Step::Doing(text) | Step::Detail(text) => text,
+        Step::Point { title, .. } => title,
+        Step::Points(_) | Step::Glance(_) | Step::Iteration => return,
+    };
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+/// On a terminal.
+fn draw(bar: &ProgressBar, step: &Step) {
+    match step {
+        Step::Line(text) => bar.println(text),
+        Step::Doing(text) => {
+            bar.set_style(style(WAITING));
+            bar.set_message(text.clone());
+        }
+        Step::Glance(text) => bar.set_message(text.clone()),
+        Step::Point { title, iterations } => {
+            bar.set_message(title.clone());
+            if *iterations > 0 {
+                bar.set_length(*iterations);
+                bar.set_position(0);
+                bar.set_style(style(COUNTING));
+            } else {
+                bar.set_style(style(WAITING));
+            }
+        }
+        Step::Iteration => bar.inc(1),
+        Step::Points(_) | Step::Detail(_) => {}
+    }
+}
+
 impl Observer for Progress {
     fn event(&mut self, event: Event<'_>) {
         match event {
@@ -196,6 +347,7 @@ impl Observer for Progress {
                     .map_or_else(String::new, |seconds| {
                         format!(", {seconds:.0} s at the very least")
                     });
+                self.show(&Step::Points(points));
                 self.line(&format!("{} to run{at_least}", count(points, "point")));
             }
             Event::LabComesUp { topology } => self.lab_comes_up(topology),

@@ -23,6 +23,7 @@ pub mod capability;
 mod distribution;
 pub mod engine;
 pub mod fidelity;
+pub mod guest;
 pub mod inband;
 pub mod keeper;
 pub mod lab;

@@ -11,8 +11,9 @@ mod path;
 mod source;
 mod strict;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -34,6 +35,22 @@ pub struct Document {
     folder: Option<PathBuf>,
     /// The part this document stands for.
     here: DocumentPath,
+    files: FilesRead,
+}
+
+/// The files that documents and what they name were read from, shared by all that are to know of each other.
+#[derive(Clone, Debug, Default)]
+struct FilesRead(Arc<Mutex<BTreeSet<PathBuf>>>);
+
+impl FilesRead {
+    fn add(&self, files: impl IntoIterator<Item = PathBuf>) {
+        self.0.lock().expect("nobody panics with it").extend(files);
+    }
+
+    fn list(&self) -> Vec<PathBuf> {
+        let files = self.0.lock().expect("nobody panics with it");
+        files.iter().cloned().collect()
+    }
 }
 
 /// One place at which a `key=value` of the command line set its value.
@@ -54,6 +71,7 @@ impl Document {
             .map_err(|message| InputError::new(&name, message))?;
         let mut document = Document::from_text(&name, &text)?;
         document.folder = Some(path.parent().unwrap_or(Path::new("")).to_owned());
+        document.files.add([path.to_owned()]);
         Ok(document)
     }
 
@@ -70,6 +88,7 @@ impl Document {
             overrides: Vec::new(),
             folder: None,
             here: DocumentPath::root(),
+            files: FilesRead::default(),
         })
     }
 
@@ -82,6 +101,7 @@ impl Document {
             overrides: Vec::new(),
             folder: None,
             here: DocumentPath::root(),
+            files: FilesRead::default(),
         }
     }
 
@@ -105,8 +125,22 @@ impl Document {
                 .error(path, "only a topology in a file can name another file")
                 .with_help("write this topology to a file, or state the values themselves"));
         };
-        read_file(&folder.join(name), MAX_DATA_BYTES)
-            .map_err(|message| self.error(path, format!("`{}`: {message}", name.escape_debug())))
+        let file = folder.join(name);
+        let text = read_file(&file, MAX_DATA_BYTES)
+            .map_err(|message| self.error(path, format!("`{}`: {message}", name.escape_debug())))?;
+        self.files.add([file]);
+        Ok(text)
+    }
+
+    /// The files that this document, its clones and what they name were read from, as they were named.
+    pub fn files(&self) -> Vec<PathBuf> {
+        self.files.list()
+    }
+
+    /// Counts the files of `other` among this document's, those that it will read included.
+    pub fn adopt(&self, other: &mut Document) {
+        self.files.add(other.files.list());
+        other.files = self.files.clone();
     }
 
     /// The values of this document, overrides included.

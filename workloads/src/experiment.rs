@@ -23,7 +23,7 @@ pub mod spec;
 
 pub use catalogue::open;
 pub use congestion::CongestionControlError;
-pub use feasible::check;
+pub use feasible::{check, guest_memory};
 pub use observer::{Event, Observer};
 pub use points::{Experiment, PointPlan};
 pub use runner::{RunError, RunOptions, run};

@@ -12,9 +12,10 @@ use longhaul_reports::{chart, table};
 use longhaul_workloads::experiment::{self, Experiment, RunError, RunOptions};
 use serde_json::json;
 
-use crate::args::{LabKind, RunArgs};
+use crate::args::RunArgs;
 use crate::commands::interrupt::interrupted;
 use crate::commands::overrides;
+use crate::commands::virtual_lab::{self, Needs};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::Output;
@@ -22,11 +23,13 @@ use crate::progress::Progress;
 
 /// Runs an experiment: everything a file can have wrong is said before anything is built.
 pub fn run(args: &RunArgs, output: Output) -> Result<Exit, Failure> {
-    supported(args.lab)?;
-    let experiment = load(args)?;
+    let (experiment, files) = load(args)?;
     let out = folder(args, &experiment)?;
     experiment::check(&experiment, &out)?;
     let links = args.links.into();
+    if virtual_lab::is_wanted(args.lab)? {
+        return run_inside(args, &experiment, files, out, output);
+    }
     let registration = Registration::claim(
         LabName::of_this_run(),
         Purpose::Run,
@@ -66,22 +69,33 @@ pub fn run(args: &RunArgs, output: Output) -> Result<Exit, Failure> {
     Ok(exit(&judge(&result)))
 }
 
-fn supported(lab: LabKind) -> Result<(), Failure> {
-    let missing = |what: &str| {
-        Err(Failure::with_help(
-            Exit::Lacking,
-            format!("{what} labs are not in this version of longhaul"),
-            "leave --lab out: the host lab runs on this machine's kernel",
-        ))
+/// Runs the same command inside a lab kernel.
+fn run_inside(
+    args: &RunArgs,
+    experiment: &Experiment,
+    files: Vec<PathBuf>,
+    out: PathBuf,
+    output: Output,
+) -> Result<Exit, Failure> {
+    let needs = Needs {
+        subject: experiment.name.clone(),
+        links: args.links.into(),
+        seed: experiment.seed,
+        memory: experiment::guest_memory(experiment),
+        programs: experiment.runs_programs(),
+        files: files
+            .into_iter()
+            .chain(experiment.program_files())
+            .collect(),
+        out: Some((out, args.out.is_some())),
     };
-    match lab {
-        LabKind::Host => Ok(()),
-        LabKind::Virtual => missing("virtual"),
-        LabKind::Physical => missing("physical"),
-    }
+    let (exit, ended) = virtual_lab::run(needs, &args.virtual_lab, output)?;
+    output.aside(virtual_lab::summary(&ended));
+    Ok(exit)
 }
 
-fn load(args: &RunArgs) -> Result<Experiment, Failure> {
+/// The experiment, and the files it was read from.
+fn load(args: &RunArgs) -> Result<(Experiment, Vec<PathBuf>), Failure> {
     let mut source = experiment::open(&args.experiment)?;
     for (key, value) in overrides(&args.set)? {
         source.set(key, value)?;
@@ -89,7 +103,8 @@ fn load(args: &RunArgs) -> Result<Experiment, Failure> {
     if let Some(seed) = args.seed {
         source.set("seed", &seed.to_string())?;
     }
-    Ok(source.load()?)
+    let experiment = source.load()?;
+    Ok((experiment, source.files()))
 }
 
 /// The folder for the results, absolute: the lab process sees the same files, whatever its working folder.

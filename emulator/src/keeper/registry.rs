@@ -274,14 +274,23 @@ impl Registration {
     /// # Errors
     /// If there is no sandbox to be had, or the registry cannot be written.
     pub fn enter(mut self, privilege: Privilege) -> Result<Sandbox, KeeperError> {
+        self.hold()?;
+        Ok(sandbox::enter_with(privilege, move || drop(self))?)
+    }
+
+    /// Says that this process is the one that the lab ends with; the lab's own folder, which goes with the registration.
+    ///
+    /// # Errors
+    /// If the registry cannot be written.
+    pub fn hold(&mut self) -> Result<PathBuf, KeeperError> {
         self.record.pid = std::process::id().cast_signed();
-        let path = self.folder().join("lab.json");
-        let guard = self.registry.guard()?;
+        let folder = self.folder();
+        let path = folder.join("lab.json");
+        let _guard = self.registry.guard()?;
         let text = serde_json::to_vec_pretty(&self.record)
             .map_err(|e| KeeperError::path("write", &path, e.into()))?;
         fs::write(&path, text).map_err(|e| KeeperError::path("write", &path, e))?;
-        drop(guard);
-        Ok(sandbox::enter_with(privilege, move || drop(self))?)
+        Ok(folder)
     }
 
     /// As [`enter`](Self::enter), for a run: with a desk for those who ask about it. Starts a thread.

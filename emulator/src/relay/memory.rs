@@ -110,7 +110,7 @@ impl MemoryNeed {
 }
 
 /// What this machine can give without swapping (`MemAvailable` of proc_meminfo(5)); `None` if it does not tell.
-pub(super) fn available() -> Option<ByteSize> {
+pub(crate) fn available() -> Option<ByteSize> {
     parse(&std::fs::read_to_string("/proc/meminfo").ok()?)
 }
 
@@ -120,6 +120,12 @@ fn parse(meminfo: &str) -> Option<ByteSize> {
         .find_map(|line| line.strip_prefix("MemAvailable:"))?;
     let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(ByteSize::from_bytes(kibibytes.saturating_mul(1024)))
+}
+
+/// The buffers of what `channel` can have in flight and in its queue.
+pub(crate) fn bytes_held(channel: &Channel, mtu: u32) -> u64 {
+    let in_flight = product(greatest_rate(channel), channel.delay_range().1);
+    in_flight.saturating_add(queue(channel, mtu))
 }
 
 fn greatest_rate(channel: &Channel) -> Rate {

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use longhaul_emulator::guest::GuestMemory;
 use longhaul_reports::folder::ResultWriter;
 use longhaul_reports::result::Bound;
 use longhaul_topologies::units::ByteSize;
@@ -24,6 +25,36 @@ pub fn check(experiment: &Experiment, out: &Path) -> Result<(), RunError> {
     bounds(experiment)?;
     fits(experiment, environment::memory())?;
     Ok(ResultWriter::check(out)?)
+}
+
+/// What a rank takes beside its arrays.
+const RANK: u64 = 32 << 20;
+/// Arrays of a rank: what it sends, what it receives, and what a step of a schedule needs between.
+const ARRAYS: u64 = 3;
+/// For the programs of a host, of which nothing is known.
+const PROGRAMS: u64 = 512 << 20;
+
+/// What a virtual lab of `experiment` needs.
+pub fn guest_memory(experiment: &Experiment) -> GuestMemory {
+    let of_point = |point: &PointPlan| {
+        let topology = &experiment.topologies[point.topology];
+        let workload = match &point.workload {
+            WorkloadPlan::Collective(plan) => {
+                let size = plan.sizes.iter().copied().max().unwrap_or_default();
+                let rank = size.saturating_mul(ARRAYS).saturating_add(RANK);
+                rank.saturating_mul(plan.ranks.len() as u64)
+            }
+            WorkloadPlan::Command(_) => {
+                let hosts: usize = topology.sites.iter().map(|site| site.hosts).sum();
+                PROGRAMS * hosts as u64
+            }
+        };
+        GuestMemory::of_links(topology).and(ByteSize::from_bytes(workload))
+    };
+    let needs = experiment.points.iter().map(of_point);
+    needs
+        .reduce(GuestMemory::or)
+        .unwrap_or(GuestMemory::NOTHING)
 }
 
 /// Checks that `memory` holds every rank's array once: what any placement and schedule takes at least.

@@ -3,7 +3,8 @@
 //! The topology's settings vary slowest, so that a lab stays up as long as it can; the stacks fastest, so that what is
 //! compared runs close in time; repeats lie between, so that a drift of the machine shows in every stack alike.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use longhaul_reports::result::Placement;
@@ -32,6 +33,38 @@ pub struct Experiment {
     pub points: Vec<PointPlan>,
     /// The file with every default and override written out.
     pub resolved: serde_json::Value,
+}
+
+impl Experiment {
+    /// Whether it runs programs of the machine's.
+    pub fn runs_programs(&self) -> bool {
+        self.points
+            .iter()
+            .any(|point| matches!(point.workload, WorkloadPlan::Command(_)))
+    }
+
+    /// The files and folders that the command lines of its programs name, as they name them.
+    pub fn program_files(&self) -> Vec<PathBuf> {
+        let commands = self
+            .points
+            .iter()
+            .filter_map(|point| match &point.workload {
+                WorkloadPlan::Collective(_) => None,
+                WorkloadPlan::Command(spec) => Some(spec),
+            });
+        let words = commands.flat_map(|spec| {
+            let of_hosts = spec
+                .per_host
+                .values()
+                .filter_map(|host| host.command.as_ref());
+            spec.command.iter().chain(of_hosts).flatten()
+        });
+        let named: BTreeSet<PathBuf> = words
+            .map(PathBuf::from)
+            .filter(|path| path.exists())
+            .collect();
+        named.into_iter().collect()
+    }
 }
 
 /// One combination of stack, sweep and repeat.

@@ -53,6 +53,11 @@ impl ExperimentSource {
         self.document.text()
     }
 
+    /// The files that this experiment has been read from, once it is [loaded](Self::load): its own, its topologies', their traces.
+    pub fn files(&self) -> Vec<PathBuf> {
+        self.document.files()
+    }
+
     /// Sets a field (`workload.iterations`, `topology.links.0.loss`) to `text`, as [`Document::set`] does.
     ///
     /// # Errors
@@ -467,6 +472,7 @@ impl ExperimentSource {
             error_here.help = error.help;
             error_here
         })?;
+        self.document.adopt(&mut document);
         for (key, text) in &self.topology_settings {
             document.set(key, text)?;
         }

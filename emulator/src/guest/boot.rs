@@ -1,0 +1,312 @@
+//! The lab kernel as a process.
+
+use std::collections::BTreeSet;
+use std::fs::{self, DirBuilder, File};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use longhaul_topologies::units::ByteSize;
+use nix::sys::personality::{self, Persona};
+use nix::sys::signal::{SigSet, Signal};
+use nix::unistd::{Pid, setpgid};
+
+use super::GuestError;
+use super::clock::{Clock, Pace};
+use super::job::{EPOCH, GuestSpec, JOB, Job, Mount, Shared};
+use super::memory;
+
+/// How long a kernel may take until its clock runs, which is among the first things that it does.
+const BOOT_PATIENCE: Duration = Duration::from_secs(30);
+
+/// Folders of programs, their libraries and the data of both.
+const PROGRAMS: [&str; 17] = [
+    "/usr",
+    "/bin",
+    "/sbin",
+    "/lib",
+    "/lib32",
+    "/lib64",
+    "/libx32",
+    "/opt",
+    "/etc/alternatives",
+    "/etc/iproute2",
+    "/etc/ld.so.cache",
+    "/etc/ld.so.conf",
+    "/etc/ld.so.conf.d",
+    "/etc/protocols",
+    "/etc/services",
+    "/etc/openmpi",
+    "/etc/mpich",
+];
+
+/// A kernel that is up. Dropping it kills it and all that runs in it.
+#[derive(Debug)]
+pub struct Guest {
+    pub(super) kernel: Child,
+    pub(super) shared: Shared,
+    pub(super) clock: Clock,
+    /// What is written here, a signal's number a byte, its init sends to the command.
+    pub(super) control: UnixStream,
+    pub(super) booted: Instant,
+    pub(super) memory: ByteSize,
+    pub(super) memory_place: PathBuf,
+}
+
+impl Guest {
+    /// Boots a kernel; what it shares with the host lies in `folder`, which is made.
+    ///
+    /// Must be called from the thread that waits for it: a kernel does not outlive the thread that started it.
+    ///
+    /// # Errors
+    /// If the folder cannot be used, there is no place for its memory, or it does not come up.
+    pub fn boot(spec: &GuestSpec, folder: &Path) -> Result<Self, GuestError> {
+        let memory_place = memory::place(spec.memory)?;
+        let failed = |step: &'static str| move |source: io::Error| GuestError::step(step, source);
+        DirBuilder::new()
+            .mode(0o700)
+            .create(folder)
+            .map_err(failed("make a folder for the lab kernel"))?;
+        let shared = Shared(folder.to_owned());
+        let job = job(spec, &shared).map_err(failed("find this program's own files"))?;
+        let text =
+            serde_json::to_vec(&job).map_err(|error| failed("write its job")(error.into()))?;
+        fs::write(shared.job(), text).map_err(failed("write the lab kernel's job"))?;
+        for file in [shared.stdout(), shared.stderr(), shared.progress()] {
+            File::create(file).map_err(failed("make the files that the lab kernel writes to"))?;
+        }
+        let listener =
+            UnixListener::bind(shared.clock()).map_err(failed("make the lab kernel's clock"))?;
+        let (control, line) =
+            UnixStream::pair().map_err(failed("make a line to the lab kernel"))?;
+        let booted = Instant::now();
+        let kernel = start(spec, &job, &shared, line.into(), &memory_place)
+            .map_err(|error| GuestError::step(format!("start {}", spec.kernel.display()), error))?;
+        let mut kernel = Unattended(Some(kernel));
+        let connection = kernel.accept(&listener, &shared)?;
+        let clock =
+            Clock::start(connection, Pace::Free).map_err(failed("start the lab kernel's clock"))?;
+        Ok(Guest {
+            kernel: kernel.0.take().expect("nobody has taken it"),
+            shared,
+            clock,
+            control,
+            booted,
+            memory: spec.memory,
+            memory_place,
+        })
+    }
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        kill(&mut self.kernel);
+    }
+}
+
+/// A kernel that nobody has taken charge of yet.
+struct Unattended(Option<Child>);
+
+impl Unattended {
+    /// The connection of the kernel to the controller of its clock.
+    fn accept(
+        &mut self,
+        listener: &UnixListener,
+        shared: &Shared,
+    ) -> Result<UnixStream, GuestError> {
+        let failed = |source| GuestError::step("wait for the lab kernel's clock", source);
+        listener.set_nonblocking(true).map_err(failed)?;
+        let kernel = self.0.as_mut().expect("nobody has taken it");
+        let deadline = Instant::now() + BOOT_PATIENCE;
+        loop {
+            match listener.accept() {
+                Ok((connection, _)) => {
+                    connection.set_nonblocking(false).map_err(failed)?;
+                    return Ok(connection);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(failed(error)),
+            }
+            let ended = kernel.try_wait().map_err(failed)?;
+            if ended.is_some() || Instant::now() > deadline {
+                return Err(GuestError::NoBoot {
+                    said: super::watch::last_words(shared),
+                });
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+}
+
+impl Drop for Unattended {
+    fn drop(&mut self) {
+        if let Some(kernel) = &mut self.0 {
+            kill(kernel);
+        }
+    }
+}
+
+/// Ends the kernel and everything in it: each of the guest's programs is a process of its group.
+pub(super) fn kill(kernel: &mut Child) {
+    // A child that has been waited for has no id any more that could be meant.
+    if let Ok(None) = kernel.try_wait() {
+        let group = Pid::from_raw(kernel.id().cast_signed());
+        let _ = nix::sys::signal::killpg(group, Signal::SIGKILL);
+        let _ = kernel.kill();
+        let _ = kernel.wait();
+    }
+}
+
+/// What the guest's init is to do.
+fn job(spec: &GuestSpec, shared: &Shared) -> io::Result<Job> {
+    let executable = fs::read_link("/proc/self/exe")?;
+    let mut mounts: Vec<Mount> = own_files(&executable)?
+        .into_iter()
+        .map(Mount::read_only)
+        .collect();
+    if spec.programs {
+        let there = PROGRAMS.iter().map(Path::new).filter(|path| path.exists());
+        mounts.extend(there.map(Mount::read_only));
+    }
+    mounts.extend(spec.mounts.iter().cloned());
+    mounts.push(Mount::writable(shared.path()));
+    // What lies in another comes after it, or would be covered by it.
+    mounts.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(Job {
+        executable,
+        arguments: spec.arguments.clone(),
+        environment: spec.environment.clone().into_iter().collect(),
+        folder: spec.folder.clone(),
+        mounts,
+    })
+}
+
+/// This executable, the libraries that it has loaded, and what loads them.
+fn own_files(executable: &Path) -> io::Result<BTreeSet<PathBuf>> {
+    let maps = fs::read_to_string("/proc/self/maps")?;
+    let mut files: BTreeSet<PathBuf> = maps
+        .lines()
+        .filter_map(|line| line.find('/').map(|at| PathBuf::from(&line[at..])))
+        .filter(|path| path.is_file())
+        .collect();
+    files.insert(executable.to_owned());
+    // The names by which executables ask for it (System V ABI, x86-64; musl).
+    for loader in ["/lib64/ld-linux-x86-64.so.2", "/lib/ld-musl-x86_64.so.1"] {
+        if Path::new(loader).exists() {
+            files.insert(loader.into());
+        }
+    }
+    Ok(files)
+}
+
+/// Starts the kernel, with nothing of this process's environment.
+fn start(
+    spec: &GuestSpec,
+    job: &Job,
+    shared: &Shared,
+    line: OwnedFd,
+    memory_place: &Path,
+) -> io::Result<Child> {
+    let console = File::create(shared.console())?;
+    let mut command = Command::new(&spec.kernel);
+    command
+        .current_dir(shared.path())
+        .env_clear()
+        .env("TMPDIR", memory_place)
+        .args([
+            &format!("mem={}K", spec.memory.bytes() / 1024),
+            "root=/dev/root",
+            "rootfstype=hostfs",
+            "rootflags=/",
+            "rw",
+            "con=null",
+            "con0=null,fd:1",
+            "ssl=null",
+            "ssl0=fd:0,fd:0",
+            // Its pid file; relative, as the socket below: the kernel's command line is the same in every folder.
+            "uml_dir=./",
+            "umid=guest",
+            "time-travel=ext:1:clock",
+            &format!("time-travel-start={}", EPOCH * 1_000_000_000),
+            &format!("random.seed={}", spec.seed),
+            "norandmaps",
+            "panic=-1",
+            "quiet",
+        ])
+        .arg(format!("init={}", job.executable.display()))
+        .arg(format!("{JOB}={}", shared.path().display()))
+        .args(["--", "__guest"])
+        .stdin(Stdio::from(line))
+        .stdout(console.try_clone()?)
+        .stderr(console);
+    let parent = std::process::id();
+    let hide = wide_registers();
+    let before = move || {
+        setpgid(Pid::from_raw(0), Pid::from_raw(0))?;
+        SigSet::empty().thread_set_mask()?;
+        nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)?;
+        if nix::unistd::getppid().as_raw().cast_unsigned() != parent {
+            // It died in between.
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
+        // Where things lie in the kernel must not differ from one run to the next.
+        personality::set(personality::get()? | Persona::ADDR_NO_RANDOMIZE)?;
+        if hide { hide_wide_registers() } else { Ok(()) }
+    };
+    // SAFETY: between fork and exec only system calls are made.
+    unsafe { command.pre_exec(before) };
+    command.spawn()
+}
+
+/// Whether the CPU's register file is larger than User-mode Linux before 6.14 knows (AMX): it then cannot restore a
+/// program's registers ("ptrace set fp regs failed") and no program runs.
+pub(super) fn wide_registers() -> bool {
+    fs::read_to_string("/proc/cpuinfo").is_ok_and(|text| text.contains("amx_tile"))
+}
+
+/// Makes the kernel fall back to the registers up to SSE, by refusing it the ptrace request that shows more. What a thread has
+/// in wider ones may be lost to another thread of its process, so init keeps the C library from using them.
+fn hide_wide_registers() -> io::Result<()> {
+    const PTRACE_GETREGSET: u32 = 0x4204;
+    // Offsets into struct seccomp_data: the call's number, and the lower half of its first argument.
+    const NUMBER: u32 = 0;
+    const FIRST_ARGUMENT: u32 = 16;
+    let statement = |code: u32, skip: u8, k: u32| libc::sock_filter {
+        code: code as u16,
+        jt: 0,
+        jf: skip,
+        k,
+    };
+    let load = |offset| statement(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, offset);
+    let skip_unless =
+        |value, skip| statement(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, skip, value);
+    let answer = |action| statement(libc::BPF_RET | libc::BPF_K, 0, action);
+    let mut program = [
+        load(NUMBER),
+        skip_unless(libc::SYS_ptrace as u32, 3),
+        load(FIRST_ARGUMENT),
+        skip_unless(PTRACE_GETREGSET, 1),
+        answer(libc::SECCOMP_RET_ERRNO | libc::EIO as u32),
+        answer(libc::SECCOMP_RET_ALLOW),
+    ];
+    let filter = libc::sock_fprog {
+        len: program.len() as u16,
+        filter: program.as_mut_ptr(),
+    };
+    nix::sys::prctl::set_no_new_privs()?;
+    // SAFETY: `filter` and the program that it points to outlive the call, which copies them.
+    let result = unsafe {
+        libc::prctl(
+            libc::PR_SET_SECCOMP,
+            libc::SECCOMP_MODE_FILTER,
+            &raw const filter,
+        )
+    };
+    nix::errno::Errno::result(result)?;
+    Ok(())
+}

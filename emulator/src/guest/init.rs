@@ -1,0 +1,215 @@
+//! The guest's first process: makes it a machine, starts the command in it, and switches it off when that has ended.
+
+use std::ffi::OsString;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read};
+use std::os::fd::AsFd;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use nix::sys::resource::{Resource, setrlimit};
+use nix::sys::signal::{Signal, kill};
+use nix::sys::termios::{SetArg, cfmakeraw, tcgetattr, tcsetattr};
+use nix::sys::wait::{WaitStatus, waitpid};
+use nix::unistd::Pid;
+
+use super::job::{End, JOB, Job, Shared};
+use super::{boot, root};
+
+/// The line on which the host sends signals: the number of one in a byte.
+const LINE: &str = "/dev/ttyS0";
+
+/// Whether this process runs in a guest.
+pub fn is_guest() -> bool {
+    progress_file().is_some()
+}
+
+/// Tells a program in a guest where to tell of its progress: a file that it appends lines to.
+const PROGRESS: &str = "LONGHAUL_GUEST_PROGRESS";
+
+/// Where to tell of progress; `None` outside of a guest.
+pub fn progress_file() -> Option<PathBuf> {
+    std::env::var_os(PROGRESS).map(PathBuf::from)
+}
+
+/// What every program in a guest finds in its environment, whatever the host has in its own.
+const ENVIRONMENT: [(&str, &str); 8] = [
+    (
+        "PATH",
+        "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    ),
+    ("HOME", "/root"),
+    ("USER", "root"),
+    ("LOGNAME", "root"),
+    ("SHELL", "/bin/sh"),
+    ("LANG", "C.UTF-8"),
+    ("TZ", "UTC"),
+    ("TMPDIR", "/tmp"),
+];
+
+/// What a machine of one's own allows and a host has for its other users.
+const SYSCTLS: [(&str, &str); 9] = [
+    // Programs may ask for buffers as large as they like.
+    ("net/core/rmem_max", "2147483647"),
+    ("net/core/wmem_max", "2147483647"),
+    // What arrives in one instant is one burst, however long: no packet may be lost where a machine with more time would not.
+    ("net/core/netdev_max_backlog", "10000000"),
+    ("net/core/netdev_budget", "1000000"),
+    // Ranks keep many connections.
+    ("net/core/somaxconn", "65535"),
+    ("net/ipv4/tcp_max_syn_backlog", "65535"),
+    ("fs/nr_open", "1048576"),
+    ("kernel/pid_max", "4194304"),
+    // One that is out of memory says so, rather than to end something else.
+    ("vm/overcommit_memory", "1"),
+];
+
+/// The body of the guest's init: does the job, switches the machine off.
+///
+/// # Panics
+/// If it cannot be switched off; the kernel then panics, too, and so ends.
+pub fn main() -> ! {
+    // The job lies in the host's root at first, in the guest's at the same place later.
+    let shared = std::env::var_os(JOB).map(|folder| Shared(folder.into()));
+    let end = shared.as_ref().map_or_else(
+        || End::Failed("this is the init of a lab kernel, and no command".into()),
+        |shared| work(shared).unwrap_or_else(|error| End::Failed(error.to_string())),
+    );
+    if let Some(shared) = shared {
+        let text = serde_json::to_vec(&end).expect("it is plain");
+        if let Err(error) = fs::write(shared.ended(), text) {
+            eprintln!("init: cannot tell how it ended: {error}");
+        }
+    }
+    if std::process::id() != 1 {
+        std::process::exit(2);
+    }
+    nix::unistd::sync();
+    // SAFETY: takes a number and touches no memory of ours.
+    unsafe { libc::reboot(libc::RB_POWER_OFF) };
+    panic!("cannot power off: {}", io::Error::last_os_error());
+}
+
+fn work(shared: &Shared) -> io::Result<End> {
+    let job: Job = serde_json::from_slice(&fs::read(shared.job())?)?;
+    root::enter(&job.mounts)?;
+    nix::unistd::sethostname("longhaul")?;
+    for (path, value) in SYSCTLS {
+        let path = Path::new("/proc/sys").join(path);
+        // Not every kernel has each.
+        if path.exists() {
+            fs::write(&path, value).map_err(|error| {
+                io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+            })?;
+        }
+    }
+    give_tcp_all_memory()?;
+    setrlimit(Resource::RLIMIT_NOFILE, 1 << 20, 1 << 20)?;
+    setrlimit(
+        Resource::RLIMIT_MEMLOCK,
+        libc::RLIM_INFINITY,
+        libc::RLIM_INFINITY,
+    )?;
+    fs::create_dir_all(&job.folder)?;
+
+    let append = |path: PathBuf| OpenOptions::new().append(true).open(path);
+    let mut environment: Vec<(OsString, OsString)> = ENVIRONMENT
+        .iter()
+        .map(|(name, value)| (name.into(), value.into()))
+        .collect();
+    environment.push(("GLIBC_TUNABLES".into(), tunables().into()));
+    environment.push((PROGRESS.into(), shared.progress().into()));
+    environment.extend(job.environment);
+    let child = Command::new(&job.executable)
+        .args(&job.arguments)
+        .env_clear()
+        .envs(environment)
+        .current_dir(&job.folder)
+        .stdin(Stdio::null())
+        .stdout(append(shared.stdout())?)
+        .stderr(append(shared.stderr())?)
+        .process_group(0)
+        .spawn()
+        .map_err(|error| {
+            io::Error::new(
+                error.kind(),
+                format!("{}: {error}", job.executable.display()),
+            )
+        })?;
+    let child = Pid::from_raw(child.id().cast_signed());
+    let line = open_line()?;
+    std::thread::Builder::new()
+        .name("signals".into())
+        .spawn(move || pass_signals_on(line, child))?;
+    wait_for(child)
+}
+
+/// How the C library is to behave here.
+fn tunables() -> String {
+    // A page that is touched for the first time costs a dozen microseconds here: memory that was given back is kept.
+    let keep =
+        "glibc.malloc.mmap_threshold=1099511627776:glibc.malloc.trim_threshold=1099511627776";
+    let narrow =
+        "glibc.cpu.hwcaps=-AVX512F,-AVX512VL,-AVX512BW,-AVX2,-AVX,-AVX_Fast_Unaligned_Load,-ERMS";
+    if boot::wide_registers() {
+        format!("{keep}:{narrow}")
+    } else {
+        keep.to_owned()
+    }
+}
+
+/// What the host says, as it says it.
+fn open_line() -> io::Result<File> {
+    let line = OpenOptions::new().read(true).write(true).open(LINE)?;
+    let mut settings = tcgetattr(line.as_fd())?;
+    cfmakeraw(&mut settings);
+    tcsetattr(line.as_fd(), SetArg::TCSANOW, &settings)?;
+    Ok(line)
+}
+
+fn pass_signals_on(mut line: File, child: Pid) {
+    let mut byte = [0];
+    while line.read_exact(&mut byte).is_ok() {
+        if let Ok(signal) = Signal::try_from(i32::from(byte[0])) {
+            // One that has ended needs none.
+            let _ = kill(child, signal);
+        }
+    }
+}
+
+/// Waits for the child, and for whatever else ends: orphans are init's.
+fn wait_for(child: Pid) -> io::Result<End> {
+    loop {
+        let code = match waitpid(None, None)? {
+            WaitStatus::Exited(pid, code) if pid == child => code,
+            WaitStatus::Signaled(pid, signal, _) if pid == child => 128 + signal as i32,
+            _ => continue,
+        };
+        return Ok(End::Code(u8::try_from(code).unwrap_or(u8::MAX)));
+    }
+}
+
+/// By default the sockets of a machine may take a tenth of its memory (`tcp_init_mem`): a lab's are what it is there for.
+fn give_tcp_all_memory() -> io::Result<()> {
+    let meminfo = fs::read_to_string("/proc/meminfo")?;
+    let total = meminfo
+        .lines()
+        .find_map(|line| {
+            line.strip_prefix("MemTotal:")?
+                .trim()
+                .strip_suffix("kB")?
+                .trim()
+                .parse::<u64>()
+                .ok()
+        })
+        .ok_or_else(|| io::Error::other("/proc/meminfo has no MemTotal"))?;
+    let pages = total * 1024 / 4096;
+    for file in ["tcp_mem", "udp_mem"] {
+        fs::write(
+            format!("/proc/sys/net/ipv4/{file}"),
+            format!("{pages} {pages} {pages}"),
+        )?;
+    }
+    Ok(())
+}

@@ -1,0 +1,119 @@
+//! How much memory a guest needs, and where it can lie: a lab kernel's memory is a file that it maps.
+
+use std::path::PathBuf;
+
+use longhaul_topologies::Topology;
+use longhaul_topologies::model::Direction;
+use longhaul_topologies::units::ByteSize;
+use nix::sys::statvfs::{FsFlags, statvfs};
+
+use super::GuestError;
+use crate::relay::{available, bytes_held};
+
+/// The kernel, its tables, longhaul and what else there is without any traffic.
+const BASE: u64 = 256 << 20;
+/// A namespace with its interfaces, tables and caches.
+const NODE: u64 = 2 << 20;
+/// How often the bytes that are on the way lie in memory at most: where they wait to be sent, since a TCP buffer may hold
+/// several windows, on the way, and at the receiver until they are read.
+const COPIES: u64 = 3;
+
+/// How much memory a guest needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GuestMemory {
+    /// With less it cannot do its work.
+    pub least: ByteSize,
+    /// It cannot use more.
+    pub most: ByteSize,
+}
+
+impl GuestMemory {
+    /// Without links or hosts.
+    pub const NOTHING: GuestMemory = GuestMemory {
+        least: ByteSize::from_bytes(BASE),
+        most: ByteSize::from_bytes(BASE),
+    };
+
+    /// What the links and hosts of `topology` need: every lane's bandwidth-delay product in flight and its queue full.
+    /// The memory of what runs in its hosts comes on top.
+    pub fn of_links(topology: &Topology) -> Self {
+        let nodes: usize = topology.sites.iter().map(|site| site.hosts + 1).sum();
+        let lanes = topology.links.iter().flat_map(|link| &link.lanes);
+        let channels =
+            lanes.flat_map(|lane| Direction::BOTH.map(|direction| lane.channel(direction)));
+        let carried = channels
+            .map(|channel| bytes_held(channel, topology.mtu))
+            .fold(0, u64::saturating_add);
+        let fixed = BASE + nodes as u64 * NODE;
+        GuestMemory {
+            least: ByteSize::from_bytes(fixed.saturating_add(carried)),
+            most: ByteSize::from_bytes(fixed.saturating_add(carried.saturating_mul(COPIES))),
+        }
+    }
+
+    /// With `more` for what runs in the hosts.
+    #[must_use]
+    pub fn and(self, more: ByteSize) -> Self {
+        let sum = |size: ByteSize| ByteSize::from_bytes(size.bytes().saturating_add(more.bytes()));
+        GuestMemory {
+            least: sum(self.least),
+            most: sum(self.most),
+        }
+    }
+
+    /// What is enough for this and for `other`, one after the other.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        GuestMemory {
+            least: self.least.max(other.least),
+            most: self.most.max(other.most),
+        }
+    }
+
+    /// What a guest gets on this machine.
+    ///
+    /// # Errors
+    /// If the machine has less to spare than it needs.
+    pub fn fit(self) -> Result<ByteSize, GuestError> {
+        let Some(available) = available() else {
+            return Ok(self.most);
+        };
+        if self.least > available {
+            return Err(GuestError::TooLittleMemory {
+                needed: self.least,
+                available,
+            });
+        }
+        Ok(self.most.min(available))
+    }
+}
+
+/// A folder that has room for the memory of a guest, in memory itself if possible; it must allow programs, since the guest's
+/// run from it.
+pub(super) fn place(needed: ByteSize) -> Result<PathBuf, GuestError> {
+    let named = ["TMPDIR", "XDG_RUNTIME_DIR"].map(|name| std::env::var_os(name).map(PathBuf::from));
+    let [named, runtime] = named;
+    let usual = ["/dev/shm", "/var/tmp", "/tmp"].map(|path| Some(path.into()));
+    let mut tried = Vec::new();
+    for folder in [named].into_iter().chain(usual).chain([runtime]).flatten() {
+        let why_not = match statvfs(&folder) {
+            Err(errno) => errno.to_string(),
+            Ok(found) if found.flags().contains(FsFlags::ST_NOEXEC) => "noexec".to_owned(),
+            Ok(found) => {
+                let free = found.blocks_available() * found.fragment_size();
+                if free < needed.bytes() {
+                    format!("{} free", ByteSize::from_bytes(free))
+                } else if nix::unistd::access(&folder, nix::unistd::AccessFlags::W_OK).is_err() {
+                    "not writable".to_owned()
+                } else {
+                    return Ok(folder);
+                }
+            }
+        };
+        tried.push(format!("{}: {why_not}", folder.display()));
+    }
+    Err(GuestError::NoPlaceForMemory {
+        needed,
+        tried: tried.join(", "),
+    })
+}

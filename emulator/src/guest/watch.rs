@@ -1,0 +1,343 @@
+//! What a guest prints, how its time passes, and how it ends.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::AsFd;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use longhaul_topologies::units::ByteSize;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+
+use super::GuestError;
+use super::boot::{Guest, kill};
+use super::job::{End, Shared};
+use super::spinning::{self, Busiest};
+
+/// How often is looked at what a guest does.
+const GLANCE: Duration = Duration::from_millis(50);
+/// How often its memory and its programs are.
+const SURVEY: Duration = Duration::from_secs(1);
+/// How long a guest may take to end once it was interrupted.
+const GRACE: Duration = Duration::from_secs(30);
+/// How much of the time that passes one program must have computed for it to be what time waits for.
+const SPINS: f64 = 0.8;
+/// The lines of a console that a message quotes.
+const QUOTED: usize = 5;
+/// A console is searched this far from its end.
+const SEARCHED: u64 = 64 << 10;
+
+/// Which of the two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stream {
+    /// What the command prints.
+    Output,
+    /// What it complains.
+    Error,
+}
+
+/// How much time has passed, inside and outside.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Passed {
+    /// In the guest, since its boot.
+    pub virtual_time: Duration,
+    /// Outside.
+    pub wall_time: Duration,
+}
+
+impl Passed {
+    /// Virtual seconds per wall second.
+    pub fn speed(&self) -> f64 {
+        self.virtual_time.as_secs_f64() / self.wall_time.as_secs_f64().max(1e-9)
+    }
+}
+
+/// Whoever follows a guest.
+pub trait Witness {
+    /// The command printed something.
+    fn printed(&mut self, stream: Stream, bytes: &[u8]);
+    /// It told of its progress.
+    fn progress(&mut self, line: &str);
+    /// Time has passed; told a few times a second.
+    fn time(&mut self, passed: Passed);
+    /// Something worth knowing.
+    fn note(&mut self, text: &str);
+}
+
+/// A guest that came to its end.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Ended {
+    /// The command's exit code; 128 + n for signal n.
+    pub code: u8,
+    /// How long it took.
+    pub passed: Passed,
+    /// The most memory that it used.
+    pub peak_memory: ByteSize,
+}
+
+/// The signals that end a guest; blocked while there is one.
+#[derive(Debug)]
+pub struct Interrupts(SignalFd);
+
+impl Interrupts {
+    /// Catches Ctrl-C and its like from now on. To be made while the process has a single thread.
+    ///
+    /// # Errors
+    /// If the system refuses.
+    pub fn catch() -> Result<Self, GuestError> {
+        let signals: SigSet = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP]
+            .into_iter()
+            .collect();
+        let caught = signals.thread_block().and_then(|()| {
+            SignalFd::with_flags(&signals, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
+        });
+        Ok(Interrupts(caught.map_err(|errno| {
+            GuestError::step("watch for signals", errno)
+        })?))
+    }
+
+    /// Waits for one, but not for long.
+    fn wait(&self, most: Duration) -> io::Result<Option<Signal>> {
+        let timeout = PollTimeout::try_from(most).unwrap_or(PollTimeout::MAX);
+        match poll(
+            &mut [PollFd::new(self.0.as_fd(), PollFlags::POLLIN)],
+            timeout,
+        ) {
+            Ok(0) | Err(nix::errno::Errno::EINTR) => return Ok(None),
+            Ok(_) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+        let found = self.0.read_signal()?;
+        Ok(found.and_then(|info| Signal::try_from(info.ssi_signo.cast_signed()).ok()))
+    }
+}
+
+impl Guest {
+    /// Follows the guest to its end. The first signal that is caught meanwhile is passed to its command, so that it can
+    /// end in order; a second one kills it. One in which no time passes for `patience`, while a program computes, is
+    /// given up.
+    ///
+    /// # Errors
+    /// If it did not come to its end.
+    pub fn watch(
+        mut self,
+        interrupts: &Interrupts,
+        patience: Duration,
+        witness: &mut dyn Witness,
+    ) -> Result<Ended, GuestError> {
+        let failed = |source| GuestError::step("follow what the lab kernel does", source);
+        let mut files = Files::open(&self.shared).map_err(failed)?;
+        let mut stall = Stall::new();
+        let mut interrupted: Option<Instant> = None;
+        let mut surveyed = Instant::now();
+        let mut peak = ByteSize::from_bytes(0);
+        loop {
+            let signal = interrupts.wait(GLANCE).map_err(failed)?;
+            let has_ended = self.kernel.try_wait().map_err(failed)?.is_some();
+            // Once more after its end: what it wrote last.
+            files.show(witness).map_err(failed)?;
+            witness.time(self.passed());
+            if has_ended {
+                break;
+            }
+            if let Some(signal) = signal {
+                if interrupted.replace(Instant::now()).is_some() {
+                    return Err(GuestError::Killed);
+                }
+                witness.note("interrupted: the lab ends what it does; once more kills it");
+                let _ = self.control.write_all(&[signal as u8]);
+            }
+            if interrupted.is_some_and(|at| at.elapsed() > GRACE) {
+                return Err(GuestError::Killed);
+            }
+            if surveyed.elapsed() >= SURVEY {
+                surveyed = Instant::now();
+                let pid = self.kernel.id();
+                peak = peak.max(spinning::peak_memory(pid).unwrap_or(peak));
+                if let Some(spinning) = stall.look(self.clock.now(), pid) {
+                    if spinning.wall >= patience {
+                        return Err(GuestError::Stalled {
+                            culprit: spinning::describe(spinning.pid),
+                            wall: spinning.wall,
+                            cpu: spinning.cpu,
+                        });
+                    }
+                    if spinning.wall >= patience / 2 && !std::mem::replace(&mut stall.told, true) {
+                        witness.note(&format!(
+                            "no virtual time has passed for {} s: {} computes all the time",
+                            spinning.wall.as_secs(),
+                            spinning::describe(spinning.pid)
+                        ));
+                    }
+                }
+            }
+        }
+        let passed = self.passed();
+        match end(&self.shared) {
+            Some(End::Code(code)) => Ok(Ended {
+                code,
+                passed,
+                peak_memory: peak,
+            }),
+            Some(End::Failed(reason)) => Err(GuestError::NotStarted(reason)),
+            None => Err(self.autopsy()),
+        }
+    }
+
+    /// How much time has passed since the boot.
+    pub fn passed(&self) -> Passed {
+        Passed {
+            virtual_time: self.clock.now(),
+            wall_time: self.booted.elapsed(),
+        }
+    }
+
+    /// Why it ended without a word.
+    fn autopsy(&mut self) -> GuestError {
+        kill(&mut self.kernel);
+        let console = tail(&self.shared.console());
+        let line = |what: &str| console.lines().find(|line| line.contains(what));
+        if let Some(said) = line("Out of memory") {
+            return GuestError::OutOfMemory {
+                memory: self.memory,
+                said: said.trim().to_owned(),
+            };
+        }
+        // SIGBUS: a page of its memory could not be had.
+        if line("Kernel mode signal 7").is_some() {
+            return GuestError::HostOutOfMemory {
+                place: self.memory_place.clone(),
+            };
+        }
+        if let Some(at) = console.find("Kernel panic") {
+            return GuestError::Panicked {
+                said: quoted(console[at..].lines().take(QUOTED)),
+            };
+        }
+        GuestError::Died {
+            said: last_words(&self.shared),
+        }
+    }
+}
+
+/// How its command ended, if it did.
+fn end(shared: &Shared) -> Option<End> {
+    serde_json::from_slice(&std::fs::read(shared.ended()).ok()?).ok()
+}
+
+/// The last lines of the kernel's console.
+pub(super) fn last_words(shared: &Shared) -> String {
+    let console = tail(&shared.console());
+    let lines: Vec<&str> = console
+        .lines()
+        .filter(|line| !line.trim().is_empty())
+        .collect();
+    match &lines[lines.len().saturating_sub(QUOTED)..] {
+        [] => "it said nothing".to_owned(),
+        last => quoted(last.iter().copied()),
+    }
+}
+
+fn quoted<'a>(lines: impl Iterator<Item = &'a str>) -> String {
+    lines.map(str::trim).collect::<Vec<_>>().join("\n  ")
+}
+
+/// The end of a file that may be long, or not be there.
+fn tail(path: &Path) -> String {
+    use std::io::{Seek, SeekFrom};
+    let read = || -> io::Result<Vec<u8>> {
+        let mut file = File::open(path)?;
+        let length = file.metadata()?.len();
+        file.seek(SeekFrom::Start(length.saturating_sub(SEARCHED)))?;
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes)?;
+        Ok(bytes)
+    };
+    String::from_utf8_lossy(&read().unwrap_or_default()).into_owned()
+}
+
+/// The files that the guest writes to, each read as far as it goes.
+struct Files {
+    output: File,
+    error: File,
+    progress: File,
+    /// A line that has not ended yet.
+    line: Vec<u8>,
+}
+
+impl Files {
+    fn open(shared: &Shared) -> io::Result<Self> {
+        Ok(Files {
+            output: File::open(shared.stdout())?,
+            error: File::open(shared.stderr())?,
+            progress: File::open(shared.progress())?,
+            line: Vec::new(),
+        })
+    }
+
+    fn show(&mut self, witness: &mut dyn Witness) -> io::Result<()> {
+        let mut bytes = Vec::new();
+        self.progress.read_to_end(&mut self.line)?;
+        while let Some(end) = self.line.iter().position(|&byte| byte == b'\n') {
+            let rest = self.line.split_off(end + 1);
+            let line = std::mem::replace(&mut self.line, rest);
+            witness.progress(String::from_utf8_lossy(&line).trim_end());
+        }
+        for (file, stream) in [
+            (&mut self.error, Stream::Error),
+            (&mut self.output, Stream::Output),
+        ] {
+            bytes.clear();
+            file.read_to_end(&mut bytes)?;
+            if !bytes.is_empty() {
+                witness.printed(stream, &bytes);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A time in which no virtual time passes.
+struct Stall {
+    /// Where virtual time stands.
+    at: Duration,
+    since: Instant,
+    /// What each of the guest's programs had computed by then.
+    before: Busiest,
+    told: bool,
+}
+
+/// A program that computes while no time passes.
+struct Spinning {
+    pid: u32,
+    wall: Duration,
+    cpu: Duration,
+}
+
+impl Stall {
+    fn new() -> Self {
+        Stall {
+            at: Duration::ZERO,
+            since: Instant::now(),
+            before: Busiest::default(),
+            told: false,
+        }
+    }
+
+    /// Looks where virtual time is, and if it has not moved, what kept it.
+    fn look(&mut self, now: Duration, kernel: u32) -> Option<Spinning> {
+        if now != self.at {
+            *self = Stall {
+                at: now,
+                before: Busiest::of(kernel),
+                ..Stall::new()
+            };
+            return None;
+        }
+        let wall = self.since.elapsed();
+        let (pid, cpu) = Busiest::of(kernel).since(&self.before)?;
+        (cpu.as_secs_f64() >= SPINS * wall.as_secs_f64()).then_some(Spinning { pid, wall, cpu })
+    }
+}
