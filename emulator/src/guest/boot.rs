@@ -12,6 +12,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use longhaul_topologies::units::ByteSize;
+use nix::sched::{CpuSet, sched_setaffinity};
 use nix::sys::personality::{self, Persona};
 use nix::sys::signal::{SigSet, Signal};
 use nix::unistd::{Pid, setpgid};
@@ -256,11 +257,21 @@ fn start(
         }
         // Where things lie in the kernel must not differ from one run to the next.
         personality::set(personality::get()? | Persona::ADDR_NO_RANDOMIZE)?;
+        stay_on_one_cpu()?;
         if hide { hide_wide_registers() } else { Ok(()) }
     };
     // SAFETY: between fork and exec only system calls are made.
     unsafe { command.pre_exec(before) };
     command.spawn()
+}
+
+/// Keeps the kernel and its programs on the CPU that this process is on now. One of them runs at a time, and they take turns at
+/// every system call: between two CPUs a turn takes three times as long (quickstart, 232 s instead of 80 s).
+fn stay_on_one_cpu() -> io::Result<()> {
+    let here = nix::sched::sched_getcpu()?;
+    let mut only = CpuSet::new();
+    only.set(here)?;
+    Ok(sched_setaffinity(Pid::from_raw(0), &only)?)
 }
 
 /// Whether the CPU's register file is larger than User-mode Linux before 6.14 knows (AMX): it then cannot restore a

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::io::{self, IoSliceMut, Read};
 use std::net::TcpStream;
 use std::ops::Range;
+use std::os::fd::AsRawFd;
 
 use super::frame::Header;
 use super::memory::Memory;
@@ -12,6 +13,10 @@ use super::{TransportError, piece};
 /// How many messages of a peer may be under way at once: connections of a pair need not stay in step, but what is
 /// received ahead of its turn takes memory.
 const WINDOW: usize = 4;
+
+/// How many bytes a connection gathers before it wakes this thread: a packet at a time would cost more than its bytes. No
+/// more than half of the smallest buffer that a connection starts with, so that the kernel need not enlarge it.
+const GATHERED: usize = 64 << 10;
 
 /// A message to receive.
 pub(super) struct Message {
@@ -64,6 +69,39 @@ struct Lane<'a> {
     blocked: bool,
     /// The peer has closed: there may be data without another edge.
     closing: bool,
+    /// What the kernel gathers before it tells of an edge, as far as this knows.
+    gathered: Option<usize>,
+}
+
+impl Lane<'_> {
+    /// Waits for the next edge: when the `missing` bytes of the frame are there, or enough of them to be worth it.
+    fn block(&mut self, missing: usize) -> io::Result<()> {
+        let gathered = missing.clamp(1, GATHERED);
+        self.blocked = true;
+        // What came in between makes an edge when this is set.
+        if self.gathered != Some(gathered) {
+            gather(self.stream, gathered)?;
+            self.gathered = Some(gathered);
+        }
+        Ok(())
+    }
+}
+
+/// SO_RCVLOWAT of socket(7).
+fn gather(stream: &TcpStream, bytes: usize) -> io::Result<()> {
+    let value = bytes as libc::c_int;
+    // SAFETY: the descriptor is open, and the value outlives the call and is as long as is said.
+    let result = unsafe {
+        libc::setsockopt(
+            stream.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_RCVLOWAT,
+            (&raw const value).cast(),
+            size_of_val(&value) as libc::socklen_t,
+        )
+    };
+    nix::errno::Errno::result(result)?;
+    Ok(())
 }
 
 impl<'a> Inbound<'a> {
@@ -80,6 +118,7 @@ impl<'a> Inbound<'a> {
             got: 0,
             blocked: false,
             closing: false,
+            gathered: None,
         };
         Self {
             peer,
@@ -211,7 +250,9 @@ impl<'a> Inbound<'a> {
             Ok(0) => Err(lost(io::ErrorKind::UnexpectedEof.into())),
             Ok(got) => {
                 lane.got += got;
-                lane.blocked = got < rest && !lane.closing;
+                if got < rest && !lane.closing {
+                    lane.block(rest - got).map_err(lost)?;
+                }
                 if in_header < Header::BYTES && lane.got >= Header::BYTES {
                     let expected = Header {
                         exchange: self.exchange,
@@ -228,7 +269,7 @@ impl<'a> Inbound<'a> {
                 Ok(true)
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                lane.blocked = true;
+                lane.block(rest).map_err(lost)?;
                 Ok(false)
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(false),
