@@ -100,6 +100,7 @@ mod tests {
             ended_s: 1.0,
             schedule_began_s: None,
             timeline: Vec::new(),
+            captures: Vec::new(),
             fidelity: FidelitySection {
                 faithful: findings.is_empty(),
                 findings: findings.iter().map(|&finding| finding.to_owned()).collect(),

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use longhaul_emulator::capture::{DEFAULT_BYTES, MOST_BYTES};
 
 /// Emulate the WAN between data centres, run real collectives over it, measure throughput and jitter.
 #[derive(Debug, Parser)]
@@ -81,6 +82,15 @@ pub struct RunArgs {
     /// The folder for the results; must be new or empty [default: longhaul-results/EXPERIMENT-DATE-TIME]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
+
+    /// Write the packets of a lane into pcap files, as often as there are lanes to capture: `virginia-dublin`, `virginia-dublin/0` or, for
+    /// one direction, `virginia>dublin/0`
+    #[arg(long, value_name = "LANE")]
+    pub capture: Vec<String>,
+
+    /// How many bytes of each captured packet to keep; all headers fit into 128
+    #[arg(long, value_name = "N", default_value_t = DEFAULT_BYTES, value_parser = clap::value_parser!(u32).range(1..=i64::from(MOST_BYTES)))]
+    pub capture_bytes: u32,
 
     /// Draw no charts
     #[arg(long)]

@@ -152,6 +152,25 @@ fn a_name_that_does_not_exist_gets_the_way_on() {
 }
 
 #[test]
+fn a_lane_to_capture_that_does_not_exist_is_told_with_those_that_do() {
+    let desk = Desk::new();
+    desk.write("tiny.yaml", experiment("b"));
+    let run = ["run", "tiny.yaml", "--out", "out", "--capture", "a-b"];
+    insta::assert_snapshot!(desk.error(&[&run[..], &["--capture", "a-c/1"]].concat(), 2), @r"
+    error: two: there is no lane `a-c/1`
+      help: there are `a-b` (lane 0)
+    ");
+    insta::assert_snapshot!(desk.error(&[&run[..], &["--capture", "b>a/1"]].concat(), 2), @r"
+    error: two: there is no lane `1` of `b>a`
+      help: there are `a-b` (lane 0)
+    ");
+    for bytes in ["0", "65537", "all"] {
+        desk.error(&[&run[..], &["--capture-bytes", bytes]].concat(), 2);
+    }
+    assert!(!desk.path().join("out").exists());
+}
+
+#[test]
 fn a_file_that_is_wrong_is_shown_where_it_is() {
     let desk = Desk::new();
     desk.write("tiny.yaml", experiment("c"));

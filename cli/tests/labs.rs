@@ -1,6 +1,8 @@
 //! Whole labs and runs through the binary, on this machine's kernel.
 
 mod host;
+#[path = "../../emulator/tests/support/pcap.rs"]
+mod pcap;
 
 use std::fs;
 use std::path::Path;
@@ -150,6 +152,54 @@ fn settings_and_seed_are_in_the_result() {
     );
     let command = result["command"].as_str().unwrap();
     assert!(command.ends_with("--set 'stacks=[reno]'"), "{command}");
+}
+
+#[test]
+fn a_capture_is_what_the_result_says_of_it() {
+    let Some(host) = Host::new() else { return };
+    let run = [
+        "run",
+        &host.experiment(SHORT),
+        "--out",
+        "out",
+        "--no-charts",
+        "--links",
+        "relay",
+    ];
+    // Two points, so that each has a folder of its own.
+    let more = ["--set", "stacks=[reno, cubic]", "--capture", "b>a/0"];
+    let ended = host.longhaul(&[&run[..], &more].concat());
+    assert!(FAITHFUL_OR_NOT.contains(&ended.code), "{ended:?}");
+    let result = result(&host.path("out"));
+    for (index, point) in result["points"].as_array().unwrap().iter().enumerate() {
+        let captures = point["captures"].as_array().unwrap();
+        let [offered, delivered] = captures.as_slice() else {
+            panic!("{captures:?}");
+        };
+        for (capture, side) in [(offered, "offered"), (delivered, "delivered")] {
+            let file = format!("captures/point-{index}/b_a_0_{side}.pcap");
+            let packets = pcap::packets(&host.path("out").join(&file));
+            let expected = json!({
+                "file": file, "link": "b>a", "lane": 0, "direction": "reverse", "side": side,
+                "packets": packets.len(), "missed": 0,
+            });
+            assert_eq!(*capture, expected);
+            assert!(!packets.is_empty());
+            // On the axis of the samples, and of the telemetry.
+            let span = point["began_s"].as_f64().unwrap()..point["ended_s"].as_f64().unwrap();
+            for packet in packets {
+                assert!(
+                    span.contains(&packet.at.as_secs_f64()),
+                    "{packet:?}, {span:?}"
+                );
+            }
+        }
+        // The capture begins before the counters are read for the first time, and ends after the last.
+        let channels = point["channels"].as_array().unwrap();
+        let channel = channels.iter().find(|channel| channel["link"] == "b>a");
+        let counted = channel.unwrap()["packets"].as_u64().unwrap();
+        assert!(delivered["packets"].as_u64().unwrap() >= counted);
+    }
 }
 
 #[test]
@@ -528,6 +578,34 @@ fn ctrl_c_ends_a_run_and_keeps_what_it_had() {
     );
     host.wait_until_gone(&namespaces);
     assert_eq!(host.traces(), before);
+}
+
+#[test]
+fn ctrl_c_leaves_whole_captures() {
+    let Some(host) = Host::new() else { return };
+    let experiment = host.experiment(ENDLESS);
+    let run = host.start(&[
+        "run",
+        &experiment,
+        "--out",
+        "out",
+        "--no-charts",
+        "--capture",
+        "a-b",
+    ]);
+    let samples = host.path("out/samples.csv");
+    wait_until("three iterations are done", || lines(&samples) > 3);
+    killpg(Pid::from_raw(run.pid()), Signal::SIGINT).unwrap();
+    let ended = run.end();
+    assert_eq!(ended.code, 130, "{ended:?}");
+    let result = result(&host.path("out"));
+    let captures = result["points"][0]["captures"].as_array().unwrap();
+    // With the kernel's qdiscs what is offered cannot be seen.
+    assert!([2, 4].contains(&captures.len()), "{captures:?}");
+    for capture in captures {
+        let file = host.path("out").join(capture["file"].as_str().unwrap());
+        assert_eq!(capture["packets"], pcap::packets(&file).len());
+    }
 }
 
 #[test]

@@ -6,6 +6,8 @@ use std::time::Duration;
 use longhaul_topologies::model::Channel;
 use serde::{Deserialize, Serialize};
 
+use crate::capture::{Side, Tap};
+use crate::namespace::Namespace;
 use crate::plan::ChannelId;
 
 /// The engines there are.
@@ -16,6 +18,16 @@ pub enum EngineKind {
     Netem,
     /// longhaul's user-space data plane on AF_PACKET.
     Relay,
+}
+
+impl EngineKind {
+    /// Where on a channel it sees packets. The kernel shows none before its queue.
+    pub fn sides(self) -> &'static [Side] {
+        match self {
+            EngineKind::Netem => &[Side::Delivered],
+            EngineKind::Relay => &[Side::Offered, Side::Delivered],
+        }
+    }
 }
 
 impl fmt::Display for EngineKind {
@@ -67,6 +79,13 @@ pub trait LinkEngine: Send {
     /// # Errors
     /// If the engine has died.
     fn begin(&mut self) -> Result<(), EngineError>;
+
+    /// Shows packets to `taps` from now on, and lets go of those that it had before. A tap of a channel that the lab does not have, or of
+    /// a side that the engine does not see, is let go at once. `namespaces` are those of the plan's nodes, in its order.
+    ///
+    /// # Errors
+    /// If the engine has died, or the kernel refuses it the packets.
+    fn capture(&mut self, namespaces: &[Namespace], taps: Vec<Tap>) -> Result<(), EngineError>;
 
     /// What this machine denied the engine of what keeps it punctual, and what follows; in words.
     fn handicaps(&self) -> Vec<String> {

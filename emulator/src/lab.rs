@@ -18,6 +18,7 @@ use longhaul_topologies::units::TimeSpan;
 
 use self::mounts::{LabFolder, Overlay};
 use crate::capability;
+use crate::capture::Tap;
 use crate::engine::{ChannelCounters, EngineChoice, EngineError, EngineKind, Lateness, LinkEngine};
 use crate::links::{AdjustError, LinkChange, Links, Origin};
 use crate::namespace::{Namespace, NamespaceFolder};
@@ -214,6 +215,15 @@ impl Lab {
     /// If the engine has died.
     pub fn begin(&self) -> Result<(), EngineError> {
         self.links().engine().begin()
+    }
+
+    /// Shows the packets of channels to `taps` from now on, and to no others; the taps that it had before are dropped when this returns.
+    /// Blocking.
+    ///
+    /// # Errors
+    /// If the engine has died, or the kernel refuses it the packets.
+    pub fn capture(&self, taps: Vec<Tap>) -> Result<(), EngineError> {
+        self.links().engine().capture(&self.namespaces, taps)
     }
 
     /// What this machine denied the engine of what keeps it punctual, and what follows; in words.

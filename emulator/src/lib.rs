@@ -12,6 +12,7 @@
 //! - [`inband`]: what the relay writes into packets that ask for it.
 //! - [`tc`]: the netlink encoding of the qdiscs and filters in use.
 //! - [`links`]: the links as they are now: the engine, what every channel is, who changed it.
+//! - [`capture`]: the packets of lanes, in pcap files.
 //! - [`lab`]: all of the above as one thing that comes up, runs programs in its hosts and goes down.
 //! - [`schedule`]: what a topology says changes while a workload runs, carried out.
 //! - [`keeper`]: a lab that stays up in the background: control socket, `exec`, `link`, `status`, `down`, `clean`.
@@ -20,6 +21,7 @@
 //! - [`telemetry`]: periodic readings of links, queues and hosts.
 
 pub mod capability;
+pub mod capture;
 mod distribution;
 pub mod engine;
 pub mod fidelity;

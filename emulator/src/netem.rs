@@ -17,9 +17,11 @@
 //! - `channel`: what a channel takes of the qdiscs, and whether they can give it.
 //! - `ports`: where the interfaces lie, and the sockets that reach them; `requests`: what is said there beside qdiscs.
 //! - `spread`: how flows are spread over lanes; `ways`: which of them are in use.
+//! - `capture`: what arrives, for captures.
 //! - `counted`: from the kernel's counters to a channel's.
 //! - `probe`: whether the kernel has what the engine needs.
 
+mod capture;
 mod channel;
 mod counted;
 mod ports;
@@ -36,14 +38,17 @@ use longhaul_topologies::units::ByteSize;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
+use self::capture::Capture;
 use self::channel::{bottleneck, draws, inexpressible};
 use self::counted::{Counted, Readings};
 use self::ports::{Place, Port, Sockets};
 use self::requests::{gso_segments, interface_drops, redirect, remove_root};
 use self::ways::Ways;
+use crate::capture::{Side, Tap};
 use crate::engine::{ChannelCounters, EngineError, EngineKind, Lateness, LinkEngine};
 use crate::namespace::Namespace;
-use crate::plan::{ChannelId, LabPlan};
+use crate::plan::{ChannelId, LabPlan, NodeId};
+use crate::relay::listener::Listener;
 use crate::tc::ETHERNET_HEADER;
 use crate::tc::bottleneck::Bottleneck;
 use crate::tc::delay_line::delay_line;
@@ -62,8 +67,10 @@ pub struct Netem {
     sockets: Sockets,
     channels: Vec<Attached>,
     ways: Ways,
+    mtu: u32,
     /// The longest frame.
     frame: ByteSize,
+    capture: Option<Capture>,
 }
 
 /// One channel and where its two halves are.
@@ -75,6 +82,8 @@ struct Attached {
     near: Port,
     /// The keeper's interface to the other gateway, whose egress is the delay line.
     far: Port,
+    /// The other gateway, and its interface's number: where packets arrive.
+    arrival: (NodeId, u32),
     channel: Channel,
     seeds: ChaCha8Rng,
     counted: Counted,
@@ -98,6 +107,8 @@ impl Netem {
             sockets: Sockets::open()?,
             channels: Vec::new(),
             ways: Ways::new(plan),
+            mtu: plan.topology.mtu,
+            capture: None,
             frame: ByteSize::from_bytes(u64::from(plan.topology.mtu) + ETHERNET_HEADER),
         };
         for lane in &plan.lanes {
@@ -106,9 +117,9 @@ impl Netem {
             for (end, (port, _)) in [(&lane.a, a), (&lane.b, b)] {
                 netem.ways.know(end.gateway, &end.interface, port);
             }
-            for (direction, channel, from, to) in [
-                (Direction::Forward, &lane.forward, a, b),
-                (Direction::Reverse, &lane.reverse, b, a),
+            for (direction, channel, from, to, end) in [
+                (Direction::Forward, &lane.forward, a, b, &lane.b),
+                (Direction::Reverse, &lane.reverse, b, a, &lane.a),
             ] {
                 let id = ChannelId {
                     link: lane.link,
@@ -123,6 +134,7 @@ impl Netem {
                     name: plan.channel_name(id),
                     near: from.0,
                     far: to.1,
+                    arrival: (end.gateway, to.0.index),
                     channel: channel.clone(),
                     seeds,
                     counted: Counted::default(),
@@ -256,6 +268,32 @@ impl LinkEngine for Netem {
 
     fn begin(&mut self) -> Result<(), EngineError> {
         // What plays back, netem cannot express.
+        Ok(())
+    }
+
+    fn capture(&mut self, namespaces: &[Namespace], taps: Vec<Tap>) -> Result<(), EngineError> {
+        if let Some(before) = self.capture.take() {
+            before.end()?;
+        }
+        let mut listeners = Vec::new();
+        for tap in taps {
+            let of = |attached: &&Attached| attached.id == tap.channel();
+            let Some(attached) = self.channels.iter().find(of) else {
+                continue;
+            };
+            if tap.side() != Side::Delivered {
+                continue;
+            }
+            let (mtu, (gateway, interface)) = (self.mtu, attached.arrival);
+            let listener = namespaces[gateway.0]
+                .run(move || Listener::open(interface, mtu, tap))
+                .flatten()
+                .map_err(|source| kernel(format!("capture {}", attached.name), source))?;
+            listeners.push(listener);
+        }
+        if !listeners.is_empty() {
+            self.capture = Some(Capture::start(listeners)?);
+        }
         Ok(())
     }
 

@@ -12,8 +12,8 @@
 //!   headers say of it, `stamp` what the relay writes into those that ask for it.
 //! - `schedule`: which channel is due next; `time`: instants.
 //!
-//! Around it: `driver` is the thread, `port` the interfaces with their receive `ring`s, `links` what happens to them,
-//! `egress` the way out, `frame` the packets in memory, `alarm` the timer, `clocks` the machine's clocks, `tuning` what keeps
+//! Around it: `driver` is the thread, `port` the interfaces with their receive `rings` (each a `ring`), `links` what happens to them,
+//! `egress` the way out, `wiretap` what a capture sees, `listener` the same for what another engine carries, `frame` the packets in memory, `alarm` the timer, `clocks` the machine's clocks, `tuning` what keeps
 //! the thread on time, `punctuality` how well that went, `memory` what a lab may need.
 
 mod alarm;
@@ -27,6 +27,7 @@ mod jitter;
 mod lanes;
 mod line;
 mod links;
+pub(crate) mod listener;
 mod loss;
 mod memory;
 mod model;
@@ -36,6 +37,7 @@ mod punctuality;
 mod queue;
 mod random;
 mod ring;
+mod rings;
 mod schedule;
 mod segment;
 mod stamp;
@@ -43,6 +45,7 @@ mod time;
 mod traffic;
 mod tuning;
 mod vnet;
+mod wiretap;
 
 use std::any::Any;
 use std::io;
@@ -58,7 +61,9 @@ use self::driver::{Command, Driver, DriverError};
 pub use self::memory::{MemoryNeed, memory};
 pub(crate) use self::memory::{available, bytes_held};
 pub use self::tuning::{Grant, Tuning};
+use crate::capture::Tap;
 use crate::engine::{ChannelCounters, EngineError, EngineKind, Lateness, LinkEngine};
+use crate::namespace::Namespace;
 use crate::plan::{ChannelId, LabPlan};
 
 /// How long the relay's thread may take to answer. It answers between two batches; only a machine that does not
@@ -196,6 +201,10 @@ impl LinkEngine for Relay {
 
     fn begin(&mut self) -> Result<(), EngineError> {
         self.ask(Command::Begin)
+    }
+
+    fn capture(&mut self, _: &[Namespace], taps: Vec<Tap>) -> Result<(), EngineError> {
+        self.ask(|answer| Command::Capture(taps, answer))
     }
 
     fn handicaps(&self) -> Vec<String> {

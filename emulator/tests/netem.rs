@@ -3,10 +3,14 @@
 //!
 //! Outside, this program boots a guest with itself in it; inside, it runs the tests.
 
+#[path = "netem/captured.rs"]
+mod captured;
 #[path = "netem/compared.rs"]
 mod compared;
 #[path = "netem/disciplines.rs"]
 mod disciplines;
+#[path = "support/pcap.rs"]
+mod pcap;
 #[path = "support/pings.rs"]
 mod pings;
 mod support;
@@ -137,6 +141,14 @@ fn inside_the_guest() -> ExitCode {
         test(
             "every_discipline_marks_or_drops_under_overload",
             disciplines::every_discipline_marks_or_drops_under_overload,
+        ),
+        test(
+            "a_capture_holds_what_arrives_when_it_arrives",
+            captured::a_capture_holds_what_arrives_when_it_arrives,
+        ),
+        test(
+            "super_packets_are_captured_as_wire_packets",
+            captured::super_packets_are_captured_as_wire_packets,
         ),
         test(
             "netem_and_the_relay_agree",

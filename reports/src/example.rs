@@ -204,6 +204,7 @@ fn point(
         schedule_began_s: Some(began_s),
         channels: Vec::new(),
         timeline: timeline(shape, began_s),
+        captures: Vec::new(),
         commands: Vec::new(),
     }
 }

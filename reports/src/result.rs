@@ -1,5 +1,6 @@
 //! What a run found, as it lies in `result.json`.
 
+mod capture;
 mod fidelity;
 mod network;
 mod telemetry;
@@ -11,6 +12,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use capture::{CaptureFile, CaptureSide};
 pub use fidelity::{EngineLateness, FidelityRow, FidelitySection};
 pub use network::{ChannelSummary, DelaySummary, Percentiles};
 pub use telemetry::{Entity, TelemetryRow, metric};
@@ -125,6 +127,9 @@ pub struct Point {
     /// What changed on the links while the workload ran, in the order of time.
     #[serde(default)]
     pub timeline: Vec<TimelineEntry>,
+    /// Files of packets, one for each channel and side that was captured.
+    #[serde(default)]
+    pub captures: Vec<CaptureFile>,
     /// Exit status and output files of external programs, per host.
     pub commands: Vec<CommandOutcome>,
 }

@@ -5,11 +5,13 @@
 //! - [`points`]: the ordered list of what is to be run. Pure.
 //! - `bound`: what the slowest link allows a collective. Pure.
 //! - `feasible`: whether it can be run at all, told before anything is built.
+//! - `capture`: which lanes are captured.
 //! - [`runner`]: from points to a result: lab up, links measured, workload, sampling.
 //! - [`observer`]: what a runner tells while it works.
 //! - [`catalogue`]: the experiments embedded in the binary.
 
 mod bound;
+mod capture;
 pub mod catalogue;
 mod congestion;
 mod environment;
@@ -21,6 +23,7 @@ pub mod runner;
 pub mod source;
 pub mod spec;
 
+pub use capture::CapturePlan;
 pub use catalogue::open;
 pub use congestion::CongestionControlError;
 pub use feasible::{check, guest_memory};

@@ -12,7 +12,7 @@ use longhaul_emulator::sandbox::{self, Privilege};
 use longhaul_reports::folder::ResultFolder;
 use longhaul_reports::result::{Entity, Outcome, Placement, RunResult, Source, metric};
 use longhaul_topologies::Document;
-use longhaul_workloads::experiment::{ExperimentSource, RunError, RunOptions, run};
+use longhaul_workloads::experiment::{CapturePlan, ExperimentSource, RunError, RunOptions, run};
 
 const TOPOLOGY: &str = "
 name: tiny
@@ -102,6 +102,7 @@ fn outcome_of(
         .load()
         .unwrap();
     let options = RunOptions {
+        capture: CapturePlan::default(),
         out: out.to_owned(),
         links: EngineChoice::Relay,
         privilege: Privilege::Root,

@@ -9,7 +9,7 @@ use longhaul_emulator::sandbox::Privilege;
 use longhaul_reports::folder::{FolderError, ResultFolder};
 use longhaul_reports::result::RunResult;
 use longhaul_reports::{chart, table};
-use longhaul_workloads::experiment::{self, Experiment, RunError, RunOptions};
+use longhaul_workloads::experiment::{self, CapturePlan, Experiment, RunError, RunOptions};
 use serde_json::json;
 
 use crate::args::RunArgs;
@@ -24,6 +24,7 @@ use crate::progress::Progress;
 /// Runs an experiment: everything a file can have wrong is said before anything is built.
 pub fn run(args: &RunArgs, output: Output) -> Result<Exit, Failure> {
     let (experiment, files) = load(args)?;
+    let capture = CapturePlan::new(&args.capture, args.capture_bytes, &experiment)?;
     let out = folder(args, &experiment)?;
     experiment::check(&experiment, &out)?;
     let links = args.links.into();
@@ -41,6 +42,7 @@ pub fn run(args: &RunArgs, output: Output) -> Result<Exit, Failure> {
     let options = RunOptions {
         out: out.clone(),
         links,
+        capture,
         privilege: sandbox.privilege,
         command: command_line(),
         executable: PathBuf::from("/proc/self/exe"),

@@ -13,6 +13,7 @@ use longhaul_emulator::engine::EngineKind;
 use longhaul_emulator::fidelity::between::{self, BetweenError, Place};
 use longhaul_emulator::fidelity::{self, Bound, Measurement, Stage, Subject};
 use longhaul_emulator::fidelity::{Quantity, Verification, VerifiedChannel};
+use longhaul_emulator::guest::GuestMemory;
 use longhaul_emulator::keeper::{self, LabName, Purpose, Registration};
 use longhaul_emulator::lab::{Lab, LabError, LabOptions};
 use longhaul_emulator::probe::ProbeError;
@@ -24,6 +25,7 @@ use serde_json::json;
 
 use crate::args::VerifyArgs;
 use crate::commands::interrupt::interrupted;
+use crate::commands::virtual_lab::{self, Needs};
 use crate::commands::{lab, topologies};
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -69,12 +71,26 @@ struct About {
 
 /// Brings a topology up in a sandbox, as `run` does: nothing of it outlives this.
 fn of_topology(topology: &str, args: &VerifyArgs, task: &Task) -> Result<Exit, Failure> {
-    let (_, topology) = topologies::open(topology, &args.set)?;
+    let (document, topology) = topologies::open(topology, &args.set)?;
     let options = LabOptions {
         engine: args.links.into(),
         seed: args.seed,
     };
     let name = topology.name.clone();
+    if virtual_lab::is_wanted(args.lab)? {
+        let needs = Needs {
+            subject: name,
+            links: options.engine,
+            seed: args.seed,
+            memory: GuestMemory::of_links(&topology),
+            files: document.files(),
+            out: task.out.clone().map(|out| (out, true)),
+            programs: false,
+        };
+        let (exit, ended) = virtual_lab::run(needs, &args.virtual_lab, task.output)?;
+        task.output.aside(virtual_lab::summary(&ended));
+        return Ok(exit);
+    }
     let claimed = Registration::claim(LabName::of_this_run(), Purpose::Run, &name, options.engine);
     claimed?.enter(Privilege::of_this_process())?;
     let mut progress = Progress::new(task.output);

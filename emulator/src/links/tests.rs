@@ -4,7 +4,9 @@ use longhaul_topologies::adjust::Named;
 use longhaul_topologies::{Document, validate};
 
 use super::*;
+use crate::capture::Tap;
 use crate::engine::{ChannelCounters, EngineKind, Lateness};
+use crate::namespace::Namespace;
 
 /// What an engine was told, in order.
 type Told = Arc<Mutex<Vec<(ChannelId, Channel)>>>;
@@ -33,6 +35,10 @@ impl LinkEngine for Mock {
     }
 
     fn begin(&mut self) -> Result<(), EngineError> {
+        Ok(())
+    }
+
+    fn capture(&mut self, _: &[Namespace], _: Vec<Tap>) -> Result<(), EngineError> {
         Ok(())
     }
 

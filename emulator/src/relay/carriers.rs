@@ -12,6 +12,8 @@ use super::queue::Arrival;
 use super::random::Streams;
 use super::stamp::Hop;
 use super::time::Time;
+use super::wiretap::{Wiretap, Wiretapped};
+use crate::capture::{Side, Tap};
 use crate::plan::{ChannelId, LabPlan};
 
 /// The channels of a lab: number `2n` is lane `n` forward, `2n + 1` the same lane in reverse.
@@ -33,6 +35,10 @@ pub(super) struct Carrier {
     pub(super) packets: u64,
     pub(super) bytes: u64,
     pub(super) engine_drops: u64,
+    /// Where its packets are shown as they come.
+    offered: Option<Box<Wiretap>>,
+    /// And as they leave.
+    pub(super) delivered: Option<Box<Wiretap>>,
     bundle: usize,
 }
 
@@ -73,6 +79,8 @@ impl Carriers {
                     packets: 0,
                     bytes: 0,
                     engine_drops: 0,
+                    offered: None,
+                    delivered: None,
                     bundle: bundles.len() - 2 + direction as usize,
                 });
             }
@@ -144,9 +152,30 @@ impl Carriers {
         arrival: &Arrival<'_, Rc<Frame>>,
         changed: &mut impl FnMut(usize, Option<Time>),
     ) {
-        let model = &mut self.all[channel].model;
-        model.offer(arrival);
-        changed(channel, model.next_event());
+        let carrier = &mut self.all[channel];
+        if let Some(tap) = &mut carrier.offered {
+            tap.record(arrival.now, &offered(arrival));
+        }
+        carrier.model.offer(arrival);
+        changed(channel, carrier.model.next_event());
+    }
+
+    /// Shows packets to `taps` and to no others.
+    pub(super) fn capture(&mut self, taps: Vec<Tap>) {
+        for carrier in &mut self.all {
+            (carrier.offered, carrier.delivered) = (None, None);
+        }
+        for tap in taps {
+            let Some(channel) = self.find(tap.channel()) else {
+                continue;
+            };
+            let carrier = &mut self.all[channel];
+            let place = match tap.side() {
+                Side::Offered => &mut carrier.offered,
+                Side::Delivered => &mut carrier.delivered,
+            };
+            *place = Some(Box::new(Wiretap::new(tap)));
+        }
     }
 
     /// The channel of the lane for the next packet of `flow`.
@@ -168,6 +197,16 @@ impl Carriers {
             });
         }
         *first + 2 * chooser.choose(flow, &self.views)
+    }
+}
+
+/// The wire packets that come, for a capture.
+fn offered<'a>(arrival: &Arrival<'a, Rc<Frame>>) -> Wiretapped<'a> {
+    Wiretapped {
+        vnet: arrival.packet.vnet,
+        layout: arrival.packet.layout,
+        parts: [&arrival.packet.bytes, &[]],
+        segments: arrival.segments.clone(),
     }
 }
 

@@ -27,6 +27,7 @@ use super::frame::Pool;
 use super::port::Ports;
 use super::punctuality::Punctuality;
 use super::schedule::Schedule;
+use crate::capture::Tap;
 use crate::engine::{ChannelCounters, Lateness};
 use crate::plan::{ChannelId, LabPlan};
 
@@ -46,6 +47,7 @@ pub(super) enum Command {
     Counters(SyncSender<Vec<(ChannelId, ChannelCounters)>>),
     Set(ChannelId, Box<Channel>, SyncSender<()>),
     Begin(SyncSender<()>),
+    Capture(Vec<Tap>, SyncSender<()>),
     Lateness(SyncSender<Lateness>),
 }
 
@@ -231,13 +233,16 @@ impl Driver {
 
     fn flush(&mut self) {
         let socket = self.ports.output();
-        self.egress.flush(socket, &mut self.pool, |sent| {
+        self.egress.flush(socket, &mut self.pool, |sent, packet| {
             let carrier = self.channels.at(sent.channel);
             match sent.outcome {
                 Outcome::Taken => {
                     carrier.packets += sent.packets;
                     carrier.bytes += sent.bytes;
                     self.punctuality.released(sent.release, sent.left);
+                    if let Some(tap) = &mut carrier.delivered {
+                        tap.record(sent.left, &packet.wiretapped());
+                    }
                 }
                 Outcome::Refused => carrier.engine_drops += sent.packets,
             }
@@ -290,6 +295,10 @@ impl Driver {
                         carrier.model.begin(now);
                         self.schedule.set(at, carrier.model.next_event());
                     }
+                    let _ = answer.send(());
+                }
+                Ok(Command::Capture(taps, answer)) => {
+                    self.channels.capture(taps);
                     let _ = answer.send(());
                 }
                 Err(TryRecvError::Empty) => return Ok(Asked::GoOn),

@@ -18,6 +18,7 @@ use super::stamp::{self, Hop};
 use super::time::Time;
 use super::traffic;
 use super::vnet::{VNET_HEADER, VnetHeader};
+use super::wiretap::Wiretapped;
 
 /// How many packets go out with one system call. More save little (a call costs a fraction of a packet's way through the
 /// receiver's stack) and make the last ones late.
@@ -36,7 +37,7 @@ pub(super) struct Egress {
 
 /// One packet or super-packet to send.
 #[derive(Debug)]
-struct Outgoing {
+pub(super) struct Outgoing {
     channel: usize,
     interface: u32,
     vnet: VnetHeader,
@@ -46,7 +47,7 @@ struct Outgoing {
     /// What of the frame follows the header.
     rest: Range<usize>,
     release: Time,
-    packets: u64,
+    segments: Range<u32>,
     bytes: u64,
 }
 
@@ -124,7 +125,6 @@ impl Egress {
             rest = 0..0;
             segment::corrupt(&mut vnet, &mut header, selector);
         }
-        let packets = segments.len() as u64;
         self.queued.push(Outgoing {
             channel,
             interface: frame.exit,
@@ -133,17 +133,17 @@ impl Egress {
             frame,
             rest,
             release,
-            packets,
+            segments,
             bytes,
         });
     }
 
-    /// Sends the batch on `socket` and tells `report` what became of each, in order.
+    /// Sends the batch on `socket` and tells `report` what became of each, in order, and which it was.
     pub(super) fn flush(
         &mut self,
         socket: BorrowedFd<'_>,
         pool: &mut Pool,
-        mut report: impl FnMut(Sent),
+        mut report: impl FnMut(Sent, &Outgoing),
     ) {
         let mut done = 0;
         while done < self.queued.len() {
@@ -155,20 +155,35 @@ impl Egress {
             // After the system call, so this is the most that it can have been.
             let left = now();
             for out in &self.queued[done..done + count] {
-                report(Sent {
+                let sent = Sent {
                     channel: out.channel,
                     outcome,
                     release: out.release,
                     left,
-                    packets: out.packets,
+                    packets: out.segments.len() as u64,
                     bytes: out.bytes,
-                });
+                };
+                report(sent, out);
             }
             done += count;
         }
         for out in self.queued.drain(..) {
             self.spare.push(out.header);
             pool.recycle(out.frame);
+        }
+    }
+}
+
+impl Outgoing {
+    /// The wire packets that leave, for a capture.
+    pub(super) fn wiretapped(&self) -> Wiretapped<'_> {
+        let rest = &self.frame.bytes[self.rest.clone()];
+        let layout = self.frame.layout;
+        Wiretapped {
+            vnet: self.vnet,
+            layout: layout.map(|layout| layout.of_part(&self.segments)),
+            parts: [&self.header, rest],
+            segments: 0..self.segments.len() as u32,
         }
     }
 }

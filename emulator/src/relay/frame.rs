@@ -45,6 +45,24 @@ impl Pool {
     pub(super) fn copy(&mut self, received: &Received<'_>, exit: u32) -> Rc<Frame> {
         let class = class(received.frame.len());
         let mut frame = self.free[class].pop().unwrap_or_default();
+        let free = Rc::get_mut(&mut frame).expect("`recycle` keeps only what nobody else holds");
+        free.bytes.clear();
+        free.bytes.reserve(1 << class);
+        free.read(received, exit);
+        frame
+    }
+
+    /// Takes a frame back if nothing else of it is under way.
+    pub(super) fn recycle(&mut self, mut frame: Rc<Frame>) {
+        if Rc::get_mut(&mut frame).is_some() {
+            self.free[class(frame.bytes.len())].push(frame);
+        }
+    }
+}
+
+impl Frame {
+    /// Becomes a copy of what was received; it is to leave by interface `exit`.
+    pub(super) fn read(&mut self, received: &Received<'_>, exit: u32) {
         let Frame {
             vnet,
             bytes,
@@ -53,9 +71,8 @@ impl Pool {
             inband,
             is_for_its_lane,
             exit: leave_by,
-        } = Rc::get_mut(&mut frame).expect("`recycle` keeps only what nobody else holds");
+        } = self;
         bytes.clear();
-        bytes.reserve(1 << class);
         *vnet = received.vnet;
         match received.vlan.filter(|_| received.frame.len() >= ADDRESSES) {
             Some(tag) => {
@@ -74,18 +91,8 @@ impl Pool {
         *is_for_its_lane = traffic::is_for_its_lane(bytes);
         *leave_by = exit;
         *traffic = traffic::traffic(bytes, segment::shape(layout.as_ref(), bytes));
-        frame
     }
 
-    /// Takes a frame back if nothing else of it is under way.
-    pub(super) fn recycle(&mut self, mut frame: Rc<Frame>) {
-        if Rc::get_mut(&mut frame).is_some() {
-            self.free[class(frame.bytes.len())].push(frame);
-        }
-    }
-}
-
-impl Frame {
     /// How much of it to copy so that its IP header can be changed: Ethernet, two VLAN tags, the fixed part of IPv6.
     pub(super) fn header_length(&self) -> usize {
         self.bytes.len().min(14 + 2 * VLAN_TAG + 40)

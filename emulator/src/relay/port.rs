@@ -11,19 +11,15 @@ use std::os::fd::{AsFd, BorrowedFd};
 use nix::net::if_::if_nametoindex;
 use socket2::Socket;
 
-use super::clocks::Clocks;
 use super::links::{Event, LinkEvents};
-use super::ring::{self, Received, Ring, RingSpec, SLOT_OVERHEAD};
+use super::ring::{self, Received};
+use super::rings::{Rings, RingsSpec};
 use super::time::Time;
 
 /// Bytes of the ring for single packets: at 1500 bytes, a fiftieth of a second of 800,000 packets a second.
 const SMALL_RING: usize = 32 << 20;
 /// Bytes of the ring for super-packets: a fiftieth of a second of 30 Gbit/s.
 const LARGE_RING: usize = 80 << 20;
-/// A full super-packet: an IP packet of 64 KB (`GSO_LEGACY_MAX_SIZE` in linux/netdevice.h) in its frame, in whole pages.
-const LARGE_SLOT: usize = 17 * 4096;
-/// Slots that nearly fill a power of two of pages, which is what the kernel allocates.
-const LARGE_SLOTS_PER_BLOCK: usize = 15;
 
 /// What the rings take: the kernel's memory, which is never swapped out.
 pub(super) const RING_MEMORY: usize = SMALL_RING + LARGE_RING;
@@ -33,12 +29,9 @@ pub(super) const RING_MEMORY: usize = SMALL_RING + LARGE_RING;
 pub(super) struct Ports {
     ports: Vec<Port>,
     by_index: HashMap<u32, usize>,
-    small: Ring,
-    large: Ring,
+    rings: Rings,
     output: Socket,
     links: LinkEvents,
-    /// When both rings were last seen empty, or the arrival of the last frame: what is in them now came later.
-    last_arrival: Time,
     /// Where the last frame came from.
     last_port: usize,
 }
@@ -49,13 +42,6 @@ struct Port {
     index: u32,
     /// Frames that found no slot.
     drops: u64,
-}
-
-/// Which of the rings.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Side {
-    Small,
-    Large,
 }
 
 impl Ports {
@@ -82,40 +68,26 @@ impl Ports {
                 drops: 0,
             });
         }
-        let slot = (mtu as usize + FRAME_OVERHEAD + SLOT_OVERHEAD)
-            .next_power_of_two()
-            .max(2048);
-        let block = slot.max(1 << 16);
-        let small = RingSpec {
-            longer_than: 0,
-            slot,
-            slots_per_block: block / slot,
-            blocks: SMALL_RING / block,
-        };
-        let large = RingSpec {
-            longer_than: small.capacity(),
-            slot: LARGE_SLOT,
-            slots_per_block: LARGE_SLOTS_PER_BLOCK,
-            blocks: LARGE_RING / (LARGE_SLOT * LARGE_SLOTS_PER_BLOCK),
-        };
-        let ring = |spec, up_to| {
-            Ring::open(spec, up_to).map_err(|error| ("open a packet ring".to_owned(), error))
+        let spec = RingsSpec {
+            interface: None,
+            mtu,
+            small: SMALL_RING,
+            large: LARGE_RING,
         };
         Ok(Ports {
             by_index: ports.iter().map(|port| port.index).zip(0..).collect(),
-            small: ring(small, small.capacity())?,
-            large: ring(large, u32::MAX)?,
+            rings: Rings::open(spec, now)
+                .map_err(|error| ("open a packet ring".to_owned(), error))?,
             output: ring::output().map_err(|error| ("open a packet socket".to_owned(), error))?,
             ports,
             links,
-            last_arrival: now,
             last_port: 0,
         })
     }
 
     /// The sockets that become readable when frames arrive.
     pub(super) fn sockets(&self) -> [BorrowedFd<'_>; 2] {
-        [self.small.as_fd(), self.large.as_fd()]
+        self.rings.sockets()
     }
 
     /// The socket that becomes readable when an interface changes; see [`check`](Self::check).
@@ -135,37 +107,26 @@ impl Ports {
         limit: usize,
         mut take: impl FnMut(usize, Time, Received<'_>, u32),
     ) -> usize {
-        let mut clocks = Clocks::now();
-        for taken in 0..limit {
-            let Some((side, received)) = self.oldest() else {
-                self.last_arrival = clocks.monotonic;
-                return taken;
-            };
-            if received.stamp > clocks.realtime {
-                // It came while others were taken in: held against the clocks before that, it would seem to have come then,
-                // and leave too early.
-                clocks = Clocks::now();
+        let Ports {
+            ports,
+            by_index,
+            rings,
+            last_port,
+            ..
+        } = self;
+        rings.receive(limit, |arrival, received| {
+            if let Some(&port) = by_index.get(&received.interface) {
+                take(port, arrival, received, ports[port ^ 1].index);
+                *last_port = port;
             }
-            // Later frames came later, whatever a stepped clock says.
-            let arrival = clocks.monotonic_of(received.stamp, self.last_arrival);
-            if let Some(&port) = self.by_index.get(&received.interface) {
-                take(port, arrival, received, self.ports[port ^ 1].index);
-                self.last_port = port;
-            }
-            self.last_arrival = arrival;
-            match side {
-                Side::Small => self.small.release(),
-                Side::Large => self.large.release(),
-            }
-        }
-        limit
+        })
     }
 
     /// Frames that found no slot so far, of each interface. The kernel does not tell where they came from, nor how many
     /// wire packets each was: they are counted to the interface whose frame was read last, which is most likely the one that
     /// filled the ring.
     pub(super) fn drops(&mut self) -> io::Result<impl Iterator<Item = u64>> {
-        self.ports[self.last_port].drops += self.small.drops()? + self.large.drops()?;
+        self.ports[self.last_port].drops += self.rings.drops()?;
         Ok(self.ports.iter().map(|port| port.drops))
     }
 
@@ -199,24 +160,6 @@ impl Ports {
 
     /// Takes note of an error that the rings' sockets reported; to read it clears it.
     pub(super) fn note_error(&mut self) -> io::Result<()> {
-        self.small.take_error()?;
-        self.large.take_error()?;
-        Ok(())
-    }
-
-    /// A frame may enter one ring between the looks at both, but frames of one flow arrive one after the other: what
-    /// is seen in one ring, all before it is visible in the other from then on. So the other is looked at *after*.
-    fn oldest(&self) -> Option<(Side, Received<'_>)> {
-        let small = self.small.peek();
-        let Some(large) = self.large.peek() else {
-            return small.map(|small| (Side::Small, small));
-        };
-        match small.or_else(|| self.small.peek()) {
-            Some(small) if small.stamp <= large.stamp => Some((Side::Small, small)),
-            _ => Some((Side::Large, large)),
-        }
+        self.rings.note_error()
     }
 }
-
-/// The Ethernet header and a VLAN tag.
-const FRAME_OVERHEAD: usize = 18;

@@ -1,4 +1,4 @@
-//! A receive ring: an AF_PACKET socket that sees every interface of its network namespace, and whose packets the kernel writes into shared memory
+//! A receive ring: an AF_PACKET socket that sees one interface of its network namespace or all, and whose packets the kernel writes into shared memory
 //! (Documentation/networking/packet_mmap.rst, TPACKET_V2), each with its virtio header and its time of arrival.
 //!
 //! Ring memory is not bounded by `net.core.rmem_max`, which an ordinary user cannot raise and which holds no more
@@ -20,6 +20,8 @@ use super::vnet::{VNET_HEADER, VnetHeader};
 /// have rings of their own: 64 KB for every acknowledgement would waste memory and cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct RingSpec {
+    /// Frames that come by this interface (the kernel's number); by any if absent.
+    pub(super) interface: Option<u32>,
     /// Frames longer than this many bytes.
     pub(super) longer_than: u32,
     /// Bytes of a slot; a multiple of [`libc::TPACKET_ALIGNMENT`].
@@ -192,7 +194,8 @@ impl Ring {
         let mut address: libc::sockaddr_ll = unsafe { std::mem::zeroed() };
         address.sll_family = libc::AF_PACKET as u16;
         address.sll_protocol = (libc::ETH_P_ALL as u16).to_be();
-        // To all interfaces: the index stays 0.
+        // 0 is all interfaces.
+        address.sll_ifindex = self.spec.interface.unwrap_or(0) as i32;
         let length = size_of_val(&address) as libc::socklen_t;
         // SAFETY: `address` is readable for `length` bytes.
         let answer =

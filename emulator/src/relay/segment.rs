@@ -129,6 +129,14 @@ impl Layout {
         }
     }
 
+    /// The headers of a super-packet that holds `segments` alone.
+    pub(super) fn of_part(&self, segments: &Range<u32>) -> Layout {
+        Layout {
+            payload: self.payload(segments).len(),
+            ..*self
+        }
+    }
+
     /// Payload bytes of each wire packet but the last.
     pub(super) fn segment(&self) -> usize {
         self.segment
@@ -281,7 +289,7 @@ pub(super) fn corrupt(vnet: &mut VnetHeader, packet: &mut [u8], selector: u32) {
 }
 
 /// Does in software what `NEEDS_CHECKSUM` asks of the hardware.
-fn complete_checksum(vnet: &mut VnetHeader, packet: &mut [u8]) {
+pub(super) fn complete_checksum(vnet: &mut VnetHeader, packet: &mut [u8]) {
     let start = usize::from(vnet.checksum_start);
     let field = start + usize::from(vnet.checksum_offset);
     if vnet.flags & NEEDS_CHECKSUM == 0 || field + 2 > packet.len() {

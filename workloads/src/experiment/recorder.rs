@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
+use longhaul_emulator::capture::Capture;
 use longhaul_emulator::engine::ChannelCounters;
 use longhaul_emulator::fidelity::{Fidelity, FidelityCheck};
 use longhaul_emulator::links::{LinkChange, Origin};
@@ -25,6 +26,7 @@ use nix::sys::time::TimeSpec;
 use nix::time::{ClockId, clock_gettime};
 
 use super::bound::{channel_name, way};
+use super::capture;
 use crate::world::ConnectionSample;
 
 /// A result being written.
@@ -55,6 +57,8 @@ struct Current {
     /// Whether each lane was up when last read.
     up: BTreeMap<ChannelId, bool>,
     lateness: ReadingLateness,
+    /// Kept here, so that an interrupt leaves whole files.
+    capture: Option<Capture>,
 }
 
 /// How late readings of counters were.
@@ -97,6 +101,11 @@ impl Recorder {
         at.saturating_duration_since(self.epoch).as_secs_f64()
     }
 
+    /// The run's start in nanoseconds on CLOCK_MONOTONIC.
+    pub(super) fn epoch_ns(&self) -> u64 {
+        self.epoch_ns
+    }
+
     /// Writes `result.json` as it stands.
     pub(super) fn save(&mut self) -> Result<(), FolderError> {
         self.writer.result(&self.result)
@@ -127,6 +136,7 @@ impl Recorder {
             names: BTreeMap::new(),
             up: BTreeMap::new(),
             lateness: ReadingLateness::default(),
+            capture: None,
         });
         self.result.points.push(point);
         self.save()
@@ -307,6 +317,34 @@ impl Recorder {
         self.writer.telemetry(&rows)
     }
 
+    /// Packets of the point that is being run are being captured.
+    pub(super) fn capture(&mut self, capture: Capture) {
+        if let Some(current) = &mut self.point {
+            current.capture = Some(capture);
+        }
+    }
+
+    /// Whether they are.
+    pub(super) fn is_capturing(&self) -> bool {
+        let current = self.point.as_ref();
+        current.is_some_and(|current| current.capture.is_some())
+    }
+
+    /// Ends the capture and takes its files; what a reader of them has to know.
+    pub(super) fn end_capture(&mut self) -> Vec<String> {
+        let (Some(current), Some(point)) = (&mut self.point, self.result.points.last_mut()) else {
+            return Vec::new();
+        };
+        let captured = current.capture.take().map(Capture::finish);
+        let mut notes = Vec::new();
+        for captured in captured.unwrap_or_default() {
+            let file = capture::file(&captured, &current.plan, self.writer.path());
+            notes.extend(capture::note(&captured, &file));
+            point.captures.push(file);
+        }
+        notes
+    }
+
     /// How late the readings of the point that is being run were.
     pub(super) fn reading_lateness(&self) -> ReadingLateness {
         let current = self.point.as_ref();
@@ -321,11 +359,13 @@ impl Recorder {
     /// Sums up the point that is being run, whole or cut short, and writes it.
     pub(super) fn end(&mut self) -> Result<(), FolderError> {
         self.changes();
+        let notes = self.end_capture();
         let now = self.seconds(Instant::now());
         let (Some(current), Some(point)) = (self.point.take(), self.result.points.last_mut())
         else {
             return Ok(());
         };
+        point.fidelity.notes.extend(notes);
         point.ended_s = now;
         point.delays = current.delays();
         point.channels = current.channels();

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use longhaul_emulator::capability;
+use longhaul_emulator::capture::{Capture, CaptureError, CaptureOptions};
 use longhaul_emulator::engine::{EngineChoice, EngineError};
 use longhaul_emulator::fidelity::{self, Fidelity, FidelityCheck, Measured, Watch};
 use longhaul_emulator::keeper::{Attended, Desk};
@@ -27,6 +28,7 @@ use longhaul_topologies::units::ByteSize;
 use tokio::task::JoinError;
 
 use super::bound::channel_name;
+use super::capture::{self, CapturePlan};
 use super::congestion::CongestionControlError;
 use super::environment::environment;
 use super::feasible::{bounds, congestion_controls, least_duration};
@@ -45,6 +47,8 @@ pub struct RunOptions {
     pub out: PathBuf,
     /// Which link engine.
     pub links: EngineChoice,
+    /// Which lanes are captured.
+    pub capture: CapturePlan,
     /// What the sandbox found.
     pub privilege: Privilege,
     /// The command line that repeats this run, for the result.
@@ -99,6 +103,9 @@ pub enum RunError {
     /// A collective has no such schedule.
     #[error(transparent)]
     Unsupported(#[from] Unsupported),
+    /// Packets could not be captured.
+    #[error(transparent)]
+    Capture(#[from] CaptureError),
     /// No thread for the schedule of the links.
     #[error("cannot start the schedule of the links: {0}")]
     Schedule(std::io::Error),
@@ -311,6 +318,7 @@ impl Run<'_> {
         let (point, changes) = (self.empty_point(index, plan, up), lab.follow());
         self.recorder
             .begin(point, lab.plan(), paths.clone(), changes)?;
+        self.start_capture(index, up).await?;
 
         let watch = on_a_thread(lab, Watch::start).await?;
         let prober = Prober::start(
@@ -344,11 +352,46 @@ impl Run<'_> {
         };
         // However the workload ended: what was sampled is kept, and what broke the lab explains what broke the workload.
         self.last_samples(sampling).await?;
+        self.end_capture(lab, &mut notes).await?;
         self.judge(index, up, watch, notes).await?;
         ended?;
         self.recorder.end()?;
         if let Some(point) = self.recorder.result.points.last() {
             self.observer.event(Event::PointDone(point));
+        }
+        Ok(())
+    }
+
+    /// Captures the lanes that are to be, from before anything of the point is on them.
+    async fn start_capture(&mut self, index: usize, up: &Up) -> Result<(), RunError> {
+        let channels = self.options.capture.channels(up.topology);
+        if channels.is_empty() {
+            return Ok(());
+        }
+        let folder = self.recorder.writer().path();
+        let options = CaptureOptions {
+            folder: &folder.join(capture::folder(index, self.experiment.points.len())),
+            channels,
+            sides: up.lab.engine_kind().sides(),
+            bytes: self.options.capture.bytes,
+            zero: self.recorder.epoch_ns(),
+        };
+        let (capture, taps) = Capture::create(up.lab.plan(), &options)?;
+        self.recorder.capture(capture);
+        on_a_thread(&up.lab, |lab| lab.capture(taps)).await
+    }
+
+    /// Has the engine hand over the last packets, and tells which are missing.
+    async fn end_capture(
+        &mut self,
+        lab: &Arc<Lab>,
+        notes: &mut Vec<String>,
+    ) -> Result<(), RunError> {
+        if self.recorder.is_capturing() {
+            on_a_thread(lab, |lab| lab.capture(Vec::new())).await?;
+            for note in self.recorder.end_capture() {
+                self.note(notes, note);
+            }
         }
         Ok(())
     }
@@ -574,6 +617,7 @@ impl Run<'_> {
             delays: Vec::new(),
             channels: Vec::new(),
             timeline: Vec::new(),
+            captures: Vec::new(),
             commands: Vec::new(),
         }
     }
