@@ -105,14 +105,19 @@ pub(super) fn capabilities(machine: &Machine) -> Vec<Capability> {
         capability(tool, found, origin.remedy(&remedies), needed_for)
     });
     let torch = torch(machine).ok_or("not among Python's packages");
-    let torch = capability("PyTorch", torch, remedies.install(TORCH), "Gloo workloads");
+    let torch = capability(
+        "PyTorch",
+        torch,
+        remedies.install(&[TORCH]),
+        "Gloo workloads",
+    );
     programs.chain([torch]).collect()
 }
 
 impl Origin {
     fn remedy(self, remedies: &Remedies) -> String {
         match self {
-            Packaged(package) => remedies.install(package),
+            Packaged(package) => remedies.install(&[package]),
             Otherwise(words) => words.to_owned(),
         }
     }
@@ -131,7 +136,7 @@ fn capability(
     Capability::new(name, state, needed_for)
 }
 
-fn program(machine: &Machine, name: &str) -> Option<PathBuf> {
+pub(super) fn program(machine: &Machine, name: &str) -> Option<PathBuf> {
     let candidates = machine.path.iter().map(|folder| folder.join(name));
     candidates
         .into_iter()
