@@ -14,7 +14,7 @@ mod remedy;
 mod tools;
 mod trial;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::Serialize;
 use socket2::{Domain, Socket, Type};
@@ -106,11 +106,6 @@ fn lab_kernel(found: Result<LabKernel, KernelError>) -> Capability {
         Err(error) => State::missing(error.to_string(), None),
     };
     Capability::new("lab kernel", state, "virtual labs")
-}
-
-/// Where a program is, if this machine has it.
-pub(crate) fn program(name: &str) -> Option<PathBuf> {
-    tools::program(&Machine::at(Path::new("/")), name)
 }
 
 /// How to get things on this machine.

@@ -122,7 +122,7 @@ pub enum KernelError {
     )]
     NoCache,
     /// The cache cannot be used.
-    #[error("cannot {action} {}: {source}; set XDG_CACHE_HOME to a folder that you may write to", path.display())]
+    #[error("cannot {action} {}, so set XDG_CACHE_HOME to a folder that you may write to: {source}", path.display())]
     Cache {
         /// What was tried: `create`.
         action: &'static str,

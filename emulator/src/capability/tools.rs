@@ -136,7 +136,7 @@ fn capability(
     Capability::new(name, state, needed_for)
 }
 
-pub(super) fn program(machine: &Machine, name: &str) -> Option<PathBuf> {
+fn program(machine: &Machine, name: &str) -> Option<PathBuf> {
     let candidates = machine.path.iter().map(|folder| folder.join(name));
     candidates
         .into_iter()

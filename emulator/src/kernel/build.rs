@@ -13,8 +13,8 @@ use super::process::{Ending, Log, isolate, run, run_fed};
 use super::source::{Form, Source, check_tree};
 use super::{KernelError, LabKernel, architecture, options, recipe, tools, version_of};
 
-/// How many files a build compiles, archives and links if no earlier one tells: 1132 with Linux 6.12, 1066 with 6.1.
-const USUAL_OBJECTS: u64 = 1130;
+/// How many files a build compiles, archives and links if no earlier one tells: 1228 with Linux 6.12.
+const USUAL_OBJECTS: u64 = 1228;
 
 /// How often a build that waits for another looks whether that has ended.
 const PATIENCE: Duration = Duration::from_millis(200);
@@ -109,6 +109,14 @@ struct Workshop<'a> {
     observer: &'a mut dyn Observer,
 }
 
+/// What a source's bytes tell before they are unpacked.
+struct Identity {
+    /// The key of the kernel that it makes.
+    key: String,
+    /// How many there are.
+    bytes: u64,
+}
+
 /// Builds a lab kernel and keeps it in the user's cache, or finds that it is there. Dropping the future ends all programs that
 /// it has started and leaves nothing behind.
 ///
@@ -121,25 +129,26 @@ pub async fn build(order: &Order, observer: &mut dyn Observer) -> Result<Built, 
         Some(path) => Some(Source::named(path)?),
         None => packaged(),
     };
-    match &source {
-        Some(source) => {
-            let (key, _) = key_of(source, observer).await?;
-            if let Some(kept) = cache.kernel(&key) {
-                return Ok(found(kept.kernel));
-            }
-        }
+    let identity = match &source {
+        Some(source) => Some(identify(source, observer).await?),
+        None => None,
+    };
+    let kept = match &identity {
+        Some(identity) => cache.kernel(&identity.key),
         // A machine that has only the cache, such as a CI runner's, needs no source.
-        None => {
-            if let Some(kept) = cache.in_use() {
-                return Ok(found(kept.kernel));
-            }
-        }
+        None => cache.in_use(),
+    };
+    if let Some(kept) = kept {
+        return Ok(found(kept.kernel));
     }
     let bench = claim(&cache, observer).await?;
     provide(&bench, &mut source, order.install, observer).await?;
     let source = source.ok_or_else(|| tools::lacking(&tools::missing(None)))?;
-    // Another process may have built it meanwhile, and what was installed may be another source.
-    let (key, bytes) = key_of(&source, observer).await?;
+    let Identity { key, bytes } = match identity {
+        Some(identity) => identity,
+        None => identify(&source, observer).await?,
+    };
+    // Another process may have built it meanwhile.
     if let Some(kept) = cache.kernel(&key) {
         return Ok(found(kept.kernel));
     }
@@ -186,13 +195,13 @@ fn packaged() -> Option<Source> {
     Source::packaged(Path::new("/")).into_iter().next()
 }
 
-async fn key_of(
-    source: &Source,
-    observer: &mut dyn Observer,
-) -> Result<(String, u64), KernelError> {
+async fn identify(source: &Source, observer: &mut dyn Observer) -> Result<Identity, KernelError> {
     observer.event(Event::Step(Step::Read(&source.path)));
     let (digest, bytes) = source.digest().await?;
-    Ok((recipe::key(&digest), bytes))
+    Ok(Identity {
+        key: recipe::key(&digest),
+        bytes,
+    })
 }
 
 /// Waits for its turn to build.

@@ -41,7 +41,7 @@ pub struct InCache {
     pub built: u64,
     /// Where its source lay.
     pub source: PathBuf,
-    /// Options that it is too old for.
+    /// Names of options that it is too old for.
     pub unknown_options: Vec<String>,
 }
 

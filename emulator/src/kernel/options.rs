@@ -10,7 +10,7 @@ const WHERE_KNOWN: &str = "# where the kernel has it";
 pub(super) struct Outcome {
     /// What the kernel must have and has not: `CONFIG_VETH=y`.
     pub lost: Vec<String>,
-    /// What it may lack and lacks.
+    /// The names of what it may lack and lacks: `NET_SCH_DUALPI2`.
     pub unknown: Vec<String>,
 }
 
@@ -24,15 +24,20 @@ pub(super) fn check(fragment: &str, config: &str) -> Outcome {
         if line.starts_with('#') {
             may_lack = line == WHERE_KNOWN;
         } else if !line.is_empty() && !config.contains(line) {
-            let lacking = if may_lack {
-                &mut outcome.unknown
+            if may_lack {
+                outcome.unknown.push(name(line).to_owned());
             } else {
-                &mut outcome.lost
-            };
-            lacking.push(line.to_owned());
+                outcome.lost.push(line.to_owned());
+            }
         }
     }
     outcome
+}
+
+/// The name of the option that `line` sets.
+fn name(line: &str) -> &str {
+    let name = line.split_once('=').map_or(line, |(name, _)| name);
+    name.strip_prefix("CONFIG_").unwrap_or(name)
 }
 
 #[cfg(test)]
@@ -58,7 +63,7 @@ mod tests {
             "CONFIG_NET=y\nCONFIG_HOST=\"lab\"\nCONFIG_TUN=y\n",
         );
         assert_eq!(outcome.lost, [""; 0]);
-        assert_eq!(outcome.unknown, ["CONFIG_NEW=y"]);
+        assert_eq!(outcome.unknown, ["NEW"]);
     }
 
     #[test]

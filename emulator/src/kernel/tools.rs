@@ -15,12 +15,9 @@ const HEADERS: Package = Package {
     arch: "glibc",
 };
 
-/// The compiler's packages.
-const COMPILER: Package = same("gcc");
-
 /// Programs that every build starts, itself or through the kernel's Makefiles.
 const PROGRAMS: [(&str, Package); 8] = [
-    ("gcc", COMPILER),
+    ("gcc", same("gcc")),
     ("ld", same("binutils")),
     ("make", same("make")),
     ("flex", same("flex")),
@@ -79,7 +76,7 @@ pub(super) fn missing(source: Option<&Source>) -> Vec<Need> {
     }
     let mut missing: Vec<Need> = programs
         .into_iter()
-        .filter(|(program, _)| capability::program(program).is_none())
+        .filter(|(program, _)| !is_in_path(program))
         .map(|(program, package)| Need::new(program, Some(package)))
         .collect();
     if !has_headers() {
@@ -110,7 +107,7 @@ pub(super) fn remedy(missing: &[Need]) -> String {
     }
 }
 
-/// The command that installs what is missing without asking, where it may.
+/// The packages of what is missing and the commands that install them without asking, where this process may.
 pub(super) fn installation(
     missing: &[Need],
 ) -> Option<(Vec<String>, [tokio::process::Command; 2])> {
@@ -118,7 +115,7 @@ pub(super) fn installation(
         capability::remedies().family,
         Family::Debian | Family::Ubuntu
     );
-    if !is_debian || !geteuid().is_root() || capability::program("apt-get").is_none() {
+    if !is_debian || !geteuid().is_root() || !is_in_path("apt-get") {
         return None;
     }
     let packages = packages(missing);
@@ -166,6 +163,12 @@ fn packages(missing: &[Need]) -> Vec<String> {
 
 fn known(missing: &[Need]) -> Vec<Package> {
     missing.iter().filter_map(|need| need.package).collect()
+}
+
+/// Whether a program can be started by its name.
+fn is_in_path(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
 }
 
 /// Whether the compiler finds the C library's headers. Without a compiler nobody can tell: they are asked for with it.
