@@ -243,11 +243,14 @@ mod tests {
 
     use super::*;
 
-    /// An executable that answers like a kernel.
+    /// An executable that answers like a kernel. Another process writes it: a file that a test's fork still has open for writing
+    /// cannot be started.
     fn executable(folder: &Path, text: &str) -> PathBuf {
-        let path = folder.join("linux");
-        fs::write(&path, text).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        let (script, path) = (folder.join("script"), folder.join("linux"));
+        fs::write(&script, text).unwrap();
+        fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+        let copied = Command::new("cp").arg(&script).arg(&path).status();
+        assert!(copied.unwrap().success());
         path
     }
 
