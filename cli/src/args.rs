@@ -43,6 +43,9 @@ pub enum Command {
     /// List, show, check or draw topologies
     #[command(subcommand)]
     Topologies(TopologiesCommand),
+    /// Build the kernel that virtual labs boot, or show which there are
+    #[command(subcommand)]
+    Kernel(KernelCommand),
     /// Say what this machine can do, what is missing and how to get it
     Doctor,
     /// Print a shell completion script
@@ -303,6 +306,30 @@ pub enum TopologiesCommand {
     },
     /// Print the JSON Schema of topology files
     Schema,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum KernelCommand {
+    /// Build it, once, into the cache: from the distribution's kernel source or from another, in a few minutes
+    Build(KernelBuildArgs),
+    /// Show the kernels in the cache, which of them virtual labs boot, and what is missing to build one
+    Info,
+}
+
+#[derive(Debug, Args)]
+pub struct KernelBuildArgs {
+    /// A Linux source: an unpacked tree, which is left as it is, or a .tar.xz, .tar.gz or .tar.bz2 [default: the newest
+    /// linux-source package]
+    #[arg(long, value_name = "PATH")]
+    pub source: Option<PathBuf>,
+
+    /// Install nothing: without this, root on Debian or Ubuntu gets the packages that are missing
+    #[arg(long)]
+    pub no_install: bool,
+
+    /// How many compilers run at once [default: as many as there are CPUs]
+    #[arg(long, value_name = "N")]
+    pub jobs: Option<std::num::NonZeroUsize>,
 }
 
 #[derive(Debug, Subcommand)]

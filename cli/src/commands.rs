@@ -3,6 +3,7 @@
 mod doctor;
 mod experiments;
 mod interrupt;
+mod kernel;
 mod lab;
 mod link;
 mod manual;
@@ -29,6 +30,7 @@ pub fn run(command: Command, output: Output) -> Result<Exit, Failure> {
         Command::Down(args) => lab::down(&args, output),
         Command::Clean => lab::clean(output),
         Command::Topologies(command) => topologies::run(command, output),
+        Command::Kernel(command) => kernel::run(command, output),
         Command::Doctor => doctor::run(output),
         Command::Completions { shell } => Ok(manual::completions::<Cli>(shell)),
         Command::Man { out } => manual::man::<Cli>(out.as_deref()),

@@ -19,9 +19,11 @@ use std::path::Path;
 use serde::Serialize;
 use socket2::{Domain, Socket, Type};
 
+use crate::kernel::{KernelError, LabKernel};
 use crate::plan::Families;
 use crate::sandbox::{Privilege, Sandbox, SandboxError};
 use host::Machine;
+pub(crate) use remedy::{Family, Package, Remedies};
 
 /// One thing that a machine can or cannot do.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -65,6 +67,7 @@ pub fn host_capabilities() -> Vec<Capability> {
     let machine = Machine::at(Path::new("/"));
     let mut capabilities = machine.capabilities();
     capabilities.extend(trial::on_the_host());
+    capabilities.push(lab_kernel(LabKernel::find()));
     capabilities
 }
 
@@ -92,11 +95,27 @@ pub fn lab_capabilities() -> Vec<Capability> {
     trial::in_the_sandbox(&Machine::at(Path::new("/")).remedies())
 }
 
+fn lab_kernel(found: Result<LabKernel, KernelError>) -> Capability {
+    let state = match found {
+        Ok(LabKernel { path, version, .. }) => {
+            State::Present(format!("{version}, {}", path.display()))
+        }
+        Err(KernelError::Missing { .. }) => {
+            State::missing("not built yet", Some("longhaul kernel build".into()))
+        }
+        Err(error) => State::missing(error.to_string(), None),
+    };
+    Capability::new("lab kernel", state, "virtual labs")
+}
+
+/// How to get things on this machine.
+pub(crate) fn remedies() -> Remedies {
+    Machine::at(Path::new("/")).remedies()
+}
+
 /// How to get the kernel module `module`, built by the kernel option `option`, on this machine.
 pub(crate) fn module_remedy(module: &str, option: &str) -> String {
-    Machine::at(Path::new("/"))
-        .remedies()
-        .module(module, option)
+    remedies().module(module, option)
 }
 
 impl Capability {
@@ -127,6 +146,15 @@ mod tests {
         let missing = State::missing("this kernel does not have it", Some("apt install x".into()));
         let capability = Capability::new("netem", missing, "the netem engine");
         insta::assert_snapshot!(serde_json::to_string(&capability).unwrap(), @r#"{"name":"netem","state":{"missing":{"reason":"this kernel does not have it","remedy":"apt install x"}},"needed_for":"the netem engine"}"#);
+    }
+
+    #[test]
+    fn a_lab_kernel_that_is_missing_comes_with_the_command_that_builds_it() {
+        let missing = KernelError::Missing {
+            folder: "/cache".into(),
+        };
+        let expected = State::missing("not built yet", Some("longhaul kernel build".into()));
+        assert_eq!(lab_kernel(Err(missing)).state, expected);
     }
 
     #[test]

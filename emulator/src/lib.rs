@@ -16,6 +16,7 @@
 //! - [`lab`]: all of the above as one thing that comes up, runs programs in its hosts and goes down.
 //! - [`schedule`]: what a topology says changes while a workload runs, carried out.
 //! - [`keeper`]: a lab that stays up in the background: control socket, `exec`, `link`, `status`, `down`, `clean`.
+//! - [`kernel`]: the kernel that virtual labs boot: found, or built once from the distribution's source.
 //! - [`probe`]: UDP probes that measure one-way delay between two nodes on one clock.
 //! - [`fidelity`]: every link held against its description.
 //! - [`telemetry`]: periodic readings of links, queues and hosts.
@@ -28,6 +29,7 @@ pub mod fidelity;
 pub mod guest;
 pub mod inband;
 pub mod keeper;
+pub mod kernel;
 pub mod lab;
 pub mod links;
 pub mod namespace;

@@ -2,7 +2,7 @@
 
 /// A distribution's way of installing things.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Family {
+pub(crate) enum Family {
     Debian,
     Ubuntu,
     Fedora,
@@ -11,8 +11,8 @@ pub(super) enum Family {
 }
 
 /// A program and the packages it comes in.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Package {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Package {
     pub debian: &'static str,
     pub fedora: &'static str,
     pub arch: &'static str,
@@ -20,7 +20,7 @@ pub(super) struct Package {
 
 /// Remedies for one machine.
 #[derive(Clone, Debug)]
-pub(super) struct Remedies {
+pub(crate) struct Remedies {
     pub family: Family,
     /// The running kernel's release, as `uname -r` gives it.
     pub release: String,
@@ -48,13 +48,21 @@ impl Family {
 }
 
 impl Remedies {
-    /// How to install `package`.
-    pub(super) fn install(&self, package: Package) -> String {
+    /// How to install `packages`.
+    pub(crate) fn install(&self, packages: &[Package]) -> String {
+        let names = |of: fn(&Package) -> &'static str| {
+            packages.iter().map(of).collect::<Vec<_>>().join(" ")
+        };
         match self.family {
-            Family::Debian | Family::Ubuntu => format!("sudo apt install {}", package.debian),
-            Family::Fedora => format!("sudo dnf install {}", package.fedora),
-            Family::Arch => format!("sudo pacman -S {}", package.arch),
-            Family::Other => format!("install {} with your package manager", package.debian),
+            Family::Debian | Family::Ubuntu => {
+                format!("sudo apt install {}", names(|package| package.debian))
+            }
+            Family::Fedora => format!("sudo dnf install {}", names(|package| package.fedora)),
+            Family::Arch => format!("sudo pacman -S {}", names(|package| package.arch)),
+            Family::Other => format!(
+                "install {} with your package manager",
+                names(|package| package.debian)
+            ),
         }
     }
 

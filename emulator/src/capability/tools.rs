@@ -105,14 +105,19 @@ pub(super) fn capabilities(machine: &Machine) -> Vec<Capability> {
         capability(tool, found, origin.remedy(&remedies), needed_for)
     });
     let torch = torch(machine).ok_or("not among Python's packages");
-    let torch = capability("PyTorch", torch, remedies.install(TORCH), "Gloo workloads");
+    let torch = capability(
+        "PyTorch",
+        torch,
+        remedies.install(&[TORCH]),
+        "Gloo workloads",
+    );
     programs.chain([torch]).collect()
 }
 
 impl Origin {
     fn remedy(self, remedies: &Remedies) -> String {
         match self {
-            Packaged(package) => remedies.install(package),
+            Packaged(package) => remedies.install(&[package]),
             Otherwise(words) => words.to_owned(),
         }
     }
