@@ -6,6 +6,8 @@
 //! - `bound`: what the slowest link allows a collective. Pure.
 //! - `feasible`: whether it can be run at all, told before anything is built.
 //! - [`runner`]: from points to a result: lab up, links measured, workload, sampling.
+//! - `environment`: where a run is made: the lab, and the machine it sees.
+//! - `execution`: a run by the wall clock, which knows what follows from no seed.
 //! - [`observer`]: what a runner tells while it works.
 //! - [`catalogue`]: the experiments embedded in the binary.
 
@@ -13,6 +15,7 @@ mod bound;
 pub mod catalogue;
 mod congestion;
 mod environment;
+mod execution;
 mod feasible;
 pub mod observer;
 pub mod points;
@@ -23,6 +26,8 @@ pub mod spec;
 
 pub use catalogue::open;
 pub use congestion::CongestionControlError;
+pub use environment::{LabFacts, machine};
+pub use execution::Execution;
 pub use feasible::check;
 pub use observer::{Event, Observer};
 pub use points::{Experiment, PointPlan};
