@@ -26,7 +26,7 @@ use longhaul_reports::folder::{RESULT_FILE, UNDER_WAY_FILE};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use tally::{Difference, FileComparison, Place};
+pub use tally::{Difference, FileComparison, PacketPart, Place};
 
 use tally::Tally;
 
@@ -65,7 +65,16 @@ pub struct Comparison {
     /// The files that differ, by name.
     pub differing: Vec<FileComparison>,
     /// What was not compared, and why.
-    pub left_out: Vec<(String, String)>,
+    pub left_out: Vec<LeftOut>,
+}
+
+/// What is not compared.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct LeftOut {
+    /// A file, or a section of one.
+    pub what: String,
+    /// The reason.
+    pub why: String,
 }
 
 impl Comparison {
@@ -122,7 +131,12 @@ pub fn compare(a: &Path, b: &Path) -> Result<Comparison, CompareError> {
         bytes,
         count: differing.iter().map(|file| file.count).sum(),
         differing,
-        left_out: LEFT_OUT.map(|(what, why)| (what.into(), why.into())).into(),
+        left_out: LEFT_OUT
+            .map(|(what, why)| LeftOut {
+                what: what.to_owned(),
+                why: why.to_owned(),
+            })
+            .into(),
     })
 }
 

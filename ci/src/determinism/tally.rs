@@ -61,6 +61,7 @@ pub enum Place {
         /// Packet.
         packet: u64,
         /// What of it.
+        #[serde(flatten)]
         part: PacketPart,
     },
     /// A byte of any other file; all behind it counts as part of the one difference.

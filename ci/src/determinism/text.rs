@@ -2,7 +2,7 @@
 
 use comfy_table::{Cell, ContentArrangement, LineStyle, Table, TableStyle};
 
-use super::Comparison;
+use super::{Comparison, LeftOut};
 
 /// What stands where one side has nothing.
 const NOTHING: &str = "—";
@@ -31,7 +31,7 @@ pub(super) fn text(comparison: &Comparison, width: usize) -> String {
     if !differing.is_empty() {
         text += &table(comparison, width);
     }
-    for (what, why) in left_out {
+    for LeftOut { what, why } in left_out {
         text += &format!("# left out: {what} ({why})\n");
     }
     text
