@@ -40,7 +40,7 @@ const SAMPLE_COLUMNS: [&str; 12] = [
     "wrong",
 ];
 
-/// The columns of `telemetry.csv`, the fields of [`TelemetryRow`].
+/// The columns of `telemetry.csv`, the fields of [`TelemetryRow`](crate::result::TelemetryRow).
 const TELEMETRY_COLUMNS: [&str; 6] = ["time_s", "point", "entity", "name", "metric", "value"];
 
 /// What can go wrong with a result's folder.
