@@ -75,7 +75,8 @@ pub fn judge(result: &RunResult) -> Verdict {
 #[cfg(test)]
 mod tests {
     use longhaul_reports::result::{
-        Environment, FidelitySection, Placement, Point, Sample, Workload,
+        Computing, Environment, FidelitySection, LabKind, Machine, Placement, Point, Sample,
+        Workload,
     };
 
     use super::*;
@@ -121,22 +122,17 @@ mod tests {
             longhaul_version: "0.1.0".to_owned(),
             name: "test".to_owned(),
             description: String::new(),
-            command: "longhaul run test".to_owned(),
-            started: "2026-01-01T00:00:00Z".to_owned(),
-            finished: None,
+            run_details: None,
             outcome,
             seed: 1,
             experiment: serde_json::Value::Null,
             environment: Environment {
-                lab: "host".to_owned(),
+                lab: LabKind::Host,
+                computing: Computing::Real,
+                lab_kernel: None,
                 links: "relay".to_owned(),
                 privilege: "root".to_owned(),
-                kernel: "6.1".to_owned(),
-                architecture: "x86_64".to_owned(),
-                distribution: "Debian".to_owned(),
-                cpu: "test".to_owned(),
-                cpus: 2,
-                memory_bytes: 1,
+                machine: Machine::default(),
             },
             points: vec![point],
         }

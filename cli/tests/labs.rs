@@ -150,7 +150,7 @@ fn settings_and_seed_are_in_the_result() {
         result["experiment"]["topology"]["links"][0]["rate"],
         "40Mbit"
     );
-    let command = result["command"].as_str().unwrap();
+    let command = result["run_details"]["command"].as_str().unwrap();
     assert!(command.ends_with("--set 'stacks=[reno]'"), "{command}");
 }
 

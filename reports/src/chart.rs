@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 use crate::chart::figure::{Figure, Key};
 use crate::folder::{FolderError, ResultFolder, io_error};
 use crate::format::plural;
-use crate::result::{RunResult, Workload};
+use crate::result::{Computing, RunResult, Workload};
 use crate::theme;
 use crate::verification::Verification;
 
@@ -108,6 +108,9 @@ fn subject(result: &RunResult) -> String {
         None => {}
     }
     parts.push(format!("links {}", result.environment.links));
+    if result.environment.computing == Computing::Free {
+        parts.push("virtual time, computing free".to_owned());
+    }
     parts.join(" · ")
 }
 
@@ -329,6 +332,23 @@ mod tests {
                 .any(|(text, _)| text.starts_with("not faithful in 1 of 2 points"))
         };
         assert!(figures(&folder).iter().all(warned));
+    }
+
+    #[test]
+    fn every_chart_of_a_virtual_lab_says_that_computing_was_free() {
+        let mut folder = folder(&Shape::default());
+        folder.result.environment = example::virtual_environment();
+        for figure in figures(&folder) {
+            let drawn = figure.draw();
+            drawn.assert_texts_apart(&figure.name);
+            assert!(
+                drawn
+                    .labels()
+                    .any(|(text, _)| text.contains("virtual time, computing free")),
+                "{}",
+                figure.name
+            );
+        }
     }
 
     /// Draws some shapes; `LONGHAUL_KEEP_CHARTS=DIR` draws all of them there, to be looked at.

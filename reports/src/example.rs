@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use crate::result::{
-    Bound, BoundTime, ChannelSummary, DelaySummary, Entity, Environment, FidelityRow,
-    FidelitySection, Outcome, Percentiles, Placement, Point, RunResult, SCHEMA_VERSION, Sample,
-    Source, TelemetryRow, TimelineEntry, Way, Workload, metric,
+    Bound, BoundTime, ChannelSummary, Computing, DelaySummary, Entity, Environment, FidelityRow,
+    FidelitySection, LabKernel, LabKind, Machine, Outcome, Percentiles, Placement, Point,
+    RunDetails, RunResult, SCHEMA_VERSION, Sample, Source, TelemetryRow, TimelineEntry, Way,
+    Workload, metric,
 };
 use crate::stats::{self, InterarrivalJitter};
 use crate::verification::{ChannelDelays, Verification, VerificationRow};
@@ -114,26 +115,56 @@ pub(crate) fn run(shape: &Shape) -> (RunResult, Vec<TelemetryRow>) {
         longhaul_version: "0.1.0".into(),
         name: "quickstart".into(),
         description: "all_reduce over three continents".into(),
-        command: "longhaul run quickstart --seed 1".into(),
-        started: "2026-01-02T03:04:05Z".into(),
-        finished: Some("2026-01-02T03:05:05Z".into()),
+        run_details: Some(RunDetails {
+            command: "longhaul run quickstart --seed 1".into(),
+            started: "2026-01-02T03:04:05Z".into(),
+            finished: Some("2026-01-02T03:05:05Z".into()),
+            wall_seconds: Some(60.0),
+            virtual_lab: None,
+        }),
         outcome: Outcome::Finished,
         seed: 1,
         experiment: serde_json::json!({"topology": "three-continents"}),
         environment: Environment {
-            lab: "host".into(),
+            lab: LabKind::Host,
+            computing: Computing::Real,
+            lab_kernel: None,
             links: "relay".into(),
             privilege: "root".into(),
-            kernel: "6.1.0".into(),
-            architecture: "x86_64".into(),
-            distribution: "Debian GNU/Linux 12".into(),
-            cpu: "a CPU".into(),
-            cpus: 2,
-            memory_bytes: 8 << 30,
+            machine: Machine {
+                kernel: "6.1.0".into(),
+                architecture: "x86_64".into(),
+                distribution: "Debian GNU/Linux 12".into(),
+                cpu: "a CPU".into(),
+                cpus: 2,
+                memory_bytes: 8 << 30,
+            },
         },
         points,
     };
     (result, telemetry)
+}
+
+/// What a virtual lab says of where it ran.
+pub(crate) fn virtual_environment() -> Environment {
+    Environment {
+        lab: LabKind::Virtual,
+        computing: Computing::Free,
+        lab_kernel: Some(LabKernel {
+            version: "6.12.94".into(),
+            key: "3f2a9c".into(),
+        }),
+        links: "relay".into(),
+        privilege: "root".into(),
+        machine: Machine {
+            kernel: "6.12.94".into(),
+            architecture: "x86_64".into(),
+            distribution: String::new(),
+            cpu: "UML".into(),
+            cpus: 1,
+            memory_bytes: 1 << 30,
+        },
+    }
 }
 
 fn point(

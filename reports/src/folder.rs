@@ -17,7 +17,10 @@ pub use writer::ResultWriter;
 
 use crate::result::{Placement, Point, Sample};
 
-const RESULT_FILE: &str = "result.json";
+/// What a run found, as a whole.
+pub const RESULT_FILE: &str = "result.json";
+/// [`RESULT_FILE`] while it is being written; it stays behind only if that was cut off.
+pub const UNDER_WAY_FILE: &str = ".result.json.new";
 const SAMPLES_FILE: &str = "samples.csv";
 const TELEMETRY_FILE: &str = "telemetry.csv";
 
@@ -37,7 +40,7 @@ const SAMPLE_COLUMNS: [&str; 12] = [
     "wrong",
 ];
 
-/// The columns of `telemetry.csv`, the fields of [`TelemetryRow`].
+/// The columns of `telemetry.csv`, the fields of [`TelemetryRow`](crate::result::TelemetryRow).
 const TELEMETRY_COLUMNS: [&str; 6] = ["time_s", "point", "entity", "name", "metric", "value"];
 
 /// What can go wrong with a result's folder.
@@ -224,9 +227,49 @@ mod tests {
             .unwrap_err()
             .to_string();
         assert!(
-            error.contains("schema version 2 is newer than 1") && error.contains("longhaul 9.9.9"),
+            error.contains("schema version 3 is newer than 2") && error.contains("longhaul 9.9.9"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn a_virtual_labs_result_is_completed_from_outside_and_is_the_same_otherwise() {
+        let (mut result, telemetry) = example::run(&Shape::default());
+        let details = result.run_details.take().unwrap();
+        let dir = written(&result, &telemetry);
+        let text = || fs::read_to_string(dir.path().join(RESULT_FILE)).unwrap();
+        let inside = text();
+        assert_eq!(
+            ResultFolder::open(dir.path()).unwrap().result,
+            result,
+            "a result that was never completed reads"
+        );
+
+        let completed = ResultFolder::complete(dir.path(), details.clone()).unwrap();
+        assert_eq!(completed.run_details, Some(details));
+        let reopened = ResultFolder::open(dir.path()).unwrap();
+        assert_eq!(
+            (reopened.result, reopened.telemetry),
+            (completed.clone(), telemetry)
+        );
+        assert!(!dir.path().join(UNDER_WAY_FILE).exists());
+        let section = serde_json::to_string_pretty(&completed.run_details).unwrap();
+        assert_eq!(
+            inside,
+            text().replace(&section.replace('\n', "\n  "), "null")
+        );
+    }
+
+    #[test]
+    fn a_run_that_wrote_no_result_cannot_be_completed() {
+        let dir = tempfile::tempdir().unwrap();
+        let details = example::run(&Shape::default()).0.run_details.unwrap();
+        let error = ResultFolder::complete(dir.path(), details).unwrap_err();
+        assert!(
+            error.to_string().starts_with("cannot read") && error.to_string().contains(RESULT_FILE),
+            "{error}"
+        );
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
     }
 
     #[test]

@@ -1,11 +1,14 @@
 //! What a run found, as it lies in `result.json`.
 
 mod capture;
+mod environment;
 mod fidelity;
 mod network;
+mod run_details;
 mod telemetry;
 mod timeline;
 mod timing;
+pub(crate) mod version_1;
 
 use std::collections::BTreeMap;
 
@@ -13,16 +16,22 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use capture::{CaptureFile, CaptureSide};
+pub use environment::{Computing, Environment, LabKernel, LabKind, Machine};
 pub use fidelity::{EngineLateness, FidelityRow, FidelitySection};
 pub use network::{ChannelSummary, DelaySummary, Percentiles};
+pub use run_details::{RunDetails, VirtualLab};
 pub use telemetry::{Entity, TelemetryRow, metric};
 pub use timeline::{Source, TimelineEntry, Way};
 pub use timing::{Bound, BoundTime, Placement, Sample, Summary};
 
-/// The version of this schema; raised when a field changes its meaning or goes.
-pub const SCHEMA_VERSION: u32 = 1;
+/// The version of this schema; raised when a field changes its meaning or goes. [`ResultFolder`](crate::folder::ResultFolder)
+/// reads every older one.
+pub const SCHEMA_VERSION: u32 = 2;
 
 /// One execution of an experiment.
+///
+/// In a virtual lab everything but [`run_details`](Self::run_details) is a function of binary, lab kernel, experiment and seed: a
+/// field that may differ between two such runs belongs there.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RunResult {
     /// [`SCHEMA_VERSION`] of the longhaul that wrote it.
@@ -33,12 +42,9 @@ pub struct RunResult {
     pub name: String,
     /// One line of what the experiment is for.
     pub description: String,
-    /// The command that repeats this run.
-    pub command: String,
-    /// When the run began and ended (RFC 3339).
-    pub started: String,
-    /// When the run ended; absent if it was cut short.
-    pub finished: Option<String>,
+    /// What may differ when the run is repeated. Absent in a virtual lab's result until the machine outside has added it
+    /// ([`ResultFolder::complete`](crate::folder::ResultFolder::complete)): nothing inside knows of it.
+    pub run_details: Option<RunDetails>,
     /// How it ended.
     pub outcome: Outcome,
     /// The seed of everything random.
@@ -66,29 +72,6 @@ pub enum Outcome {
         /// Why.
         message: String,
     },
-}
-
-/// The machine and the lab kind.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Environment {
-    /// `host`, `virtual` or `physical`.
-    pub lab: String,
-    /// `netem` or `relay`.
-    pub links: String,
-    /// `root` or `rootless`.
-    pub privilege: String,
-    /// `uname -r`.
-    pub kernel: String,
-    /// `uname -m`.
-    pub architecture: String,
-    /// The distribution's name.
-    pub distribution: String,
-    /// The CPU's name.
-    pub cpu: String,
-    /// Logical CPUs this run could use.
-    pub cpus: usize,
-    /// Bytes of memory.
-    pub memory_bytes: u64,
 }
 
 /// One combination of the sweep: one stack on one topology with one schedule.

@@ -146,6 +146,16 @@ mod tests {
     }
 
     #[test]
+    fn virtual_time_is_told_with_its_kernel() {
+        let mut run = two_by_two();
+        assert!(!fidelity(&run, 120).contains("# Time:"));
+        run.environment = example::virtual_environment();
+        let line = "\n# Time: virtual on lab kernel 6.12.94 (3f2a9c): computing is free, so times are the network's alone\n";
+        let text = fidelity(&run, 120);
+        assert!(text.contains(line), "{text}");
+    }
+
+    #[test]
     fn wrong_elements_fail_the_footer() {
         let mut run = two_by_two();
         run.points.truncate(1);

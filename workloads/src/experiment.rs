@@ -7,6 +7,8 @@
 //! - `feasible`: whether it can be run at all, told before anything is built.
 //! - `capture`: which lanes are captured.
 //! - [`runner`]: from points to a result: lab up, links measured, workload, sampling.
+//! - `environment`: where a run is made: the lab, and the machine it sees.
+//! - `execution`: a run by the wall clock, which knows what follows from no seed.
 //! - [`observer`]: what a runner tells while it works.
 //! - [`catalogue`]: the experiments embedded in the binary.
 
@@ -15,6 +17,7 @@ mod capture;
 pub mod catalogue;
 mod congestion;
 mod environment;
+mod execution;
 mod feasible;
 pub mod observer;
 pub mod points;
@@ -26,6 +29,8 @@ pub mod spec;
 pub use capture::CapturePlan;
 pub use catalogue::open;
 pub use congestion::CongestionControlError;
+pub use environment::{LabFacts, machine};
+pub use execution::Execution;
 pub use feasible::{check, guest_memory};
 pub use observer::{Event, Observer};
 pub use points::{Experiment, PointPlan};

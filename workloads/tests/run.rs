@@ -12,7 +12,9 @@ use longhaul_emulator::sandbox::{self, Privilege};
 use longhaul_reports::folder::ResultFolder;
 use longhaul_reports::result::{Entity, Outcome, Placement, RunResult, Source, metric};
 use longhaul_topologies::Document;
-use longhaul_workloads::experiment::{CapturePlan, ExperimentSource, RunError, RunOptions, run};
+use longhaul_workloads::experiment::{
+    CapturePlan, ExperimentSource, LabFacts, RunError, RunOptions, run,
+};
 
 const TOPOLOGY: &str = "
 name: tiny
@@ -106,7 +108,9 @@ fn outcome_of(
         out: out.to_owned(),
         links: EngineChoice::Relay,
         privilege: Privilege::Root,
-        command: "test".to_owned(),
+        lab: LabFacts::Host {
+            command: "test".to_owned(),
+        },
         executable: std::env::current_exe().unwrap(),
         desk: None,
     };
@@ -211,7 +215,7 @@ fn an_interrupt_keeps_what_there_is() {
     let started = Instant::now();
     let ResultFolder { result, .. } = result_of(workload, &out, interrupt);
     assert_eq!(result.outcome, Outcome::Interrupted);
-    assert!(result.finished.is_some() && result.points[0].samples.len() >= 3);
+    assert!(result.run_details.unwrap().finished.is_some() && result.points[0].samples.len() >= 3);
     assert!(
         !result.points[0].summaries.is_empty(),
         "what there is is summed up"

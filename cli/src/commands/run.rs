@@ -9,7 +9,9 @@ use longhaul_emulator::sandbox::Privilege;
 use longhaul_reports::folder::{FolderError, ResultFolder};
 use longhaul_reports::result::RunResult;
 use longhaul_reports::{chart, table};
-use longhaul_workloads::experiment::{self, CapturePlan, Experiment, RunError, RunOptions};
+use longhaul_workloads::experiment::{
+    self, CapturePlan, Experiment, LabFacts, RunError, RunOptions,
+};
 use serde_json::json;
 
 use crate::args::RunArgs;
@@ -44,7 +46,9 @@ pub fn run(args: &RunArgs, output: Output) -> Result<Exit, Failure> {
         links,
         capture,
         privilege: sandbox.privilege,
-        command: command_line(),
+        lab: LabFacts::Host {
+            command: command_line(),
+        },
         executable: PathBuf::from("/proc/self/exe"),
         desk: Some(Arc::new(desk)),
     };

@@ -7,8 +7,11 @@ use std::path::Path;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+use crate::folder::writer::replace_result;
 use crate::folder::{FolderError, RESULT_FILE, SAMPLES_FILE, SampleRow, TELEMETRY_FILE, io_error};
-use crate::result::{Point, RunResult, SCHEMA_VERSION, Sample, TelemetryRow, Workload};
+use crate::result::{
+    Point, RunDetails, RunResult, SCHEMA_VERSION, Sample, TelemetryRow, Workload, version_1,
+};
 use crate::stats;
 
 /// A folder that was written.
@@ -28,10 +31,22 @@ impl ResultFolder {
     pub fn open(path: &Path) -> Result<Self, FolderError> {
         let mut result = read_result(&path.join(RESULT_FILE))?;
         let rows = read_csv(&path.join(SAMPLES_FILE))?;
-        complete(&mut result.points, rows);
+        fill_in(&mut result.points, rows);
         let mut telemetry: Vec<TelemetryRow> = read_csv(&path.join(TELEMETRY_FILE))?;
         telemetry.sort_by(|a, b| a.time_s.total_cmp(&b.time_s));
         Ok(Self { result, telemetry })
+    }
+
+    /// Gives the result in `path` what only the machine outside a virtual lab knows, and answers it. At every moment the file is
+    /// the older or the newer result.
+    ///
+    /// # Errors
+    /// If there is no result to be read, or it cannot be written.
+    pub fn complete(path: &Path, details: RunDetails) -> Result<RunResult, FolderError> {
+        let mut result = read_result(&path.join(RESULT_FILE))?;
+        result.run_details = Some(details);
+        replace_result(path, &result)?;
+        Ok(result)
     }
 }
 
@@ -54,7 +69,14 @@ fn read_result(path: &Path) -> Result<RunResult, FolderError> {
             version.schema_version, version.longhaul_version
         )));
     }
-    serde_json::from_slice(&text).map_err(|error| malformed(error.to_string()))
+    let result = match version.schema_version {
+        1 => serde_json::from_slice(&text).and_then(|mut older| {
+            version_1::upgrade(&mut older);
+            serde_json::from_value(older)
+        }),
+        _ => serde_json::from_slice(&text),
+    };
+    result.map_err(|error| malformed(error.to_string()))
 }
 
 /// The whole lines of a CSV file: what follows the last line feed was cut off by a kill.
@@ -74,7 +96,7 @@ fn read_csv<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>, FolderError> {
 }
 
 /// Gives points without samples those of `samples.csv`, and their summaries.
-fn complete(points: &mut [Point], rows: Vec<SampleRow>) {
+fn fill_in(points: &mut [Point], rows: Vec<SampleRow>) {
     let mut by_point: BTreeMap<usize, Vec<Sample>> = BTreeMap::new();
     for row in rows {
         let samples = by_point.entry(row.point).or_default();

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::folder::{
     FolderError, RESULT_FILE, SAMPLE_COLUMNS, SAMPLES_FILE, SampleRow, TELEMETRY_COLUMNS,
-    TELEMETRY_FILE, io_error,
+    TELEMETRY_FILE, UNDER_WAY_FILE, io_error,
 };
 use crate::result::{Point, RunResult, Sample, TelemetryRow};
 
@@ -78,19 +78,24 @@ impl ResultWriter {
     /// # Errors
     /// If the file cannot be written.
     pub fn result(&mut self, result: &RunResult) -> Result<(), FolderError> {
-        let file = self.path.join(RESULT_FILE);
-        let beside = self.path.join(".result.json.new");
-        let replace = || {
-            let mut new = File::create(&beside)?;
-            let mut text = serde_json::to_vec_pretty(result)?;
-            text.push(b'\n');
-            new.write_all(&text)?;
-            new.sync_all()?;
-            fs::rename(&beside, &file)?;
-            File::open(&self.path)?.sync_all()
-        };
-        replace().map_err(io_error("write", &file))
+        replace_result(&self.path, result)
     }
+}
+
+/// What [`ResultWriter::result`] says, of the result in `folder`.
+pub(super) fn replace_result(folder: &Path, result: &RunResult) -> Result<(), FolderError> {
+    let file = folder.join(RESULT_FILE);
+    let beside = folder.join(UNDER_WAY_FILE);
+    let replace = || {
+        let mut new = File::create(&beside)?;
+        let mut text = serde_json::to_vec_pretty(result)?;
+        text.push(b'\n');
+        new.write_all(&text)?;
+        new.sync_all()?;
+        fs::rename(&beside, &file)?;
+        File::open(folder)?.sync_all()
+    };
+    replace().map_err(io_error("write", &file))
 }
 
 /// Makes a CSV file that has its header and nothing else.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::format::{plural, rate, significant, time};
-use crate::result::{FidelityRow, Point, RunResult};
+use crate::result::{Computing, Environment, FidelityRow, Point, RunResult};
 use crate::table::grid::{Align, Grid, fitting, paragraph};
 
 /// With more checks than this, only the worst of each quantity is shown.
@@ -23,9 +23,28 @@ impl Detail {
     const ALL: [Self; 3] = [Self::Full, Self::Brief, Self::Least];
 }
 
-/// The verdict, the findings, the checks and the notes.
+/// The verdict, the findings, what kind of time it was, the checks and the notes.
 pub(super) fn table(result: &RunResult, width: usize) -> String {
-    verdict(&result.points, width) + &checks(result, width) + &notes(&result.points, width)
+    verdict(&result.points, width)
+        + &clock(&result.environment, width)
+        + &checks(result, width)
+        + &notes(&result.points, width)
+}
+
+/// That times hold no computing, where they do not: nobody expects it.
+fn clock(environment: &Environment, width: usize) -> String {
+    match environment.computing {
+        Computing::Real => String::new(),
+        Computing::Free => {
+            let kernel = environment.lab_kernel.as_ref();
+            let kernel = kernel.map_or_else(String::new, |kernel| {
+                format!(" on lab kernel {} ({})", kernel.version, kernel.key)
+            });
+            let text =
+                format!("virtual{kernel}: computing is free, so times are the network's alone");
+            paragraph("# Time: ", &text, width)
+        }
+    }
 }
 
 fn checks(result: &RunResult, width: usize) -> String {

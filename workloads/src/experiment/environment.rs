@@ -1,31 +1,72 @@
-//! The machine a run was made on.
+//! Where a run is made: the lab, and the machine it sees.
 
+use std::ffi::OsStr;
 use std::fs;
 
 use longhaul_emulator::sandbox::Privilege;
-use longhaul_reports::result::Environment;
+use longhaul_reports::result::{Computing, Environment, LabKernel, LabKind, Machine};
 use longhaul_topologies::units::ByteSize;
+use nix::sys::utsname::{UtsName, uname};
+
+/// What kind of lab a run is in, and who tells what follows from no seed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LabFacts {
+    /// On this machine's kernel, by its clock.
+    Host {
+        /// The command line that repeats the run, for its result.
+        command: String,
+    },
+    /// In a lab kernel and its virtual time. The result keeps no [`RunDetails`](longhaul_reports::result::RunDetails): the process
+    /// outside completes it.
+    Virtual {
+        /// The kernel that this process runs on.
+        kernel: LabKernel,
+    },
+}
+
+/// What a run in such a lab says of where it was made; the link engine is not known yet.
+pub(super) fn environment(lab: &LabFacts, privilege: Privilege) -> Environment {
+    let links = String::new();
+    let privilege = match privilege {
+        Privilege::Root => "root",
+        Privilege::Rootless => "rootless",
+    }
+    .to_owned();
+    match lab {
+        LabFacts::Host { .. } => Environment {
+            lab: LabKind::Host,
+            computing: Computing::Real,
+            lab_kernel: None,
+            links,
+            privilege,
+            machine: machine(),
+        },
+        LabFacts::Virtual { kernel } => Environment {
+            lab: LabKind::Virtual,
+            computing: Computing::Free,
+            lab_kernel: Some(kernel.clone()),
+            links,
+            privilege,
+            machine: Machine {
+                // A lab kernel mounts the files of the machine outside.
+                distribution: String::new(),
+                ..machine()
+            },
+        },
+    }
+}
 
 /// What this machine is; a figure that the system does not tell is empty or 0.
-pub(super) fn environment(privilege: Privilege) -> Environment {
-    let uname = nix::sys::utsname::uname().ok();
-    let text = |field: fn(&nix::sys::utsname::UtsName) -> &std::ffi::OsStr| {
-        uname
-            .as_ref()
-            .map(|names| field(names).to_string_lossy().into_owned())
-            .unwrap_or_default()
+pub fn machine() -> Machine {
+    let names = uname().ok();
+    let text = |field: fn(&UtsName) -> &OsStr| {
+        let name = names.as_ref().map(field);
+        name.map_or_else(String::new, |name| name.to_string_lossy().into_owned())
     };
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
-    Environment {
-        lab: "host".to_owned(),
-        links: String::new(),
-        privilege: match privilege {
-            Privilege::Root => "root",
-            Privilege::Rootless => "rootless",
-        }
-        .to_owned(),
-        kernel: text(nix::sys::utsname::UtsName::release),
-        architecture: text(nix::sys::utsname::UtsName::machine),
+    Machine {
+        kernel: text(UtsName::release),
+        architecture: text(UtsName::machine),
         distribution: distribution(&read("/etc/os-release")),
         cpu: cpu(&read("/proc/cpuinfo")),
         // Counts the affinity mask and the container's quota.
@@ -94,6 +135,30 @@ mod tests {
         assert_eq!(
             mem_total("MemTotal:        8052172 kB\nMemFree: 1 kB\n").map(ByteSize::bytes),
             Some(8_052_172 * 1024)
+        );
+    }
+
+    #[test]
+    fn a_virtual_lab_names_its_kernel_and_nothing_of_the_machine_outside() {
+        let kernel = LabKernel {
+            version: "6.12.94".to_owned(),
+            key: "3f2a9c".to_owned(),
+        };
+        let inside = LabFacts::Virtual {
+            kernel: kernel.clone(),
+        };
+        let inside = environment(&inside, Privilege::Root);
+        assert_eq!(
+            (inside.lab, inside.computing, inside.lab_kernel),
+            (LabKind::Virtual, Computing::Free, Some(kernel))
+        );
+        assert_eq!(inside.machine.distribution, "");
+
+        let command = String::new();
+        let host = environment(&LabFacts::Host { command }, Privilege::Rootless);
+        assert_eq!(
+            (host.lab, host.computing, host.lab_kernel, host.machine),
+            (LabKind::Host, Computing::Real, None, machine())
         );
     }
 

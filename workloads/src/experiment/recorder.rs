@@ -27,6 +27,7 @@ use nix::time::{ClockId, clock_gettime};
 
 use super::bound::{channel_name, way};
 use super::capture;
+use super::execution::Execution;
 use crate::world::ConnectionSample;
 
 /// A result being written.
@@ -34,6 +35,8 @@ use crate::world::ConnectionSample;
 pub(super) struct Recorder {
     pub(super) result: RunResult,
     writer: ResultWriter,
+    /// `None` in a lab that has no wall clock.
+    execution: Option<Execution>,
     /// The zero of every `time_s`.
     epoch: Instant,
     /// The same instant on CLOCK_MONOTONIC, which ranks read.
@@ -80,12 +83,18 @@ struct Totals {
 }
 
 impl Recorder {
-    pub(super) fn new(writer: ResultWriter, result: RunResult) -> Self {
+    pub(super) fn new(
+        writer: ResultWriter,
+        mut result: RunResult,
+        execution: Option<Execution>,
+    ) -> Self {
+        result.run_details = execution.as_ref().map(Execution::under_way);
         let now = clock_gettime(ClockId::CLOCK_MONOTONIC).unwrap_or(TimeSpec::new(0, 0));
         let epoch_ns = u64::try_from(Duration::from(now).as_nanos()).unwrap_or_default();
         Self {
             result,
             writer,
+            execution,
             epoch: Instant::now(),
             epoch_ns,
             point: None,
@@ -384,7 +393,7 @@ impl Recorder {
     pub(super) fn finish(&mut self, outcome: Outcome) -> Result<(), FolderError> {
         self.end()?;
         self.result.outcome = outcome;
-        self.result.finished = Some(jiff::Timestamp::now().to_string());
+        self.result.run_details = self.execution.as_ref().map(Execution::ended);
         self.save()
     }
 }

@@ -30,7 +30,8 @@ use tokio::task::JoinError;
 use super::bound::channel_name;
 use super::capture::{self, CapturePlan};
 use super::congestion::CongestionControlError;
-use super::environment::environment;
+use super::environment::{LabFacts, environment};
+use super::execution::Execution;
 use super::feasible::{bounds, congestion_controls, least_duration};
 use super::observer::{Event, Observer};
 use super::points::{CollectivePlan, Experiment, PointPlan, WorkloadPlan, derived_seed};
@@ -51,8 +52,8 @@ pub struct RunOptions {
     pub capture: CapturePlan,
     /// What the sandbox found.
     pub privilege: Privilege,
-    /// The command line that repeats this run, for the result.
-    pub command: String,
+    /// What kind of lab this process is in.
+    pub lab: LabFacts,
     /// The longhaul executable: its `__rank` is the body of a rank.
     pub executable: PathBuf,
     /// Where others ask about the run, and set its links.
@@ -133,7 +134,11 @@ pub async fn run(
     let bounds = bounds(experiment)?;
     congestion_controls(experiment)?;
     let writer = ResultWriter::create(&options.out)?;
-    let mut recorder = Recorder::new(writer, empty_result(experiment, options));
+    let execution = match &options.lab {
+        LabFacts::Host { command } => Some(Execution::begin(command.clone())),
+        LabFacts::Virtual { .. } => None,
+    };
+    let mut recorder = Recorder::new(writer, empty_result(experiment, options), execution);
     recorder.save()?;
     observer.event(Event::RunStarts {
         points: experiment.points.len(),
@@ -184,13 +189,11 @@ fn empty_result(experiment: &Experiment, options: &RunOptions) -> RunResult {
         longhaul_version: env!("CARGO_PKG_VERSION").to_owned(),
         name: experiment.name.clone(),
         description: experiment.description.clone(),
-        command: options.command.clone(),
-        started: jiff::Timestamp::now().to_string(),
-        finished: None,
+        run_details: None,
         outcome: Outcome::Unfinished,
         seed: experiment.seed,
         experiment: experiment.resolved.clone(),
-        environment: environment(options.privilege),
+        environment: environment(&options.lab, options.privilege),
         points: Vec::new(),
     }
 }
