@@ -83,7 +83,7 @@ pub struct RunArgs {
     pub set: Vec<String>,
 
     /// The folder for the results; must be new or empty [default: longhaul-results/EXPERIMENT-DATE-TIME]
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", overrides_with = "out")]
     pub out: Option<PathBuf>,
 
     /// Write the packets of a lane into pcap files, as often as there are lanes to capture: `virginia-dublin`, `virginia-dublin/0` or, for
@@ -98,6 +98,10 @@ pub struct RunArgs {
     /// Draw no charts
     #[arg(long)]
     pub no_charts: bool,
+
+    /// Run twice in a virtual lab and compare the results, byte by byte
+    #[arg(long)]
+    pub check_determinism: bool,
 
     #[command(flatten)]
     pub virtual_lab: VirtualArgs,
@@ -265,7 +269,7 @@ pub struct VerifyArgs {
     pub duration: longhaul_topologies::units::TimeSpan,
 
     /// The folder for verify.json and the chart of the delays; must be new or empty
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", overrides_with = "out")]
     pub out: Option<PathBuf>,
 
     #[command(flatten)]

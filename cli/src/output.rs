@@ -70,6 +70,11 @@ impl Output {
         }
     }
 
+    /// Passes on what another longhaul printed as JSON.
+    pub fn json_text(self, text: &[u8]) {
+        let _ = std::io::stdout().write_all(text);
+    }
+
     /// Prints one of the two.
     pub fn either(self, value: &impl Serialize, text: impl FnOnce() -> String) {
         match self.format {

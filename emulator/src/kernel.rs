@@ -24,7 +24,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 pub use build::{Built, Event, How, Install, Observer, Order, Step, build};
 pub use inventory::{InCache, Inventory, inventory};
@@ -38,7 +38,7 @@ const OVERRIDE: &str = "LONGHAUL_KERNEL";
 const PATCHED_PARAMETER: &[u8] = b"random.seed\0";
 
 /// A kernel that virtual labs can boot.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LabKernel {
     /// The executable.
     pub path: PathBuf,

@@ -3,21 +3,23 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use longhaul_ci::determinism;
 use longhaul_ci::verdict::{Verdict, judge};
+use longhaul_emulator::guest::{self, Ended};
 use longhaul_emulator::keeper::{LabName, Purpose, Registration};
 use longhaul_emulator::sandbox::Privilege;
-use longhaul_reports::folder::{FolderError, ResultFolder};
-use longhaul_reports::result::RunResult;
+use longhaul_reports::folder::{FolderError, RESULT_FILE, ResultFolder};
+use longhaul_reports::result::{LabKernel, RunResult};
 use longhaul_reports::{chart, table};
 use longhaul_workloads::experiment::{
-    self, CapturePlan, Experiment, LabFacts, RunError, RunOptions,
+    self, CapturePlan, Execution, Experiment, LabFacts, RunError, RunOptions,
 };
 use serde_json::json;
 
-use crate::args::RunArgs;
+use crate::args::{LabKind, RunArgs};
 use crate::commands::interrupt::interrupted;
 use crate::commands::overrides;
-use crate::commands::virtual_lab::{self, Needs};
+use crate::commands::virtual_lab::{self, Done, Needs};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::Output;
@@ -25,6 +27,13 @@ use crate::progress::Progress;
 
 /// Runs an experiment: everything a file can have wrong is said before anything is built.
 pub fn run(args: &RunArgs, output: Output) -> Result<Exit, Failure> {
+    if args.check_determinism && args.lab != LabKind::Virtual {
+        return Err(Failure::with_help(
+            Exit::Usage,
+            "--check-determinism: a lab by the wall clock never gives the same bytes twice",
+            "add --lab virtual",
+        ));
+    }
     let (experiment, files) = load(args)?;
     let capture = CapturePlan::new(&args.capture, args.capture_bytes, &experiment)?;
     let out = folder(args, &experiment)?;
@@ -46,9 +55,7 @@ pub fn run(args: &RunArgs, output: Output) -> Result<Exit, Failure> {
         links,
         capture,
         privilege: sandbox.privilege,
-        lab: LabFacts::Host {
-            command: command_line(),
-        },
+        lab: facts(),
         executable: PathBuf::from("/proc/self/exe"),
         desk: Some(Arc::new(desk)),
     };
@@ -75,7 +82,7 @@ pub fn run(args: &RunArgs, output: Output) -> Result<Exit, Failure> {
     Ok(exit(&judge(&result)))
 }
 
-/// Runs the same command inside a lab kernel.
+/// Runs the same command inside a lab kernel; twice, if it is to be seen whether that gives the same bytes.
 fn run_inside(
     args: &RunArgs,
     experiment: &Experiment,
@@ -83,7 +90,8 @@ fn run_inside(
     out: PathBuf,
     output: Output,
 ) -> Result<Exit, Failure> {
-    let needs = Needs {
+    let again = args.check_determinism.then(|| beside(&out)).transpose()?;
+    let mut needs = Needs {
         subject: experiment.name.clone(),
         links: args.links.into(),
         seed: experiment.seed,
@@ -93,11 +101,84 @@ fn run_inside(
             .into_iter()
             .chain(experiment.program_files())
             .collect(),
-        out: Some((out, args.out.is_some())),
+        out: Some(out.clone()),
     };
-    let (exit, ended) = virtual_lab::run(needs, &args.virtual_lab, output)?;
-    output.aside(virtual_lab::summary(&ended));
-    Ok(exit)
+    let done = once(&needs, args, &out, output)?;
+    let Some(again) = again else {
+        output.json_text(&done.json);
+        output.aside(virtual_lab::summary(&done.ended));
+        return Ok(done.exit);
+    };
+    output.aside(virtual_lab::summary(&done.ended));
+    if done.exit.code() == Exit::Interrupted.code() {
+        return Ok(done.exit);
+    }
+    output.aside("once more, to compare");
+    needs.out = Some(again.clone());
+    // Silent: what it prints is known already.
+    once(&needs, args, &again, Output::new(true))?;
+    let comparison =
+        determinism::compare(&out, &again).map_err(|error| Failure::new(Exit::NotHeld, &error))?;
+    output.either(&json!({ "folder": out, "comparison": comparison }), || {
+        comparison.text(output.width())
+    });
+    if !comparison.same() {
+        return Ok(Exit::NotHeld);
+    }
+    // There is nothing in it that the first has not.
+    let _ = std::fs::remove_dir_all(&again);
+    Ok(done.exit)
+}
+
+/// A run inside a lab kernel, with its result completed by what only this side knows.
+fn once(needs: &Needs, args: &RunArgs, out: &Path, output: Output) -> Result<Done, Failure> {
+    let execution = Execution::begin(command_line());
+    let mut done = virtual_lab::run(needs, &args.virtual_lab, output)?;
+    if !out.join(RESULT_FILE).is_file() {
+        return Ok(done);
+    }
+    let Ended {
+        passed,
+        peak_memory,
+        ..
+    } = done.ended;
+    let details = execution.ended_virtual(passed.virtual_time, peak_memory);
+    if let Ok(mut printed) = serde_json::from_slice::<serde_json::Value>(&done.json)
+        && let Some(result) = printed.get_mut("result")
+    {
+        result["run_details"] = json!(details);
+        done.json = serde_json::to_vec_pretty(&printed).expect("it was JSON before");
+        done.json.push(b'\n');
+    }
+    ResultFolder::complete(out, details)?;
+    Ok(done)
+}
+
+/// A folder beside `out` for the second run.
+fn beside(out: &Path) -> Result<PathBuf, Failure> {
+    let mut name = out.file_name().unwrap_or_default().to_owned();
+    name.push("-again");
+    let again = out.with_file_name(name);
+    if again.exists() {
+        return Err(Failure::with_help(
+            Exit::Usage,
+            format!("{} is there already", again.display()),
+            "the second run goes there: move it away, or name another folder with --out",
+        ));
+    }
+    Ok(again)
+}
+
+/// What kind of lab this is.
+fn facts() -> LabFacts {
+    match guest::init::lab_kernel() {
+        None => LabFacts::Host {
+            command: command_line(),
+        },
+        Some((version, key)) => LabFacts::Virtual {
+            kernel: LabKernel { version, key },
+        },
+    }
 }
 
 /// The experiment, and the files it was read from.

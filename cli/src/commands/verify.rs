@@ -84,12 +84,13 @@ fn of_topology(topology: &str, args: &VerifyArgs, task: &Task) -> Result<Exit, F
             seed: args.seed,
             memory: GuestMemory::of_links(&topology),
             files: document.files(),
-            out: task.out.clone().map(|out| (out, true)),
+            out: task.out.clone(),
             programs: false,
         };
-        let (exit, ended) = virtual_lab::run(needs, &args.virtual_lab, task.output)?;
-        task.output.aside(virtual_lab::summary(&ended));
-        return Ok(exit);
+        let done = virtual_lab::run(&needs, &args.virtual_lab, task.output)?;
+        task.output.json_text(&done.json);
+        task.output.aside(virtual_lab::summary(&done.ended));
+        return Ok(done.exit);
     }
     let claimed = Registration::claim(LabName::of_this_run(), Purpose::Run, &name, options.engine);
     claimed?.enter(Privilege::of_this_process())?;

@@ -10,6 +10,7 @@ use longhaul_emulator::guest::{
     Ended, Guest, GuestError, GuestMemory, GuestSpec, Interrupts, Mount, Passed, Stream, Witness,
 };
 use longhaul_emulator::keeper::{LabName, Purpose, Registration};
+use longhaul_emulator::kernel::LabKernel;
 
 use crate::args::{LabKind, VirtualArgs};
 use crate::exit::Exit;
@@ -30,8 +31,8 @@ pub struct Needs {
     pub memory: GuestMemory,
     /// What it reads.
     pub files: Vec<PathBuf>,
-    /// The folder that it writes to, absolute; and whether the command line names it.
-    pub out: Option<(PathBuf, bool)>,
+    /// The folder that it writes to, absolute.
+    pub out: Option<PathBuf>,
     /// Whether it runs programs of this machine.
     pub programs: bool,
 }
@@ -49,9 +50,20 @@ pub fn is_wanted(lab: LabKind) -> Result<bool, Failure> {
     }
 }
 
-/// Runs the command that was typed inside a lab kernel, and shows what it prints; its exit code.
-pub fn run(needs: Needs, args: &VirtualArgs, output: Output) -> Result<(Exit, Ended), Failure> {
-    let kernel = kernel()?;
+/// What a command inside a lab kernel came to.
+#[derive(Debug)]
+pub struct Done {
+    /// Its exit code.
+    pub exit: Exit,
+    /// How its time passed.
+    pub ended: Ended,
+    /// What it printed, where that is JSON: whoever called it may have something to add.
+    pub json: Vec<u8>,
+}
+
+/// Runs the command that was typed inside a lab kernel, and shows what it prints, if that is text.
+pub fn run(needs: &Needs, args: &VirtualArgs, output: Output) -> Result<Done, Failure> {
+    let kernel = LabKernel::find().map_err(|error| Failure::new(Exit::Lacking, &error))?;
     let memory = match args.memory {
         Some(size) => size,
         None => needs.memory.fit()?,
@@ -69,12 +81,11 @@ pub fn run(needs: Needs, args: &VirtualArgs, output: Output) -> Result<(Exit, En
     );
     let mut registration = claimed?;
     let mut made = Made::default();
-    if let Some((out, is_named)) = &needs.out {
+    if let Some(out) = &needs.out {
         made.folder(out)?;
         mounts.push(Mount::writable(out));
-        if !is_named {
-            arguments.extend(["--out".into(), out.into()]);
-        }
+        // The last one counts.
+        arguments.extend(["--out".into(), out.into()]);
     }
     let spec = GuestSpec {
         kernel,
@@ -89,13 +100,20 @@ pub fn run(needs: Needs, args: &VirtualArgs, output: Output) -> Result<(Exit, En
     // Before anything has threads: they all have to leave the signals to it.
     let interrupts = Interrupts::catch()?;
     let folder = registration.hold()?;
-    let mut screen = Screen(Progress::new(output));
-    screen.0.doing("booting the lab kernel");
+    let mut screen = Screen {
+        progress: Progress::new(output),
+        json: output.is_json().then(Vec::new),
+    };
+    screen.progress.doing("booting the lab kernel");
     let guest = Guest::boot(&spec, &folder.join("guest"))?;
     let ended = guest.watch(&interrupts, args.patience.duration(), &mut screen);
-    screen.0.finish();
+    screen.progress.finish();
     let ended = ended?;
-    Ok((Exit::Program(ended.code), ended))
+    Ok(Done {
+        exit: Exit::Program(ended.code),
+        ended,
+        json: screen.json.unwrap_or_default(),
+    })
 }
 
 /// How a guest's time passed, for people.
@@ -111,18 +129,6 @@ pub fn summary(ended: &Ended) -> String {
         ended.passed.speed(),
         ended.peak_memory.bytes().div_ceil(1 << 20)
     )
-}
-
-fn kernel() -> Result<PathBuf, Failure> {
-    std::env::var_os("LONGHAUL_KERNEL")
-        .map(PathBuf::from)
-        .ok_or_else(|| {
-            Failure::with_help(
-                Exit::Lacking,
-                "there is no lab kernel yet",
-                "make it once with `longhaul kernel build`",
-            )
-        })
 }
 
 fn absolute(path: &Path) -> Result<PathBuf, Failure> {
@@ -189,11 +195,19 @@ impl Drop for Made {
 }
 
 /// What a guest does, on this terminal.
-struct Screen(Progress);
+struct Screen {
+    progress: Progress,
+    /// What was printed, where that is JSON.
+    json: Option<Vec<u8>>,
+}
 
 impl Witness for Screen {
     fn printed(&mut self, stream: Stream, bytes: &[u8]) {
-        self.0.aside(|| {
+        if let (Stream::Output, Some(json)) = (stream, &mut self.json) {
+            json.extend_from_slice(bytes);
+            return;
+        }
+        self.progress.aside(|| {
             let _ = match stream {
                 Stream::Output => std::io::stdout().write_all(bytes),
                 Stream::Error => std::io::stderr().write_all(bytes),
@@ -202,15 +216,15 @@ impl Witness for Screen {
     }
 
     fn progress(&mut self, line: &str) {
-        self.0.replay(line);
+        self.progress.replay(line);
     }
 
     fn time(&mut self, passed: Passed) {
-        self.0.virtual_time(passed);
+        self.progress.virtual_time(passed);
     }
 
     fn note(&mut self, text: &str) {
-        self.0.line(text);
+        self.progress.line(text);
     }
 }
 

@@ -18,7 +18,7 @@ use nix::sys::signal::{SigSet, Signal};
 use nix::unistd::{Pid, setpgid};
 
 use super::GuestError;
-use super::clock::{Clock, Pace};
+use super::clock::Clock;
 use super::job::{EPOCH, GuestSpec, JOB, Job, Mount, Shared};
 use super::memory;
 
@@ -86,12 +86,12 @@ impl Guest {
         let (control, line) =
             UnixStream::pair().map_err(failed("make a line to the lab kernel"))?;
         let booted = Instant::now();
-        let kernel = start(spec, &job, &shared, line.into(), &memory_place)
-            .map_err(|error| GuestError::step(format!("start {}", spec.kernel.display()), error))?;
+        let kernel = start(spec, &job, &shared, line.into(), &memory_place).map_err(|error| {
+            GuestError::step(format!("start {}", spec.kernel.path.display()), error)
+        })?;
         let mut kernel = Unattended(Some(kernel));
         let connection = kernel.accept(&listener, &shared)?;
-        let clock =
-            Clock::start(connection, Pace::Free).map_err(failed("start the lab kernel's clock"))?;
+        let clock = Clock::start(connection).map_err(failed("start the lab kernel's clock"))?;
         Ok(Guest {
             kernel: kernel.0.take().expect("nobody has taken it"),
             shared,
@@ -184,6 +184,7 @@ fn job(spec: &GuestSpec, shared: &Shared) -> io::Result<Job> {
         environment: spec.environment.clone().into_iter().collect(),
         folder: spec.folder.clone(),
         mounts,
+        kernel: spec.kernel.clone(),
     })
 }
 
@@ -214,14 +215,15 @@ fn start(
     memory_place: &Path,
 ) -> io::Result<Child> {
     let console = File::create(shared.console())?;
-    let mut command = Command::new(&spec.kernel);
+    let mut command = Command::new(&spec.kernel.path);
     command
         .current_dir(shared.path())
         .env_clear()
         .env("TMPDIR", memory_place)
         .args([
             &format!("mem={}K", spec.memory.bytes() / 1024),
-            "root=/dev/root",
+            // Not on a block device, of which there are none.
+            "root=none",
             "rootfstype=hostfs",
             "rootflags=/",
             "rw",

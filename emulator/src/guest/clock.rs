@@ -2,24 +2,20 @@
 //! arch/um/kernel/time.c).
 //!
 //! A kernel that has nothing to do until some time asks for that time and waits; the controller lets it run from there,
-//! and on by itself for a stretch ahead. So whoever holds the controller sees the time pass, and can keep it from passing.
+//! and on by itself for a stretch ahead. So whoever holds the controller sees the time pass.
 
 use std::io::{self, Read, Write};
-use std::os::fd::AsFd;
+use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
-
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use std::time::Duration;
 
 use super::job::EPOCH;
 
 /// How far a guest may run without asking: short enough for what watches it, long enough to cost nothing.
 const STRETCH: Duration = Duration::from_millis(50);
-/// The same where the clock of the wall is kept to.
-const SHORT_STRETCH: Duration = Duration::from_millis(1);
 
 /// `struct um_timetravel_msg`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,7 +28,6 @@ struct Message {
 /// `enum um_timetravel_ops`.
 mod op {
     pub(super) const ACK: u32 = 0;
-    pub(super) const START: u32 = 1;
     pub(super) const REQUEST: u32 = 2;
     pub(super) const WAIT: u32 = 3;
     pub(super) const GET: u32 = 4;
@@ -40,7 +35,6 @@ mod op {
     pub(super) const RUN: u32 = 6;
     pub(super) const FREE_UNTIL: u32 = 7;
     pub(super) const GET_TOD: u32 = 8;
-    pub(super) const BROADCAST: u32 = 9;
 }
 
 impl Message {
@@ -62,18 +56,6 @@ impl Message {
         bytes[8..].copy_from_slice(&self.time.to_ne_bytes());
         bytes
     }
-}
-
-/// How a guest's time passes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Pace {
-    /// As fast as the machine can.
-    #[default]
-    Free,
-    /// Not at all.
-    Stopped,
-    /// No faster than the wall's.
-    Wall,
 }
 
 /// The controller's side of the protocol; times are nanoseconds since the guest's boot.
@@ -99,7 +81,7 @@ impl Protocol {
             op::UPDATE => self.now = message.time,
             op::GET => time = self.now,
             op::GET_TOD => time = EPOCH * 1_000_000_000,
-            // START and BROADCAST, of which there is nothing to know.
+            // UM_TIMETRAVEL_START and _BROADCAST, of which there is nothing to know.
             _ => {}
         }
         Some(Message {
@@ -109,140 +91,81 @@ impl Protocol {
         })
     }
 
-    /// Lets a guest that waits go on, and run freely for `stretch`.
-    fn release(&mut self, stretch: Duration) -> [Message; 2] {
-        self.waiting = false;
+    /// Lets a guest that waits go on, and run freely for a [`STRETCH`]; `None` if it does not wait.
+    fn release(&mut self) -> Option<[Message; 2]> {
+        if !std::mem::take(&mut self.waiting) {
+            return None;
+        }
         self.now = self.requested;
-        let stretch = u64::try_from(stretch.as_nanos()).unwrap_or(u64::MAX);
+        let stretch = u64::try_from(STRETCH.as_nanos()).unwrap_or(u64::MAX);
         let until = self.now.saturating_add(stretch);
-        [(op::FREE_UNTIL, until), (op::RUN, self.now)].map(|(op, time)| {
+        let messages = [(op::FREE_UNTIL, until), (op::RUN, self.now)].map(|(op, time)| {
             self.sequence = self.sequence.wrapping_add(1);
             Message {
                 op,
                 seq: self.sequence,
                 time,
             }
-        })
+        });
+        Some(messages)
     }
 }
 
-/// The controller as a thread of its own.
+/// The controller as a thread of its own, until the guest ends or this is dropped.
 #[derive(Debug)]
 pub(super) struct Clock {
-    state: Arc<State>,
-    wake: UnixStream,
+    now: Arc<AtomicU64>,
+    connection: UnixStream,
     thread: Option<JoinHandle<()>>,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    now: AtomicU64,
-    pace: Mutex<Pace>,
 }
 
 impl Clock {
     /// Takes over the connection that a guest has made.
-    pub(super) fn start(guest: UnixStream, pace: Pace) -> io::Result<Self> {
-        let state = Arc::new(State {
-            pace: Mutex::new(pace),
-            ..State::default()
-        });
-        let (wake, woken) = UnixStream::pair()?;
-        wake.set_nonblocking(true)?;
-        let shared = Arc::clone(&state);
+    pub(super) fn start(guest: UnixStream) -> io::Result<Self> {
+        let now = Arc::new(AtomicU64::new(0));
+        let connection = guest.try_clone()?;
+        let told = Arc::clone(&now);
         let thread = std::thread::Builder::new()
             .name("guest-clock".into())
             .spawn(move || {
                 // The guest's end says more than its controller could.
-                let _ = control(guest, woken, &shared);
+                let _ = control(guest, &told);
             })?;
         Ok(Clock {
-            state,
-            wake,
+            now,
+            connection,
             thread: Some(thread),
         })
     }
 
     /// The guest's time, since its boot; up to a twentieth of a second behind.
     pub(super) fn now(&self) -> Duration {
-        Duration::from_nanos(self.state.now.load(Ordering::Relaxed))
-    }
-
-    /// How time passes from now on.
-    pub(super) fn set_pace(&self, pace: Pace) {
-        *self.state.pace.lock().expect("nobody panics with it") = pace;
-        let _ = (&self.wake).write(&[0]);
+        Duration::from_nanos(self.now.load(Ordering::Relaxed))
     }
 }
 
 impl Drop for Clock {
     fn drop(&mut self) {
-        let _ = self.wake.shutdown(std::net::Shutdown::Both);
+        let _ = self.connection.shutdown(Shutdown::Both);
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
     }
 }
 
-/// Where the wall's clock was when the guest's was at `guest`.
-struct Anchor {
-    wall: Instant,
-    guest: u64,
-}
-
-/// Serves the guest until it ends, or [`Clock`] is dropped.
-fn control(mut guest: UnixStream, mut woken: UnixStream, state: &State) -> io::Result<()> {
+/// Serves the guest.
+fn control(mut guest: UnixStream, now: &AtomicU64) -> io::Result<()> {
     let mut protocol = Protocol::default();
-    let mut anchor: Option<Anchor> = None;
     loop {
-        let pace = *state.pace.lock().expect("nobody panics with it");
-        if pace != Pace::Wall {
-            anchor = None;
+        let mut bytes = [0; Message::LENGTH];
+        guest.read_exact(&mut bytes)?;
+        if let Some(answer) = protocol.take(Message::from_bytes(bytes)) {
+            guest.write_all(&answer.to_bytes())?;
         }
-        // How long a guest that waits has to go on waiting; `None`: for good.
-        let mut patience = None;
-        if protocol.waiting {
-            let (release, stretch) = match pace {
-                Pace::Free => (true, STRETCH),
-                Pace::Stopped => (false, STRETCH),
-                Pace::Wall => {
-                    let anchor = anchor.get_or_insert(Anchor {
-                        wall: Instant::now(),
-                        guest: protocol.now,
-                    });
-                    let ahead =
-                        Duration::from_nanos(protocol.requested.saturating_sub(anchor.guest));
-                    patience = Some(ahead.saturating_sub(anchor.wall.elapsed()));
-                    (patience == Some(Duration::ZERO), SHORT_STRETCH)
-                }
-            };
-            if release {
-                for message in protocol.release(stretch) {
-                    guest.write_all(&message.to_bytes())?;
-                }
-                state.now.store(protocol.now, Ordering::Relaxed);
-                patience = None;
-            }
+        for message in protocol.release().into_iter().flatten() {
+            guest.write_all(&message.to_bytes())?;
         }
-        let timeout = patience.map_or(PollTimeout::NONE, |left| {
-            PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX)
-        });
-        let mut ready = [
-            PollFd::new(guest.as_fd(), PollFlags::POLLIN),
-            PollFd::new(woken.as_fd(), PollFlags::POLLIN),
-        ];
-        poll(&mut ready, timeout)?;
-        let [has_message, has_news] = ready.map(|fd| fd.any().unwrap_or(false));
-        if has_news && woken.read(&mut [0; 64])? == 0 {
-            return Ok(());
-        }
-        if has_message {
-            let mut bytes = [0; Message::LENGTH];
-            guest.read_exact(&mut bytes)?;
-            if let Some(answer) = protocol.take(Message::from_bytes(bytes)) {
-                guest.write_all(&answer.to_bytes())?;
-            }
-        }
+        now.store(protocol.now, Ordering::Relaxed);
     }
 }
 
@@ -271,18 +194,18 @@ mod tests {
     fn a_guest_goes_on_where_it_asked_to_and_no_further_than_its_stretch() {
         let mut protocol = Protocol::default();
         let ack = |time| Some(message(op::ACK, time));
-        assert_eq!(protocol.take(message(op::START, 1)), ack(0));
+        assert_eq!(protocol.take(message(1, 1)), ack(0));
         assert_eq!(protocol.take(message(op::UPDATE, 500)), ack(0));
         assert_eq!(protocol.take(message(op::GET, u64::MAX)), ack(500));
         assert_eq!(protocol.take(message(op::REQUEST, 2000)), ack(0));
-        assert!(!protocol.waiting);
+        assert_eq!(protocol.release(), None);
         assert_eq!(protocol.take(message(op::WAIT, u64::MAX)), ack(0));
-        assert!(protocol.waiting);
-        let [free, run] = protocol.release(Duration::from_nanos(300));
-        assert_eq!((free.op, free.time), (op::FREE_UNTIL, 2300));
+        let [free, run] = protocol.release().unwrap();
+        let until = 2000 + STRETCH.as_nanos() as u64;
+        assert_eq!((free.op, free.time), (op::FREE_UNTIL, until));
         assert_eq!((run.op, run.time), (op::RUN, 2000));
         assert_ne!(free.seq, run.seq);
-        assert!(!protocol.waiting);
+        assert_eq!(protocol.release(), None);
         assert_eq!(protocol.take(message(op::ACK, 0)), None);
         assert_eq!(protocol.take(message(op::GET, 0)), ack(2000));
     }
@@ -317,29 +240,13 @@ mod tests {
     }
 
     #[test]
-    fn time_stands_still_until_it_is_let_pass() {
+    fn time_passes_as_the_guest_asks() {
         let (mut kernel, controller) = UnixStream::pair().unwrap();
-        let clock = Clock::start(controller, Pace::Stopped).unwrap();
-        let waiter = std::thread::spawn(move || {
-            let released = wait_until(&mut kernel, 7_000_000);
-            (released, kernel)
-        });
-        std::thread::sleep(Duration::from_millis(50));
+        let clock = Clock::start(controller).unwrap();
         assert_eq!(clock.now(), Duration::ZERO);
-        assert!(!waiter.is_finished());
-        clock.set_pace(Pace::Free);
-        let (released, _kernel) = waiter.join().unwrap();
-        assert_eq!(released, 7_000_000);
-        assert_eq!(clock.now(), Duration::from_millis(7));
-    }
-
-    #[test]
-    fn time_is_no_faster_than_the_walls_if_that_is_asked_for() {
-        let (mut kernel, controller) = UnixStream::pair().unwrap();
-        let _clock = Clock::start(controller, Pace::Wall).unwrap();
-        let began = Instant::now();
-        wait_until(&mut kernel, 1);
-        wait_until(&mut kernel, 60_000_000);
-        assert!(began.elapsed() >= Duration::from_millis(59));
+        assert_eq!(wait_until(&mut kernel, 7_000_000), 7_000_000);
+        // It may run on until it asks again.
+        assert_eq!(wait_until(&mut kernel, 60_000_000), 60_000_000);
+        assert_eq!(clock.now(), Duration::from_millis(60));
     }
 }

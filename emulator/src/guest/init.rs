@@ -33,6 +33,16 @@ pub fn progress_file() -> Option<PathBuf> {
     std::env::var_os(PROGRESS).map(PathBuf::from)
 }
 
+/// Tells it what kernel that is: its version and its key.
+const KERNEL: &str = "LONGHAUL_GUEST_KERNEL";
+
+/// The version and the key of the lab kernel that this process runs on; `None` outside of a guest.
+pub fn lab_kernel() -> Option<(String, String)> {
+    let text = std::env::var(KERNEL).ok()?;
+    let (version, key) = text.split_once(' ')?;
+    Some((version.to_owned(), key.to_owned()))
+}
+
 /// What every program in a guest finds in its environment, whatever the host has in its own.
 const ENVIRONMENT: [(&str, &str); 8] = [
     (
@@ -119,6 +129,8 @@ fn work(shared: &Shared) -> io::Result<End> {
         .map(|(name, value)| (name.into(), value.into()))
         .collect();
     environment.push(("GLIBC_TUNABLES".into(), tunables().into()));
+    let kernel = format!("{} {}", job.kernel.version, job.kernel.key);
+    environment.push((KERNEL.into(), kernel.into()));
     environment.push((PROGRESS.into(), shared.progress().into()));
     environment.extend(job.environment);
     let child = Command::new(&job.executable)

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use longhaul_topologies::units::ByteSize;
 use serde::{Deserialize, Serialize};
 
+use crate::kernel::LabKernel;
+
 /// The environment variable that tells the guest's init which folder its job lies in.
 pub(super) const JOB: &str = "LONGHAUL_JOB";
 
@@ -16,8 +18,8 @@ pub(super) const EPOCH: u64 = 1_767_225_600;
 /// A guest to be.
 #[derive(Clone, Debug)]
 pub struct GuestSpec {
-    /// The lab kernel's executable.
-    pub kernel: PathBuf,
+    /// What it boots.
+    pub kernel: LabKernel,
     /// How much memory it has; what it does not touch costs nothing.
     pub memory: ByteSize,
     /// Seeds everything random in the kernel.
@@ -70,6 +72,7 @@ pub(super) struct Job {
     pub environment: Vec<(OsString, OsString)>,
     pub folder: PathBuf,
     pub mounts: Vec<Mount>,
+    pub kernel: LabKernel,
 }
 
 /// Where everything lies in the folder that host and guest share.
@@ -107,7 +110,7 @@ impl Shared {
         self.0.join("ended")
     }
 
-    /// The socket of the clock's controller; relative, since a socket's path must be short.
+    /// The socket of the clock's controller.
     pub(super) fn clock(&self) -> PathBuf {
         self.0.join("clock")
     }
