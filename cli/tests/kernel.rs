@@ -2,7 +2,7 @@
 //! moment. The real one is built by `ci/test`.
 
 use std::fs::{self, File};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -418,5 +418,58 @@ fn a_machine_without_compilers_is_told_everything_that_it_lacks_at_once() {
             "needs gcc, ld, make, flex, bison, bc, patch, tar, xz, the C library's headers, which"
         ),
         "{stderr}"
+    );
+}
+
+#[test]
+fn what_is_missing_is_installed_where_that_is_allowed() {
+    let Some(user) = User::new() else { return };
+    if !nix::unistd::geteuid().is_root() || !Path::new("/etc/debian_version").exists() {
+        println!("skipped: needs root on Debian or Ubuntu");
+        return;
+    }
+    user.tree(COMPILES);
+    // Every program of this machine but one, and a package manager that gets it.
+    let bin = user.path("bin");
+    fs::create_dir(&bin).unwrap();
+    for folder in std::env::split_paths(&std::env::var_os("PATH").unwrap()) {
+        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+            if !["flex", "apt-get"].contains(&&*entry.file_name().to_string_lossy()) {
+                let _ = symlink(entry.path(), bin.join(entry.file_name()));
+            }
+        }
+    }
+    let apt = "#!/bin/sh\necho \"$@\" >>asked\n[ $1 = update ] || ln -s /bin/true bin/flex\n";
+    fs::write(user.path("script"), apt).unwrap();
+    fs::set_permissions(user.path("script"), fs::Permissions::from_mode(0o755)).unwrap();
+    let copied = Command::new("cp")
+        .arg(user.path("script"))
+        .arg(bin.join("apt-get"))
+        .status();
+    assert!(copied.unwrap().success());
+
+    let build = |arguments: &[&str]| {
+        let arguments = [&["kernel", "build", "--source", "tree"], arguments].concat();
+        let output = user.command(&arguments).env("PATH", &bin).output().unwrap();
+        (
+            output.status.code(),
+            String::from_utf8(output.stderr).unwrap(),
+        )
+    };
+    let (code, stderr) = build(&["--no-install"]);
+    assert_eq!(code, Some(3), "{stderr}");
+    assert!(
+        stderr.contains("needs flex, which this machine lacks: sudo apt install flex"),
+        "{stderr}"
+    );
+    assert!(!user.path("asked").exists());
+
+    let (code, stderr) = build(&[]);
+    assert_eq!(code, Some(0), "{stderr}");
+    assert!(stderr.contains("installing flex\n"), "{stderr}");
+    let asked = fs::read_to_string(user.path("asked")).unwrap();
+    assert_eq!(
+        asked,
+        "update\ninstall --yes --no-install-recommends flex\n"
     );
 }

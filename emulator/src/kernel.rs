@@ -1,24 +1,27 @@
 //! The lab kernel: Linux as an ordinary process (User-mode Linux), in virtual time, which virtual labs boot. It is built once
 //! per user from the distribution's kernel source and kept in the user's cache.
 //!
-//! - [`LabKernel::find`]: the one to boot. [`build`]: makes it. [`inventory`]: what there is.
+//! - [`LabKernel::find`]: the one to boot. [`build()`]: makes it. [`inventory()`]: what there is.
 //! - `recipe`: the options and the patch that make it (`emulator/kernel/` in the repository), and the keys of kernels.
 //! - `options`: whether a kernel got the options it was to have.
 //! - `source`: kernel sources, packaged, unpacked or as tarballs.
 //! - `tools`: the programs that a build needs, and how to get them.
 //! - `cache`: where kernels are kept, one build at a time.
-//! - `build`: the steps. `process`: the programs that they start.
+//! - `order`: what is asked of a build and what it tells. `build`: its story; `workshop`: its steps; `process`: the programs that
+//!   they start.
 //! - `version`: kernel versions in their order.
 
 mod build;
 mod cache;
 mod inventory;
 mod options;
+mod order;
 mod process;
 mod recipe;
 mod source;
 mod tools;
 mod version;
+mod workshop;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -26,8 +29,9 @@ use std::process::{Command, Stdio};
 
 use serde::{Deserialize, Serialize};
 
-pub use build::{Built, Event, How, Install, Observer, Order, Step, build};
+pub use build::build;
 pub use inventory::{InCache, Inventory, inventory};
+pub use order::{Built, Event, How, Install, Observer, Order, Step};
 
 use cache::Cache;
 
@@ -210,6 +214,16 @@ impl KernelError {
     fn source(path: &Path, problem: String) -> Self {
         let path = path.to_owned();
         KernelError::Source { path, problem }
+    }
+
+    /// What to make of an error of `action` on `path`, which is in the cache.
+    fn cache(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| KernelError::Cache {
+            action,
+            path,
+            source,
+        }
     }
 }
 

@@ -137,30 +137,21 @@ impl Cache {
             let folder = self.folder.clone();
             return Err(KernelError::CacheName { folder });
         }
-        fs::create_dir_all(&self.folder).map_err(|e| self.unusable("create", &self.folder, e))?;
+        fs::create_dir_all(&self.folder).map_err(KernelError::cache("create", &self.folder))?;
         let path = self.folder.join(".lock");
         let lock = File::options()
             .write(true)
             .create(true)
             .truncate(false)
             .open(&path)
-            .map_err(|e| self.unusable("write", &path, e))?;
+            .map_err(KernelError::cache("write", &path))?;
         match lock.try_lock() {
             Ok(()) => Ok(Some(Bench {
                 cache: self.clone(),
                 _lock: lock,
             })),
             Err(TryLockError::WouldBlock) => Ok(None),
-            Err(TryLockError::Error(error)) => Err(self.unusable("lock", &path, error)),
-        }
-    }
-
-    fn unusable(&self, action: &'static str, path: &Path, source: std::io::Error) -> KernelError {
-        let path = path.to_owned();
-        KernelError::Cache {
-            action,
-            path,
-            source,
+            Err(TryLockError::Error(error)) => Err(KernelError::cache("lock", &path)(error)),
         }
     }
 }
@@ -170,7 +161,7 @@ impl Bench {
     pub(super) fn clear(&self) -> Result<PathBuf, KernelError> {
         self.sweep();
         let Cache { folder } = &self.cache;
-        let room = statvfs(folder).map_err(|e| self.cache.unusable("measure", folder, e.into()))?;
+        let room = statvfs(folder).map_err(|e| KernelError::cache("measure", folder)(e.into()))?;
         let available = room.blocks_available() * room.fragment_size();
         if available < BUILD_BYTES {
             return Err(KernelError::Space {
@@ -180,7 +171,7 @@ impl Bench {
             });
         }
         let build = self.build();
-        fs::create_dir(&build).map_err(|e| self.cache.unusable("create", &build, e))?;
+        fs::create_dir(&build).map_err(KernelError::cache("create", &build))?;
         Ok(build)
     }
 
@@ -197,30 +188,25 @@ impl Bench {
         mut record: Record,
     ) -> Result<Kept, KernelError> {
         let (made, place) = (self.build().join(key), self.cache.folder.join(key));
-        let error = |action: &'static str, path: &Path| {
-            let path = path.to_owned();
-            move |source| KernelError::Cache {
-                action,
-                path,
-                source,
-            }
-        };
-        fs::create_dir(&made).map_err(error("create", &made))?;
+        fs::create_dir(&made).map_err(KernelError::cache("create", &made))?;
         let path = made.join(EXECUTABLE);
-        fs::rename(executable, &path).map_err(error("create", &path))?;
-        let file = File::open(&path).map_err(error("read", &path))?;
+        fs::rename(executable, &path).map_err(KernelError::cache("create", &path))?;
+        let file = File::open(&path).map_err(KernelError::cache("read", &path))?;
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755))
             .and_then(|()| file.sync_all())
-            .map_err(error("write", &path))?;
-        record.bytes = file.metadata().map_err(error("read", &path))?.len();
+            .map_err(KernelError::cache("write", &path))?;
+        record.bytes = file
+            .metadata()
+            .map_err(KernelError::cache("read", &path))?
+            .len();
         let path = made.join(RECORD);
         let text = serde_json::to_vec_pretty(&record).expect("our own types serialise");
         File::create(&path)
             .and_then(|mut file| file.write_all(&text).and_then(|()| file.sync_all()))
-            .map_err(error("write", &path))?;
+            .map_err(KernelError::cache("write", &path))?;
         // What is there under that name is not whole, or it would not have been built again.
         let _ = fs::remove_dir_all(&place);
-        fs::rename(&made, &place).map_err(error("create", &place))?;
+        fs::rename(&made, &place).map_err(KernelError::cache("create", &place))?;
         let _ = fs::remove_file(self.failure_log());
         Ok(self.cache.kernel(key).expect("it was just written"))
     }

@@ -46,18 +46,12 @@ struct Group {
 
 impl Log {
     pub(super) fn create(path: PathBuf) -> Result<Self, KernelError> {
-        match File::create(&path) {
-            Ok(file) => Ok(Log {
-                path,
-                file,
-                tail: VecDeque::new(),
-            }),
-            Err(source) => Err(KernelError::Cache {
-                action: "write",
-                path,
-                source,
-            }),
-        }
+        let file = File::create(&path).map_err(KernelError::cache("write", &path))?;
+        Ok(Log {
+            path,
+            file,
+            tail: VecDeque::new(),
+        })
     }
 
     /// The last lines.
