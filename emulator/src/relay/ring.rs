@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use nix::libc;
-use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
+use nix::sys::mman::{MapFlags, MmapAdvise, ProtFlags, madvise, mmap, munmap};
 use socket2::{Domain, Protocol, SockFilter, Socket, Type};
 
 use super::vnet::{VNET_HEADER, VnetHeader};
@@ -94,13 +94,16 @@ impl Ring {
             tp_frame_nr: spec.slots() as u32,
         };
         set(&socket, libc::PACKET_RX_RING, &request)?;
-        let length = (spec.block() * spec.blocks)
+        let length: std::num::NonZeroUsize = (spec.block() * spec.blocks)
             .try_into()
             .map_err(io::Error::other)?;
         let access = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
         // SAFETY: a new mapping at an address of the kernel's choice, over a ring of exactly this length.
         let memory =
             unsafe { mmap(None, length, access, MapFlags::MAP_SHARED, &socket, 0) }?.cast();
+        // A program that is started has no use for it; and User-mode Linux loses count of a ring's pages when it forks.
+        // SAFETY: the mapping has just been made, and nothing is done to what lies in it.
+        unsafe { madvise(memory.cast(), length.get(), MmapAdvise::MADV_DONTFORK) }?;
         let ring = Ring {
             socket,
             memory,
