@@ -1,0 +1,488 @@
+//! Virtual labs through the command line: exact, the same bytes whatever else the machine does, and nothing left behind.
+//!
+//! They need the lab kernel, which `ci/test` builds; without it every test here says so and is skipped.
+
+use std::fs;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+const LONGHAUL: &str = env!("CARGO_BIN_EXE_longhaul");
+
+/// Random in every way that a link can be, and short.
+const EXPERIMENT: &str = "
+name: dice
+description: a small all_reduce over links that lose and delay at random
+seed: 7
+topology:
+  name: dice
+  sites: [{name: a, hosts: 2}, {name: b, hosts: 1}]
+  links:
+    - {between: [a, b], lanes: 2, rate: 200Mbit, delay: 10ms, loss: 0.1%, jitter: 1ms}
+stacks: [cubic]
+workload: {collective: all_reduce, sizes: [1MiB], iterations: 3, warmup: 1}
+";
+
+/// The command, and a runtime folder of its own.
+struct Longhaul {
+    folder: tempfile::TempDir,
+}
+
+impl Longhaul {
+    /// `None`, having said why, where there is no lab kernel.
+    fn new() -> Option<Self> {
+        static KERNEL: OnceLock<bool> = OnceLock::new();
+        let there = *KERNEL.get_or_init(|| {
+            let info = Command::new(LONGHAUL).args(["kernel", "info"]).output();
+            info.is_ok_and(|info| info.status.success())
+        });
+        if !there {
+            println!("skipped: no lab kernel (longhaul kernel build)");
+            return None;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("dice.yaml"), EXPERIMENT).unwrap();
+        Some(Longhaul { folder })
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(LONGHAUL);
+        command
+            .args(args)
+            .current_dir(self.folder.path())
+            .env("LONGHAUL_RUNTIME_DIR", self.path("runtime"));
+        command
+    }
+
+    fn run(&self, args: &[&str]) -> Output {
+        self.command(args).output().unwrap()
+    }
+
+    /// What is in the runtime folder: the folders of labs that live or died.
+    fn labs(&self) -> Vec<String> {
+        let entries = fs::read_dir(self.path("runtime")).into_iter().flatten();
+        entries
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .filter(|name| !name.starts_with('.'))
+            .collect()
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// Keeps a CPU busy until dropped.
+struct Load(Arc<AtomicBool>, Vec<std::thread::JoinHandle<()>>);
+
+impl Load {
+    fn start() -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let spin = |stop: Arc<AtomicBool>| {
+            move || {
+                while !stop.load(Ordering::Relaxed) {
+                    std::hint::spin_loop();
+                }
+            }
+        };
+        let threads = (0..2).map(|_| std::thread::spawn(spin(Arc::clone(&stop))));
+        let threads = threads.collect();
+        Load(stop, threads)
+    }
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+        for thread in self.1.drain(..) {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// All files of a result, without the section that may differ.
+fn bytes_of(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                collect(&path, files);
+            } else {
+                files.push(path);
+            }
+        }
+    }
+    let mut files = Vec::new();
+    collect(folder, &mut files);
+    files.sort();
+    let read = |path: PathBuf| {
+        let mut bytes = fs::read(&path).unwrap();
+        if path.ends_with("result.json") {
+            let mut result: Value = serde_json::from_slice(&bytes).unwrap();
+            result
+                .as_object_mut()
+                .unwrap()
+                .remove("run_details")
+                .unwrap();
+            bytes = serde_json::to_vec(&result).unwrap();
+        }
+        (path.strip_prefix(folder).unwrap().to_owned(), bytes)
+    };
+    files.into_iter().map(read).collect()
+}
+
+#[test]
+fn three_runs_give_the_same_bytes_one_of_them_on_a_busy_machine_and_another_seed_does_not() {
+    for links in ["netem", "relay"] {
+        let Some(longhaul) = Longhaul::new() else {
+            return;
+        };
+        let run = |out: &str, seed: &str| {
+            let args = [
+                "run",
+                "dice.yaml",
+                "--lab",
+                "virtual",
+                "--links",
+                links,
+                "--no-charts",
+                "--capture",
+                "a-b/0",
+                "--seed",
+                seed,
+                "--out",
+                out,
+            ];
+            let done = longhaul.run(&args);
+            assert!(done.status.success(), "{links}: {}", text(&done.stderr));
+            bytes_of(&longhaul.path(out))
+        };
+        let first = run("first", "7");
+        let names: Vec<_> = first
+            .iter()
+            .map(|(name, _)| name.display().to_string())
+            .collect();
+        for expected in ["result.json", "samples.csv", "telemetry.csv"] {
+            assert!(names.iter().any(|name| name == expected), "{names:?}");
+        }
+        assert!(
+            names.iter().any(|name| name.ends_with(".pcap")),
+            "{names:?}"
+        );
+        assert!(run("second", "7") == first, "{links}: two runs differ");
+        let load = Load::start();
+        assert!(
+            run("third-with-a-longer-name", "7") == first,
+            "{links}: a busy machine shows"
+        );
+        drop(load);
+        assert!(
+            run("another", "8") != first,
+            "{links}: the seed changes nothing"
+        );
+        assert!(longhaul.labs().is_empty(), "{:?}", longhaul.labs());
+    }
+}
+
+#[test]
+fn an_empty_link_is_exact_to_the_microsecond() {
+    for links in ["netem", "relay"] {
+        let Some(longhaul) = Longhaul::new() else {
+            return;
+        };
+        let args = [
+            "verify",
+            "pair.yaml",
+            "--lab",
+            "virtual",
+            "--links",
+            links,
+            "--duration",
+            "1s",
+            "--json",
+        ];
+        let topology = "
+name: pair
+sites: [{name: a, hosts: 1}, {name: b, hosts: 1}]
+links: [{between: [a, b], rate: 100Mbit, delay: 12345us}]
+";
+        fs::write(longhaul.path("pair.yaml"), topology).unwrap();
+        let done = longhaul.run(&args);
+        assert!(done.status.success(), "{}", text(&done.stderr));
+        let report: Value = serde_json::from_slice(&done.stdout).unwrap();
+        let rows = report["verification"]["rows"].as_array().unwrap();
+        let of = |quantity: &str| {
+            let rows = rows.iter().filter(|row| row["quantity"] == quantity);
+            rows.map(|row| {
+                (
+                    row["asked"].as_f64().unwrap(),
+                    row["measured"].as_f64().unwrap(),
+                )
+            })
+            .collect::<Vec<_>>()
+        };
+        let delays = of("one-way delay");
+        assert_eq!(delays.len(), 2);
+        for (asked, measured) in delays {
+            assert!(
+                (measured - asked).abs() < 1.0,
+                "{links}: {measured} µs for {asked}"
+            );
+        }
+        for (asked, measured) in of("rate") {
+            assert!(
+                (measured / asked - 1.0).abs() < 1e-3,
+                "{links}: {measured} bit/s for {asked}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_result_says_that_computing_is_free_and_how_fast_time_passed() {
+    let Some(longhaul) = Longhaul::new() else {
+        return;
+    };
+    let done = longhaul.run(&[
+        "run",
+        "dice.yaml",
+        "--lab",
+        "virtual",
+        "--no-charts",
+        "--out",
+        "out",
+        "--json",
+    ]);
+    assert!(done.status.success(), "{}", text(&done.stderr));
+    let printed: Value = serde_json::from_slice(&done.stdout).unwrap();
+    let kept: Value =
+        serde_json::from_slice(&fs::read(longhaul.path("out/result.json")).unwrap()).unwrap();
+    assert_eq!(printed["result"], kept);
+    let environment = &kept["environment"];
+    assert_eq!(environment["lab"], "virtual");
+    assert_eq!(environment["computing"], "free");
+    assert_eq!(environment["machine"]["cpus"], 1);
+    let lab = &kept["run_details"]["virtual_lab"];
+    assert!(lab["virtual_seconds"].as_f64().unwrap() > 1.0, "{lab}");
+    assert!(
+        lab["peak_memory_bytes"].as_u64().unwrap() > 1 << 20,
+        "{lab}"
+    );
+}
+
+#[test]
+fn programs_of_this_machine_run_inside_with_nothing_of_its_environment() {
+    let Some(longhaul) = Longhaul::new() else {
+        return;
+    };
+    let experiment = "
+name: look
+description: what a program sees
+topology: {name: look, sites: [{name: a, hosts: 1}, {name: b, hosts: 1}], links: [{between: [a, b], rate: 100Mbit, delay: 5ms}]}
+stacks: [cubic]
+workload:
+  command:
+    command: [sh, -c, 'env; date +%Y; ls /root /home; cat given.txt; test ! -e dice.yaml']
+    hosts: [a-0]
+";
+    fs::write(longhaul.path("look.yaml"), experiment).unwrap();
+    fs::write(longhaul.path("given.txt"), "given\n").unwrap();
+    let mut command = longhaul.command(&[
+        "run",
+        "look.yaml",
+        "--lab",
+        "virtual",
+        "--no-charts",
+        "--out",
+        "out",
+        "--mount",
+        "given.txt",
+        "--env",
+        "NAMED=yes",
+    ]);
+    let done = command
+        .env("SECRET", "leaked")
+        .env("LANG", "de_DE.UTF-8")
+        .output()
+        .unwrap();
+    assert!(done.status.success(), "{}", text(&done.stderr));
+    let seen = fs::read_to_string(longhaul.path("out/logs/a-0.log")).unwrap();
+    for expected in ["LANG=C.UTF-8", "NAMED=yes", "2026", "given"] {
+        assert!(
+            seen.lines().any(|line| line == expected),
+            "{expected}: {seen}"
+        );
+    }
+    assert!(
+        !seen.contains("SECRET") && !seen.contains("de_DE"),
+        "{seen}"
+    );
+}
+
+#[test]
+fn a_program_that_spins_is_named_and_given_up() {
+    let Some(longhaul) = Longhaul::new() else {
+        return;
+    };
+    let experiment = "
+name: spin
+description: a program that waits in a loop
+topology: {name: spin, sites: [{name: a, hosts: 1}, {name: b, hosts: 1}], links: [{between: [a, b], rate: 100Mbit, delay: 5ms}]}
+stacks: [cubic]
+workload: {command: {command: [sh, -c, 'while :; do :; done'], hosts: [a-0]}}
+";
+    fs::write(longhaul.path("spin.yaml"), experiment).unwrap();
+    let done = longhaul.run(&[
+        "run",
+        "spin.yaml",
+        "--lab",
+        "virtual",
+        "--no-charts",
+        "--out",
+        "out",
+        "--patience",
+        "4s",
+    ]);
+    assert_eq!(done.status.code(), Some(1), "{}", text(&done.stderr));
+    let said = text(&done.stderr);
+    assert!(
+        said.contains("no virtual time has passed for 4 s"),
+        "{said}"
+    );
+    assert!(said.contains("sh`"), "{said}");
+    assert!(longhaul.labs().is_empty());
+}
+
+#[test]
+fn an_interrupted_run_keeps_what_it_found_and_a_killed_one_leaves_nothing_running() {
+    let Some(longhaul) = Longhaul::new() else {
+        return;
+    };
+    let start = |out: &str| {
+        let mut command = longhaul.command(&[
+            "run",
+            "dice.yaml",
+            "--lab",
+            "virtual",
+            "--no-charts",
+            "--out",
+            out,
+            "--set",
+            "workload.iterations=5000",
+        ]);
+        command
+            .stderr(Stdio::piped())
+            .stdout(Stdio::null())
+            .process_group(0);
+        let child = command.spawn().unwrap();
+        let samples = longhaul.path(out).join("samples.csv");
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while fs::read_to_string(&samples).map_or(0, |text| text.lines().count()) < 5 {
+            assert!(Instant::now() < deadline, "no samples come");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        child
+    };
+    let signal = |child: &std::process::Child, signal| {
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(child.id().cast_signed()), signal)
+            .unwrap();
+    };
+    let interrupted = start("interrupted");
+    signal(&interrupted, nix::sys::signal::Signal::SIGINT);
+    let done = interrupted.wait_with_output().unwrap();
+    assert_eq!(done.status.code(), Some(130), "{}", text(&done.stderr));
+    let result: Value =
+        serde_json::from_slice(&fs::read(longhaul.path("interrupted/result.json")).unwrap())
+            .unwrap();
+    assert_eq!(result["outcome"]["kind"], "interrupted");
+    assert!(result["run_details"]["wall_seconds"].is_number());
+    assert!(longhaul.labs().is_empty());
+
+    let mut killed = start("killed");
+    signal(&killed, nix::sys::signal::Signal::SIGKILL);
+    killed.wait().unwrap();
+    // The kernel's own folder, by which its processes are known.
+    let [lab] = &longhaul.labs()[..] else {
+        panic!("{:?}", longhaul.labs());
+    };
+    let folder = longhaul.path("runtime").join(lab).join("guest");
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while is_used(&folder) {
+        assert!(Instant::now() < deadline, "its processes live on");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert!(longhaul.run(&["clean"]).status.success());
+    assert!(longhaul.labs().is_empty());
+}
+
+/// Whether a living process has its working folder there.
+fn is_used(folder: &Path) -> bool {
+    let processes = fs::read_dir("/proc").unwrap();
+    processes
+        .filter_map(|entry| fs::read_link(entry.ok()?.path().join("cwd")).ok())
+        .any(|cwd| cwd == folder)
+}
+
+#[test]
+fn what_is_missing_or_too_little_is_said_before_anything_starts() {
+    let Some(longhaul) = Longhaul::new() else {
+        return;
+    };
+    let run = |extra: &[&str]| {
+        let args = [
+            &["run", "dice.yaml", "--lab", "virtual", "--out", "out"],
+            extra,
+        ]
+        .concat();
+        longhaul.command(&args)
+    };
+    let none = run(&[])
+        .env("XDG_CACHE_HOME", longhaul.path("empty"))
+        .output()
+        .unwrap();
+    assert_eq!(none.status.code(), Some(3));
+    assert!(
+        text(&none.stderr).contains("longhaul kernel build"),
+        "{}",
+        text(&none.stderr)
+    );
+
+    let fat = [
+        "--set",
+        "topology.links.*.rate=40Tbit",
+        "--set",
+        "topology.links.*.delay=200ms",
+    ];
+    let much = run(&fat).output().unwrap();
+    assert_eq!(much.status.code(), Some(3), "{}", text(&much.stderr));
+    assert!(
+        text(&much.stderr).contains("of memory and the machine has"),
+        "{}",
+        text(&much.stderr)
+    );
+
+    let little = run(&["--memory", "48MiB"]).output().unwrap();
+    assert!(!little.status.success());
+    assert!(
+        text(&little.stderr).contains("memory"),
+        "{}",
+        text(&little.stderr)
+    );
+
+    let unset = run(&["--env", "NO_SUCH_VARIABLE"]).output().unwrap();
+    assert_eq!(unset.status.code(), Some(2));
+    let twice = longhaul.run(&["run", "dice.yaml", "--check-determinism"]);
+    assert_eq!(twice.status.code(), Some(2));
+    assert!(text(&twice.stderr).contains("--lab virtual"));
+    assert!(!longhaul.path("out").exists(), "an empty folder is left");
+    assert!(longhaul.labs().is_empty());
+}
