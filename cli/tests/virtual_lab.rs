@@ -458,9 +458,9 @@ fn what_is_missing_or_too_little_is_said_before_anything_starts() {
 
     let fat = [
         "--set",
-        "topology.links.*.rate=40Tbit",
+        "topology.links.*.rate=400Gbit",
         "--set",
-        "topology.links.*.delay=200ms",
+        "topology.links.*.delay=900ms",
     ];
     let much = run(&fat).output().unwrap();
     assert_eq!(much.status.code(), Some(3), "{}", text(&much.stderr));

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::FileExt;
+use std::path::Path;
 use std::time::Duration;
 
 use longhaul_topologies::units::ByteSize;
@@ -72,12 +73,13 @@ fn executable(pid: u32) -> Option<String> {
         .filter_map(|line| u64::from_str_radix(line.split(['-', ' ']).nth(1)?, 16).ok())
         .collect();
     ends.sort_unstable();
-    // The kernel's own stub lies above the stack.
+    // Each is a copy of the lab kernel's process, with that one's stack above the program's own.
+    let kernel = fs::read_link(format!("/proc/{pid}/exe")).ok()?;
     ends.into_iter().rev().find_map(|end| {
         const MOST: usize = 1024;
         let mut top = [0; MOST];
         memory.read_exact_at(&mut top, end - MOST as u64).ok()?;
-        name_at_the_top(&top)
+        name_at_the_top(&top).filter(|name| Path::new(name) != kernel)
     })
 }
 
