@@ -470,10 +470,10 @@ fn what_is_missing_or_too_little_is_said_before_anything_starts() {
         text(&much.stderr)
     );
 
-    let little = run(&["--memory", "48MiB"]).output().unwrap();
+    let little = run(&["--memory", "8MiB"]).output().unwrap();
     assert!(!little.status.success());
     assert!(
-        text(&little.stderr).contains("memory"),
+        text(&little.stderr).contains("lab kernel"),
         "{}",
         text(&little.stderr)
     );

@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder, File};
 use std::io;
-use std::os::fd::OwnedFd;
 use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::os::unix::process::CommandExt;
@@ -52,8 +51,6 @@ pub struct Guest {
     pub(super) kernel: Child,
     pub(super) shared: Shared,
     pub(super) clock: Clock,
-    /// What is written here, a signal's number a byte, its init sends to the command.
-    pub(super) control: UnixStream,
     pub(super) booted: Instant,
     pub(super) memory: ByteSize,
     pub(super) memory_place: PathBuf,
@@ -81,12 +78,11 @@ impl Guest {
         for file in [shared.stdout(), shared.stderr(), shared.progress()] {
             File::create(file).map_err(failed("make the files that the lab kernel writes to"))?;
         }
+        fs::create_dir(shared.signals()).map_err(failed("make a folder for signals"))?;
         let listener =
             UnixListener::bind(shared.clock()).map_err(failed("make the lab kernel's clock"))?;
-        let (control, line) =
-            UnixStream::pair().map_err(failed("make a line to the lab kernel"))?;
         let booted = Instant::now();
-        let kernel = start(spec, &job, &shared, line.into(), &memory_place).map_err(|error| {
+        let kernel = start(spec, &job, &shared, &memory_place).map_err(|error| {
             GuestError::step(format!("start {}", spec.kernel.path.display()), error)
         })?;
         let mut kernel = Unattended(Some(kernel));
@@ -96,7 +92,6 @@ impl Guest {
             kernel: kernel.0.take().expect("nobody has taken it"),
             shared,
             clock,
-            control,
             booted,
             memory: spec.memory,
             memory_place,
@@ -207,13 +202,7 @@ fn own_files(executable: &Path) -> io::Result<BTreeSet<PathBuf>> {
 }
 
 /// Starts the kernel, with nothing of this process's environment.
-fn start(
-    spec: &GuestSpec,
-    job: &Job,
-    shared: &Shared,
-    line: OwnedFd,
-    memory_place: &Path,
-) -> io::Result<Child> {
+fn start(spec: &GuestSpec, job: &Job, shared: &Shared, memory_place: &Path) -> io::Result<Child> {
     let console = File::create(shared.console())?;
     let mut command = Command::new(&spec.kernel.path);
     command
@@ -230,7 +219,6 @@ fn start(
             "con=null",
             "con0=null,fd:1",
             "ssl=null",
-            "ssl0=fd:0,fd:0",
             // Its pid file; relative, as the socket below: the kernel's command line is the same in every folder.
             "uml_dir=./",
             "umid=guest",
@@ -244,7 +232,7 @@ fn start(
         .arg(format!("init={}", job.executable.display()))
         .arg(format!("{JOB}={}", shared.path().display()))
         .args(["--", "__guest"])
-        .stdin(Stdio::from(line))
+        .stdin(Stdio::null())
         .stdout(console.try_clone()?)
         .stderr(console);
     let parent = std::process::id();

@@ -110,6 +110,11 @@ impl Shared {
         self.0.join("ended")
     }
 
+    /// The signals that its command is to get: an empty file each, named by its number.
+    pub(super) fn signals(&self) -> PathBuf {
+        self.0.join("signals")
+    }
+
     /// The socket of the clock's controller.
     pub(super) fn clock(&self) -> PathBuf {
         self.0.join("clock")

@@ -1,7 +1,7 @@
 //! What a guest prints, how its time passes, and how it ends.
 
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::os::fd::AsFd;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -18,8 +18,6 @@ use super::spinning::{self, Busiest};
 
 /// How often is looked at what a guest does.
 const GLANCE: Duration = Duration::from_millis(50);
-/// The same once it was interrupted.
-const NUDGE: Duration = Duration::from_millis(5);
 /// How often its memory and its programs are.
 const SURVEY: Duration = Duration::from_secs(1);
 /// How long a guest may take to end once it was interrupted.
@@ -133,13 +131,10 @@ impl Guest {
         let mut files = Files::open(&self.shared).map_err(failed)?;
         let mut stall = Stall::new();
         let mut interrupted: Option<Instant> = None;
-        // One that does not read must not block this side.
-        self.control.set_nonblocking(true).map_err(failed)?;
         let mut surveyed = Instant::now();
         let mut peak = ByteSize::from_bytes(0);
         loop {
-            let glance = if interrupted.is_some() { NUDGE } else { GLANCE };
-            let signal = interrupts.wait(glance).map_err(failed)?;
+            let signal = interrupts.wait(GLANCE).map_err(failed)?;
             let has_ended = self.kernel.try_wait().map_err(failed)?.is_some();
             // Once more after its end: what it wrote last.
             files.show(witness).map_err(failed)?;
@@ -152,15 +147,13 @@ impl Guest {
                     return Err(GuestError::Killed);
                 }
                 witness.note("interrupted: the lab ends what it does; once more kills it");
-                let _ = self.control.write_all(&[signal as u8]);
+                let name = (signal as i32).to_string();
+                File::create(self.shared.signals().join(name)).map_err(failed)?;
             }
             if let Some(at) = interrupted {
                 if at.elapsed() > GRACE {
                     return Err(GuestError::Killed);
                 }
-                // A kernel with an external clock misses input that comes while it has interrupts off (`sig_handler` in
-                // arch/um/os-Linux/signal.c), and sees it with the next that comes while it has not. No signal is 0.
-                let _ = self.control.write_all(&[0]);
             }
             if surveyed.elapsed() >= SURVEY {
                 surveyed = Instant::now();
