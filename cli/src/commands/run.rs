@@ -40,7 +40,7 @@ pub fn run(args: &RunArgs, output: Output) -> Result<Exit, Failure> {
     experiment::check(&experiment, &out)?;
     let links = args.links.into();
     if virtual_lab::is_wanted(args.lab)? {
-        return run_inside(args, &experiment, files, out, output);
+        return run_inside(args, &experiment, files, &out, output);
     }
     let registration = Registration::claim(
         LabName::of_this_run(),
@@ -87,10 +87,10 @@ fn run_inside(
     args: &RunArgs,
     experiment: &Experiment,
     files: Vec<PathBuf>,
-    out: PathBuf,
+    out: &Path,
     output: Output,
 ) -> Result<Exit, Failure> {
-    let again = args.check_determinism.then(|| beside(&out)).transpose()?;
+    let again = args.check_determinism.then(|| beside(out)).transpose()?;
     let mut needs = Needs {
         subject: experiment.name.clone(),
         links: args.links.into(),
@@ -101,9 +101,9 @@ fn run_inside(
             .into_iter()
             .chain(experiment.program_files())
             .collect(),
-        out: Some(out.clone()),
+        out: Some(out.to_owned()),
     };
-    let done = once(&needs, args, &out, output)?;
+    let done = once(&needs, args, out, output)?;
     let Some(again) = again else {
         output.json_text(&done.json);
         output.aside(virtual_lab::summary(&done.ended));
@@ -118,7 +118,7 @@ fn run_inside(
     // Silent: what it prints is known already.
     once(&needs, args, &again, Output::new(true))?;
     let comparison =
-        determinism::compare(&out, &again).map_err(|error| Failure::new(Exit::NotHeld, &error))?;
+        determinism::compare(out, &again).map_err(|error| Failure::new(Exit::NotHeld, &error))?;
     output.either(&json!({ "folder": out, "comparison": comparison }), || {
         comparison.text(output.width())
     });

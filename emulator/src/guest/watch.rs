@@ -150,10 +150,8 @@ impl Guest {
                 let name = (signal as i32).to_string();
                 File::create(self.shared.signals().join(name)).map_err(failed)?;
             }
-            if let Some(at) = interrupted {
-                if at.elapsed() > GRACE {
-                    return Err(GuestError::Killed);
-                }
+            if interrupted.is_some_and(|at| at.elapsed() > GRACE) {
+                return Err(GuestError::Killed);
             }
             if surveyed.elapsed() >= SURVEY {
                 surveyed = Instant::now();
