@@ -7,15 +7,15 @@
 //!    └─ longhaul __guest              its init: mounts the few folders that it is given, sets the host's name and limits
 //!       └─ longhaul run …             the same command, which finds a machine with one CPU, all qdiscs and exact timers
 //! ```
-//! The clock of such a kernel moves only when all its processes sleep, and then to the next timer: [`clock`] is its
+//! The clock of such a kernel moves only when all its processes sleep, and then to the next timer: `clock` is its
 //! controller. What the guest prints goes through files, which it writes as it goes: nothing that it does waits for the
 //! host, and nothing that the host does reaches it, so what it does depends on the job, the seed and the binaries alone.
 //!
-//! - [`job`]: what both sides know.
-//! - [`boot`]: the kernel as a process.
-//! - [`watch`]: what the guest prints, how its time passes, and how it ends.
+//! - `job`: what both sides know.
+//! - `boot`: the kernel as a process.
+//! - `watch`: what the guest prints, how its time passes, and how it ends.
 //! - [`init`]: the inside.
-//! - [`memory`]: how much a guest needs, and where it can lie.
+//! - `memory`: how much a guest needs, and where it can lie.
 
 mod boot;
 mod clock;
