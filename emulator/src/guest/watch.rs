@@ -22,8 +22,8 @@ const GLANCE: Duration = Duration::from_millis(50);
 const SURVEY: Duration = Duration::from_secs(1);
 /// How long a guest may take to end once it was interrupted.
 const GRACE: Duration = Duration::from_secs(30);
-/// How much of the time that passes one program must have computed for it to be what time waits for.
-const SPINS: f64 = 0.8;
+/// How much of the time that passes one program must have computed for it to be what time waits for; the machine may be busy.
+const SPINS: f64 = 0.2;
 /// The lines of a console that a message quotes.
 const QUOTED: usize = 5;
 /// A console is searched this far from its end.
