@@ -10,6 +10,7 @@
 
 mod hardware;
 mod host;
+mod memory;
 mod remedy;
 mod tools;
 mod trial;
@@ -23,6 +24,8 @@ use crate::kernel::{KernelError, LabKernel};
 use crate::plan::Families;
 use crate::sandbox::{Privilege, Sandbox, SandboxError};
 use host::Machine;
+pub use memory::total_memory;
+pub(crate) use memory::{available_memory, size_field};
 pub(crate) use remedy::{Family, Package, Remedies};
 
 /// One thing that a machine can or cannot do.

@@ -15,6 +15,7 @@
 //! - `boot`: the kernel as a process.
 //! - `watch`: what the guest prints, how its time passes, and how it ends.
 //! - [`init`]: the inside.
+//! - [`registers`]: CPUs with more registers than User-mode Linux knows.
 //! - `memory`: how much a guest needs, and where it can lie.
 
 mod boot;
@@ -23,6 +24,7 @@ mod error;
 pub mod init;
 mod job;
 mod memory;
+pub mod registers;
 mod root;
 mod spinning;
 mod watch;

@@ -58,9 +58,10 @@ use longhaul_topologies::model::Channel;
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
 use self::driver::{Command, Driver, DriverError};
+pub(crate) use self::memory::bytes_held;
 pub use self::memory::{MemoryNeed, memory};
-pub(crate) use self::memory::{available, bytes_held};
 pub use self::tuning::{Grant, Tuning};
+use crate::capability::available_memory;
 use crate::capture::Tap;
 use crate::engine::{ChannelCounters, EngineError, EngineKind, Lateness, LinkEngine};
 use crate::namespace::Namespace;
@@ -95,7 +96,7 @@ impl Relay {
     /// # Errors
     /// If the links may hold more than this machine's memory (see [`memory`]), an interface does not exist, the sockets or their memory are refused, or no thread can be started.
     pub fn attach(plan: &LabPlan, seed: u64) -> Result<Self, EngineError> {
-        if let Some(available) = available() {
+        if let Some(available) = available_memory() {
             memory(plan).check(plan, available)?;
         }
         let (commands, inbox) = mpsc::channel();

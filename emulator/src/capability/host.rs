@@ -92,17 +92,13 @@ impl Machine {
 
     fn memory(&self) -> Capability {
         let text = self.text("proc/meminfo").unwrap_or_default();
-        let kibibytes = |key: &str| -> Option<u64> {
-            let line = text
-                .lines()
-                .find_map(|line| line.strip_prefix(key)?.strip_prefix(':'))?;
-            line.split_whitespace().next()?.parse().ok()
-        };
-        let state = match (kibibytes("MemTotal"), kibibytes("MemAvailable")) {
+        let size =
+            |name| super::size_field(&text, name).map(longhaul_topologies::units::ByteSize::bytes);
+        let state = match (size("MemTotal"), size("MemAvailable")) {
             (Some(total), Some(available)) => State::Present(format!(
                 "{} MiB, {} MiB available",
-                total / 1024,
-                available / 1024
+                total >> 20,
+                available >> 20
             )),
             _ => unreadable("/proc/meminfo"),
         };

@@ -19,7 +19,7 @@ use nix::unistd::{Pid, setpgid};
 use super::GuestError;
 use super::clock::Clock;
 use super::job::{EPOCH, GuestSpec, JOB, Job, Mount, Shared};
-use super::memory;
+use super::{memory, registers};
 
 /// How long a kernel may take until its clock runs, which is among the first things that it does.
 const BOOT_PATIENCE: Duration = Duration::from_secs(30);
@@ -236,7 +236,7 @@ fn start(spec: &GuestSpec, job: &Job, shared: &Shared, memory_place: &Path) -> i
         .stdout(console.try_clone()?)
         .stderr(console);
     let parent = std::process::id();
-    let hide = wide_registers();
+    let hide = registers::are_wide();
     let before = move || {
         setpgid(Pid::from_raw(0), Pid::from_raw(0))?;
         SigSet::empty().thread_set_mask()?;
@@ -248,7 +248,7 @@ fn start(spec: &GuestSpec, job: &Job, shared: &Shared, memory_place: &Path) -> i
         // Where things lie in the kernel must not differ from one run to the next.
         personality::set(personality::get()? | Persona::ADDR_NO_RANDOMIZE)?;
         stay_on_one_cpu()?;
-        if hide { hide_wide_registers() } else { Ok(()) }
+        if hide { registers::hide_wide() } else { Ok(()) }
     };
     // SAFETY: between fork and exec only system calls are made.
     unsafe { command.pre_exec(before) };
@@ -262,52 +262,4 @@ fn stay_on_one_cpu() -> io::Result<()> {
     let mut only = CpuSet::new();
     only.set(here)?;
     Ok(sched_setaffinity(Pid::from_raw(0), &only)?)
-}
-
-/// Whether the CPU's register file is larger than User-mode Linux before 6.14 knows (AMX): it then cannot restore a
-/// program's registers ("ptrace set fp regs failed") and no program runs.
-pub(super) fn wide_registers() -> bool {
-    fs::read_to_string("/proc/cpuinfo").is_ok_and(|text| text.contains("amx_tile"))
-}
-
-/// Makes the kernel fall back to the registers up to SSE, by refusing it the ptrace request that shows more. What a thread has
-/// in wider ones may be lost to another thread of its process, so init keeps the C library from using them.
-fn hide_wide_registers() -> io::Result<()> {
-    const PTRACE_GETREGSET: u32 = 0x4204;
-    // Offsets into struct seccomp_data: the call's number, and the lower half of its first argument.
-    const NUMBER: u32 = 0;
-    const FIRST_ARGUMENT: u32 = 16;
-    let statement = |code: u32, skip: u8, k: u32| libc::sock_filter {
-        code: code as u16,
-        jt: 0,
-        jf: skip,
-        k,
-    };
-    let load = |offset| statement(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, offset);
-    let skip_unless =
-        |value, skip| statement(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, skip, value);
-    let answer = |action| statement(libc::BPF_RET | libc::BPF_K, 0, action);
-    let mut program = [
-        load(NUMBER),
-        skip_unless(libc::SYS_ptrace as u32, 3),
-        load(FIRST_ARGUMENT),
-        skip_unless(PTRACE_GETREGSET, 1),
-        answer(libc::SECCOMP_RET_ERRNO | libc::EIO as u32),
-        answer(libc::SECCOMP_RET_ALLOW),
-    ];
-    let filter = libc::sock_fprog {
-        len: program.len() as u16,
-        filter: program.as_mut_ptr(),
-    };
-    nix::sys::prctl::set_no_new_privs()?;
-    // SAFETY: `filter` and the program that it points to outlive the call, which copies them.
-    let result = unsafe {
-        libc::prctl(
-            libc::PR_SET_SECCOMP,
-            libc::SECCOMP_MODE_FILTER,
-            &raw const filter,
-        )
-    };
-    nix::errno::Errno::result(result)?;
-    Ok(())
 }

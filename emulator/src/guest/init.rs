@@ -14,7 +14,8 @@ use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::Pid;
 
 use super::job::{End, JOB, Job, Shared};
-use super::{boot, root};
+use super::{registers, root};
+use crate::capability::total_memory;
 
 /// How often, in virtual time, init looks for a signal from the host.
 const LOOK: Duration = Duration::from_millis(100);
@@ -162,10 +163,8 @@ fn tunables() -> String {
     // A page that is touched for the first time costs a dozen microseconds here: memory that was given back is kept.
     let keep =
         "glibc.malloc.mmap_threshold=1099511627776:glibc.malloc.trim_threshold=1099511627776";
-    let narrow =
-        "glibc.cpu.hwcaps=-AVX512F,-AVX512VL,-AVX512BW,-AVX2,-AVX,-AVX_Fast_Unaligned_Load,-ERMS";
-    if boot::wide_registers() {
-        format!("{keep}:{narrow}")
+    if registers::are_wide() {
+        format!("{keep}:{}", registers::NARROW)
     } else {
         keep.to_owned()
     }
@@ -204,19 +203,8 @@ fn wait_for(child: Pid) -> io::Result<End> {
 
 /// By default the sockets of a machine may take a tenth of its memory (`tcp_init_mem`): a lab's are what it is there for.
 fn give_tcp_all_memory() -> io::Result<()> {
-    let meminfo = fs::read_to_string("/proc/meminfo")?;
-    let total = meminfo
-        .lines()
-        .find_map(|line| {
-            line.strip_prefix("MemTotal:")?
-                .trim()
-                .strip_suffix("kB")?
-                .trim()
-                .parse::<u64>()
-                .ok()
-        })
-        .ok_or_else(|| io::Error::other("/proc/meminfo has no MemTotal"))?;
-    let pages = total * 1024 / 4096;
+    let total = total_memory().ok_or_else(|| io::Error::other("/proc/meminfo has no MemTotal"))?;
+    let pages = total.bytes() / 4096;
     for file in ["tcp_mem", "udp_mem"] {
         fs::write(
             format!("/proc/sys/net/ipv4/{file}"),

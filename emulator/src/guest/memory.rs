@@ -8,7 +8,8 @@ use longhaul_topologies::units::ByteSize;
 use nix::sys::statvfs::{FsFlags, statvfs};
 
 use super::GuestError;
-use crate::relay::{available, bytes_held};
+use crate::capability::available_memory;
+use crate::relay::bytes_held;
 
 /// The kernel, its tables, longhaul and what else there is without any traffic.
 const BASE: u64 = 256 << 20;
@@ -75,7 +76,7 @@ impl GuestMemory {
     /// # Errors
     /// If the machine has less to spare than it needs.
     pub fn fit(self) -> Result<ByteSize, GuestError> {
-        match available() {
+        match available_memory() {
             Some(available) if self.least > available => Err(GuestError::TooLittleMemory {
                 needed: self.least,
                 available,

@@ -1,9 +1,9 @@
 //! The guest's file system, put together by its init: a tmpfs with the files and folders that the job names, and nothing else
 //! of the host's.
 
-use std::fs::{self, File};
+use std::fs::{self, File, Permissions};
 use std::io;
-use std::os::unix::fs::{FileTypeExt, symlink};
+use std::os::unix::fs::{FileTypeExt, PermissionsExt, symlink};
 use std::path::{Component, Path, PathBuf};
 
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
@@ -52,9 +52,19 @@ pub(super) fn enter(mounts: &[Mount]) -> io::Result<()> {
     };
     fresh("tmpfs", new, Some("mode=755")).map_err(at("mount the root".into()))?;
     for folder in [
-        "root", "etc", "var/tmp", "var/run", "sys", "proc", "home", OLD,
+        "root", "etc", "var/tmp", "var/run", "proc", "home", "run", "tmp", OLD,
     ] {
         fs::create_dir_all(new.join(folder))?;
+    }
+    fs::set_permissions(new.join("tmp"), Permissions::from_mode(0o1777))?;
+    // Before what is shown of the host's: they would cover what lies below them.
+    for (kind, folder, data) in [
+        ("sysfs", "sys", None),
+        ("devtmpfs", "dev", None),
+        ("devpts", "dev/pts", Some("mode=620,ptmxmode=666")),
+        ("tmpfs", "dev/shm", None),
+    ] {
+        fresh(kind, &new.join(folder), data).map_err(at(format!("mount /{folder}")))?;
     }
     for link in USUAL_LINKS {
         copy_link(link, new)?;
@@ -69,26 +79,6 @@ pub(super) fn enter(mounts: &[Mount]) -> io::Result<()> {
             fs::write(path, text)?;
         }
     }
-    for (kind, folder, data) in [
-        ("sysfs", "sys", None),
-        ("devtmpfs", "dev", None),
-        ("devpts", "dev/pts", Some("mode=620,ptmxmode=666")),
-        ("tmpfs", "dev/shm", None),
-        ("tmpfs", "run", Some("mode=755")),
-        ("tmpfs", "tmp", None),
-    ] {
-        // What the host shares may lie below: that must not be covered.
-        let target = new.join(folder);
-        if mounts
-            .iter()
-            .any(|mount| below(new, &mount.path).starts_with(&target))
-            && kind == "tmpfs"
-        {
-            fs::create_dir_all(&target)?;
-            continue;
-        }
-        fresh(kind, &target, data).map_err(at(format!("mount /{folder}")))?;
-    }
     for (link, target) in [
         ("dev/fd", "/proc/self/fd"),
         ("dev/stdin", "/proc/self/fd/0"),
@@ -98,7 +88,6 @@ pub(super) fn enter(mounts: &[Mount]) -> io::Result<()> {
         // The kernel may have them.
         let _ = symlink(target, new.join(link));
     }
-    // The programs of the host say which user they are; so does the guest's, who has its own.
     pivot_root(new, &new.join(OLD)).map_err(|errno| at("change the root".into())(errno.into()))?;
     chdir("/")?;
     // In the old root /proc was covered by the new one, so this is the first that is mounted.

@@ -9,6 +9,8 @@ use std::time::Duration;
 use longhaul_topologies::units::ByteSize;
 use nix::unistd::{SysconfVar, sysconf};
 
+use crate::capability::size_field;
+
 /// How much each of a guest's programs has computed so far.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Busiest(BTreeMap<u32, Duration>);
@@ -48,11 +50,7 @@ fn cpu_time(pid: u32) -> Option<Duration> {
 /// VmHWM of proc_pid_status(5): the most of a guest's memory that has been in use.
 pub(super) fn peak_memory(kernel: u32) -> Option<ByteSize> {
     let status = fs::read_to_string(format!("/proc/{kernel}/status")).ok()?;
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmHWM:"))?;
-    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(ByteSize::from_bytes(kib.checked_mul(1024)?))
+    size_field(&status, "VmHWM")
 }
 
 /// The program's name in the guest, by the host's process that runs it.

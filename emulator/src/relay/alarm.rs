@@ -36,12 +36,42 @@ const TOLERANCE: Duration = Duration::from_micros(4);
 const UP: Duration = Duration::from_nanos(300);
 const DOWN: Duration = Duration::from_nanos(100);
 
+/// What a clock asks for.
+#[derive(Clone, Copy, Debug)]
+struct Pace {
+    longest_lead: Duration,
+    interval: Duration,
+    tolerance: Duration,
+}
+
+impl Pace {
+    /// Of a clock that goes on meanwhile, and timers that go off late.
+    const WALL: Pace = Pace {
+        longest_lead: LONGEST_LEAD,
+        interval: INTERVAL,
+        tolerance: TOLERANCE,
+    };
+    /// Of one that stands still while anything is done.
+    const VIRTUAL: Pace = Pace {
+        longest_lead: Duration::ZERO,
+        interval: Duration::ZERO,
+        tolerance: Duration::ZERO,
+    };
+
+    fn of_this_clock() -> Self {
+        if guest::init::is_guest() {
+            Pace::VIRTUAL
+        } else {
+            Pace::WALL
+        }
+    }
+}
+
 /// The timer and what was learnt about it.
 #[derive(Debug)]
 pub(super) struct Alarm {
     timer: TimerFd,
-    /// Whether the clock is a virtual one.
-    is_exact: bool,
+    pace: Pace,
     /// When the timer goes off, if it is set.
     set: Option<Time>,
     lead: Lead,
@@ -59,7 +89,7 @@ impl Alarm {
         )?;
         Ok(Alarm {
             timer,
-            is_exact: guest::init::is_guest(),
+            pace: Pace::of_this_clock(),
             set: None,
             lead: Lead::default(),
             paid: Time::default(),
@@ -68,35 +98,25 @@ impl Alarm {
 
     /// Something was delivered at `now`.
     pub(super) fn delivered(&mut self, now: Time) {
-        if !self.is_exact {
-            self.paid = self.paid.max(now) + INTERVAL;
-        }
+        self.paid = self.paid.max(now) + self.pace.interval;
     }
 
     /// Sees to it that a wait for events ends in time for a release at `next`; answers how long it may last.
     pub(super) fn prepare(&mut self, next: Option<Time>, now: Time) -> io::Result<EpollTimeout> {
-        let lead = self.lead.0;
+        let lead = self.lead.0.min(self.pace.longest_lead);
         let Some(next) = next else {
             if self.set.take().is_some() {
                 self.timer.unset()?;
             }
             return Ok(EpollTimeout::NONE);
         };
-        let next = if self.is_exact {
-            next
-        } else {
-            next.max(self.paid - INTERVAL * BURST)
-        };
+        let next = next.max(self.paid - self.pace.interval * BURST);
         if next <= now + lead {
             return Ok(EpollTimeout::ZERO);
         }
         let target = next - lead;
         // Each setting costs a system call, and the lead moves all the time: what is about right stays.
-        let tolerance = if self.is_exact {
-            Duration::ZERO
-        } else {
-            TOLERANCE
-        };
+        let tolerance = self.pace.tolerance;
         let is_right =
             |set: Time| set <= target + tolerance && target <= set + tolerance + tolerance;
         if !self.set.is_some_and(is_right) {
@@ -113,9 +133,7 @@ impl Alarm {
 
     /// The timer went off, which was noticed at `now`: learns from how late that was.
     pub(super) fn rang(&mut self, now: Time) {
-        if let Some(set) = self.set.take()
-            && !self.is_exact
-        {
+        if let Some(set) = self.set.take() {
             self.lead.learn(now.since(set));
         }
     }

@@ -109,19 +109,6 @@ impl MemoryNeed {
     }
 }
 
-/// What this machine can give without swapping (`MemAvailable` of proc_meminfo(5)); `None` if it does not tell.
-pub(crate) fn available() -> Option<ByteSize> {
-    parse(&std::fs::read_to_string("/proc/meminfo").ok()?)
-}
-
-fn parse(meminfo: &str) -> Option<ByteSize> {
-    let line = meminfo
-        .lines()
-        .find_map(|line| line.strip_prefix("MemAvailable:"))?;
-    let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(ByteSize::from_bytes(kibibytes.saturating_mul(1024)))
-}
-
 /// The buffers of what `channel` can have in flight and in its queue.
 pub(crate) fn bytes_held(channel: &Channel, mtu: u32) -> u64 {
     let in_flight = product(greatest_rate(channel), channel.delay_range().1);
@@ -249,13 +236,5 @@ mod tests {
                  this machine has 256 MiB available: here>there lane 0 needs most (98 MiB); lower its rate, its delay or its queue"
             )
         );
-    }
-
-    #[test]
-    fn what_is_no_memory_table_tells_nothing() {
-        let text = "MemTotal:  100 kB\nMemAvailable:     2048 kB\n";
-        assert_eq!(parse(text), Some(ByteSize::from_bytes(2 << 20)));
-        assert_eq!(parse("MemAvailable: lots"), None);
-        assert_eq!(parse(""), None);
     }
 }

@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use longhaul_emulator::guest::registers;
 use nix::errno::Errno;
 use nix::mount::{MsFlags, mount};
 
@@ -173,8 +174,9 @@ fn run_kernel(job: &Path, memory: &str, timeout: Duration) -> Result<String, Str
         .stdout(log)
         .stderr(errors)
         .process_group(0);
-    if wide_registers() {
-        hide_wide_registers(&mut command);
+    if registers::are_wide() {
+        // SAFETY: it is made for this place, between fork and exec.
+        unsafe { command.pre_exec(registers::hide_wide) };
     }
     let mut child = command
         .spawn()
@@ -339,76 +341,8 @@ fn guest_environment(name: &str) -> BTreeMap<String, String> {
     ]
     .map(|(name, value)| (name.into(), value.into()))
     .into();
-    if wide_registers() {
-        let without = "glibc.cpu.hwcaps=-AVX512F,-AVX512VL,-AVX512BW,-AVX2,-AVX,-AVX_Fast_Unaligned_Load,-ERMS";
-        environment.insert("GLIBC_TUNABLES".into(), without.into());
+    if registers::are_wide() {
+        environment.insert("GLIBC_TUNABLES".into(), registers::NARROW.into());
     }
     environment
-}
-
-/// Whether the CPU's register file is larger than kernels before 6.14 know (AMX): they then cannot restore a program's
-/// registers ("ptrace set fp regs failed") and no program runs.
-fn wide_registers() -> bool {
-    fs::read_to_string("/proc/cpuinfo").is_ok_and(|text| text.contains("amx_tile"))
-}
-
-/// Makes the kernel fall back to the registers up to SSE, by refusing it the ptrace request that shows more. What a
-/// preempted thread has in wider ones may be lost to another thread of its process, so [`guest_environment`] keeps glibc from
-/// using them.
-fn hide_wide_registers(command: &mut Command) {
-    const PTRACE_GETREGSET: u32 = 0x4204;
-    // Offsets into struct seccomp_data: the call's number, and the lower half of its first argument.
-    const NUMBER: u32 = 0;
-    const FIRST_ARGUMENT: u32 = 16;
-    let load = |offset| {
-        filter(
-            (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16,
-            0,
-            offset,
-        )
-    };
-    let skip_unless = |value, skip| {
-        filter(
-            (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16,
-            skip,
-            value,
-        )
-    };
-    let answer = |action| filter((libc::BPF_RET | libc::BPF_K) as u16, 0, action);
-    let mut program = [
-        load(NUMBER),
-        skip_unless(libc::SYS_ptrace as u32, 3),
-        load(FIRST_ARGUMENT),
-        skip_unless(PTRACE_GETREGSET, 1),
-        answer(libc::SECCOMP_RET_ERRNO | libc::EIO as u32),
-        answer(libc::SECCOMP_RET_ALLOW),
-    ];
-    let install = move || {
-        let filter = libc::sock_fprog {
-            len: program.len() as u16,
-            filter: program.as_mut_ptr(),
-        };
-        nix::sys::prctl::set_no_new_privs()?;
-        // SAFETY: `filter` and the program that it points to outlive the call, which copies them.
-        let result = unsafe {
-            libc::prctl(
-                libc::PR_SET_SECCOMP,
-                libc::SECCOMP_MODE_FILTER,
-                &raw const filter,
-            )
-        };
-        Errno::result(result)?;
-        Ok(())
-    };
-    // SAFETY: between fork and exec `install` makes two system calls; it neither allocates nor locks.
-    unsafe { command.pre_exec(install) };
-}
-
-fn filter(code: u16, skip_if_not: u8, k: u32) -> libc::sock_filter {
-    libc::sock_filter {
-        code,
-        jt: 0,
-        jf: skip_if_not,
-        k,
-    }
 }

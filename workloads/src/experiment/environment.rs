@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::fs;
 
+use longhaul_emulator::capability::total_memory;
 use longhaul_emulator::sandbox::Privilege;
 use longhaul_reports::result::{Computing, Environment, LabKernel, LabKind, Machine};
 use longhaul_topologies::units::ByteSize;
@@ -48,7 +49,7 @@ pub(super) fn environment(lab: &LabFacts, privilege: Privilege) -> Environment {
             links,
             privilege,
             machine: Machine {
-                // A lab kernel mounts the files of the machine outside.
+                // Its programs are those of the machine outside, whatever its own files say.
                 distribution: String::new(),
                 ..machine()
             },
@@ -71,13 +72,8 @@ pub fn machine() -> Machine {
         cpu: cpu(&read("/proc/cpuinfo")),
         // Counts the affinity mask and the container's quota.
         cpus: std::thread::available_parallelism().map_or(0, std::num::NonZero::get),
-        memory_bytes: memory().map_or(0, ByteSize::bytes),
+        memory_bytes: total_memory().map_or(0, ByteSize::bytes),
     }
-}
-
-/// The machine's memory, if the system tells.
-pub(super) fn memory() -> Option<ByteSize> {
-    mem_total(&fs::read_to_string("/proc/meminfo").ok()?)
 }
 
 /// PRETTY_NAME of os-release(5).
@@ -105,19 +101,6 @@ fn cpu(cpuinfo: &str) -> String {
         .unwrap_or_default()
 }
 
-/// MemTotal of /proc/meminfo, which is in KiB.
-fn mem_total(meminfo: &str) -> Option<ByteSize> {
-    let kib = meminfo.lines().find_map(|line| {
-        line.strip_prefix("MemTotal:")?
-            .trim()
-            .strip_suffix("kB")?
-            .trim()
-            .parse::<u64>()
-            .ok()
-    })?;
-    Some(ByteSize::from_bytes(kib.checked_mul(1024)?))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -131,10 +114,6 @@ mod tests {
         assert_eq!(
             cpu("processor\t: 0\nmodel name\t: AMD EPYC 7B13\n\nprocessor\t: 1\n"),
             "AMD EPYC 7B13"
-        );
-        assert_eq!(
-            mem_total("MemTotal:        8052172 kB\nMemFree: 1 kB\n").map(ByteSize::bytes),
-            Some(8_052_172 * 1024)
         );
     }
 
@@ -165,8 +144,8 @@ mod tests {
     #[test]
     fn what_a_system_does_not_tell_stays_empty() {
         assert_eq!(
-            (distribution("ID=x\n"), cpu("processor: 0\n"), mem_total("")),
-            (String::new(), String::new(), None)
+            (distribution("ID=x\n"), cpu("processor: 0\n")),
+            (String::new(), String::new())
         );
     }
 }

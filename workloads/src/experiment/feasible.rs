@@ -3,15 +3,16 @@
 use std::path::Path;
 use std::time::Duration;
 
+use longhaul_emulator::capability::total_memory;
 use longhaul_emulator::guest::GuestMemory;
 use longhaul_reports::folder::ResultWriter;
 use longhaul_reports::result::Bound;
 use longhaul_topologies::units::ByteSize;
 
 use super::bound::bound;
+use super::congestion;
 use super::points::{Experiment, PointPlan, WorkloadPlan};
 use super::runner::RunError;
-use super::{congestion, environment};
 
 /// Longer than this is a slip in a unit, not an intention.
 const LONGEST: Duration = Duration::from_secs(48 * 3600);
@@ -23,7 +24,7 @@ const LONGEST: Duration = Duration::from_secs(48 * 3600);
 /// What [`run`](super::run) would answer.
 pub fn check(experiment: &Experiment, out: &Path) -> Result<(), RunError> {
     bounds(experiment)?;
-    fits(experiment, environment::memory())?;
+    fits(experiment, total_memory())?;
     Ok(ResultWriter::check(out)?)
 }
 
