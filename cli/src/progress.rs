@@ -129,9 +129,7 @@ impl Progress {
         } else if let Some(file) = host() {
             Sink::Host(file)
         } else if output.is_terminal() {
-            let bar = ProgressBar::new_spinner().with_style(style(WAITING));
-            bar.enable_steady_tick(Duration::from_millis(100));
-            Sink::Bar(bar)
+            Sink::Bar(spinner(WAITING))
         } else {
             Sink::Lines
         };
@@ -375,8 +373,15 @@ impl Observer for Progress {
     }
 }
 
+/// A bar that turns while there is nothing to count.
+pub fn spinner(template: &str) -> ProgressBar {
+    let bar = ProgressBar::new_spinner().with_style(style(template));
+    bar.enable_steady_tick(Duration::from_millis(100));
+    bar
+}
+
 /// What a template says is ours, not a user's.
-fn style(template: &str) -> ProgressStyle {
+pub fn style(template: &str) -> ProgressStyle {
     ProgressStyle::with_template(template).expect("the template is well-formed")
 }
 

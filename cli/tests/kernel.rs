@@ -1,12 +1,14 @@
 //! `kernel build` and `kernel info`, with a source that is none: as much of one as longhaul itself looks at, so that a build takes a
 //! moment. The real one is built by `ci/test`.
 
+mod host;
+
 use std::fs::{self, File};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
 
+use host::wait_until;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
@@ -151,18 +153,6 @@ impl Running {
             stdout,
             stderr,
         }
-    }
-}
-
-fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
-    const PATIENCE: Duration = Duration::from_secs(60);
-    let deadline = Instant::now() + PATIENCE;
-    while !condition() {
-        assert!(
-            Instant::now() < deadline,
-            "waited {PATIENCE:?} until {what}"
-        );
-        std::thread::sleep(Duration::from_millis(5));
     }
 }
 

@@ -2,6 +2,8 @@
 //!
 //! They need the lab kernel, which `ci/test` builds; without it every test here says so and is skipped.
 
+mod host;
+
 use std::fs;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -10,6 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use host::{lines, wait_until};
 use serde_json::Value;
 
 const LONGHAUL: &str = env!("CARGO_BIN_EXE_longhaul");
@@ -79,6 +82,19 @@ impl Longhaul {
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// An experiment that runs a line of shell on one of two hosts.
+fn program(name: &str, line: &str) -> String {
+    format!(
+        "
+name: {name}
+description: a program on a host
+topology: {{name: pair, sites: [{{name: a, hosts: 1}}, {{name: b, hosts: 1}}], links: [{{between: [a, b], rate: 100Mbit, delay: 5ms}}]}}
+stacks: [cubic]
+workload: {{command: {{command: [sh, -c, '{line}'], hosts: [a-0]}}}}
+"
+    )
 }
 
 /// Keeps a CPU busy until dropped.
@@ -284,16 +300,10 @@ fn programs_of_this_machine_run_inside_with_nothing_of_its_environment() {
     let Some(longhaul) = Longhaul::new() else {
         return;
     };
-    let experiment = "
-name: look
-description: what a program sees
-topology: {name: look, sites: [{name: a, hosts: 1}, {name: b, hosts: 1}], links: [{between: [a, b], rate: 100Mbit, delay: 5ms}]}
-stacks: [cubic]
-workload:
-  command:
-    command: [sh, -c, 'env; date +%Y; ls /root /home; cat given.txt; test ! -e dice.yaml']
-    hosts: [a-0]
-";
+    let experiment = program(
+        "look",
+        "env; date +%Y; ls /root /home; cat given.txt; test ! -e dice.yaml",
+    );
     fs::write(longhaul.path("look.yaml"), experiment).unwrap();
     fs::write(longhaul.path("given.txt"), "given\n").unwrap();
     let mut command = longhaul.command(&[
@@ -333,13 +343,7 @@ fn a_program_that_spins_is_named_and_given_up() {
     let Some(longhaul) = Longhaul::new() else {
         return;
     };
-    let experiment = "
-name: spin
-description: a program that waits in a loop
-topology: {name: spin, sites: [{name: a, hosts: 1}, {name: b, hosts: 1}], links: [{between: [a, b], rate: 100Mbit, delay: 5ms}]}
-stacks: [cubic]
-workload: {command: {command: [sh, -c, 'while :; do :; done'], hosts: [a-0]}}
-";
+    let experiment = program("spin", "while :; do :; done");
     fs::write(longhaul.path("spin.yaml"), experiment).unwrap();
     let done = longhaul.run(&[
         "run",
@@ -385,11 +389,7 @@ fn an_interrupted_run_keeps_what_it_found_and_a_killed_one_leaves_nothing_runnin
             .process_group(0);
         let child = command.spawn().unwrap();
         let samples = longhaul.path(out).join("samples.csv");
-        let deadline = Instant::now() + Duration::from_secs(60);
-        while fs::read_to_string(&samples).map_or(0, |text| text.lines().count()) < 5 {
-            assert!(Instant::now() < deadline, "no samples come");
-            std::thread::sleep(Duration::from_millis(50));
-        }
+        wait_until("samples come", || lines(&samples) >= 5);
         child
     };
     let signal = |child: &std::process::Child, signal| {

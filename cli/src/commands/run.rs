@@ -91,7 +91,7 @@ fn run_inside(
     output: Output,
 ) -> Result<Exit, Failure> {
     let again = args.check_determinism.then(|| beside(out)).transpose()?;
-    let mut needs = Needs {
+    let needs = Needs {
         subject: experiment.name.clone(),
         links: args.links.into(),
         seed: experiment.seed,
@@ -101,7 +101,6 @@ fn run_inside(
             .into_iter()
             .chain(experiment.program_files())
             .collect(),
-        out: Some(out.to_owned()),
     };
     let done = once(&needs, args, out, output)?;
     let Some(again) = again else {
@@ -114,7 +113,6 @@ fn run_inside(
         return Ok(done.exit);
     }
     output.aside("once more, to compare");
-    needs.out = Some(again.clone());
     // Silent: what it prints is known already.
     once(&needs, args, &again, Output::new(true))?;
     let comparison =
@@ -133,7 +131,7 @@ fn run_inside(
 /// A run inside a lab kernel, with its result completed by what only this side knows.
 fn once(needs: &Needs, args: &RunArgs, out: &Path, output: Output) -> Result<Done, Failure> {
     let execution = Execution::begin(command_line());
-    let mut done = virtual_lab::run(needs, &args.virtual_lab, output)?;
+    let mut done = virtual_lab::run(needs, Some(out), &args.virtual_lab, output)?;
     if !out.join(RESULT_FILE).is_file() {
         return Ok(done);
     }

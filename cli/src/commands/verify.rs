@@ -84,10 +84,9 @@ fn of_topology(topology: &str, args: &VerifyArgs, task: &Task) -> Result<Exit, F
             seed: args.seed,
             memory: GuestMemory::of_links(&topology),
             files: document.files(),
-            out: task.out.clone(),
             programs: false,
         };
-        let done = virtual_lab::run(&needs, &args.virtual_lab, task.output)?;
+        let done = virtual_lab::run(&needs, task.out.as_deref(), &args.virtual_lab, task.output)?;
         task.output.json_text(&done.json);
         task.output.aside(virtual_lab::summary(&done.ended));
         return Ok(done.exit);

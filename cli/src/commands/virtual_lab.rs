@@ -31,8 +31,6 @@ pub struct Needs {
     pub memory: GuestMemory,
     /// What it reads.
     pub files: Vec<PathBuf>,
-    /// The folder that it writes to, absolute.
-    pub out: Option<PathBuf>,
     /// Whether it runs programs of this machine.
     pub programs: bool,
 }
@@ -61,8 +59,14 @@ pub struct Done {
     pub json: Vec<u8>,
 }
 
-/// Runs the command that was typed inside a lab kernel, and shows what it prints, if that is text.
-pub fn run(needs: &Needs, args: &VirtualArgs, output: Output) -> Result<Done, Failure> {
+/// Runs the command that was typed inside a lab kernel, and shows what it prints, if that is text. `out` is the folder that it
+/// writes to, absolute.
+pub fn run(
+    needs: &Needs,
+    out: Option<&Path>,
+    args: &VirtualArgs,
+    output: Output,
+) -> Result<Done, Failure> {
     let kernel = LabKernel::find().map_err(|error| Failure::new(Exit::Lacking, &error))?;
     let memory = match args.memory {
         Some(size) => size,
@@ -81,7 +85,7 @@ pub fn run(needs: &Needs, args: &VirtualArgs, output: Output) -> Result<Done, Fa
     );
     let mut registration = claimed?;
     let mut made = Made::default();
-    if let Some(out) = &needs.out {
+    if let Some(out) = out {
         made.folder(out)?;
         mounts.push(Mount::writable(out));
         // The last one counts.

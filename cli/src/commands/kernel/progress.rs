@@ -1,12 +1,12 @@
 //! A build's steps as a progress bar on a terminal, or as plain lines in a pipe; on standard error either way.
 
 use std::io::Write;
-use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use longhaul_emulator::kernel::{Event, Observer, Step};
 
 use crate::output::Output;
+use crate::progress::{spinner, style};
 
 /// While there is nothing to count.
 const WAITING: &str = "{spinner} {elapsed:>4} {wide_msg}";
@@ -33,9 +33,7 @@ impl BuildProgress {
         let sink = if output.is_json() {
             Sink::Silent
         } else if output.is_terminal() {
-            let bar = ProgressBar::new_spinner().with_style(style(WAITING));
-            bar.enable_steady_tick(Duration::from_millis(100));
-            Sink::Bar(bar)
+            Sink::Bar(spinner(WAITING))
         } else {
             Sink::Lines
         };
@@ -91,9 +89,4 @@ impl Observer for BuildProgress {
             Event::Progress { done, of } => self.counted(done, of),
         }
     }
-}
-
-/// What a template says is ours, not a user's.
-fn style(template: &str) -> ProgressStyle {
-    ProgressStyle::with_template(template).expect("the template is well-formed")
 }
