@@ -20,6 +20,7 @@
 //! - [`probe`]: UDP probes that measure one-way delay between two nodes on one clock.
 //! - [`fidelity`]: every link held against its description.
 //! - [`telemetry`]: periodic readings of links, queues and hosts.
+//! - [`time`]: instants, as pure logic counts them.
 
 pub mod capability;
 pub mod capture;
@@ -41,4 +42,5 @@ pub mod sandbox;
 pub mod schedule;
 pub mod tc;
 pub mod telemetry;
+pub mod time;
 pub mod wiring;

@@ -41,7 +41,6 @@ mod rings;
 mod schedule;
 mod segment;
 mod stamp;
-mod time;
 mod traffic;
 mod tuning;
 mod vnet;

@@ -21,8 +21,8 @@ use nix::sys::epoll::EpollTimeout;
 use nix::sys::time::TimeSpec;
 use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
 
-use super::time::Time;
 use crate::guest;
+use crate::time::Time;
 
 /// The longest that the thread may stay awake for a release.
 const LONGEST_LEAD: Duration = Duration::from_micros(40);

@@ -11,10 +11,10 @@ use super::model::ChannelModel;
 use super::queue::Arrival;
 use super::random::Streams;
 use super::stamp::Hop;
-use super::time::Time;
 use super::wiretap::{Wiretap, Wiretapped};
 use crate::capture::{Side, Tap};
 use crate::plan::{ChannelId, LabPlan};
+use crate::time::Time;
 
 /// The channels of a lab: number `2n` is lane `n` forward, `2n + 1` the same lane in reverse.
 pub(super) struct Carriers {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use nix::time::{ClockId, clock_gettime};
 
-use super::time::Time;
+use crate::time::Time;
 
 /// Both clocks at one moment, to tell when a frame arrived that the kernel stamped on the other.
 #[derive(Clone, Copy, Debug)]

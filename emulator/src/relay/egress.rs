@@ -15,10 +15,10 @@ use super::propagation::{Delivery, PacketState};
 use super::queue::Marking;
 use super::segment;
 use super::stamp::{self, Hop};
-use super::time::Time;
 use super::traffic;
 use super::vnet::{VNET_HEADER, VnetHeader};
 use super::wiretap::Wiretapped;
+use crate::time::Time;
 
 /// How many packets go out with one system call. More save little (a call costs a fraction of a packet's way through the
 /// receiver's stack) and make the last ones late.

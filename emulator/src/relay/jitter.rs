@@ -6,8 +6,8 @@ use std::time::Duration;
 use longhaul_topologies::model::{DelayTrace, Jitter, JitterShape};
 use rand::{Rng, RngExt};
 
-use super::time::Time;
 use crate::distribution;
+use crate::time::Time;
 
 /// Tells the variation of one packet's delay after another.
 #[derive(Clone, Debug)]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use longhaul_topologies::model::{Channel, RateTrace};
 use longhaul_topologies::units::Rate;
 
-use super::time::Time;
+use crate::time::Time;
 
 const NANOSECONDS: u128 = 1_000_000_000;
 

@@ -21,7 +21,7 @@ use super::propagation::{Delivery, Entry, Propagation};
 use super::queue::{Arrival, Depth, LineState, Marking, Queue, Traffic};
 use super::random::Streams;
 use super::segment::PacketShape;
-use super::time::Time;
+use crate::time::Time;
 
 /// The longest stretch of link time that leaves as one burst. Longer ones would turn a link into a pulse train; shorter
 /// ones cost a system call each: 100–250 µs were found to be right in a prototype.

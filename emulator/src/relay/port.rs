@@ -14,7 +14,7 @@ use socket2::Socket;
 use super::links::{Event, LinkEvents};
 use super::ring::{self, Received};
 use super::rings::{Rings, RingsSpec};
-use super::time::Time;
+use crate::time::Time;
 
 /// Bytes of the ring for single packets: at 1500 bytes, a fiftieth of a second of 800,000 packets a second.
 const SMALL_RING: usize = 32 << 20;

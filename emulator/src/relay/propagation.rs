@@ -15,7 +15,7 @@ use super::model::{BURST, Handle, Stamp};
 use super::queue::Marking;
 use super::random::Streams;
 use super::segment::PacketShape;
-use super::time::Time;
+use crate::time::Time;
 
 /// What a packet in flight takes beside its bytes, so that small ones cannot evade a limit on memory.
 const OVERHEAD: u64 = 256;

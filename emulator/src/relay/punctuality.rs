@@ -9,8 +9,8 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 use nix::sys::resource::{UsageWho, getrusage};
 
-use super::time::Time;
 use crate::engine::{LATE, Lateness};
+use crate::time::Time;
 
 /// Lateness beyond this counts as this.
 const WORST: Duration = Duration::from_secs(60);

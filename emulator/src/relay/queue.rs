@@ -41,7 +41,7 @@ pub(super) use self::ecn::Ecn;
 pub(super) use self::fifo::Marking;
 use self::fq_codel::FqCoDelQueue;
 use super::segment::PacketShape;
-use super::time::Time;
+use crate::time::Time;
 
 /// What a queue needs to know of a packet beside its bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use super::clocks::Clocks;
 use super::ring::{Received, Ring, RingSpec, SLOT_OVERHEAD};
-use super::time::Time;
+use crate::time::Time;
 
 /// A full super-packet: an IP packet of 64 KB (`GSO_LEGACY_MAX_SIZE` in linux/netdevice.h) in its frame, in whole pages.
 const LARGE_SLOT: usize = 17 * 4096;

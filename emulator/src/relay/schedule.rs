@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use super::time::Time;
+use crate::time::Time;
 
 /// An alarm clock for many channels: idle ones cost nothing.
 #[derive(Debug)]

@@ -3,9 +3,9 @@
 use std::ops::Range;
 
 use super::segment::{Layout, complete_checksum};
-use super::time::Time;
 use super::vnet::VnetHeader;
 use crate::capture::Tap;
+use crate::time::Time;
 
 /// A tap, and room to cut super-packets in.
 #[derive(Debug)]

@@ -13,7 +13,7 @@ use super::depth::{Depth, Gate};
 use super::ecn::Fate;
 use super::fifo::{Fifo, Marking};
 use super::{Arrival, QueueCounters, Train};
-use crate::relay::time::Time;
+use crate::time::Time;
 
 /// How many intervals after the last strike of an episode a new one starts from the old rate (RFC 8289 section 5.5).
 const RECENTLY: u32 = 16;

@@ -21,7 +21,7 @@ use super::ecn::Fate;
 use super::fifo::{Fifo, Marking};
 use super::ticks::Ticks;
 use super::{Arrival, Ecn, QueueCounters, Traffic, Train, draw};
-use crate::relay::time::Time;
+use crate::time::Time;
 
 /// The two queues, their scheduler and their controller.
 #[derive(Clone, Debug)]

@@ -10,7 +10,7 @@ use super::fifo::{Fifo, Marking};
 use super::pie::PieControl;
 use super::red::RedControl;
 use super::{Arrival, Ecn, QueueCounters, Train, step};
-use crate::relay::time::Time;
+use crate::time::Time;
 
 /// A single queue, and what decides who gets in.
 #[derive(Clone, Debug)]

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use super::depth::{Depth, Gate};
 use super::{Arrival, Traffic, Train};
-use crate::relay::time::Time;
+use crate::time::Time;
 
 /// Trains in the order of their arrival. It keeps its memory, so that a queue which has seen its worst allocates no more.
 #[derive(Clone, Debug)]

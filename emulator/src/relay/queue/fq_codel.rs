@@ -12,7 +12,7 @@ use super::codel::ControlLaw;
 use super::depth::{Depth, Gate};
 use super::fifo::{Fifo, Marking};
 use super::{Arrival, QueueCounters, Traffic, Train};
-use crate::relay::time::Time;
+use crate::time::Time;
 
 /// The most wire packets that go in one batch (`drop_batch` of Linux' `sch_fq_codel`).
 const BATCH: u64 = 64;

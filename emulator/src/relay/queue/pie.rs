@@ -20,7 +20,7 @@ use super::depth::Depth;
 use super::ecn::Fate;
 use super::ticks::Ticks;
 use super::{Ecn, draw};
-use crate::relay::time::Time;
+use crate::time::Time;
 
 /// Above this probability ECN-capable packets are dropped like all others (`mark_ecnth`, section 5.1).
 const MOST_MARKED: f64 = 0.1;

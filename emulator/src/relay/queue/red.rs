@@ -19,7 +19,7 @@ use rand::Rng;
 use super::depth::{Depth, amount};
 use super::ecn::Fate;
 use super::{Ecn, draw};
-use crate::relay::time::Time;
+use crate::time::Time;
 
 /// RED's parameters and what it has learnt.
 #[derive(Clone, Debug)]

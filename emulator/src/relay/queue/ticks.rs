@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::relay::time::Time;
+use crate::time::Time;
 
 /// The shortest period, so that catching up with a careless one ends.
 const SHORTEST: Duration = Duration::from_micros(1);

@@ -1,25 +1,25 @@
-//! The relay's own time: whole nanoseconds since an origin that only the driver knows.
+//! Time as pure logic counts it: whole nanoseconds since an origin that only its driver knows.
 
 use std::ops::{Add, Sub};
 use std::time::Duration;
 
 /// An instant. The driver's origin is that of `CLOCK_MONOTONIC`; a test's is its own.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct Time(u64);
+pub struct Time(u64);
 
 impl Time {
     /// The instant `nanoseconds` after the origin.
-    pub(super) const fn from_nanos(nanoseconds: u64) -> Self {
+    pub const fn from_nanos(nanoseconds: u64) -> Self {
         Time(nanoseconds)
     }
 
     /// Nanoseconds since the origin.
-    pub(super) const fn as_nanos(self) -> u64 {
+    pub const fn as_nanos(self) -> u64 {
         self.0
     }
 
     /// How long after `earlier` this is; zero if it is not after it.
-    pub(super) fn since(self, earlier: Time) -> Duration {
+    pub fn since(self, earlier: Time) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
 }
