@@ -4,11 +4,13 @@
 //! - [`world`]: the ranks of a collective as processes, and the control connection to them.
 //! - [`rank`]: what runs inside a rank's process.
 //! - `transport`: how ranks move bytes: kernel TCP.
+//! - [`congestion`]: congestion control of the message transport, one file per law. Pure.
 //! - [`command`]: external programs in the lab's hosts.
 //! - [`experiment`]: topology × stacks × workload × sweep × repeats: the file format, the points, the runner.
 
 pub mod collective;
 pub mod command;
+pub mod congestion;
 pub mod experiment;
 pub mod rank;
 mod transport;
