@@ -57,9 +57,13 @@ const IN_FLIGHT: usize = 64;
 /// tunnel modules are loaded (`tunl0`, `sit0`, `gre0`…).
 const FIRST_INDEX: u32 = 100;
 
-/// The queue of a port in a fabric with a rate, in full frames: the kernel's own default for an interface
-/// (`DEFAULT_TX_QUEUE_LEN` in `include/net/pkt_sched.h`).
-const FABRIC_QUEUE_FRAMES: u64 = 1000;
+/// The queue of an interface, in packets: the kernel's own default (`DEFAULT_TX_QUEUE_LEN` in `include/net/pkt_sched.h`).
+const QUEUE_PACKETS: u64 = 1000;
+
+/// What a packet of a host's own queue may hold before its interface cuts it into frames (`GSO_LEGACY_MAX_SIZE` in
+/// `include/linux/netdevice.h`). Counted in frames instead, a few connections would overflow their own host's queue with
+/// what TCP lets each have there (`tcp_limit_output_bytes`), and TCP takes that for congestion.
+const SUPER_PACKET: u64 = 65_536;
 
 impl Wiring {
     /// Wires `namespaces`, one per node of `plan`, the keeper's namespace being that of the calling thread. Within a tokio
@@ -224,15 +228,18 @@ impl Nodes<'_> {
             return Ok(());
         };
         let frame = u64::from(self.plan.topology.mtu) + ETHERNET_HEADER;
-        let queue = QueueLimit::Bytes(ByteSize::from_bytes(FABRIC_QUEUE_FRAMES * frame));
-        let qdiscs = Bottleneck {
-            rate,
-            queue,
-            discipline: QueueDiscipline::DropTail,
-            grain: Grain::SuperPackets,
-        }
-        .qdiscs();
-        for (node, interface) in [(wire.gateway, &wire.near), (host, &wire.far)] {
+        let ends = [
+            (wire.gateway, &wire.near, frame),
+            (host, &wire.far, SUPER_PACKET),
+        ];
+        for (node, interface, packet) in ends {
+            let qdiscs = Bottleneck {
+                rate,
+                queue: QueueLimit::Bytes(ByteSize::from_bytes(QUEUE_PACKETS * packet)),
+                discipline: QueueDiscipline::DropTail,
+                grain: Grain::SuperPackets,
+            }
+            .qdiscs();
             let installed = tc::install(
                 &self.handles[node.0],
                 self.indices.of(node, &interface.name),

@@ -101,8 +101,14 @@ fn pace(subject: &Subject<'_>, rate: f64, length: Duration) -> Blast {
         frame: (bytes / PACKETS).clamp(SHORTEST_FRAME, full_frame(subject)),
         length,
         transit: subject.transit() + length,
-        waiting: 1 << 20,
+        waiting: waiting(bytes as f64 * (OVERSPEED - 1.0)),
     }
+}
+
+/// The send buffer with which so many bytes may wait at the bottleneck and a late sender catches up: the kernel counts the memory
+/// of a packet, about twice its bytes, and twice what is asked for.
+fn waiting(bytes: f64) -> usize {
+    (bytes * 2.0) as usize + (1 << 20)
 }
 
 /// The floods of `subjects`: full frames at twice the rate until the queue is full.
@@ -149,8 +155,7 @@ fn flood(subject: &Subject<'_>, rate: f64, effort: &Effort) -> Result<Blast, Str
         frame,
         length,
         transit: subject.transit() + fills.mul_f64(2.0),
-        // The kernel counts the memory of a packet, about twice its bytes, and twice what is asked for.
-        waiting: (bytes * 2.0) as usize + (1 << 20),
+        waiting: waiting(bytes),
     })
 }
 
