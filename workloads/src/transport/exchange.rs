@@ -1,10 +1,9 @@
 //! One rank's program carried out over its connections, on one thread.
 //!
 //! Everything that may run does: each pass makes at most one system call per connection, so none starves another. When
-//! nothing moves, the thread sleeps in epoll (edge-triggered) until a connection can go on.
+//! nothing moves, the thread sleeps in epoll until a connection can go on.
 
 use std::io;
-use std::net::TcpStream;
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
@@ -142,8 +141,12 @@ impl<'a> Exchange<'a> {
         for operation in sent {
             self.progress.finish(operation);
         }
-        for inbound in &mut self.inbound {
-            moved |= inbound.pump(memory, |operation| self.progress.is_ready(operation))?;
+        for (peer, inbound) in self.inbound.iter_mut().enumerate() {
+            moved |= inbound.pump(
+                memory,
+                |operation| self.progress.is_ready(operation),
+                |lane, stream| Ok(self.epoll.modify(stream, &mut incoming(peer, lane))?),
+            )?;
             let mut applied = Vec::new();
             let (program, data_type, op) = (self.program, self.data_type, self.op);
             moved |= inbound.settle(
@@ -203,38 +206,23 @@ impl<'a> Exchange<'a> {
         Err(TransportError::Stalled { peer, what, waited })
     }
 
-    /// Registers every connection.
+    /// Registers every connection: what is sent on by edges, and what is received from once each time that it is asked for.
     fn watch(&mut self) -> nix::Result<()> {
-        let add = |stream: &TcpStream, token: Token, interest: EpollFlags| {
-            self.epoll.add(
-                stream,
-                EpollEvent::new(interest | EpollFlags::EPOLLET, token.encode()),
-            )
-        };
         for (peer, outbound) in self.outbound.iter().enumerate() {
             for (lane, stream) in self.mesh.outbound(outbound.peer).into_iter().enumerate() {
-                add(
-                    stream,
-                    Token {
-                        way: Way::Out,
-                        peer,
-                        lane,
-                    },
-                    EpollFlags::EPOLLOUT,
-                )?;
+                let token = Token {
+                    way: Way::Out,
+                    peer,
+                    lane,
+                };
+                let interest = EpollFlags::EPOLLOUT | EpollFlags::EPOLLET;
+                self.epoll
+                    .add(stream, EpollEvent::new(interest, token.encode()))?;
             }
         }
         for (peer, inbound) in self.inbound.iter().enumerate() {
             for (lane, stream) in self.mesh.inbound(inbound.peer).into_iter().enumerate() {
-                add(
-                    stream,
-                    Token {
-                        way: Way::In,
-                        peer,
-                        lane,
-                    },
-                    EpollFlags::EPOLLIN | EpollFlags::EPOLLRDHUP,
-                )?;
+                self.epoll.add(stream, incoming(peer, lane))?;
             }
         }
         Ok(())
@@ -262,6 +250,17 @@ impl<'a> Exchange<'a> {
         }
         Ok(())
     }
+}
+
+/// One event when there is enough to receive, or never will be.
+fn incoming(peer: usize, lane: usize) -> EpollEvent {
+    let token = Token {
+        way: Way::In,
+        peer,
+        lane,
+    };
+    let interest = EpollFlags::EPOLLIN | EpollFlags::EPOLLRDHUP | EpollFlags::EPOLLONESHOT;
+    EpollEvent::new(interest, token.encode())
 }
 
 impl Token {

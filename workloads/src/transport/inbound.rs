@@ -65,25 +65,28 @@ struct Lane<'a> {
     header: [u8; Header::BYTES],
     /// Bytes of that piece's frame that have come, header included.
     got: usize,
-    /// The kernel had less than was asked for; the next edge tells when there is more.
+    /// The kernel had less than was asked for; an event tells when there is more.
     blocked: bool,
-    /// The peer has closed: there may be data without another edge.
+    /// The peer has closed: there is no more to wait for.
     closing: bool,
-    /// What the kernel gathers before it tells of an edge, as far as this knows.
+    /// What the kernel gathers before it tells, as far as this knows.
     gathered: Option<usize>,
 }
 
 impl Lane<'_> {
-    /// Waits for the next edge: when the `missing` bytes of the frame are there, or enough of them to be worth it.
-    fn block(&mut self, missing: usize) -> io::Result<()> {
+    /// Waits until the `missing` bytes of the frame are there, or enough of them to be worth it.
+    fn block(
+        &mut self,
+        missing: usize,
+        listen: impl FnOnce(&TcpStream) -> io::Result<()>,
+    ) -> io::Result<()> {
         let gathered = missing.clamp(1, GATHERED);
         self.blocked = true;
-        // What came in between makes an edge when this is set.
         if self.gathered != Some(gathered) {
             gather(self.stream, gathered)?;
             self.gathered = Some(gathered);
         }
-        Ok(())
+        listen(self.stream)
     }
 }
 
@@ -143,15 +146,17 @@ impl<'a> Inbound<'a> {
         self.lanes[lane].closing |= closing;
     }
 
-    /// Receives what it can with one call per connection; tells whether anything moved.
+    /// Receives what it can with one call per connection, and has `listen` tell once, by [`Self::unblock`], when there is more
+    /// on one that had too little: one that is ahead of its turn would wake this thread for nothing. Tells whether anything moved.
     pub(super) fn pump(
         &mut self,
         memory: &mut Memory,
         is_ready: impl Fn(usize) -> bool,
+        listen: impl Fn(usize, &TcpStream) -> io::Result<()>,
     ) -> Result<bool, TransportError> {
         let mut moved = false;
         for index in 0..self.lanes.len() {
-            moved |= self.pump_lane(index, memory, &is_ready)?;
+            moved |= self.pump_lane(index, memory, &is_ready, |stream| listen(index, stream))?;
         }
         Ok(moved)
     }
@@ -197,6 +202,7 @@ impl<'a> Inbound<'a> {
         index: usize,
         memory: &mut Memory,
         is_ready: impl Fn(usize) -> bool,
+        listen: impl FnOnce(&TcpStream) -> io::Result<()>,
     ) -> Result<bool, TransportError> {
         let connections = self.lanes.len();
         let lane = &mut self.lanes[index];
@@ -251,7 +257,7 @@ impl<'a> Inbound<'a> {
             Ok(got) => {
                 lane.got += got;
                 if got < rest && !lane.closing {
-                    lane.block(rest - got).map_err(lost)?;
+                    lane.block(rest - got, listen).map_err(lost)?;
                 }
                 if in_header < Header::BYTES && lane.got >= Header::BYTES {
                     let expected = Header {
@@ -269,7 +275,7 @@ impl<'a> Inbound<'a> {
                 Ok(true)
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                lane.block(rest).map_err(lost)?;
+                lane.block(rest, listen).map_err(lost)?;
                 Ok(false)
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(false),
