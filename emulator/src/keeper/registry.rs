@@ -4,11 +4,13 @@
 //! NAME/lab.json   what it is: see LabRecord
 //! NAME/lock       locked (flock) by every process of the lab's sandbox: free means dead, whatever it died from
 //! NAME/control    the keeper's socket
-//! NAME/log        what the keeper printed (`up` only)
+//! NAME/guest/     what a virtual lab shares with its kernel (see crate::guest)
+//! NAME/log        what the keeper printed (`up` only); its last line says what a virtual lab died from
 //! NAME/names      the names it has in /run/netns, one a line (see super::names)
 //! .registry       locked while any of this is read or changed
 //! ```
 
+use std::fmt;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -31,6 +33,9 @@ pub struct LabRecord {
     pub name: LabName,
     /// What it is up for.
     pub purpose: Purpose,
+    /// Whose kernel it is on.
+    #[serde(default)]
+    pub lab: Place,
     /// The name of its topology or, of a run, its experiment.
     pub subject: String,
     /// The engine that was asked for.
@@ -39,6 +44,26 @@ pub struct LabRecord {
     pub pid: i32,
     /// When it was started, in seconds since 1970 (UTC).
     pub started: u64,
+}
+
+/// Whose kernel a lab is on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Place {
+    /// The machine's.
+    #[default]
+    Host,
+    /// One of its own, in virtual time.
+    Virtual,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Place::Host => "host",
+            Place::Virtual => "virtual",
+        })
+    }
 }
 
 /// What a lab is up for.
@@ -245,6 +270,7 @@ impl Registration {
         let record = LabRecord {
             name,
             purpose,
+            lab: Place::Host,
             subject: subject.to_owned(),
             engine,
             pid: 0,
@@ -256,6 +282,13 @@ impl Registration {
             lock: Some(lock),
         };
         Ok(registration)
+    }
+
+    /// Notes that the lab has a kernel of its own.
+    #[must_use]
+    pub fn on_a_lab_kernel(mut self) -> Self {
+        self.record.lab = Place::Virtual;
+        self
     }
 
     /// The lab's name.
@@ -309,6 +342,11 @@ impl Registration {
     pub(super) fn listen(&self) -> Result<UnixListener, KeeperError> {
         let path = self.folder().join("control");
         UnixListener::bind(&path).map_err(|e| KeeperError::path("listen on", &path, e))
+    }
+
+    /// Leaves what there is, so that it is told as dead, and why.
+    pub(super) fn leave_dead(mut self) {
+        self.lock = None;
     }
 
     /// Leaves it to a forked process that has it, too.
