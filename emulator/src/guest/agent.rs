@@ -12,6 +12,7 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
@@ -25,6 +26,9 @@ use nix::unistd::Pid;
 use super::job::{End, Shared};
 use super::session::{SessionFolder, SessionSpec, TICK, TYPING_TICK, Window, Word};
 
+/// How old a guest is before it serves anybody: to programs that read the time since boot, zero seconds may stand for a clock
+/// that was not read yet (iputils' ping then sends without a pause).
+const OF_AGE: Duration = Duration::from_secs(1);
 /// How much a stream may print within a tick: what the host has not taken yet lies in its memory.
 const BURST: usize = 4 << 20;
 /// A pipe's capacity.
@@ -92,6 +96,7 @@ impl Agent {
     fn look_for_work(&self) {
         let mut sessions = BTreeMap::new();
         let mut next = 0;
+        std::thread::sleep(OF_AGE);
         loop {
             let types = |session: &Running| session.terminal.is_some();
             std::thread::sleep(if sessions.values().any(types) {
