@@ -115,7 +115,8 @@ pub struct VirtualArgs {
     #[arg(long, value_name = "SIZE")]
     pub memory: Option<longhaul_topologies::units::ByteSize>,
 
-    /// Give up after this much wall time in which no virtual time passes and one program computes
+    /// Give up after this much wall time in which no virtual time passes and one program computes; a lab that stays up ends
+    /// that program instead
     #[arg(long, value_name = "TIME", default_value = "60s")]
     pub patience: longhaul_topologies::units::TimeSpan,
 

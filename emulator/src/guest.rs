@@ -18,7 +18,8 @@
 //! - `boot`: the kernel as a process.
 //! - `watch`: what the guest prints, how its time passes, and how it ends.
 //! - [`init`]: the inside.
-//! - `session`: what both sides know of a session. `reception`: its outside, with the gate of the clock. `agent`: its inside.
+//! - `session`: what both sides know of a session. `reception`: where it is handed in. `door`: how it gets inside, which is also
+//!   when time passes. `agent`: the inside.
 //! - `tend`: a guest that stays, looked after.
 //! - [`registers`]: CPUs with more registers than User-mode Linux knows.
 //! - `memory`: how much a guest needs, and where it can lie.
@@ -26,6 +27,7 @@
 mod agent;
 mod boot;
 mod clock;
+mod door;
 mod error;
 pub mod init;
 mod job;

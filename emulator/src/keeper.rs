@@ -69,11 +69,13 @@ pub enum KeeperError {
         /// The name.
         name: LabName,
     },
-    /// It was killed.
-    #[error("the lab {name} was killed: remove what it left with `longhaul clean`")]
+    /// It was killed, or has died.
+    #[error("the lab {name} is dead: {reason}; remove what it left with `longhaul clean`")]
     Dead {
         /// The name.
         name: LabName,
+        /// What from.
+        reason: String,
     },
     /// It is not up yet.
     #[error("the lab {name} is still starting: try again in a moment")]

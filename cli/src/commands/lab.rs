@@ -2,7 +2,9 @@
 
 use longhaul_emulator::engine::EngineChoice;
 use longhaul_emulator::guest::GuestMemory;
-use longhaul_emulator::keeper::{self, KeeperError, LabDetail, LabName, LabStatus, Life, VirtualStatus};
+use longhaul_emulator::keeper::{
+    self, KeeperError, LabDetail, LabName, LabStatus, Life, VirtualStatus,
+};
 use longhaul_emulator::lab::LabOptions;
 use longhaul_topologies::units::ByteSize;
 use serde_json::json;
@@ -154,6 +156,7 @@ impl From<KeeperError> for Failure {
                 let exit = match (&error, error.program_exit_code()) {
                     (_, Some(code)) => Exit::Program(u8::try_from(code).unwrap_or(u8::MAX)),
                     (KeeperError::NotUp { .. }, None) => Exit::Lacking,
+                    (KeeperError::Ended { .. }, None) => Exit::NotHeld,
                     (_, None) => Exit::Usage,
                 };
                 Failure::new(exit, &error)
@@ -183,7 +186,10 @@ fn overview(labs: &[LabStatus], width: usize) -> String {
         let state = match (lab.life, &lab.trouble) {
             (Life::Up, None) => lab.virtual_lab.map_or_else(|| "up".to_owned(), time_inside),
             (Life::Up, Some(trouble)) => format!("up, but {trouble}"),
-            (Life::Dead, _) => "killed: `longhaul clean` removes what is left".to_owned(),
+            (Life::Dead, None) => "killed: `longhaul clean` removes what is left".to_owned(),
+            (Life::Dead, Some(reason)) => {
+                format!("dead: {reason}; `longhaul clean` removes what is left")
+            }
         };
         let record = lab.record.as_ref();
         let engine = lab.detail.as_ref().map(|detail| detail.engine.to_string());

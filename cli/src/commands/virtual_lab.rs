@@ -106,7 +106,12 @@ pub fn run(
 }
 
 /// Boots a lab kernel that stays, as the lab `name`, and runs the command that was typed in it, which is to bring the lab up.
-pub fn up(name: &LabName, needs: &Needs, args: &VirtualArgs, output: Output) -> Result<Exit, Failure> {
+pub fn up(
+    name: &LabName,
+    needs: &Needs,
+    args: &VirtualArgs,
+    output: Output,
+) -> Result<Exit, Failure> {
     let spec = spec(needs, args)?;
     let patience = args.patience.duration();
     keeper::up_virtual(name.clone(), &needs.subject, needs.links, &spec, patience)?;
@@ -153,19 +158,22 @@ pub fn exec(name: &LabName, pace: PaceChoice) -> Result<Option<Exit>, Failure> {
 /// What the keeper inside the virtual lab `name` says of it.
 pub fn detail(name: &LabName, output: Output) -> Result<LabDetail, Failure> {
     let visit = Visit {
-        arguments: ["--json", "status", name.as_str()].map(OsString::from).into(),
+        arguments: ["--json", "status", name.as_str()]
+            .map(OsString::from)
+            .into(),
         ..typed(output)
     };
     let mut printed = Vec::new();
     let code = keeper::visit(name, visit, Some(&mut printed))?;
     let status: Option<LabStatus> = serde_json::from_slice(&printed).ok();
     let detail = status.and_then(|status| status.detail);
-    detail.ok_or_else(|| {
-        Failure::Other {
-            exit: Exit::Program(code),
-            message: format!("the lab {name} does not tell what it is: {}", String::from_utf8_lossy(&printed).trim()),
-            help: None,
-        }
+    detail.ok_or_else(|| Failure::Other {
+        exit: Exit::Program(code),
+        message: format!(
+            "the lab {name} does not tell what it is: {}",
+            String::from_utf8_lossy(&printed).trim()
+        ),
+        help: None,
     })
 }
 

@@ -139,7 +139,11 @@ impl Agent {
             .envs(spec.environment.iter().cloned());
         // One that is not there would look as if the command were not.
         let is_there = spec.folder.is_dir();
-        command.current_dir(if is_there { &spec.folder } else { Path::new("/") });
+        command.current_dir(if is_there {
+            &spec.folder
+        } else {
+            Path::new("/")
+        });
         let streams = match spec.terminal {
             Some(window) => Streams::terminal(window, &mut command)?,
             None => Streams::pipes(&mut command)?,
@@ -153,7 +157,11 @@ impl Agent {
         let stdin = streams.input;
         thread("input", move || feed(stdin, &files))?;
         let (drained, is_drained) = channel::<()>();
-        for (from, to) in streams.outputs.into_iter().zip([folder.stdout(), folder.stderr()]) {
+        for (from, to) in streams
+            .outputs
+            .into_iter()
+            .zip([folder.stdout(), folder.stderr()])
+        {
             let to = OpenOptions::new().append(true).open(to)?;
             let done = streams.terminal.is_none().then(|| Arc::clone(&done));
             let drained = drained.clone();
@@ -323,7 +331,9 @@ fn feed(stdin: File, files: &Receiver<PathBuf>) {
     let mut stdin = Some(stdin);
     while let Ok(file) = files.recv() {
         if let Some(to) = &mut stdin
-            && fs::read(&file).and_then(|bytes| to.write_all(&bytes)).is_err()
+            && fs::read(&file)
+                .and_then(|bytes| to.write_all(&bytes))
+                .is_err()
         {
             // Nobody reads it any more, which is no reason for the host to wait.
             stdin = None;

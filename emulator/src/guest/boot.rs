@@ -113,7 +113,8 @@ impl Guest {
         })?;
         let mut kernel = Unattended(Some(kernel));
         let connection = kernel.accept(&listener, &shared)?;
-        let clock = Clock::start(connection, gate).map_err(failed("start the lab kernel's clock"))?;
+        let clock =
+            Clock::start(connection, gate).map_err(failed("start the lab kernel's clock"))?;
         Ok(Guest {
             kernel: kernel.0.take().expect("nobody has taken it"),
             shared,

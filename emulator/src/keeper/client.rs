@@ -41,7 +41,7 @@ pub struct LabStatus {
     /// What is known of a virtual lab without asking inside.
     #[serde(rename = "virtual", default, skip_serializing_if = "Option::is_none")]
     pub virtual_lab: Option<VirtualStatus>,
-    /// Why the keeper of a living lab says nothing.
+    /// Why the keeper of a living lab says nothing, or what a dead lab died from, where that is known.
     pub trouble: Option<String>,
 }
 
@@ -205,7 +205,7 @@ impl LabStatus {
             record: entry.record,
             detail: None,
             virtual_lab: None,
-            trouble: None,
+            trouble: entry.reason,
         };
         if status.life == Life::Up && has_begun {
             match Registry::open()

@@ -174,7 +174,12 @@ mod tests {
 
     #[test]
     fn a_frame_that_is_cut_off_unknown_or_too_long_is_an_error() {
-        for bad in [&b"o\x02\0\0\0x"[..], b"?\0\0\0\0", b"o\xff\xff\xff\xff", b"o\0"] {
+        for bad in [
+            &b"o\x02\0\0\0x"[..],
+            b"?\0\0\0\0",
+            b"o\xff\xff\xff\xff",
+            b"o\0",
+        ] {
             assert!(FromKeeper::read(&mut &*bad).is_err(), "{bad:?}");
         }
     }

@@ -5,7 +5,8 @@
 //! NAME/lock       locked (flock) by every process of the lab's sandbox: free means dead, whatever it died from
 //! NAME/control    the keeper's socket
 //! NAME/guest/     what a virtual lab shares with its kernel (see crate::guest)
-//! NAME/log        what the keeper printed (`up` only); its last line says what a virtual lab died from
+//! NAME/log        what the keeper printed (`up` only)
+//! NAME/died       what it died from, if its keeper saw it
 //! NAME/names      the names it has in /run/netns, one a line (see super::names)
 //! .registry       locked while any of this is read or changed
 //! ```
@@ -100,6 +101,8 @@ pub(super) struct Entry {
     pub life: Life,
     /// Missing if it died before it wrote one.
     pub record: Option<LabRecord>,
+    /// What a dead one died from, if its keeper saw it.
+    pub reason: Option<String>,
 }
 
 /// A name claimed for a lab. Dropping it gives the name back, with all that the registry has under it.
@@ -136,7 +139,10 @@ impl Registry {
             .find(|entry| entry.name == *name);
         match entry {
             Some(entry) if entry.life == Life::Up => Ok(entry),
-            Some(_) => Err(KeeperError::Dead { name: name.clone() }),
+            Some(entry) => Err(KeeperError::Dead {
+                name: entry.name,
+                reason: entry.reason.unwrap_or_else(|| "it was killed".to_owned()),
+            }),
             None => Err(KeeperError::NoSuchLab { name: name.clone() }),
         }
     }
@@ -193,11 +199,16 @@ impl Registry {
             let record = fs::read(folder.join("lab.json"))
                 .ok()
                 .and_then(|text| serde_json::from_slice(&text).ok());
+            let reason = match life {
+                Life::Up => None,
+                Life::Dead => fs::read_to_string(folder.join("died")).ok(),
+            };
             entries.push(Entry {
                 name,
                 folder,
                 life,
                 record,
+                reason,
             });
         }
         entries.sort_by(|a, b| a.name.cmp(&b.name));
@@ -344,8 +355,10 @@ impl Registration {
         UnixListener::bind(&path).map_err(|e| KeeperError::path("listen on", &path, e))
     }
 
-    /// Leaves what there is, so that it is told as dead, and why.
-    pub(super) fn leave_dead(mut self) {
+    /// Leaves what there is, for a lab that has died from something that its user should know.
+    pub(super) fn leave_dead(mut self, reason: &str) {
+        // Without it, it was killed.
+        let _ = fs::write(self.folder().join("died"), reason);
         self.lock = None;
     }
 

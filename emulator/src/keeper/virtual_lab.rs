@@ -1,13 +1,13 @@
 //! A virtual lab in the background: its keeper has the lab kernel and lets sessions in.
 
+use std::io;
 use std::io::Write;
 use std::net::Shutdown;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
-use std::io;
+use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::eventfd::{EfdFlags, EventFd};
@@ -21,10 +21,14 @@ use super::registry::{Purpose, Registration};
 use super::server;
 use super::wire::{Answer, Request, VirtualStatus, Wire};
 use crate::engine::EngineChoice;
-use crate::guest::{Caller, Guest, GuestSpec, NotNow, Reception, SessionSpec, Stream, Tended, Told};
+use crate::guest::{
+    Caller, Guest, GuestSpec, NotNow, Reception, SessionSpec, Stream, Tended, Told,
+};
 
 /// How often the kernel is looked after while something runs in it.
 const GLANCE: Duration = Duration::from_secs(1);
+/// How long the session that brings the lab up may fail to come: the command that boots the kernel has it ready.
+const FOUNDING: Duration = Duration::from_secs(30);
 /// How long those who have a session have to hear of its end.
 const FAREWELL: Duration = Duration::from_secs(1);
 
@@ -57,8 +61,8 @@ fn keep(
 ) -> Result<(), Plea> {
     let reception = Reception::new();
     let begun = begin(&mut registration, spec, patience, &reception);
-    let (mut keeper, news) = match begun {
-        Ok(keeper) => (keeper, Ok(())),
+    let mut keeper = match begun {
+        Ok(keeper) => keeper,
         Err(plea) => {
             // Whoever waits for the news takes their end as that of the lab.
             drop(registration);
@@ -66,7 +70,7 @@ fn keep(
             return Err(plea);
         }
     };
-    let end = match daemon::tell(teller, &news) {
+    let end = match daemon::tell(teller, &Ok(())) {
         Ok(()) => keeper.serve(),
         Err(error) => Err(error),
     };
@@ -76,18 +80,21 @@ fn keep(
         Ok(End::Died) => (keeper.guest.autopsy().to_string(), true),
         Err(error) => (format!("the keeper failed: {error}"), true),
     };
-    reception.close(&reason);
     keeper.guest.kill();
+    // Before anybody hears of it and looks what there is.
+    if is_dead {
+        registration.leave_dead(&reason);
+    } else {
+        drop(registration);
+    }
+    reception.close(&reason);
     reception.wait_until_over(FAREWELL);
     if is_dead {
-        eprintln!("{reason}");
-        registration.leave_dead();
         return Err(Plea {
             message: reason,
             help: None,
         });
     }
-    drop(registration);
     Ok(())
 }
 
@@ -151,8 +158,10 @@ enum End {
 impl Keeper {
     /// Answers clients until the end.
     fn serve(&mut self) -> io::Result<End> {
+        let booted = Instant::now();
         loop {
-            let is_idle = self.clients.load(Ordering::Acquire) == 0;
+            // In this order: a client becomes a session before it goes.
+            let is_idle = self.clients.load(Ordering::Acquire) == 0 && self.reception.is_quiet();
             let timeout = if is_idle {
                 PollTimeout::NONE
             } else {
@@ -177,7 +186,8 @@ impl Keeper {
             if died {
                 return Ok(End::Died);
             }
-            if self.reception.has_failed() {
+            let is_late = !self.reception.is_founded() && booted.elapsed() > FOUNDING;
+            if self.reception.has_failed() || is_late {
                 return Ok(End::Failed);
             }
             if let Some(said) = self.guest.end_what_spins(&self.reception) {
@@ -244,6 +254,10 @@ impl Drop for Present {
 
 /// Lets a client's session in, and passes on what the client says, to its end.
 fn visit(mut wire: Wire, session: SessionSpec, reception: &Reception) -> io::Result<()> {
+    if let Err(why) = reception.admits(&session) {
+        let refusal = Refusal::NotNow(reason(why).to_owned());
+        return wire.send(&Answer::Refused(refusal), &[]);
+    }
     wire.send(&Answer::Welcome, &[])?;
     let mut stream = wire.into_stream()?;
     let Some(FromClient::Begin) = FromClient::read(&mut stream)? else {
@@ -252,13 +266,7 @@ fn visit(mut wire: Wire, session: SessionSpec, reception: &Reception) -> io::Res
     let caller = Box::new(Remote(stream.try_clone()?));
     let id = match reception.admit(session, caller) {
         Ok(id) => id,
-        Err(why) => {
-            let reason = match why {
-                NotNow::Founding => "the lab is still starting: try again in a moment",
-                NotNow::Closed => "the lab is going down",
-            };
-            return FromKeeper::Failed(reason.to_owned()).write(&mut stream);
-        }
+        Err(why) => return FromKeeper::Failed(reason(why).to_owned()).write(&mut stream),
     };
     while let Ok(Some(FromClient::Tell(told))) = FromClient::read(&mut stream) {
         reception.tell(id, told);
@@ -266,6 +274,14 @@ fn visit(mut wire: Wire, session: SessionSpec, reception: &Reception) -> io::Res
     // The session may have ended; then it does not matter.
     reception.tell(id, Told::Gone);
     Ok(())
+}
+
+/// Why a session is not let in, in words.
+fn reason(why: NotNow) -> &'static str {
+    match why {
+        NotNow::Founding => "the lab is still starting: try again in a moment",
+        NotNow::Closed => "the lab is going down",
+    }
 }
 
 /// The client of a session.

@@ -126,7 +126,11 @@ pub fn visit(
     let mut keeper = Connection::open(&Registry::open()?, lab)?.visit(session)?;
     let said = Said(Arc::new(Mutex::new(keeper.try_clone().map_err(failed)?)));
     said.say(&FromClient::Begin).map_err(failed)?;
-    let _raw = terminal.as_ref().map(Raw::make).transpose().map_err(failed)?;
+    let _raw = terminal
+        .as_ref()
+        .map(Raw::make)
+        .transpose()
+        .map_err(failed)?;
     let credit = match visit.input {
         Input::Nothing => {
             said.tell(Told::End).map_err(failed)?;
@@ -137,9 +141,17 @@ pub fn visit(
             let typed = terminal.is_some();
             let said = said.clone();
             let read = move || {
-                let pieces = Pieces { said, credit, room: CREDIT };
+                let pieces = Pieces {
+                    said,
+                    credit,
+                    room: CREDIT,
+                };
                 // A keeper that is gone is noticed elsewhere.
-                let _ = if typed { pieces.typed() } else { pieces.piped() };
+                let _ = if typed {
+                    pieces.typed()
+                } else {
+                    pieces.piped()
+                };
             };
             let thread = std::thread::Builder::new().name("input".into());
             thread.spawn(read).map_err(failed)?;
@@ -148,16 +160,21 @@ pub fn visit(
     };
     let mut streams = Streams;
     let visitor = visitor.unwrap_or(&mut streams);
-    let conversation = Conversation { said, credit, signals, terminal: terminal.as_ref() };
+    let conversation = Conversation {
+        said,
+        credit,
+        signals,
+        terminal: terminal.as_ref(),
+    };
     match conversation.follow(&mut keeper, visitor) {
         Ok(Some(outcome)) => outcome.map_err(|reason| KeeperError::Ended { reason }),
         Ok(None) => Err(KeeperError::Ended {
-            reason: format!("the keeper of the lab {lab} is gone: `longhaul clean` removes what it left"),
+            reason: format!(
+                "the keeper of the lab {lab} is gone: `longhaul clean` removes what it left"
+            ),
         }),
         // As the shell counts a program that writes to nobody.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
-            Ok(128 + Signal::SIGPIPE as u8)
-        }
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(128 + Signal::SIGPIPE as u8),
         Err(error) => Err(failed(error)),
     }
 }
@@ -263,8 +280,16 @@ impl Pieces {
         let mut is_silent = false;
         loop {
             let patience = PollTimeout::try_from(SILENCE).unwrap_or(PollTimeout::MAX);
-            let timeout = if is_silent { PollTimeout::NONE } else { patience };
-            if poll(&mut [PollFd::new(stdin.as_fd(), PollFlags::POLLIN)], timeout)? == 0 {
+            let timeout = if is_silent {
+                PollTimeout::NONE
+            } else {
+                patience
+            };
+            if poll(
+                &mut [PollFd::new(stdin.as_fd(), PollFlags::POLLIN)],
+                timeout,
+            )? == 0
+            {
                 self.send(&mut piece)?;
                 self.said.tell(Told::Silence)?;
                 is_silent = true;
@@ -272,11 +297,8 @@ impl Pieces {
             }
             let before = piece.len();
             piece.resize(PIECE, 0);
-            let length = match stdin.read(&mut piece[before..]) {
-                Ok(length) => length,
-                // Such as a folder, or a terminal in whose background this is.
-                Err(_) => 0,
-            };
+            // What cannot be read, such as a folder, is at its end.
+            let length = stdin.read(&mut piece[before..]).unwrap_or_default();
             piece.truncate(before + length);
             is_silent = false;
             if length == 0 || piece.len() == PIECE {
@@ -324,15 +346,25 @@ impl Terminal {
     fn ours() -> Option<Self> {
         let (stdin, stdout) = (io::stdin(), io::stdout());
         let is_one = stdin.is_terminal() && stdout.is_terminal();
-        is_one.then(|| stdin.as_fd().try_clone_to_owned().ok())?.map(|fd| Terminal(fd.into()))
+        is_one
+            .then(|| stdin.as_fd().try_clone_to_owned().ok())?
+            .map(|fd| Terminal(fd.into()))
     }
 
     fn window(&self) -> Window {
         use std::os::fd::AsRawFd;
-        let mut size = Winsize { ws_row: 0, ws_col: 0, ws_xpixel: 0, ws_ypixel: 0 };
+        let mut size = Winsize {
+            ws_row: 0,
+            ws_col: 0,
+            ws_xpixel: 0,
+            ws_ypixel: 0,
+        };
         // SAFETY: the descriptor is a terminal's, and the size lives as long as the call.
         unsafe { libc::ioctl(self.0.as_raw_fd(), libc::TIOCGWINSZ, &raw mut size) };
-        Window { rows: size.ws_row, columns: size.ws_col }
+        Window {
+            rows: size.ws_row,
+            columns: size.ws_col,
+        }
     }
 }
 
