@@ -351,7 +351,7 @@ fn a_shell_has_a_terminal_of_the_callers_size_and_time_goes_as_on_the_wall() {
     };
     let pair = openpty(Some(&size), None).unwrap();
     let end = |fd: &std::os::fd::OwnedFd| Stdio::from(fd.try_clone().unwrap());
-    let mut command = longhaul.command(&["exec", "a-0", "--", "sh"]);
+    let mut command = longhaul.command(&["exec", "a-0", "--", "bash", "--norc"]);
     command
         .env("TERM", "dumb")
         .stdin(end(&pair.slave))
