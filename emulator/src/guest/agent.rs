@@ -347,7 +347,9 @@ fn feed(stdin: File, files: &Receiver<PathBuf>) {
 /// hung up on when its command ends, so that there is no need of `done`.
 fn pump(from: &OwnedFd, mut to: File, done: Option<&EventFd>) -> io::Result<()> {
     let mut chunk = vec![0; CHUNK];
-    let mut burst = 0;
+    let mut burst = Burst::default();
+    // Once the command has ended: what it left in the background may go on to print for ever.
+    let mut rest = CHUNK;
     loop {
         let both = [Some(from.as_fd()), done.map(AsFd::as_fd)];
         let mut sources: Vec<PollFd<'_>> = both
@@ -356,7 +358,10 @@ fn pump(from: &OwnedFd, mut to: File, done: Option<&EventFd>) -> io::Result<()> 
             .map(|fd| PollFd::new(fd, PollFlags::POLLIN))
             .collect();
         poll(&mut sources, PollTimeout::NONE)?;
-        if !sources[0].any().unwrap_or(true) {
+        let has_ended = sources
+            .get(1)
+            .is_some_and(|done| done.any().unwrap_or(true));
+        if !sources[0].any().unwrap_or(true) || rest == 0 {
             return Ok(());
         }
         match nix::unistd::read(from, &mut chunk) {
@@ -364,24 +369,42 @@ fn pump(from: &OwnedFd, mut to: File, done: Option<&EventFd>) -> io::Result<()> 
             Ok(0) | Err(Errno::EIO) => return Ok(()),
             Ok(length) => {
                 to.write_all(&chunk[..length])?;
-                burst += length;
+                burst.add(length);
+                if has_ended {
+                    rest = rest.saturating_sub(length);
+                }
             }
             Err(Errno::EAGAIN | Errno::EINTR) => {}
             Err(errno) => return Err(errno.into()),
         }
-        if burst >= BURST {
-            burst = 0;
-            std::thread::sleep(TICK);
+    }
+}
+
+/// Reads to the end, and lets time pass meanwhile.
+fn discard(from: OwnedFd) -> io::Result<()> {
+    let mut from = File::from(from);
+    let mut chunk = vec![0; CHUNK];
+    let mut burst = Burst::default();
+    loop {
+        match from.read(&mut chunk)? {
+            0 => return Ok(()),
+            length => burst.add(length),
         }
     }
 }
 
-/// Reads to the end.
-fn discard(from: OwnedFd) -> io::Result<()> {
-    let mut from = File::from(from);
-    let mut chunk = vec![0; CHUNK];
-    while from.read(&mut chunk)? > 0 {}
-    Ok(())
+/// How much has come since time passed. Printing takes none of it, so a program that only prints has to be held up.
+#[derive(Default)]
+struct Burst(usize);
+
+impl Burst {
+    fn add(&mut self, length: usize) {
+        self.0 += length;
+        if self.0 >= BURST {
+            self.0 = 0;
+            std::thread::sleep(TICK);
+        }
+    }
 }
 
 /// The last that is heard of a session.

@@ -157,7 +157,7 @@ impl Guest {
                 surveyed = Instant::now();
                 let pid = self.kernel.id();
                 peak = peak.max(spinning::peak_memory(pid).unwrap_or(peak));
-                if let Some(spinning) = stall.look(self.clock.now(), pid) {
+                if let Some(spinning) = stall.look(self.clock.now(), pid, SPINS) {
                     if spinning.wall >= patience {
                         return Err(GuestError::Stalled {
                             culprit: spinning::describe(spinning.pid),
@@ -328,8 +328,9 @@ impl Stall {
         }
     }
 
-    /// Looks where virtual time is, and if it has not moved, what kept it.
-    pub(super) fn look(&mut self, now: Duration, kernel: u32) -> Option<Spinning> {
+    /// Looks where virtual time is, and if it has not moved, what kept it: the program that has computed most, if for this
+    /// `share` of the time.
+    pub(super) fn look(&mut self, now: Duration, kernel: u32, share: f64) -> Option<Spinning> {
         if now != self.at {
             *self = Stall {
                 at: now,
@@ -340,6 +341,6 @@ impl Stall {
         }
         let wall = self.since.elapsed();
         let (pid, cpu) = Busiest::of(kernel).since(&self.before)?;
-        (cpu.as_secs_f64() >= SPINS * wall.as_secs_f64()).then_some(Spinning { pid, wall, cpu })
+        (cpu.as_secs_f64() >= share * wall.as_secs_f64()).then_some(Spinning { pid, wall, cpu })
     }
 }

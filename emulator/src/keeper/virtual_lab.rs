@@ -72,7 +72,8 @@ fn keep(
     };
     let end = match daemon::tell(teller, &Ok(())) {
         Ok(()) => keeper.serve(),
-        Err(error) => Err(error),
+        // A command that was interrupted meanwhile does not know that it has a lab.
+        Err(_) => Ok(End::Failed),
     };
     let (reason, is_dead) = match end {
         Ok(End::Asked) => ("the lab was taken down".to_owned(), false),
