@@ -276,10 +276,8 @@ struct Streams {
 impl Streams {
     fn pipes(command: &mut Command) -> io::Result<Self> {
         let pipe = || nix::unistd::pipe2(OFlag::O_CLOEXEC);
-        let ((stdin, input), (stdout, output), (stderr, error)) = {
-            let (input, (output, error)) = (pipe()?, (pipe()?, pipe()?));
-            (input, (output.1, output.0), (error.1, error.0))
-        };
+        // Each as its ends to read and to write.
+        let ((stdin, input), (output, stdout), (error, stderr)) = (pipe()?, pipe()?, pipe()?);
         command
             .stdin(Stdio::from(stdin))
             .stdout(Stdio::from(stdout))
