@@ -189,7 +189,10 @@ fn control(mut guest: UnixStream, gate: &mut impl Gate, now: &AtomicU64) -> io::
             let Some(stretch) = gate.pass(next) else {
                 return Ok(());
             };
-            for message in protocol.release(stretch) {
+            let messages = protocol.release(stretch);
+            // Before the guest goes on: it is there already.
+            now.store(protocol.now, Ordering::Relaxed);
+            for message in messages {
                 guest.write_all(&message.to_bytes())?;
             }
         }
