@@ -115,7 +115,8 @@ pub struct VirtualArgs {
     #[arg(long, value_name = "SIZE")]
     pub memory: Option<longhaul_topologies::units::ByteSize>,
 
-    /// Give up after this much wall time in which no virtual time passes and one program computes
+    /// Give up after this much wall time in which no virtual time passes and one program computes; a lab that stays up ends
+    /// that program instead
     #[arg(long, value_name = "TIME", default_value = "60s")]
     pub patience: longhaul_topologies::units::TimeSpan,
 
@@ -137,17 +138,24 @@ pub struct UpArgs {
     #[arg(long)]
     pub name: Option<String>,
 
+    /// Where the sites live and whose clock counts
+    #[arg(long, value_enum, default_value_t = LabKind::Host)]
+    pub lab: LabKind,
+
     /// Which engine carries the links; auto takes netem where the kernel has what the topology needs
     #[arg(long, value_enum, default_value_t = Links::Auto)]
     pub links: Links,
 
-    /// Seeds everything random in the links
+    /// Seeds everything random in the links; in a virtual lab, everything random
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub seed: u64,
 
     /// Change a field of the topology: `links.0.loss=0.1%`
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
+
+    #[command(flatten)]
+    pub virtual_lab: VirtualArgs,
 }
 
 #[derive(Debug, Args)]
@@ -158,6 +166,10 @@ pub struct ExecArgs {
 
     /// The host or gateway (`longhaul status LAB` lists them)
     pub host: String,
+
+    /// How fast a virtual lab's time passes meanwhile; what the program sees is the same
+    #[arg(long, value_enum, default_value_t = PaceChoice::Auto)]
+    pub pace: PaceChoice,
 
     /// The program and its arguments
     #[arg(last = true, required = true, num_args = 1..)]
@@ -347,6 +359,17 @@ pub enum ExperimentsCommand {
     },
     /// Print the JSON Schema of experiment files
     Schema,
+}
+
+/// How fast a virtual lab's time passes while a program runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum PaceChoice {
+    /// As fast as the machine can, and as the clock on the wall while somebody may type
+    Auto,
+    /// As the clock on the wall
+    Wall,
+    /// As fast as the machine can
+    Free,
 }
 
 /// Where the sites live and whose clock counts.

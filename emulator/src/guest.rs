@@ -11,26 +11,40 @@
 //! controller. What the guest prints goes through files, which it writes as it goes: nothing that it does waits for the
 //! host, and nothing that the host does reaches it, so what it does depends on the job, the seed and the binaries alone.
 //!
+//! A guest may stay instead, for a lab that is `up`: then its init serves *sessions*, one for each command that enters it,
+//! and its time stands still while there is none.
+//!
 //! - `job`: what both sides know.
 //! - `boot`: the kernel as a process.
 //! - `watch`: what the guest prints, how its time passes, and how it ends.
 //! - [`init`]: the inside.
+//! - `session`: what both sides know of a session. `reception`: where it is handed in. `door`: how it gets inside, which is also
+//!   when time passes. `agent`: the inside.
+//! - `tend`: a guest that stays, looked after.
 //! - [`registers`]: CPUs with more registers than User-mode Linux knows.
 //! - `memory`: how much a guest needs, and where it can lie.
 
+mod agent;
 mod boot;
 mod clock;
+mod door;
 mod error;
 pub mod init;
 mod job;
 mod memory;
+mod reception;
 pub mod registers;
 mod root;
+mod session;
 mod spinning;
+mod tend;
 mod watch;
 
 pub use boot::Guest;
 pub use error::GuestError;
 pub use job::{GuestSpec, Mount};
 pub use memory::GuestMemory;
+pub use reception::{CREDIT, Caller, NotNow, PIECE, Reception, SessionId, Told};
+pub use session::{Pace, SessionSpec, Window};
+pub use tend::Tended;
 pub use watch::{Ended, Interrupts, Passed, Stream, Witness};

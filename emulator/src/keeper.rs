@@ -5,10 +5,14 @@
 //!      ╰─ returns once the lab is up         ▲
 //! longhaul exec, link, status, down ─────────╯  one line of JSON each way, namespaces as file descriptors
 //! ```
+//! A virtual lab's keeper has the lab kernel in place of namespaces, which nobody outside can enter: the command is run inside
+//! instead, and its streams, signals and exit code cross the same socket.
+//!
 //! - [`up`]: a lab in the background. [`exec`], [`links`], [`adjust`], [`status`], [`down`]: what to do with it.
 //! - [`attach`]: what another process needs to measure it.
 //! - [`Registration`]: a name claimed in the registry of this user's labs; a foreground run has one, too, so that
 //!   [`status`] and [`clean`] see it, and a [`Desk`], so that its links can be set.
+//! - [`up_virtual`]: a virtual lab in the background. [`visit`]: a command run inside one.
 //! - [`clean`]: removes what labs left that were killed.
 
 mod attach;
@@ -16,12 +20,15 @@ mod client;
 mod daemon;
 mod desk;
 mod exec;
+mod frames;
 mod kept;
 mod links;
 mod name;
 mod names;
 mod registry;
 mod server;
+mod virtual_lab;
+mod visit;
 mod wire;
 
 use std::ffi::OsString;
@@ -29,15 +36,19 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 pub use attach::{Attached, attach};
-pub use client::{LabStatus, adjust, clean, down, links, only_lab, only_with_links, status};
+pub use client::{
+    LabStatus, adjust, clean, down, is_virtual, links, only_lab, only_with_links, status,
+};
 pub use daemon::{Started, up, up_with};
 pub use desk::{Attended, Desk};
 pub use exec::exec;
 pub use kept::Kept;
 pub use links::{AdjustedChannel, LinkStatus, Refusal, Wrong};
 pub use name::{LabName, LabNameError};
-pub use registry::{Cleaned, LabRecord, Life, Purpose, Registration};
-pub use wire::{ChannelStatus, LabDetail, NodeStatus};
+pub use registry::{Cleaned, LabRecord, Life, Place, Purpose, Registration};
+pub use virtual_lab::up_virtual;
+pub use visit::{Input, Visit, Visitor, visit};
+pub use wire::{ChannelStatus, LabDetail, NodeStatus, VirtualStatus};
 
 use crate::sandbox::SandboxError;
 
@@ -58,11 +69,13 @@ pub enum KeeperError {
         /// The name.
         name: LabName,
     },
-    /// It was killed.
-    #[error("the lab {name} was killed: remove what it left with `longhaul clean`")]
+    /// It was killed, or has died.
+    #[error("the lab {name} is dead: {reason}; remove what it left with `longhaul clean`")]
     Dead {
         /// The name.
         name: LabName,
+        /// What from.
+        reason: String,
     },
     /// It is not up yet.
     #[error("the lab {name} is still starting: try again in a moment")]
@@ -125,6 +138,12 @@ pub enum KeeperError {
         node: String,
         /// What the kernel answered.
         source: io::Error,
+    },
+    /// A command could not be run in a virtual lab, or that ended meanwhile.
+    #[error("{reason}")]
+    Ended {
+        /// What came in between.
+        reason: String,
     },
     /// The program of `exec` cannot be started.
     #[error("cannot run {}: {source}", program.display())]

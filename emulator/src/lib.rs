@@ -17,6 +17,7 @@
 //! - [`schedule`]: what a topology says changes while a workload runs, carried out.
 //! - [`keeper`]: a lab that stays up in the background: control socket, `exec`, `link`, `status`, `down`, `clean`.
 //! - [`kernel`]: the kernel that virtual labs boot: found, or built once from the distribution's source.
+//! - `pidfd`: processes as file descriptors.
 //! - [`probe`]: UDP probes that measure one-way delay between two nodes on one clock.
 //! - [`fidelity`]: every link held against its description.
 //! - [`telemetry`]: periodic readings of links, queues and hosts.
@@ -35,6 +36,7 @@ pub mod lab;
 pub mod links;
 pub mod namespace;
 pub mod netem;
+mod pidfd;
 pub mod plan;
 pub mod probe;
 pub mod relay;

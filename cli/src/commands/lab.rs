@@ -1,21 +1,40 @@
 //! `up`, `exec`, `status`, `down`, `clean`: labs in the background.
 
 use longhaul_emulator::engine::EngineChoice;
-use longhaul_emulator::keeper::{self, KeeperError, LabDetail, LabName, LabStatus, Life};
+use longhaul_emulator::guest::GuestMemory;
+use longhaul_emulator::keeper::{
+    self, KeeperError, LabDetail, LabName, LabStatus, Life, VirtualStatus,
+};
 use longhaul_emulator::lab::LabOptions;
+use longhaul_topologies::units::ByteSize;
 use serde_json::json;
 
 use crate::args::{DownArgs, ExecArgs, Links, StatusArgs, UpArgs};
+use crate::commands::virtual_lab::{self, Needs};
 use crate::commands::{link, topologies};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::listing::Listing;
-use crate::output::Output;
+use crate::output::{Output, count};
+
+/// What a virtual lab has for the programs in its hosts unless it is told otherwise; what they do not touch costs nothing.
+const PROGRAMS: ByteSize = ByteSize::from_bytes(1 << 30);
 
 /// Brings a topology up in the background.
 pub fn up(args: &UpArgs, output: Output) -> Result<Exit, Failure> {
-    let (_, topology) = topologies::open(&args.topology, &args.set)?;
+    let (document, topology) = topologies::open(&args.topology, &args.set)?;
     let name = lab_name(args.name.as_deref().unwrap_or(&topology.name))?;
+    if virtual_lab::is_wanted(args.lab)? {
+        let needs = Needs {
+            subject: topology.name.clone(),
+            links: args.links.into(),
+            seed: args.seed,
+            memory: GuestMemory::of_links(&topology).and_room_for(PROGRAMS),
+            files: document.files(),
+            programs: true,
+        };
+        return virtual_lab::up(&name, &needs, &args.virtual_lab, output);
+    }
     let first_host = format!("{}-0", topology.sites[0].name);
     let options = LabOptions {
         engine: args.links.into(),
@@ -36,6 +55,9 @@ pub fn up(args: &UpArgs, output: Output) -> Result<Exit, Failure> {
 /// Runs a program inside a host.
 pub fn exec(args: &ExecArgs) -> Result<Exit, Failure> {
     let name = named_or_only(args.name.as_deref())?;
+    if let Some(exit) = virtual_lab::exec(&name, args.pace)? {
+        return Ok(exit);
+    }
     let (program, arguments) = args
         .command
         .split_first()
@@ -46,15 +68,19 @@ pub fn exec(args: &ExecArgs) -> Result<Exit, Failure> {
 
 /// Shows all labs, or one in detail.
 pub fn status(args: &StatusArgs, output: Output) -> Result<Exit, Failure> {
-    let labs = keeper::status()?;
+    let mut labs = keeper::status()?;
     let Some(name) = &args.name else {
         output.either(&labs, || overview(&labs, output.width()));
         return Ok(Exit::Fine);
     };
     let name = lab_name(name)?;
-    let Some(lab) = labs.iter().find(|lab| lab.name == name) else {
+    let Some(lab) = labs.iter_mut().find(|lab| lab.name == name) else {
         return Err(KeeperError::NoSuchLab { name }.into());
     };
+    if lab.virtual_lab.is_some() {
+        lab.detail = Some(virtual_lab::detail(&name, output)?);
+    }
+    let lab = &*lab;
     output.either(lab, || match &lab.detail {
         Some(detail) => format!(
             "{}\n\n{}",
@@ -130,6 +156,7 @@ impl From<KeeperError> for Failure {
                 let exit = match (&error, error.program_exit_code()) {
                     (_, Some(code)) => Exit::Program(u8::try_from(code).unwrap_or(u8::MAX)),
                     (KeeperError::NotUp { .. }, None) => Exit::Lacking,
+                    (KeeperError::Ended { .. }, None) => Exit::NotHeld,
                     (_, None) => Exit::Usage,
                 };
                 Failure::new(exit, &error)
@@ -154,17 +181,23 @@ fn overview(labs: &[LabStatus], width: usize) -> String {
     if labs.is_empty() {
         return "no lab is up: start one with `longhaul up TOPOLOGY`".to_owned();
     }
-    let mut table = Listing::new(&["lab", "topology", "links", "pid", "since", "state"]);
+    let mut table = Listing::new(&["lab", "kind", "topology", "links", "pid", "since", "state"]);
     for lab in labs {
         let state = match (lab.life, &lab.trouble) {
-            (Life::Up, None) => "up".to_owned(),
+            (Life::Up, None) => lab.virtual_lab.map_or_else(|| "up".to_owned(), time_inside),
             (Life::Up, Some(trouble)) => format!("up, but {trouble}"),
-            (Life::Dead, _) => "killed: `longhaul clean` removes what is left".to_owned(),
+            (Life::Dead, None) => "killed: `longhaul clean` removes what is left".to_owned(),
+            (Life::Dead, Some(reason)) => {
+                format!("dead: {reason}; `longhaul clean` removes what is left")
+            }
         };
         let record = lab.record.as_ref();
         let engine = lab.detail.as_ref().map(|detail| detail.engine.to_string());
         table.row([
             lab.name.to_string(),
+            record
+                .map(|record| record.lab.to_string())
+                .unwrap_or_default(),
             record
                 .map(|record| record.subject.clone())
                 .unwrap_or_default(),
@@ -178,7 +211,16 @@ fn overview(labs: &[LabStatus], width: usize) -> String {
             state,
         ]);
     }
-    table.render(3..4, width)
+    table.render(4..5, width)
+}
+
+/// How far a virtual lab's clock is.
+fn time_inside(lab: VirtualStatus) -> String {
+    let passed = format!("up for {:.3} virtual seconds", lab.virtual_seconds);
+    match lab.sessions {
+        0 => format!("{passed}; its time stands still"),
+        sessions => format!("{passed}; in it: {}", count(sessions, "command")),
+    }
 }
 
 /// Seconds since 1970 in the user's time zone.

@@ -7,6 +7,7 @@ use serde_json::json;
 
 use crate::args::{LinkCommand, LinkDirection, LinkSetArgs, LinkShowArgs};
 use crate::commands::lab::lab_name;
+use crate::commands::virtual_lab;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::listing::Listing;
@@ -32,6 +33,9 @@ fn set(args: &LinkSetArgs, output: Output) -> Result<Exit, Failure> {
         settings: settings.collect::<Result<_, _>>()?,
     };
     let name = named_or_only(args.name.as_deref())?;
+    if let Some(exit) = virtual_lab::enter(&name, output)? {
+        return Ok(exit);
+    }
     let changes = keeper::adjust(&name, &adjustment)?;
     output.either(&json!({ "lab": name, "changes": changes }), || {
         sentences(&changes)
@@ -46,6 +50,9 @@ fn show(args: &LinkShowArgs, output: Output) -> Result<Exit, Failure> {
         to: to.clone(),
     });
     let name = named_or_only(args.name.as_deref())?;
+    if let Some(exit) = virtual_lab::enter(&name, output)? {
+        return Ok(exit);
+    }
     let links = keeper::links(&name, link.as_ref())?;
     output.either(&json!({ "lab": name, "links": links }), || {
         table(&links, output.width())

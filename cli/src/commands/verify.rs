@@ -132,6 +132,16 @@ fn of_topology(topology: &str, args: &VerifyArgs, task: &Task) -> Result<Exit, F
 /// Measures a lab that is up.
 fn of_lab(name: &str, task: &Task) -> Result<Exit, Failure> {
     let name = lab::lab_name(name)?;
+    if keeper::is_virtual(&name)? && task.out.is_some() {
+        return Err(Failure::with_help(
+            Exit::Usage,
+            format!("--out: the virtual lab {name} cannot write to this machine's files"),
+            "take the figures from standard output, with --json, or measure the topology: verify TOPOLOGY --lab virtual --out DIR",
+        ));
+    }
+    if let Some(exit) = virtual_lab::enter(&name, task.output)? {
+        return Ok(exit);
+    }
     let lab = keeper::attach(&name)?;
     let mut progress = Progress::new(task.output);
     let duration = task.duration;

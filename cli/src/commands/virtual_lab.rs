@@ -1,4 +1,4 @@
-//! `--lab virtual`: the same command inside a lab kernel of its own.
+//! `--lab virtual`: the same command inside a lab kernel of its own, or inside that of a lab that is up.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -7,12 +7,15 @@ use std::path::{Path, PathBuf};
 
 use longhaul_emulator::engine::EngineChoice;
 use longhaul_emulator::guest::{
-    Ended, Guest, GuestError, GuestMemory, GuestSpec, Interrupts, Mount, Passed, Stream, Witness,
+    Ended, Guest, GuestError, GuestMemory, GuestSpec, Interrupts, Mount, Pace, Passed, Stream,
+    Witness,
 };
-use longhaul_emulator::keeper::{LabName, Purpose, Registration};
+use longhaul_emulator::keeper::{
+    self, Input, LabDetail, LabName, LabStatus, Purpose, Registration, Visit,
+};
 use longhaul_emulator::kernel::LabKernel;
 
-use crate::args::{LabKind, VirtualArgs};
+use crate::args::{LabKind, PaceChoice, VirtualArgs};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::Output;
@@ -67,16 +70,7 @@ pub fn run(
     args: &VirtualArgs,
     output: Output,
 ) -> Result<Done, Failure> {
-    let kernel = LabKernel::find().map_err(|error| Failure::new(Exit::Lacking, &error))?;
-    let memory = match args.memory {
-        Some(size) => size,
-        None => needs.memory.fit()?,
-    };
-    let mut arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
-    let mut mounts = Vec::new();
-    for path in needs.files.iter().chain(&args.mount) {
-        mounts.push(Mount::read_only(absolute(path)?));
-    }
+    let mut spec = spec(needs, args)?;
     let claimed = Registration::claim(
         LabName::of_this_run(),
         Purpose::Run,
@@ -87,20 +81,11 @@ pub fn run(
     let mut made = Made::default();
     if let Some(out) = out {
         made.folder(out)?;
-        mounts.push(Mount::writable(out));
+        spec.mounts.push(Mount::writable(out));
         // The last one counts.
-        arguments.extend(["--out".into(), out.into()]);
+        spec.arguments.extend(["--out".into(), out.into()]);
     }
-    let spec = GuestSpec {
-        kernel,
-        memory,
-        seed: needs.seed,
-        arguments,
-        environment: environment(&args.env, output)?,
-        folder: std::env::current_dir().map_err(|error| Failure::new(Exit::Lacking, &error))?,
-        mounts,
-        programs: needs.programs,
-    };
+    spec.environment.insert("COLUMNS".into(), columns(output));
     // Before anything has threads: they all have to leave the signals to it.
     let interrupts = Interrupts::catch()?;
     let folder = registration.hold()?;
@@ -118,6 +103,117 @@ pub fn run(
         ended,
         json: screen.json.unwrap_or_default(),
     })
+}
+
+/// Boots a lab kernel that stays, as the lab `name`, and runs the command that was typed in it, which is to bring the lab up.
+pub fn up(
+    name: &LabName,
+    needs: &Needs,
+    args: &VirtualArgs,
+    output: Output,
+) -> Result<Exit, Failure> {
+    let spec = spec(needs, args)?;
+    let patience = args.patience.duration();
+    keeper::up_virtual(name.clone(), &needs.subject, needs.links, &spec, patience)?;
+    let mut command = typed(output);
+    command.founding = true;
+    let code = keeper::visit(name, command, None);
+    if !matches!(code, Ok(0)) {
+        // It goes by itself; the name is free once it has gone.
+        let _ = keeper::down(name);
+    }
+    Ok(Exit::Program(code?))
+}
+
+/// Runs the command that was typed inside the virtual lab `name`, if it is one.
+pub fn enter(name: &LabName, output: Output) -> Result<Option<Exit>, Failure> {
+    if !keeper::is_virtual(name)? {
+        return Ok(None);
+    }
+    let code = keeper::visit(name, typed(output), None)?;
+    Ok(Some(Exit::Program(code)))
+}
+
+/// Runs a program in a host of the virtual lab `name`, if it is one: with this process's input and terminal.
+pub fn exec(name: &LabName, pace: PaceChoice) -> Result<Option<Exit>, Failure> {
+    if !keeper::is_virtual(name)? {
+        return Ok(None);
+    }
+    // Nothing else of this environment is the program's business.
+    let terminal = std::env::var_os("TERM").map(|kind| ("TERM".into(), kind));
+    let visit = Visit {
+        arguments: std::env::args_os().skip(1).collect(),
+        environment: terminal.into_iter().collect(),
+        input: Input::Ours,
+        pace: match pace {
+            PaceChoice::Auto => Pace::Auto,
+            PaceChoice::Wall => Pace::Wall,
+            PaceChoice::Free => Pace::Free,
+        },
+        founding: false,
+    };
+    Ok(Some(Exit::Program(keeper::visit(name, visit, None)?)))
+}
+
+/// What the keeper inside the virtual lab `name` says of it.
+pub fn detail(name: &LabName, output: Output) -> Result<LabDetail, Failure> {
+    let visit = Visit {
+        arguments: ["--json", "status", name.as_str()]
+            .map(OsString::from)
+            .into(),
+        ..typed(output)
+    };
+    let mut printed = Vec::new();
+    let code = keeper::visit(name, visit, Some(&mut printed))?;
+    let status: Option<LabStatus> = serde_json::from_slice(&printed).ok();
+    let detail = status.and_then(|status| status.detail);
+    detail.ok_or_else(|| Failure::Other {
+        exit: Exit::Program(code),
+        message: format!(
+            "the lab {name} does not tell what it is: {}",
+            String::from_utf8_lossy(&printed).trim()
+        ),
+        help: None,
+    })
+}
+
+/// The command that was typed, for inside a lab.
+fn typed(output: Output) -> Visit {
+    Visit {
+        arguments: std::env::args_os().skip(1).collect(),
+        environment: vec![("COLUMNS".into(), columns(output))],
+        input: Input::Nothing,
+        pace: Pace::Free,
+        founding: false,
+    }
+}
+
+/// A kernel for the command that was typed.
+fn spec(needs: &Needs, args: &VirtualArgs) -> Result<GuestSpec, Failure> {
+    let kernel = LabKernel::find().map_err(|error| Failure::new(Exit::Lacking, &error))?;
+    let memory = match args.memory {
+        Some(size) => size,
+        None => needs.memory.fit()?,
+    };
+    let mut mounts = Vec::new();
+    for path in needs.files.iter().chain(&args.mount) {
+        mounts.push(Mount::read_only(absolute(path)?));
+    }
+    Ok(GuestSpec {
+        kernel,
+        memory,
+        seed: needs.seed,
+        arguments: std::env::args_os().skip(1).collect(),
+        environment: environment(&args.env)?,
+        folder: std::env::current_dir().map_err(|error| Failure::new(Exit::Lacking, &error))?,
+        mounts,
+        programs: needs.programs,
+    })
+}
+
+/// How wide the terminal is.
+fn columns(output: Output) -> OsString {
+    output.width().to_string().into()
 }
 
 /// How a guest's time passed, for people.
@@ -143,9 +239,9 @@ fn absolute(path: &Path) -> Result<PathBuf, Failure> {
     }
 }
 
-/// The variables that were named, and how wide the terminal is.
-fn environment(named: &[String], output: Output) -> Result<BTreeMap<OsString, OsString>, Failure> {
-    let mut environment = BTreeMap::from([("COLUMNS".into(), output.width().to_string().into())]);
+/// The variables that were named.
+fn environment(named: &[String]) -> Result<BTreeMap<OsString, OsString>, Failure> {
+    let mut environment = BTreeMap::new();
     for variable in named {
         let (name, value) = match variable.split_once('=') {
             Some((name, value)) => (name, value.into()),

@@ -17,8 +17,9 @@ use nix::sys::signal::{SigSet, Signal};
 use nix::unistd::{Pid, setpgid};
 
 use super::GuestError;
-use super::clock::Clock;
-use super::job::{EPOCH, GuestSpec, JOB, Job, Mount, Shared};
+use super::clock::{Clock, Gate, Open};
+use super::job::{EPOCH, GuestSpec, JOB, Job, Mount, Shared, Work};
+use super::reception::Reception;
 use super::{memory, registers};
 
 /// How long a kernel may take until its clock runs, which is among the first things that it does.
@@ -64,14 +65,38 @@ impl Guest {
     /// # Errors
     /// If the folder cannot be used, there is no place for its memory, or it does not come up.
     pub fn boot(spec: &GuestSpec, folder: &Path) -> Result<Self, GuestError> {
+        let work = Work::Command(spec.arguments.clone());
+        Self::boot_for(work, spec, Shared(folder.to_owned()), Open)
+    }
+
+    /// As [`boot`](Self::boot), for one that stays and does what comes in at the `reception`; the spec's arguments do not
+    /// matter. Its time stands still while there is nothing.
+    ///
+    /// # Errors
+    /// As [`boot`](Self::boot).
+    pub fn boot_for_sessions(
+        spec: &GuestSpec,
+        folder: &Path,
+        reception: &Reception,
+    ) -> Result<Self, GuestError> {
+        let shared = Shared(folder.to_owned());
+        let gate = reception.gate(&shared);
+        Self::boot_for(Work::Sessions, spec, shared, gate)
+    }
+
+    fn boot_for(
+        work: Work,
+        spec: &GuestSpec,
+        shared: Shared,
+        gate: impl Gate + 'static,
+    ) -> Result<Self, GuestError> {
         let memory_place = memory::place(spec.memory)?;
         let failed = |step: &'static str| move |source: io::Error| GuestError::step(step, source);
         DirBuilder::new()
             .mode(0o700)
-            .create(folder)
+            .create(shared.path())
             .map_err(failed("make a folder for the lab kernel"))?;
-        let shared = Shared(folder.to_owned());
-        let job = job(spec, &shared).map_err(failed("find this program's own files"))?;
+        let job = job(work, spec, &shared).map_err(failed("find this program's own files"))?;
         let text =
             serde_json::to_vec(&job).map_err(|error| failed("write its job")(error.into()))?;
         fs::write(shared.job(), text).map_err(failed("write the lab kernel's job"))?;
@@ -79,6 +104,7 @@ impl Guest {
             File::create(file).map_err(failed("make the files that the lab kernel writes to"))?;
         }
         fs::create_dir(shared.signals()).map_err(failed("make a folder for signals"))?;
+        fs::create_dir(shared.sessions()).map_err(failed("make a folder for sessions"))?;
         let listener =
             UnixListener::bind(shared.clock()).map_err(failed("make the lab kernel's clock"))?;
         let booted = Instant::now();
@@ -87,7 +113,8 @@ impl Guest {
         })?;
         let mut kernel = Unattended(Some(kernel));
         let connection = kernel.accept(&listener, &shared)?;
-        let clock = Clock::start(connection).map_err(failed("start the lab kernel's clock"))?;
+        let clock =
+            Clock::start(connection, gate).map_err(failed("start the lab kernel's clock"))?;
         Ok(Guest {
             kernel: kernel.0.take().expect("nobody has taken it"),
             shared,
@@ -159,7 +186,7 @@ pub(super) fn kill(kernel: &mut Child) {
 }
 
 /// What the guest's init is to do.
-fn job(spec: &GuestSpec, shared: &Shared) -> io::Result<Job> {
+fn job(work: Work, spec: &GuestSpec, shared: &Shared) -> io::Result<Job> {
     let executable = fs::read_link("/proc/self/exe")?;
     let mut mounts: Vec<Mount> = own_files(&executable)?
         .into_iter()
@@ -175,7 +202,7 @@ fn job(spec: &GuestSpec, shared: &Shared) -> io::Result<Job> {
     mounts.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(Job {
         executable,
-        arguments: spec.arguments.clone(),
+        work,
         environment: spec.environment.clone().into_iter().collect(),
         folder: spec.folder.clone(),
         mounts,

@@ -2,7 +2,8 @@
 //! arch/um/kernel/time.c).
 //!
 //! A kernel that has nothing to do until some time asks for that time and waits; the controller lets it run from there,
-//! and on by itself for a stretch ahead. So whoever holds the controller sees the time pass.
+//! and on by itself for a stretch ahead. So whoever holds the controller sees the time pass, and a [`Gate`] says when it
+//! may: while a guest that waits gets no answer, its time stands still, and it takes none of the machine's.
 
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
@@ -15,7 +16,26 @@ use std::time::Duration;
 use super::job::EPOCH;
 
 /// How far a guest may run without asking: short enough for what watches it, long enough to cost nothing.
-const STRETCH: Duration = Duration::from_millis(50);
+pub(super) const STRETCH: Duration = Duration::from_millis(50);
+
+/// Says when a guest's time goes on.
+pub(super) trait Gate: Send {
+    /// The guest does nothing until it may go on, to `next`. Returns when it may, and how far it may run then; `None`: not
+    /// any more.
+    fn pass(&mut self, next: Duration) -> Option<Duration>;
+
+    /// The guest has ended.
+    fn ended(&mut self) {}
+}
+
+/// Time never stands still.
+pub(super) struct Open;
+
+impl Gate for Open {
+    fn pass(&mut self, _: Duration) -> Option<Duration> {
+        Some(STRETCH)
+    }
+}
 
 /// `struct um_timetravel_msg`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,23 +111,25 @@ impl Protocol {
         })
     }
 
-    /// Lets a guest that waits go on, and run freely for a [`STRETCH`]; `None` if it does not wait.
-    fn release(&mut self) -> Option<[Message; 2]> {
-        if !std::mem::take(&mut self.waiting) {
-            return None;
-        }
+    /// Where a guest wants to go on that waits.
+    fn waits_for(&self) -> Option<Duration> {
+        self.waiting.then(|| Duration::from_nanos(self.requested))
+    }
+
+    /// Lets a guest that waits go on, and run freely for a `stretch`.
+    fn release(&mut self, stretch: Duration) -> [Message; 2] {
+        self.waiting = false;
         self.now = self.requested;
-        let stretch = u64::try_from(STRETCH.as_nanos()).unwrap_or(u64::MAX);
+        let stretch = u64::try_from(stretch.as_nanos()).unwrap_or(u64::MAX);
         let until = self.now.saturating_add(stretch);
-        let messages = [(op::FREE_UNTIL, until), (op::RUN, self.now)].map(|(op, time)| {
+        [(op::FREE_UNTIL, until), (op::RUN, self.now)].map(|(op, time)| {
             self.sequence = self.sequence.wrapping_add(1);
             Message {
                 op,
                 seq: self.sequence,
                 time,
             }
-        });
-        Some(messages)
+        })
     }
 }
 
@@ -121,7 +143,7 @@ pub(super) struct Clock {
 
 impl Clock {
     /// Takes over the connection that a guest has made.
-    pub(super) fn start(guest: UnixStream) -> io::Result<Self> {
+    pub(super) fn start(guest: UnixStream, mut gate: impl Gate + 'static) -> io::Result<Self> {
         let now = Arc::new(AtomicU64::new(0));
         let connection = guest.try_clone()?;
         let told = Arc::clone(&now);
@@ -129,7 +151,8 @@ impl Clock {
             .name("guest-clock".into())
             .spawn(move || {
                 // The guest's end says more than its controller could.
-                let _ = control(guest, &told);
+                let _ = control(guest, &mut gate, &told);
+                gate.ended();
             })?;
         Ok(Clock {
             now,
@@ -154,7 +177,7 @@ impl Drop for Clock {
 }
 
 /// Serves the guest.
-fn control(mut guest: UnixStream, now: &AtomicU64) -> io::Result<()> {
+fn control(mut guest: UnixStream, gate: &mut impl Gate, now: &AtomicU64) -> io::Result<()> {
     let mut protocol = Protocol::default();
     loop {
         let mut bytes = [0; Message::LENGTH];
@@ -162,8 +185,16 @@ fn control(mut guest: UnixStream, now: &AtomicU64) -> io::Result<()> {
         if let Some(answer) = protocol.take(Message::from_bytes(bytes)) {
             guest.write_all(&answer.to_bytes())?;
         }
-        for message in protocol.release().into_iter().flatten() {
-            guest.write_all(&message.to_bytes())?;
+        if let Some(next) = protocol.waits_for() {
+            let Some(stretch) = gate.pass(next) else {
+                return Ok(());
+            };
+            let messages = protocol.release(stretch);
+            // Before the guest goes on: it is there already.
+            now.store(protocol.now, Ordering::Relaxed);
+            for message in messages {
+                guest.write_all(&message.to_bytes())?;
+            }
         }
         now.store(protocol.now, Ordering::Relaxed);
     }
@@ -198,14 +229,15 @@ mod tests {
         assert_eq!(protocol.take(message(op::UPDATE, 500)), ack(0));
         assert_eq!(protocol.take(message(op::GET, u64::MAX)), ack(500));
         assert_eq!(protocol.take(message(op::REQUEST, 2000)), ack(0));
-        assert_eq!(protocol.release(), None);
+        assert_eq!(protocol.waits_for(), None);
         assert_eq!(protocol.take(message(op::WAIT, u64::MAX)), ack(0));
-        let [free, run] = protocol.release().unwrap();
+        assert_eq!(protocol.waits_for(), Some(Duration::from_nanos(2000)));
+        let [free, run] = protocol.release(STRETCH);
         let until = 2000 + STRETCH.as_nanos() as u64;
         assert_eq!((free.op, free.time), (op::FREE_UNTIL, until));
         assert_eq!((run.op, run.time), (op::RUN, 2000));
         assert_ne!(free.seq, run.seq);
-        assert_eq!(protocol.release(), None);
+        assert_eq!(protocol.waits_for(), None);
         assert_eq!(protocol.take(message(op::ACK, 0)), None);
         assert_eq!(protocol.take(message(op::GET, 0)), ack(2000));
     }
@@ -242,7 +274,7 @@ mod tests {
     #[test]
     fn time_passes_as_the_guest_asks() {
         let (mut kernel, controller) = UnixStream::pair().unwrap();
-        let clock = Clock::start(controller).unwrap();
+        let clock = Clock::start(controller, Open).unwrap();
         assert_eq!(clock.now(), Duration::ZERO);
         assert_eq!(wait_until(&mut kernel, 7_000_000), 7_000_000);
         // It may run on until it asks again.

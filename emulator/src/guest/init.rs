@@ -1,4 +1,5 @@
-//! The guest's first process: makes it a machine, starts the command in it, and switches it off when that has ended.
+//! The guest's first process: makes it a machine, starts the command in it, and switches it off when that has ended; or
+//! serves sessions.
 
 use std::ffi::OsString;
 use std::fs::{self, OpenOptions};
@@ -13,7 +14,8 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::Pid;
 
-use super::job::{End, JOB, Job, Shared};
+use super::agent::Agent;
+use super::job::{End, JOB, Job, Shared, Work};
 use super::{registers, root};
 use crate::capability::total_memory;
 
@@ -124,7 +126,6 @@ fn work(shared: &Shared) -> io::Result<End> {
     )?;
     fs::create_dir_all(&job.folder)?;
 
-    let append = |path: PathBuf| OpenOptions::new().append(true).open(path);
     let mut environment: Vec<(OsString, OsString)> = ENVIRONMENT
         .iter()
         .map(|(name, value)| (name.into(), value.into()))
@@ -134,8 +135,15 @@ fn work(shared: &Shared) -> io::Result<End> {
     environment.push((KERNEL.into(), kernel.into()));
     environment.push((PROGRESS.into(), shared.progress().into()));
     environment.extend(job.environment);
+    let arguments = match job.work {
+        Work::Command(arguments) => arguments,
+        Work::Sessions => {
+            return Agent::new(shared.clone(), job.executable, environment).serve();
+        }
+    };
+    let append = |path: PathBuf| OpenOptions::new().append(true).open(path);
     let child = Command::new(&job.executable)
-        .args(&job.arguments)
+        .args(arguments)
         .env_clear()
         .envs(environment)
         .current_dir(&job.folder)

@@ -67,12 +67,22 @@ impl Mount {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Job {
     pub executable: PathBuf,
-    pub arguments: Vec<OsString>,
+    pub work: Work,
     /// Pairs, since keys of JSON are text.
     pub environment: Vec<(OsString, OsString)>,
     pub folder: PathBuf,
     pub mounts: Vec<Mount>,
     pub kernel: LabKernel,
+}
+
+/// What a guest is there for.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Work {
+    /// One command, with these arguments; it is switched off when that has ended.
+    Command(Vec<OsString>),
+    /// Sessions, until it is switched off from outside.
+    Sessions,
 }
 
 /// Where everything lies in the folder that host and guest share.
@@ -113,6 +123,16 @@ impl Shared {
     /// The signals that its command is to get: an empty file each, named by its number.
     pub(super) fn signals(&self) -> PathBuf {
         self.0.join("signals")
+    }
+
+    /// The sessions of a guest that stays: a folder each, named by its number.
+    pub(super) fn sessions(&self) -> PathBuf {
+        self.0.join("sessions")
+    }
+
+    /// Where the host puts one together.
+    pub(super) fn next_session(&self) -> PathBuf {
+        self.0.join("next-session")
     }
 
     /// The socket of the clock's controller.

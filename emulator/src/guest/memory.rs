@@ -62,6 +62,15 @@ impl GuestMemory {
         }
     }
 
+    /// With up to `more` for what may run in the hosts, if the machine has it.
+    #[must_use]
+    pub fn and_room_for(self, more: ByteSize) -> Self {
+        GuestMemory {
+            least: self.least,
+            most: self.and(more).most,
+        }
+    }
+
     /// What is enough for this and for `other`, one after the other.
     #[must_use]
     pub fn or(self, other: Self) -> Self {

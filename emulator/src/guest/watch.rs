@@ -157,7 +157,7 @@ impl Guest {
                 surveyed = Instant::now();
                 let pid = self.kernel.id();
                 peak = peak.max(spinning::peak_memory(pid).unwrap_or(peak));
-                if let Some(spinning) = stall.look(self.clock.now(), pid) {
+                if let Some(spinning) = stall.look(self.clock.now(), pid, SPINS) {
                     if spinning.wall >= patience {
                         return Err(GuestError::Stalled {
                             culprit: spinning::describe(spinning.pid),
@@ -196,7 +196,7 @@ impl Guest {
     }
 
     /// Why it ended without a word.
-    fn autopsy(&mut self) -> GuestError {
+    pub(super) fn autopsy(&mut self) -> GuestError {
         kill(&mut self.kernel);
         let console = tail(&self.shared.console());
         let line = |what: &str| console.lines().find(|line| line.contains(what));
@@ -301,7 +301,8 @@ impl Files {
 }
 
 /// A time in which no virtual time passes.
-struct Stall {
+#[derive(Debug)]
+pub(super) struct Stall {
     /// Where virtual time stands.
     at: Duration,
     since: Instant,
@@ -311,14 +312,14 @@ struct Stall {
 }
 
 /// A program that computes while no time passes.
-struct Spinning {
-    pid: u32,
-    wall: Duration,
-    cpu: Duration,
+pub(super) struct Spinning {
+    pub pid: u32,
+    pub wall: Duration,
+    pub cpu: Duration,
 }
 
 impl Stall {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Stall {
             at: Duration::ZERO,
             since: Instant::now(),
@@ -327,8 +328,9 @@ impl Stall {
         }
     }
 
-    /// Looks where virtual time is, and if it has not moved, what kept it.
-    fn look(&mut self, now: Duration, kernel: u32) -> Option<Spinning> {
+    /// Looks where virtual time is, and if it has not moved, what kept it: the program that has computed most, if for this
+    /// `share` of the time.
+    pub(super) fn look(&mut self, now: Duration, kernel: u32, share: f64) -> Option<Spinning> {
         if now != self.at {
             *self = Stall {
                 at: now,
@@ -339,6 +341,6 @@ impl Stall {
         }
         let wall = self.since.elapsed();
         let (pid, cpu) = Busiest::of(kernel).since(&self.before)?;
-        (cpu.as_secs_f64() >= SPINS * wall.as_secs_f64()).then_some(Spinning { pid, wall, cpu })
+        (cpu.as_secs_f64() >= share * wall.as_secs_f64()).then_some(Spinning { pid, wall, cpu })
     }
 }

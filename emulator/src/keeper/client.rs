@@ -1,22 +1,22 @@
 //! The user's end of the control socket: what the CLI calls.
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 use longhaul_topologies::adjust::{Adjustment, Named};
 use longhaul_topologies::spec::TopologySpec;
-use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::KeeperError;
 use super::links::{AdjustedChannel, LinkStatus, Refusal};
 use super::name::LabName;
-use super::registry::{Cleaned, Entry, LabRecord, Life, Purpose, Registry};
-use super::wire::{Answer, LabDetail, Namespaces, Request, Wire};
+use super::registry::{Cleaned, Entry, LabRecord, Life, Place, Purpose, Registry};
+use super::wire::{Answer, LabDetail, Namespaces, Request, VirtualStatus, Wire};
+use crate::guest::SessionSpec;
+use crate::pidfd::PidFd;
 
 /// How long a keeper may take to answer: reading the counters of the largest lab takes milliseconds, but the machine may be busy.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -28,7 +28,7 @@ const GRACE: Duration = Duration::from_secs(10);
 const REAPING: Duration = Duration::from_secs(10);
 
 /// One lab, as `status` shows it.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LabStatus {
     /// Its name.
     pub name: LabName,
@@ -38,7 +38,10 @@ pub struct LabStatus {
     pub record: Option<LabRecord>,
     /// What its keeper says; a dead lab has none, and a run nothing to say while no workload runs.
     pub detail: Option<LabDetail>,
-    /// Why the keeper of a living lab says nothing.
+    /// What is known of a virtual lab without asking inside.
+    #[serde(rename = "virtual", default, skip_serializing_if = "Option::is_none")]
+    pub virtual_lab: Option<VirtualStatus>,
+    /// Why the keeper of a living lab says nothing, or what a dead lab died from, where that is known.
     pub trouble: Option<String>,
 }
 
@@ -70,6 +73,17 @@ pub fn only_with_links() -> Result<LabName, KeeperError> {
     } else {
         labs
     })
+}
+
+/// Whether the lab of that name is a virtual one that takes sessions (see [`visit`](super::visit)).
+///
+/// # Errors
+/// If no such lab lives.
+pub fn is_virtual(name: &LabName) -> Result<bool, KeeperError> {
+    let entry = Registry::open()?.live(name)?;
+    Ok(entry
+        .record
+        .is_some_and(|record| record.lab == Place::Virtual && record.purpose == Purpose::Up))
 }
 
 /// The labs of that kind whose processes live.
@@ -138,7 +152,7 @@ pub fn down(name: &LabName) -> Result<(), KeeperError> {
         return Err(KeeperError::Starting { name: name.clone() });
     };
     let front =
-        Front::open(record.pid).map_err(|e| KeeperError::lab("find the processes of", name, e))?;
+        PidFd::open(record.pid).map_err(|e| KeeperError::lab("find the processes of", name, e))?;
     // The lab lived after its front's id was looked up, so that id was not another process's.
     registry.live(name)?;
     let begun = Instant::now();
@@ -190,13 +204,15 @@ impl LabStatus {
             life: entry.life,
             record: entry.record,
             detail: None,
-            trouble: None,
+            virtual_lab: None,
+            trouble: entry.reason,
         };
         if status.life == Life::Up && has_begun {
             match Registry::open()
-                .and_then(|registry| Connection::open(&registry, &status.name)?.detail())
+                .and_then(|registry| Connection::open(&registry, &status.name)?.status())
             {
-                Ok(detail) => status.detail = Some(detail),
+                Ok(Told::Detail(detail)) => status.detail = Some(*detail),
+                Ok(Told::Virtual(told)) => status.virtual_lab = Some(told),
                 // A run between two workloads is none the worse for it.
                 Err(KeeperError::Refused {
                     refusal: Refusal::NotNow(_),
@@ -207,6 +223,12 @@ impl LabStatus {
         }
         status
     }
+}
+
+/// What a keeper says of its lab.
+enum Told {
+    Detail(Box<LabDetail>),
+    Virtual(VirtualStatus),
 }
 
 /// A connection to a lab's keeper.
@@ -276,6 +298,25 @@ impl Connection {
         }
     }
 
+    /// Everything there is to show; of a virtual lab, what its keeper knows.
+    fn status(&mut self) -> Result<Told, KeeperError> {
+        match self.ask(&Request::Status)? {
+            (Answer::Status(detail), _) => Ok(Told::Detail(Box::new(detail))),
+            (Answer::Virtual(told), _) => Ok(Told::Virtual(told)),
+            (answer, _) => Err(self.unexpected(answer)),
+        }
+    }
+
+    /// Enters a virtual lab: frames come next.
+    pub(super) fn visit(mut self, session: SessionSpec) -> Result<UnixStream, KeeperError> {
+        match self.ask(&Request::Visit(Box::new(session)))? {
+            (Answer::Welcome, _) => {}
+            (answer, _) => return Err(self.unexpected(answer)),
+        }
+        let stream = self.wire.into_stream();
+        stream.map_err(|e| KeeperError::lab("talk to", &self.name, e))
+    }
+
     fn ask(&mut self, request: &Request) -> Result<(Answer, Vec<OwnedFd>), KeeperError> {
         let answer = self
             .wire
@@ -306,46 +347,5 @@ impl Connection {
             }
         };
         KeeperError::lab("talk to", &self.name, io::Error::other(reason))
-    }
-}
-
-/// A lab's front process, held so that its id cannot become another's.
-struct Front(OwnedFd);
-
-impl Front {
-    fn open(pid: i32) -> io::Result<Self> {
-        // SAFETY: takes two numbers, returns a new descriptor.
-        let fd = Errno::result(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) })?;
-        // SAFETY: the descriptor is new and nobody else's; it fits as all descriptors do.
-        Ok(Front(unsafe { OwnedFd::from_raw_fd(fd as i32) }))
-    }
-
-    /// Sends a signal; one that is gone already needs none.
-    fn signal(&self, signal: Signal) -> io::Result<()> {
-        let fd = self.0.as_raw_fd();
-        let info = std::ptr::null::<libc::siginfo_t>();
-        // SAFETY: a null siginfo is allowed and means that of kill(2).
-        match Errno::result(unsafe {
-            libc::syscall(libc::SYS_pidfd_send_signal, fd, signal as i32, info, 0)
-        }) {
-            Err(Errno::ESRCH) => Ok(()),
-            outcome => Ok(outcome.map(drop)?),
-        }
-    }
-
-    /// Whether it ends within `patience`.
-    fn wait(&self, patience: Duration) -> io::Result<bool> {
-        let deadline = Instant::now() + patience;
-        loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
-            match poll(
-                &mut [PollFd::new(self.0.as_fd(), PollFlags::POLLIN)],
-                timeout,
-            ) {
-                Err(Errno::EINTR) => {}
-                outcome => return Ok(outcome? > 0),
-            }
-        }
     }
 }

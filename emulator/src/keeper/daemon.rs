@@ -36,9 +36,9 @@ pub struct Started {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Plea {
     /// What went wrong.
-    message: String,
+    pub message: String,
     /// The way out, if known.
-    help: Option<String>,
+    pub help: Option<String>,
 }
 
 /// Brings `topology` up as the lab `name` in the background; returns once it is up. Root's labs also get names in
@@ -73,6 +73,24 @@ pub fn up_with<K: Kept, E: Display>(
 ) -> Result<Started, KeeperError> {
     let registration = Registration::claim(name, Purpose::Up, subject, engine)?;
     let name = registration.name().clone();
+    in_the_background(registration, |registration, teller| {
+        keep(registration, privilege, teller, bring_up)
+    })?;
+    let named = privilege == Privilege::Root && names::are_used();
+    let unnamed = if named {
+        name_namespaces(&name).err()
+    } else {
+        None
+    };
+    Ok(Started { unnamed })
+}
+
+/// Leaves `registration` to a process in the background that goes on with `rest`; returns once that has told good news.
+pub(super) fn in_the_background(
+    registration: Registration,
+    rest: impl FnOnce(Registration, OwnedFd) -> Result<(), Plea>,
+) -> Result<(), KeeperError> {
+    let name = registration.name().clone();
     let log = registration.folder().join("log");
     let (news, teller) = nix::unistd::pipe2(OFlag::O_CLOEXEC)
         .map_err(|e| KeeperError::lab("start", &name, e.into()))?;
@@ -84,22 +102,13 @@ pub fn up_with<K: Kept, E: Display>(
             drop(teller);
             let _ = waitpid(child, None);
             registration.hand_over();
-            await_news(&name, news)?;
+            await_news(&name, news)
         }
         ForkResult::Child => {
             drop(news);
-            leave_the_terminal(&log, teller, |teller| {
-                keep(registration, privilege, teller, bring_up)
-            })
+            leave_the_terminal(&log, teller, |teller| rest(registration, teller))
         }
     }
-    let named = privilege == Privilege::Root && names::are_used();
-    let unnamed = if named {
-        name_namespaces(&name).err()
-    } else {
-        None
-    };
-    Ok(Started { unnamed })
 }
 
 /// Waits for what the lab has to say first; if that is bad, also for its end.
@@ -126,7 +135,7 @@ fn await_news(name: &LabName, news: OwnedFd) -> Result<(), KeeperError> {
 }
 
 /// Says that the lab is up, or why not.
-fn tell(teller: OwnedFd, news: &Result<(), Plea>) -> io::Result<()> {
+pub(super) fn tell(teller: OwnedFd, news: &Result<(), Plea>) -> io::Result<()> {
     let mut line = serde_json::to_vec(news)?;
     line.push(b'\n');
     File::from(teller).write_all(&line)

@@ -4,11 +4,14 @@
 //! NAME/lab.json   what it is: see LabRecord
 //! NAME/lock       locked (flock) by every process of the lab's sandbox: free means dead, whatever it died from
 //! NAME/control    the keeper's socket
+//! NAME/guest/     what a virtual lab shares with its kernel (see crate::guest)
 //! NAME/log        what the keeper printed (`up` only)
+//! NAME/died       what it died from, if its keeper saw it
 //! NAME/names      the names it has in /run/netns, one a line (see super::names)
 //! .registry       locked while any of this is read or changed
 //! ```
 
+use std::fmt;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -31,6 +34,9 @@ pub struct LabRecord {
     pub name: LabName,
     /// What it is up for.
     pub purpose: Purpose,
+    /// Whose kernel it is on.
+    #[serde(default)]
+    pub lab: Place,
     /// The name of its topology or, of a run, its experiment.
     pub subject: String,
     /// The engine that was asked for.
@@ -39,6 +45,26 @@ pub struct LabRecord {
     pub pid: i32,
     /// When it was started, in seconds since 1970 (UTC).
     pub started: u64,
+}
+
+/// Whose kernel a lab is on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Place {
+    /// The machine's.
+    #[default]
+    Host,
+    /// One of its own, in virtual time.
+    Virtual,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Place::Host => "host",
+            Place::Virtual => "virtual",
+        })
+    }
 }
 
 /// What a lab is up for.
@@ -75,6 +101,8 @@ pub(super) struct Entry {
     pub life: Life,
     /// Missing if it died before it wrote one.
     pub record: Option<LabRecord>,
+    /// What a dead one died from, if its keeper saw it.
+    pub reason: Option<String>,
 }
 
 /// A name claimed for a lab. Dropping it gives the name back, with all that the registry has under it.
@@ -111,7 +139,10 @@ impl Registry {
             .find(|entry| entry.name == *name);
         match entry {
             Some(entry) if entry.life == Life::Up => Ok(entry),
-            Some(_) => Err(KeeperError::Dead { name: name.clone() }),
+            Some(entry) => Err(KeeperError::Dead {
+                name: entry.name,
+                reason: entry.reason.unwrap_or_else(|| "it was killed".to_owned()),
+            }),
             None => Err(KeeperError::NoSuchLab { name: name.clone() }),
         }
     }
@@ -168,11 +199,16 @@ impl Registry {
             let record = fs::read(folder.join("lab.json"))
                 .ok()
                 .and_then(|text| serde_json::from_slice(&text).ok());
+            let reason = match life {
+                Life::Up => None,
+                Life::Dead => fs::read_to_string(folder.join("died")).ok(),
+            };
             entries.push(Entry {
                 name,
                 folder,
                 life,
                 record,
+                reason,
             });
         }
         entries.sort_by(|a, b| a.name.cmp(&b.name));
@@ -245,6 +281,7 @@ impl Registration {
         let record = LabRecord {
             name,
             purpose,
+            lab: Place::Host,
             subject: subject.to_owned(),
             engine,
             pid: 0,
@@ -256,6 +293,13 @@ impl Registration {
             lock: Some(lock),
         };
         Ok(registration)
+    }
+
+    /// Notes that the lab has a kernel of its own.
+    #[must_use]
+    pub fn on_a_lab_kernel(mut self) -> Self {
+        self.record.lab = Place::Virtual;
+        self
     }
 
     /// The lab's name.
@@ -309,6 +353,13 @@ impl Registration {
     pub(super) fn listen(&self) -> Result<UnixListener, KeeperError> {
         let path = self.folder().join("control");
         UnixListener::bind(&path).map_err(|e| KeeperError::path("listen on", &path, e))
+    }
+
+    /// Leaves what there is, for a lab that has died from something that its user should know.
+    pub(super) fn leave_dead(mut self, reason: &str) {
+        // Without it, it was killed.
+        let _ = fs::write(self.folder().join("died"), reason);
+        self.lock = None;
     }
 
     /// Leaves it to a forked process that has it, too.

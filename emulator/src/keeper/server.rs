@@ -69,6 +69,15 @@ pub(super) fn serve(
     })
 }
 
+/// The connection of a client, if that is one of this user's.
+pub(super) fn greet(client: UnixStream) -> io::Result<Option<Wire>> {
+    // The folder keeps others out; this does too, should the folder's mode be changed.
+    if getsockopt(&client, PeerCredentials)?.uid() != nix::unistd::geteuid().as_raw() {
+        return Ok(None);
+    }
+    Wire::new(client, PATIENCE).map(Some)
+}
+
 /// Answers one client until it closes.
 fn attend(
     client: UnixStream,
@@ -76,11 +85,9 @@ fn attend(
     own: &OwnNamespaces,
     end: &EventFd,
 ) -> io::Result<()> {
-    // The folder keeps others out; this does too, should the folder's mode be changed.
-    if getsockopt(&client, PeerCredentials)?.uid() != nix::unistd::geteuid().as_raw() {
+    let Some(mut wire) = greet(client)? else {
         return Ok(());
-    }
-    let mut wire = Wire::new(client, PATIENCE)?;
+    };
     while let Some((request, _)) = wire.receive::<Request>()? {
         match request {
             Request::Status => wire.send(&answer(lab.detail(), Answer::Status), &[])?,
@@ -113,6 +120,10 @@ fn attend(
                     }
                 };
                 wire.send(&answer, &[])?;
+            }
+            Request::Visit(_) => {
+                let reason = "it is no virtual lab: its hosts are entered directly";
+                wire.send(&Answer::Refused(Refusal::NotNow(reason.to_owned())), &[])?;
             }
             Request::Down => {
                 wire.send(&Answer::GoingDown, &[])?;

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use super::links::{AdjustedChannel, LinkStatus, Refusal};
 use crate::engine::{ChannelCounters, EngineKind};
+use crate::guest::SessionSpec;
 
 /// The longest line: the status of some 60,000 channels, far more than a machine carries.
 const LONGEST_LINE: usize = 16 << 20;
@@ -43,6 +44,8 @@ pub(super) enum Request {
     },
     /// Settings laid over a link.
     Adjust(Adjustment),
+    /// A session in a virtual lab; frames follow (see super::frames).
+    Visit(Box<SessionSpec>),
     /// The end of the lab.
     Down,
 }
@@ -53,6 +56,10 @@ pub(super) enum Request {
 pub(super) enum Answer {
     /// To [`Request::Status`].
     Status(LabDetail),
+    /// To [`Request::Status`], by a virtual lab: what is known outside of it.
+    Virtual(VirtualStatus),
+    /// To [`Request::Visit`].
+    Welcome,
     /// To [`Request::Topology`].
     Topology(Box<TopologySpec>),
     /// To [`Request::Enter`]; the descriptors are mount, PID, IPC, network, UTS and, rootless, user namespace.
@@ -67,6 +74,15 @@ pub(super) enum Answer {
     GoingDown,
     /// The lab could not do it.
     Refused(Refusal),
+}
+
+/// What is known of a virtual lab without asking inside.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct VirtualStatus {
+    /// How much time has passed inside since its kernel booted, in seconds.
+    pub virtual_seconds: f64,
+    /// How many commands run in it; while there are none its time stands still.
+    pub sessions: usize,
 }
 
 /// A lab that is up, as its keeper sees it.
@@ -158,6 +174,13 @@ impl Wire {
         stream.set_read_timeout(Some(patience))?;
         stream.set_write_timeout(Some(patience))?;
         Ok(Wire(stream))
+    }
+
+    /// The connection, without its limits, for what comes after the messages.
+    pub(super) fn into_stream(self) -> io::Result<UnixStream> {
+        self.0.set_read_timeout(None)?;
+        self.0.set_write_timeout(None)?;
+        Ok(self.0)
     }
 
     /// Sends a message with descriptors.
