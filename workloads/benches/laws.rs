@@ -1,6 +1,6 @@
 //! Every law at every distance, on a simulated bottleneck: the figures of `docs/congestion-control.md` and `docs/distance.md`.
 //!
-//! `cargo bench -p longhaul-workloads --bench laws -- [TABLE]... [law=NAME]... [flows=N] [rate=RATE] [loss=PART] [marks=off]`
+//! `cargo bench -p longhaul-workloads --bench laws -- [TABLE]... [law=NAME]... [flows=N] [rate=RATE] [loss=PART] [marks=off] [line=TIMES]`
 //! prints the tables asked for, or all: `distances`, `start`, `mixed`, `changes`, `bursts`.
 
 use std::time::Duration;
@@ -39,6 +39,8 @@ struct Asked {
     rate: Option<Rate>,
     loss: Option<f64>,
     marks: bool,
+    /// The interface's rate, in multiples of the bottleneck's.
+    line: u64,
 }
 
 impl Asked {
@@ -50,6 +52,7 @@ impl Asked {
             rate: None,
             loss: None,
             marks: true,
+            line: 4,
         };
         for argument in std::env::args().skip(1) {
             match argument.split_once('=') {
@@ -57,6 +60,7 @@ impl Asked {
                 Some(("flows", flows)) => asked.flows = flows.parse().ok(),
                 Some(("rate", rate)) => asked.rate = rate.parse().ok(),
                 Some(("loss", loss)) => asked.loss = loss.parse().ok(),
+                Some(("line", times)) => asked.line = times.parse().unwrap_or(4),
                 Some(("marks", on)) => asked.marks = on != "off",
                 // cargo's own `--bench` is none of ours.
                 _ if argument.starts_with("--") => {}
@@ -97,7 +101,8 @@ fn round_trip(kilometres: u32) -> Duration {
 fn lane(rate: Rate, rtt: Duration, marks: bool, loss: f64) -> Lane {
     let bdp = rate.size_in(rtt).bytes();
     let packet = packet(rate);
-    let least = ByteSize::from_bytes((5 * packet).max(rate.size_in(Duration::from_micros(40)).bytes()));
+    let least =
+        ByteSize::from_bytes((5 * packet).max(rate.size_in(Duration::from_micros(40)).bytes()));
     let most = ByteSize::from_bytes(least.bytes() * 4);
     Lane {
         rate,
@@ -110,17 +115,23 @@ fn lane(rate: Rate, rtt: Duration, marks: bool, loss: f64) -> Lane {
 
 /// Of Ethernet at 1 Gbit/s, of RoCE above.
 fn packet(rate: Rate) -> u64 {
-    if rate.bits_per_second() > 1_000_000_000 { 4096 } else { 1500 }
+    if rate.bits_per_second() > 1_000_000_000 {
+        4096
+    } else {
+        1500
+    }
 }
 
-fn flow(law: &Law, rate: Rate, rtt: Duration) -> Flow {
+fn flow(asked: &Asked, law: &Law, rate: Rate, rtt: Duration) -> Flow {
     Flow {
         law: law.clone(),
         rtt,
         lane: 0,
         start: Duration::ZERO,
         packet: packet(rate),
-        line_rate: Some(rate),
+        line_rate: Some(Rate::from_bits_per_second(
+            rate.bits_per_second() * asked.line,
+        )),
         supply: Supply::Endless,
     }
 }
@@ -135,11 +146,15 @@ fn micros(time: Duration) -> String {
 }
 
 fn distances(asked: &Asked) {
-    println!("law, rate, flows, loss: utilisation % / p99 of the queue's delay in µs, in the second half, by km");
+    println!(
+        "law, rate, flows, loss: utilisation % / p99 of the queue's delay in µs, in the second half, / fairness of several, by km"
+    );
     for rate in asked.rates() {
         for flows in [1, 8] {
             for loss in [0.0, 1e-5] {
-                if asked.flows.is_some_and(|only| only != flows) || asked.loss.is_some_and(|only| only != loss) {
+                if asked.flows.is_some_and(|only| only != flows)
+                    || asked.loss.is_some_and(|only| only != loss)
+                {
                     continue;
                 }
                 for law in asked.laws() {
@@ -152,7 +167,7 @@ fn distances(asked: &Asked) {
                             flows: (0..flows)
                                 .map(|index| Flow {
                                     start: rtt * index as u32 / 3,
-                                    ..flow(&law, rate, rtt)
+                                    ..flow(asked, &law, rate, rtt)
                                 })
                                 .collect(),
                             changes: Vec::new(),
@@ -162,11 +177,12 @@ fn distances(asked: &Asked) {
                         }
                         .run();
                         let steady = length / 2..length;
-                        row += &format!(
-                            " {:5.1}/{:<5}",
-                            100.0 * outcome.utilisation(steady.clone()),
-                            micros(outcome.queue_delay(0.99, steady)),
-                        );
+                        let utilisation = 100.0 * outcome.utilisation(steady.clone());
+                        let delay = micros(outcome.queue_delay(0.99, steady.clone()));
+                        row += &format!(" {utilisation:5.1}/{delay}");
+                        if flows > 1 {
+                            row += &format!("/{:.2}", outcome.fairness(steady));
+                        }
                     }
                     println!("{row}");
                 }
@@ -176,14 +192,16 @@ fn distances(asked: &Asked) {
 }
 
 fn start(asked: &Asked) {
-    println!("\nlaw, rate, km: round trips to 90 % of the line, drops in a quarter of a BDP, utilisation of the first 20");
+    println!(
+        "\nlaw, rate, km: round trips to 90 % of the line, drops in a quarter of a BDP, utilisation of the first 20"
+    );
     for rate in asked.rates() {
         for law in asked.laws() {
             for kilometres in [10, 100, 1000, 10_000, 20_000] {
                 let rtt = round_trip(kilometres);
                 let outcome = Scenario {
                     lanes: vec![lane(rate, rtt, asked.marks, 0.0)],
-                    flows: vec![flow(&law, rate, rtt)],
+                    flows: vec![flow(asked, &law, rate, rtt)],
                     changes: Vec::new(),
                     length: rtt * 30,
                     grain: (rtt / 20).max(Duration::from_micros(10)),
@@ -211,7 +229,9 @@ fn round_trips(outcome: &Outcome, from: Duration, rtt: Duration) -> String {
 }
 
 fn mixed(asked: &Asked) {
-    println!("\nlaw, rate: flows of 1 ms and 80 ms on one bottleneck, four each: fairness, utilisation, p99 of the queue in µs, shares of near and far");
+    println!(
+        "\nlaw, rate: flows of 1 ms and 80 ms on one bottleneck, four each: fairness, utilisation, p99 of the queue in µs, shares of near and far"
+    );
     let (near, far) = (Duration::from_millis(1), Duration::from_millis(80));
     for rate in asked.rates() {
         for law in asked.laws() {
@@ -221,7 +241,7 @@ fn mixed(asked: &Asked) {
                 flows: (0..8)
                     .map(|index| Flow {
                         start: Duration::from_millis(37) * index as u32,
-                        ..flow(&law, rate, if index % 2 == 0 { near } else { far })
+                        ..flow(asked, &law, rate, if index % 2 == 0 { near } else { far })
                     })
                     .collect(),
                 changes: Vec::new(),
@@ -250,7 +270,9 @@ fn mixed(asked: &Asked) {
 }
 
 fn changes(asked: &Asked) {
-    println!("\nlaw, rate, ms of round trip: round trips until 90 % of the line are in use again after 30 ms more of a way, a cut of 200 ms, a flow that moves in from a lane that failed (of the lane that is left)");
+    println!(
+        "\nlaw, rate, ms of round trip: round trips until 90 % of the line are in use again after 30 ms more of a way, a cut of 200 ms, a flow that moves in from a lane that failed (of the lane that is left)"
+    );
     for rate in asked.rates() {
         for law in asked.laws() {
             for milliseconds in [1, 10, 40, 80, 160] {
@@ -258,22 +280,34 @@ fn changes(asked: &Asked) {
                 let at = rtt * 40;
                 let after = rtt + Duration::from_millis(30);
                 let pause = Duration::from_millis(200);
-                let try_it = |lanes: usize, changes: Vec<(Duration, Change)>, rtt_after: Duration| {
-                    Scenario {
-                        lanes: vec![lane(rate, rtt, asked.marks, 0.0); lanes],
-                        flows: (0..lanes)
-                            .map(|lane| Flow { lane, ..flow(&law, rate, rtt) })
-                            .collect(),
-                        changes,
-                        length: at + pause + rtt_after * 60,
-                        grain: rtt / 20,
-                        seed: 1,
-                    }
-                    .run()
-                };
+                let try_it =
+                    |lanes: usize, changes: Vec<(Duration, Change)>, rtt_after: Duration| {
+                        Scenario {
+                            lanes: vec![lane(rate, rtt, asked.marks, 0.0); lanes],
+                            flows: (0..lanes)
+                                .map(|lane| Flow {
+                                    lane,
+                                    ..flow(asked, &law, rate, rtt)
+                                })
+                                .collect(),
+                            changes,
+                            length: at + pause + rtt_after * 60,
+                            grain: rtt / 20,
+                            seed: 1,
+                        }
+                        .run()
+                    };
                 let route = try_it(1, vec![(at, Change::RoundTrip(0, after))], after);
-                let cut = try_it(1, vec![(at, Change::Down(0)), (at + pause, Change::Up(0))], rtt);
-                let failed = try_it(2, vec![(at, Change::Down(1)), (at, Change::Move(1, 0))], rtt);
+                let cut = try_it(
+                    1,
+                    vec![(at, Change::Down(0)), (at + pause, Change::Up(0))],
+                    rtt,
+                );
+                let failed = try_it(
+                    2,
+                    vec![(at, Change::Down(1)), (at, Change::Move(1, 0))],
+                    rtt,
+                );
                 // Half of both lanes is what is left.
                 let left = failed.reaches(0.45, at + rtt / 2, rtt / 2);
                 println!(
@@ -296,7 +330,9 @@ fn changes(asked: &Asked) {
 }
 
 fn bursts(asked: &Asked) {
-    println!("\nlaw, rate, ms of round trip: bursts of four BDPs every ten round trips: mean of a burst's rate in % of the line, p99.9 of the queue in µs, drops");
+    println!(
+        "\nlaw, rate, ms of round trip: bursts of four BDPs every ten round trips: mean of a burst's rate in % of the line, p99.9 of the queue in µs, drops"
+    );
     for rate in asked.rates() {
         for law in asked.laws() {
             for milliseconds in [1, 20, 80] {
@@ -309,7 +345,7 @@ fn bursts(asked: &Asked) {
                     lanes: vec![lane(rate, rtt, asked.marks, 0.0)],
                     flows: vec![Flow {
                         supply: Supply::Bursts { bytes, every },
-                        ..flow(&law, rate, rtt)
+                        ..flow(asked, &law, rate, rtt)
                     }],
                     changes: Vec::new(),
                     length: every * bursts,
@@ -323,7 +359,8 @@ fn bursts(asked: &Asked) {
                     (1..=200)
                         .map(|grains| grain * grains)
                         .find(|time| {
-                            let arrived = outcome.goodput(0, begin..begin + *time) * time.as_secs_f64();
+                            let arrived =
+                                outcome.goodput(0, begin..begin + *time) * time.as_secs_f64();
                             arrived >= 0.99 * bytes as f64
                         })
                         .unwrap_or(every)

@@ -134,7 +134,11 @@ impl Model {
         }
         self.rates.push_back((self.round, sample));
         let rounds = u64::from(self.parameters.rate_rounds);
-        while self.rates.front().is_some_and(|&(round, _)| round + rounds < self.round) {
+        while self
+            .rates
+            .front()
+            .is_some_and(|&(round, _)| round + rounds < self.round)
+        {
             self.rates.pop_front();
         }
     }

@@ -209,8 +209,8 @@ impl SlowStart {
         {
             match self.conservative {
                 None => {
-                    let threshold = (last / Self::DIVISOR)
-                        .clamp(Self::LEAST_THRESHOLD, Self::MOST_THRESHOLD);
+                    let threshold =
+                        (last / Self::DIVISOR).clamp(Self::LEAST_THRESHOLD, Self::MOST_THRESHOLD);
                     if least >= last + threshold {
                         self.conservative = Some((0, least));
                     }

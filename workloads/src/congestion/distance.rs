@@ -2,10 +2,9 @@
 //!
 //! - It learns the path's base round trip ([`base`]) and measures delay above it; marks count as delay where there are any.
 //! - It starts by two short trains ([`start`]): the first tells what the bottleneck carries, the second what of it is free.
-//! - Then it paces at a rate that grows and shrinks by a little each slice of a round trip. Growth is larger for small rates and a
-//!   decrease is not, so that flows with the same congestion have the same rate whatever their round trips; both are counted in
-//!   round trips, so that a loop of any length is as stable.
-//! - What it has done already and not yet seen the effect of is part of what it predicts, so that nothing is reacted to twice.
+//! - Then it paces at a rate that grows and shrinks by a little each slice of time. Growth is larger for small rates and a
+//!   decrease is not, so that flows that see the same congestion have the same rate whatever their round trips. Both are counted
+//!   in round trips, so that a loop of any length is as stable, and a round trip of congestion costs what it costs once.
 //! - Losses alone are no congestion. After silence it takes up what it had learned, at half the rate until that is confirmed.
 
 mod base;
@@ -28,30 +27,48 @@ use super::{Ack, Conditions, Controller, Loss, Sent, State};
 #[serde(deny_unknown_fields)]
 pub struct Distance {}
 
-/// Growth per round trip at [`SCALE`], of the rate: what a queue may grow by before the loop tells of it.
-const GROWTH: f64 = 0.005;
-/// Decrease per round trip of full congestion. With [`GROWTH`] it sets how often there is congestion.
-const DECREASE: f64 = 0.06;
+/// Growth per round trip at [`SCALE`], of the rate: a queue may grow by it before the loop tells.
+const GROWTH: f64 = 0.001;
+/// Decrease per round trip of full congestion. With [`GROWTH`] it sets for how much of the time there is congestion.
+const DECREASE: f64 = 0.02;
 /// The rate at which growth is [`GROWTH`], in bytes per second (10 Gbit/s).
 const SCALE: f64 = 1.25e9;
 /// Growth falls with the rate's power of this: what makes shares even.
-const EVENNESS: f64 = 0.25;
-/// Delay from which on there is congestion: that of a few packets, the same for near and far.
-const FROM: Duration = Duration::from_micros(15);
+const EVENNESS: f64 = 0.5;
+/// Both gains are larger, by up to this, for a flow with a small part of the bottleneck: it disturbs less, and shares sooner.
+const LIVELIEST: f64 = 4.0;
+/// Round trips without congestion after which growth has doubled; it goes on with their square…
+const CLEAR: f64 = 16.0;
+/// … up to this, unless it begins above.
+const FASTEST: f64 = 0.05;
+/// Delay from which on there is congestion, the same for near and far.
+const FROM: Duration = Duration::from_nanos(7_500);
 /// Delay at which congestion is full.
-const FULL: Duration = Duration::from_micros(60);
-/// Slices of a round trip, each judged by its least delay, so that jitter is no queue.
-const SLICES: u32 = 16;
-/// Packets that a slice has at least.
+const FULL: Duration = Duration::from_micros(36);
+/// The same in packets of the bottleneck, where those take longer.
+const FROM_PACKETS: f64 = 0.5;
+/// For [`FULL`].
+const FULL_PACKETS: f64 = 2.4;
+/// Slices are as long for near and far, so that all see the same of a queue that comes and goes.
+const GRAIN: Duration = Duration::from_micros(60);
+/// Packets that a slice has at least; it is judged by the least delay in it.
 const SLICE_PACKETS: u32 = 4;
+/// A loop is taken for at least this long: shorter ones are a few packets.
+const LEAST_LOOP: Duration = Duration::from_micros(100);
+/// Round trips of nothing but full congestion after which the way itself is taken to be longer.
+const CROWDED: f64 = 100.0;
 /// Loss in a round trip that is congestion whatever the delay says.
 const HEAVY_LOSS: f64 = 0.1;
 /// In flight, of a round trip at the rate: room for a queue and late acknowledgements.
 const ROOM: f64 = 1.5;
-/// Packets in flight at least, so that a pace below one per round trip goes on.
+/// Packets in flight that ask whether a path is back, and that any pace may have.
 const LEAST_PACKETS: f64 = 4.0;
 /// The rate is not cut below so many packets per second: something must ask.
 const LEAST_PACE: f64 = 20.0;
+/// Of what is free, the start takes this much.
+const CLAIM: f64 = 0.95;
+/// Of what the bottleneck carries, the start takes this much even if nothing is free.
+const LEAST_CLAIM: f64 = 1.0 / 64.0;
 
 impl Distance {
     pub(super) fn start(self, conditions: Conditions, now: Time) -> Path {
@@ -70,6 +87,8 @@ impl Distance {
             lost: 0,
             arrived: 0,
             last_sent: now,
+            clear: 0.0,
+            crowded: 0.0,
         }
     }
 }
@@ -91,6 +110,10 @@ pub(super) struct Path {
     lost: u64,
     arrived: u64,
     last_sent: Time,
+    /// Round trips since there was congestion.
+    clear: f64,
+    /// Round trips of nothing but full congestion.
+    crowded: f64,
 }
 
 #[derive(Debug)]
@@ -131,7 +154,10 @@ impl Slice {
     }
 
     fn count(&mut self, ack: &Ack<'_>) {
-        self.least = Some(self.least.map_or(ack.least_rtt, |least| least.min(ack.least_rtt)));
+        self.least = Some(
+            self.least
+                .map_or(ack.least_rtt, |least| least.min(ack.least_rtt)),
+        );
         self.packets += ack.packets;
         self.bytes += ack.bytes;
         self.marked += ack.marked;
@@ -140,33 +166,21 @@ impl Slice {
 }
 
 impl Path {
+    /// The loop that gains are counted in, in seconds: a round trip, but no less than a slice.
     fn round_trip(&self) -> f64 {
-        self.base.get().as_secs_f64().max(1e-6)
+        let slice = f64::from(SLICE_PACKETS) * self.packet / self.rate.max(1.0);
+        self.base.get().max(LEAST_LOOP).as_secs_f64().max(slice)
     }
 
-    /// Delay that is congestion begins and is full here, at least that of two packets and six.
-    fn thresholds(&self) -> (f64, f64) {
-        let packet = self.packet / self.capacity.max(self.rate).max(1.0);
-        (
-            FROM.as_secs_f64().max(2.0 * packet),
-            FULL.as_secs_f64().max(6.0 * packet),
-        )
-    }
-
-    /// 0 to 1, of what a slice told. Of a queue that what was decided since will drain, nothing is left.
+    /// 0 to 1, of what a slice told.
     fn congestion(&self, slice: &Slice) -> f64 {
         let least = slice.least.unwrap_or_default();
         let delay = least.saturating_sub(self.base.get()).as_secs_f64();
-        let draining = if self.delivery > 0.0 {
-            (self.rate / self.delivery - 1.0).min(0.0) * self.round_trip()
-        } else {
-            0.0
-        };
-        let (from, full) = self.thresholds();
-        let by_delay = ((delay + draining - from) / (full - from)).clamp(0.0, 1.0);
-        let marked = slice.marked as f64 / slice.bytes.max(1) as f64;
-        let drained = -draining > delay.max(full);
-        by_delay.max(if drained { 0.0 } else { marked })
+        let packet = self.packet / self.capacity.max(self.rate).max(1.0);
+        let from = FROM.as_secs_f64().max(FROM_PACKETS * packet);
+        let full = FULL.as_secs_f64().max(FULL_PACKETS * packet);
+        let by_delay = ((delay - from) / (full - from)).clamp(0.0, 1.0);
+        by_delay.max(slice.marked as f64 / slice.bytes.max(1) as f64)
     }
 
     fn set(&mut self, rate: f64) {
@@ -176,16 +190,37 @@ impl Path {
     /// The law, for a slice that took `part` of a round trip.
     fn adjust(&mut self, slice: &Slice, part: f64) {
         let congestion = self.congestion(slice);
-        let growth = GROWTH * (SCALE / self.rate).powf(EVENNESS);
-        let up = if slice.limited { 0.0 } else { growth * (1.0 - congestion) };
-        let change = part * (up - DECREASE * congestion);
-        self.set(self.rate * change.exp());
+        self.clear = if congestion > 0.0 {
+            0.0
+        } else {
+            self.clear + part
+        };
+        self.crowded = if congestion < 1.0 {
+            0.0
+        } else {
+            self.crowded + part
+        };
+        if self.crowded > CROWDED {
+            self.base.relearn();
+            self.crowded = 0.0;
+        }
+        let lively = (self.capacity / self.rate).sqrt().clamp(1.0, LIVELIEST);
+        let growth = lively * GROWTH * (SCALE / self.rate).powf(EVENNESS);
+        let fast = growth * (1.0 + (self.clear / CLEAR).powi(2));
+        // What was not used tells nothing of what more would do.
+        let up = if slice.limited {
+            0.0
+        } else {
+            fast.min(FASTEST.max(growth)) * (1.0 - congestion)
+        };
+        let down = lively * DECREASE * congestion;
+        self.set(self.rate * (part * (up - down)).exp());
     }
 
     fn end_slice(&mut self, ack: &Ack<'_>) {
         let slice = std::mem::replace(&mut self.slice, Slice::new(ack.now));
         let took = ack.now.since(slice.since).as_secs_f64();
-        let part = (took / self.round_trip()).min(1.0);
+        let part = (took / self.round_trip()).min(4.0);
         match &self.phase {
             Phase::Start(_) | Phase::Ask => {}
             &Phase::Climb { target, since } => {
@@ -195,7 +230,10 @@ impl Path {
                         self.adjust(&slice, part);
                     } else if self.rate < target {
                         self.set(target);
-                        self.phase = Phase::Climb { target, since: ack.now };
+                        self.phase = Phase::Climb {
+                            target,
+                            since: ack.now,
+                        };
                     } else {
                         self.phase = Phase::Cruise;
                     }
@@ -210,13 +248,12 @@ impl Path {
         }
     }
 
-    fn end_round(&mut self, ack: &Ack<'_>) {
+    fn end_round(&mut self) {
         let lost = self.lost as f64 / (self.lost + self.arrived).max(1) as f64;
         if lost > HEAVY_LOSS && matches!(self.phase, Phase::Cruise) && self.delivery > 0.0 {
             self.set(self.rate.min(self.delivery * (1.0 - DECREASE)));
         }
         (self.lost, self.arrived) = (0, 0);
-        let _ = ack;
     }
 
     fn pace(&self) -> f64 {
@@ -230,12 +267,12 @@ impl Path {
 
 impl Controller for Path {
     fn on_sent(&mut self, sent: &Sent) {
+        // A pace below a packet per round trip is no silence.
+        let silence = self.round_trip().max(4.0 * self.packet / self.rate);
+        let silent = sent.now.since(self.last_sent).as_secs_f64() > silence;
         match &mut self.phase {
             Phase::Start(start) => start.on_sent(sent),
-            Phase::Cruise
-                if sent.in_flight <= sent.bytes
-                    && sent.now.since(self.last_sent) > self.base.get() =>
-            {
+            Phase::Cruise if silent && sent.in_flight <= sent.bytes => {
                 self.phase = Phase::Resume { since: sent.now };
                 self.slice = Slice::new(sent.now);
             }
@@ -261,20 +298,23 @@ impl Controller for Path {
         if let Phase::Start(start) = &mut self.phase {
             if let Some(Verdict { capacity, free }) = start.on_ack(ack, self.base.get()) {
                 self.capacity = capacity;
-                let target = free.max(capacity / 64.0) * 0.95;
+                let target = free.max(capacity * LEAST_CLAIM) * CLAIM;
                 self.set(target / 2.0);
-                self.phase = Phase::Climb { target, since: ack.now };
+                self.phase = Phase::Climb {
+                    target,
+                    since: ack.now,
+                };
                 self.slice = Slice::new(ack.now);
             }
             return;
         }
         self.slice.count(ack);
-        let long = ack.now.since(self.slice.since) >= self.base.get() / SLICES;
+        let long = ack.now.since(self.slice.since) >= GRAIN;
         if long && self.slice.packets >= SLICE_PACKETS {
             self.end_slice(ack);
         }
         if self.rounds.passed(ack) {
-            self.end_round(ack);
+            self.end_round();
         }
     }
 

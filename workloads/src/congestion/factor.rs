@@ -45,9 +45,7 @@ impl<'de> Deserialize<'de> for Factor {
                 if (0.0..=1.0).contains(&number) {
                     Ok(Factor(number))
                 } else {
-                    Err(E::custom(format_args!(
-                        "`{number}` is not between 0 and 1"
-                    )))
+                    Err(E::custom(format_args!("`{number}` is not between 0 and 1")))
                 }
             }
 
@@ -62,9 +60,7 @@ impl<'de> Deserialize<'de> for Factor {
             fn visit_str<E: Error>(self, text: &str) -> Result<Factor, E> {
                 let number = |text: &str| text.trim().parse::<f64>().ok();
                 let value = match text.split_once('/') {
-                    Some((over, under)) => {
-                        number(over).zip(number(under)).map(|(a, b)| a / b)
-                    }
+                    Some((over, under)) => number(over).zip(number(under)).map(|(a, b)| a / b),
                     None => number(text),
                 };
                 match value {

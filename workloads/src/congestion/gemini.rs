@@ -90,8 +90,11 @@ impl Both {
 
     /// How much marks cut: α × 4K / (BDP + K).
     fn by_marks(&self) -> f64 {
-        let (k, bdp) = (f64::from(self.parameters.k), self.bdp_bits() / 8.0 / self.packet);
-        (self.alpha * 4.0 * k / (bdp + k)).min(1.0) 
+        let (k, bdp) = (
+            f64::from(self.parameters.k),
+            self.bdp_bits() / 8.0 / self.packet,
+        );
+        (self.alpha * 4.0 * k / (bdp + k)).min(1.0)
     }
 
     fn cut(&mut self, by: f64) {
@@ -116,13 +119,20 @@ impl Controller for Both {
         if marked || delayed {
             if self.reaction.due(ack.sent, ack.now) {
                 let by_marks = if marked { self.by_marks() / 2.0 } else { 0.0 };
-                let by_delay = if delayed { self.parameters.beta.get() } else { 0.0 };
+                let by_delay = if delayed {
+                    self.parameters.beta.get()
+                } else {
+                    0.0
+                };
                 self.cut(by_marks.max(by_delay));
             }
         } else if self.window < self.threshold {
             self.window += ack.bytes as f64 / self.packet;
         } else {
-            let (least, most) = (self.parameters.least_increase, self.parameters.most_increase);
+            let (least, most) = (
+                self.parameters.least_increase,
+                self.parameters.most_increase,
+            );
             let h = (self.parameters.h * self.bdp_bits()).min(most).max(least);
             self.window += h * ack.bytes as f64 / self.packet / self.window;
         }

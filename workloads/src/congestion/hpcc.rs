@@ -126,7 +126,8 @@ impl Utilisation {
     /// `ComputeWind`.
     fn compute(&mut self, update: bool) {
         let eta = self.parameters.eta.get();
-        let (window, stage) = if self.utilisation >= eta || self.stage >= self.parameters.max_stage {
+        let (window, stage) = if self.utilisation >= eta || self.stage >= self.parameters.max_stage
+        {
             (self.reference / (self.utilisation / eta) + self.additive, 0)
         } else {
             (self.reference + self.additive, self.stage + 1)

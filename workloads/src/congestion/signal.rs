@@ -103,7 +103,9 @@ impl Least {
 
     /// It, with what `ack` tells.
     pub fn with(&mut self, ack: &Ack<'_>) -> Duration {
-        let least = self.0.map_or(ack.least_rtt, |least| least.min(ack.least_rtt));
+        let least = self
+            .0
+            .map_or(ack.least_rtt, |least| least.min(ack.least_rtt));
         self.0 = Some(least);
         least
     }

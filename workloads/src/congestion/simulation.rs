@@ -188,7 +188,8 @@ impl<'a> Run<'a> {
 
     fn at(&mut self, time: Time, event: Event) {
         self.order += 1;
-        self.events.push(Reverse((time.as_nanos(), self.order, event)));
+        self.events
+            .push(Reverse((time.as_nanos(), self.order, event)));
     }
 
     fn run(mut self) -> Outcome {
@@ -288,7 +289,8 @@ impl<'a> Run<'a> {
         let marked = lane.lane.marks.is_some_and(|(least, most)| {
             let (least, most) = (least.bytes() as f64, most.bytes() as f64);
             let over = lane.bytes as f64 - least;
-            over >= 0.0 && (least + over >= most || self.random.random::<f64>() < over / (most - least))
+            over >= 0.0
+                && (least + over >= most || self.random.random::<f64>() < over / (most - least))
         });
         self.outcome.marks += u64::from(marked);
         lane.bytes += packet;

@@ -131,7 +131,11 @@ impl Controller for Target {
         // Algorithm 1: one timeout cuts as a loss does, several to the least.
         self.timeouts += 1;
         let cut = 1.0 - self.parameters.max_decrease.get();
-        self.set(if self.timeouts >= Self::TIMEOUTS { Self::LEAST } else { self.window * cut });
+        self.set(if self.timeouts >= Self::TIMEOUTS {
+            Self::LEAST
+        } else {
+            self.window * cut
+        });
     }
 
     fn window(&self) -> u64 {

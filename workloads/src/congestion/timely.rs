@@ -100,7 +100,11 @@ impl Gradient {
             self.rises = 0;
         } else if gradient <= 0.0 {
             self.rises += 1;
-            let steps = if self.rises >= parameters.hyper_after { 5.0 } else { 1.0 };
+            let steps = if self.rises >= parameters.hyper_after {
+                5.0
+            } else {
+                1.0
+            };
             self.rate += steps * additive;
         } else {
             self.rate *= 1.0 - beta * gradient.min(1.0);

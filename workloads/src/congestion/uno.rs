@@ -118,7 +118,11 @@ impl Epochs {
         if marked > 0.0 {
             let (k, bdp) = (self.parameters.k.get(), self.bdp());
             let gain = 4.0 * k * bdp / (bdp + k * bdp);
-            let scale = if self.delayed { 1.0 } else { self.parameters.phantom.get() };
+            let scale = if self.delayed {
+                1.0
+            } else {
+                self.parameters.phantom.get()
+            };
             let cut = (self.alpha * gain * scale).min(0.9);
             self.window *= (1.0 - cut).powf(1.0 / self.epochs_per_round());
             self.good = 0;
@@ -212,7 +216,10 @@ mod tests {
         for epochs in [1.0, 20.0, 500.0] {
             let mut law = Uno::default().start(conditions(), Time::default());
             let rtt = law.parameters.intra_rtt.duration().mul_f64(epochs);
-            law.least = Least::new(Conditions { handshake: Some(rtt), ..conditions() });
+            law.least = Least::new(Conditions {
+                handshake: Some(rtt),
+                ..conditions()
+            });
             let before = law.window;
             let mut ack = acknowledged(Time::default());
             ack.marked = ack.bytes;

@@ -104,7 +104,8 @@ impl Start {
         }
         train.last = Some(seen);
         // An application that had less to send ends a train early.
-        let over = train.settled >= train.length || (ack.in_flight == 0 && train.settled >= train.sent);
+        let over =
+            train.settled >= train.length || (ack.in_flight == 0 && train.settled >= train.sent);
         if !over {
             return None;
         }
@@ -127,7 +128,11 @@ impl Start {
             Some(capacity) => {
                 let sending = last.1.since(first.1).as_secs_f64();
                 let rise = last.2.saturating_sub(first.2).as_secs_f64();
-                let used = if sending > 0.0 { (rise / sending).min(1.0) } else { 0.0 };
+                let used = if sending > 0.0 {
+                    (rise / sending).min(1.0)
+                } else {
+                    0.0
+                };
                 Some(Verdict {
                     capacity,
                     free: capacity * (1.0 - used),

@@ -62,14 +62,20 @@ impl Outcome {
     pub fn goodput(&self, flow: usize, during: Range<Duration>) -> f64 {
         let series = &self.arrived[flow];
         let indices = self.index(during.start)..self.index(during.end);
-        let bytes: u64 = indices.clone().map(|at| series.get(at).copied().unwrap_or(0)).sum();
+        let bytes: u64 = indices
+            .clone()
+            .map(|at| series.get(at).copied().unwrap_or(0))
+            .sum();
         bytes as f64 / (self.grain.as_secs_f64() * indices.len().max(1) as f64)
     }
 
     /// What all flows had of what the lanes carry, 0 to 1.
     pub fn utilisation(&self, during: Range<Duration>) -> f64 {
         let flows = 0..self.arrived.len();
-        flows.map(|flow| self.goodput(flow, during.clone())).sum::<f64>() / self.capacity
+        flows
+            .map(|flow| self.goodput(flow, during.clone()))
+            .sum::<f64>()
+            / self.capacity
     }
 
     /// How evenly flows shared, 1 / flows to 1 (Jain, Chiu, Hawe 1984).
@@ -88,7 +94,10 @@ impl Outcome {
         let mut delays: Vec<Duration> = self.queues[indices].iter().flatten().copied().collect();
         delays.sort_unstable();
         let at = (delays.len() as f64 * part) as usize;
-        delays.get(at.min(delays.len().saturating_sub(1))).copied().unwrap_or_default()
+        delays
+            .get(at.min(delays.len().saturating_sub(1)))
+            .copied()
+            .unwrap_or_default()
     }
 
     /// How long after `from` all flows together first have `part` of the lanes for `window`; `None` if they never do.

@@ -212,7 +212,10 @@ impl Sender {
     }
 
     pub fn timer(&mut self) -> Option<Time> {
-        let wanted = self.controller.as_ref().and_then(|controller| controller.timer());
+        let wanted = self
+            .controller
+            .as_ref()
+            .and_then(|controller| controller.timer());
         let news = wanted.is_some() && wanted != self.timer_at;
         self.timer_at = wanted;
         wanted.filter(|_| news)
