@@ -1,6 +1,7 @@
 //! Every law at every distance, on a simulated bottleneck: the figures of `docs/congestion-control.md` and `docs/distance.md`.
 //!
-//! `cargo bench -p longhaul-workloads --bench laws -- [TABLE]... [law=NAME]... [flows=N] [rate=RATE] [loss=PART] [marks=off] [line=TIMES]`
+//! `cargo bench -p longhaul-workloads --bench laws -- [TABLE]... [law=NAME]... [flows=N] [rate=RATE] [loss=PART] [marks=off] [line=TIMES]
+//! [trips=N]`
 //! prints the tables asked for, or all: `distances`, `start`, `mixed`, `changes`, `bursts`.
 
 use std::time::Duration;
@@ -41,6 +42,8 @@ struct Asked {
     marks: bool,
     /// The interface's rate, in multiples of the bottleneck's.
     line: u64,
+    /// Round trips that the table of distances takes.
+    trips: u32,
 }
 
 impl Asked {
@@ -53,6 +56,7 @@ impl Asked {
             loss: None,
             marks: true,
             line: 4,
+            trips: 120,
         };
         for argument in std::env::args().skip(1) {
             match argument.split_once('=') {
@@ -61,6 +65,7 @@ impl Asked {
                 Some(("rate", rate)) => asked.rate = rate.parse().ok(),
                 Some(("loss", loss)) => asked.loss = loss.parse().ok(),
                 Some(("line", times)) => asked.line = times.parse().unwrap_or(4),
+                Some(("trips", trips)) => asked.trips = trips.parse().unwrap_or(120),
                 Some(("marks", on)) => asked.marks = on != "off",
                 // cargo's own `--bench` is none of ours.
                 _ if argument.starts_with("--") => {}
@@ -136,11 +141,6 @@ fn flow(asked: &Asked, law: &Law, rate: Rate, rtt: Duration) -> Flow {
     }
 }
 
-/// How long is long enough for what is slow: of round trips, and of time.
-fn length(rtt: Duration) -> Duration {
-    (rtt * 120).max(Duration::from_millis(60))
-}
-
 fn micros(time: Duration) -> String {
     format!("{:.0}", time.as_secs_f64() * 1e6)
 }
@@ -161,7 +161,7 @@ fn distances(asked: &Asked) {
                     let mut row = format!("{:<9} {rate:>6} {flows} {loss:>6}:", law.name());
                     for kilometres in DISTANCES {
                         let rtt = round_trip(kilometres);
-                        let length = length(rtt);
+                        let length = (rtt * asked.trips).max(Duration::from_millis(60));
                         let outcome = Scenario {
                             lanes: vec![lane(rate, rtt, asked.marks, loss)],
                             flows: (0..flows)

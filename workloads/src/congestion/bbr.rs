@@ -303,3 +303,49 @@ impl Controller for Model {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::congestion::testing::{acknowledged, conditions};
+
+    /// Rounds of one acknowledgement each, at this rate.
+    fn rounds(model: &mut Model, count: u64, from: u64, bits: u64, in_flight: u64) {
+        for round in from..from + count {
+            let mut ack = acknowledged(Time::from_nanos(round * 1_000_000));
+            ack.delivered = round * 150_000;
+            // What had arrived when the round before ended.
+            ack.delivered_at_sending = (round - 1) * 150_000;
+            ack.in_flight = in_flight;
+            ack.delivery_rate = Some(Rate::from_bits_per_second(bits));
+            model.on_ack(&ack);
+        }
+    }
+
+    #[test]
+    fn three_rounds_without_growth_end_the_start_and_a_drained_path_begins_the_cycle() {
+        let mut model = Bbr::default().start(conditions(), Time::default());
+        rounds(&mut model, 3, 1, 1_000_000_000, 400_000);
+        assert_eq!(model.phase, Phase::Startup);
+        rounds(&mut model, 1, 4, 1_000_000_000, 400_000);
+        rounds(&mut model, 1, 5, 1_000_000_000, 400_000);
+        assert_eq!(model.phase, Phase::Drain);
+        // 99 % of a Gbit/s, drained at the inverse gain.
+        let pace = model.pacing_rate().unwrap().bits_per_second() as f64;
+        assert!((pace / (0.99e9 / 2.885) - 1.0).abs() < 1e-3, "{pace}");
+        // A BDP of 1 ms is 125 kB.
+        rounds(&mut model, 1, 6, 1_000_000_000, 100_000);
+        assert!(matches!(model.phase, Phase::ProbeRate(..)));
+        assert!((model.flight(2.0) - 254_500.0).abs() < 1.0);
+    }
+
+    #[test]
+    fn a_rate_counts_for_ten_rounds() {
+        let mut model = Bbr::default().start(conditions(), Time::default());
+        rounds(&mut model, 1, 1, 2_000_000_000, 0);
+        rounds(&mut model, 10, 2, 1_000_000_000, 0);
+        assert_eq!(model.rate(), 250e6);
+        rounds(&mut model, 1, 12, 1_000_000_000, 0);
+        assert_eq!(model.rate(), 125e6);
+    }
+}

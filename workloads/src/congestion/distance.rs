@@ -36,7 +36,7 @@ const SCALE: f64 = 1.25e9;
 /// Growth falls with the rate's power of this: what makes shares even.
 const EVENNESS: f64 = 0.5;
 /// Both gains are larger, by up to this, for a flow with a small part of the bottleneck: it disturbs less, and shares sooner.
-const LIVELIEST: f64 = 4.0;
+const LIVELIEST: f64 = 1.4;
 /// Round trips without congestion after which growth has doubled; it goes on with their square…
 const CLEAR: f64 = 16.0;
 /// … up to this, unless it begins above.
@@ -354,5 +354,95 @@ impl Controller for Path {
             pacing_rate: self.pacing_rate(),
             base_rtt: Some(self.base.get()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::congestion::testing::conditions;
+
+    /// A path in the law at this rate, with a slice that met this much of a queue.
+    fn path(rate: f64, queue: Duration) -> (Path, Slice) {
+        let mut path = Distance {}.start(conditions(), Time::default());
+        path.phase = Phase::Cruise;
+        path.capacity = rate;
+        path.rate = rate;
+        let mut slice = Slice::new(Time::default());
+        slice.least = Some(path.base.get() + queue);
+        slice.bytes = 1500;
+        (path, slice)
+    }
+
+    #[test]
+    fn congestion_rises_from_half_a_packet_to_a_few() {
+        // 12 µs a packet at 1 Gbit/s.
+        for (micros, congestion) in [(0, 0.0), (7, 0.0), (36, 1.0), (500, 1.0)] {
+            let (path, slice) = path(125e6, Duration::from_micros(micros));
+            assert_eq!(path.congestion(&slice), congestion, "{micros}");
+        }
+        let (path, mut slice) = path(125e6, Duration::ZERO);
+        slice.marked = 750;
+        assert_eq!(path.congestion(&slice), 0.5);
+    }
+
+    #[test]
+    fn a_larger_rate_bears_less_congestion_whatever_the_round_trip() {
+        // Where growth and decrease are even: what a flow at that rate settles at.
+        let even = |rate: f64| {
+            let growth = GROWTH * (SCALE / rate).powf(EVENNESS);
+            growth / (growth + DECREASE)
+        };
+        assert!(even(12.5e6) > even(125e6) && even(125e6) > even(1.25e9));
+        for rtt in [Duration::from_millis(1), Duration::from_millis(100)] {
+            let (mut path, mut slice) = path(125e6, Duration::ZERO);
+            path.base = Base::new(Some(rtt));
+            slice.least = Some(rtt);
+            slice.marked = (even(125e6) * 1500.0) as u64;
+            path.adjust(&slice, 1.0);
+            assert!((path.rate / 125e6 - 1.0).abs() < 1e-4, "{rtt:?}");
+        }
+    }
+
+    #[test]
+    fn what_an_application_does_not_use_is_not_added_to() {
+        let (mut path, mut slice) = path(125e6, Duration::ZERO);
+        slice.limited = true;
+        path.adjust(&slice, 1.0);
+        assert_eq!(path.rate, 125e6);
+    }
+
+    #[test]
+    fn a_way_that_is_crowded_for_long_is_taken_to_be_longer() {
+        let (mut path, slice) = path(125e6, Duration::from_millis(1));
+        for _ in 0..=CROWDED as u32 {
+            path.adjust(&slice, 1.0);
+        }
+        let before = path.base.get();
+        let mut ack = crate::congestion::testing::acknowledged(Time::from_nanos(1));
+        ack.least_rtt = before + Duration::from_millis(1);
+        path.base.on_ack(&ack);
+        assert_eq!(path.base.get(), ack.least_rtt);
+    }
+
+    #[test]
+    fn silence_halves_the_pace_until_an_acknowledgement() {
+        let (mut path, _) = path(125e6, Duration::ZERO);
+        let sent = Sent {
+            now: Time::default() + Duration::from_secs(1),
+            bytes: 1500,
+            in_flight: 1500,
+            backlogged: true,
+        };
+        path.on_sent(&sent);
+        assert_eq!(path.pace(), 62.5e6);
+        for number in 0..8u32 {
+            let mut ack = crate::congestion::testing::acknowledged(
+                sent.now + Duration::from_millis(2) + Duration::from_micros(100) * number,
+            );
+            ack.sent = sent.now + Duration::from_nanos(1);
+            path.on_ack(&ack);
+        }
+        assert!(path.pace() > 124e6);
     }
 }

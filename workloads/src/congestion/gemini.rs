@@ -88,13 +88,11 @@ impl Both {
         self.line * self.least.get().unwrap_or_default().as_secs_f64()
     }
 
-    /// How much marks cut: α × 4K / (BDP + K).
+    /// How much marks cut: α × 4K / (BDP + K), where a BDP is short no more than DCTCP.
     fn by_marks(&self) -> f64 {
-        let (k, bdp) = (
-            f64::from(self.parameters.k),
-            self.bdp_bits() / 8.0 / self.packet,
-        );
-        (self.alpha * 4.0 * k / (bdp + k)).min(1.0)
+        let k = f64::from(self.parameters.k);
+        let bdp = self.bdp_bits() / 8.0 / self.packet;
+        self.alpha * (4.0 * k / (bdp + k)).min(0.5)
     }
 
     fn cut(&mut self, by: f64) {
@@ -118,7 +116,7 @@ impl Controller for Both {
         let (marked, delayed) = (ack.marked > 0, least > limit);
         if marked || delayed {
             if self.reaction.due(ack.sent, ack.now) {
-                let by_marks = if marked { self.by_marks() / 2.0 } else { 0.0 };
+                let by_marks = if marked { self.by_marks() } else { 0.0 };
                 let by_delay = if delayed {
                     self.parameters.beta.get()
                 } else {
@@ -162,6 +160,58 @@ impl Controller for Both {
             window: self.window(),
             pacing_rate: self.pacing_rate(),
             base_rtt: self.least.get(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::congestion::testing::{acknowledged, conditions};
+
+    fn both(rtt: Duration) -> Both {
+        let path = Conditions {
+            handshake: Some(rtt),
+            ..conditions()
+        };
+        let mut both = Gemini::default().start(path, Time::default());
+        both.window = 1000.0;
+        both.threshold = 1000.0;
+        both
+    }
+
+    #[test]
+    fn marks_cut_by_less_the_longer_the_way() {
+        // K 50 packets; 10 Gbit/s × 6 ms are 5000 packets of 1500 bytes.
+        let far = both(Duration::from_millis(6));
+        assert!((far.by_marks() - 200.0 / 5050.0).abs() < 1e-9);
+        assert_eq!(both(Duration::from_micros(10)).by_marks(), 0.5);
+    }
+
+    #[test]
+    fn delay_beyond_its_limit_cuts_by_a_fifth_and_once_per_round_trip() {
+        let mut both = both(Duration::from_millis(1));
+        let mut ack = acknowledged(Time::from_nanos(1_000_000));
+        // The least of a round counts: the first is that of the path.
+        ack.delivered_at_sending = 0;
+        both.rounds.passed(&ack);
+        ack.rtt = Duration::from_millis(7);
+        for _ in 0..2 {
+            both.on_ack(&ack);
+        }
+        assert!((both.window - 800.0).abs() < 1e-9, "{}", both.window);
+    }
+
+    #[test]
+    fn grows_by_as_many_packets_as_the_way_is_long() {
+        for (rtt, packets) in [(1, 1.2), (10, 5.0), (100, 5.0)] {
+            let mut both = both(Duration::from_millis(rtt));
+            let mut ack = acknowledged(Time::from_nanos(1));
+            ack.rtt = Duration::from_millis(rtt);
+            ack.least_rtt = ack.rtt;
+            ack.bytes = 1500 * 1000;
+            both.on_ack(&ack);
+            assert!((both.window - 1000.0 - packets).abs() < 1e-6, "{rtt}");
         }
     }
 }

@@ -184,7 +184,7 @@ mod tests {
             (r#"{"dcqcn": {"g": 1.5}}"#, "1.5"),
             (r#"{"dcqcn": {}, "bbr": {}}"#, "bbr"),
             (r#""fixed-window""#, "window"),
-            (r#"{"swift": {"base_target": 25}}"#, "25us"),
+            (r#"{"swift": {"base_target": 25}}"#, "25ms"),
             (r#"{}"#, "name a law"),
         ] {
             let error = read(text).unwrap_err();

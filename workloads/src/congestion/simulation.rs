@@ -9,6 +9,8 @@
 
 mod outcome;
 mod sender;
+#[cfg(test)]
+mod tests;
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};

@@ -16,6 +16,7 @@ const SECOND: u32 = 64;
 /// And at most so much of a round trip at the pace found, down to [`FIRST`].
 const PART: f64 = 0.125;
 
+/// It under way.
 #[derive(Debug)]
 pub(super) struct Start {
     packet: f64,
@@ -139,5 +140,56 @@ impl Start {
                 })
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::congestion::testing::{acknowledged, conditions};
+
+    const GAP: Duration = Duration::from_micros(12);
+
+    /// A train's acknowledgements, whose round trips rise by this each.
+    fn train(start: &mut Start, at: Time, packets: u32, rise: Duration) -> Option<Verdict> {
+        for packet in 0..packets {
+            start.on_sent(&Sent {
+                now: at + GAP * packet,
+                bytes: 1500,
+                in_flight: 1500,
+                backlogged: true,
+            });
+        }
+        let mut verdict = None;
+        for packet in 0..packets {
+            let mut ack = acknowledged(at + Duration::from_millis(10) + (GAP + rise) * packet);
+            ack.sent = at + GAP * packet;
+            ack.rtt = ack.now.since(ack.sent);
+            ack.in_flight = 1500;
+            verdict = verdict.or(start.on_ack(&ack, Duration::from_millis(10)));
+        }
+        verdict
+    }
+
+    #[test]
+    fn the_trains_tell_what_the_bottleneck_carries_and_what_of_it_is_free() {
+        for (rise, part) in [(Duration::ZERO, 1.0), (GAP / 4, 0.75), (GAP * 2, 0.0)] {
+            let mut start = Start::new(conditions());
+            assert!(train(&mut start, Time::default(), FIRST, Duration::ZERO).is_none());
+            // A packet of 1500 bytes each 12 µs.
+            assert!((start.pace() - 125e6).abs() < 1e3);
+            let second = start.train.length;
+            let at = Time::default() + Duration::from_millis(20);
+            let verdict = train(&mut start, at, second, rise).unwrap();
+            assert!((verdict.free - 125e6 * part).abs() < 1e5, "{rise:?}");
+        }
+    }
+
+    #[test]
+    fn a_train_that_was_lost_is_sent_again() {
+        let mut start = Start::new(conditions());
+        start.restart();
+        assert_eq!(start.window(), f64::from(FIRST) * 1500.0);
+        assert!(start.pace().is_infinite());
     }
 }
