@@ -1,12 +1,12 @@
 //! Every law at every distance, on a simulated bottleneck: the figures of `docs/congestion-control.md` and `docs/distance.md`.
 //!
 //! `cargo bench -p longhaul-workloads --bench laws -- [TABLE]... [law=NAME]... [flows=N] [rate=RATE] [loss=PART] [marks=off] [line=TIMES]
-//! [trips=N]`
+//! [trips=N] [jitter=TIME]`
 //! prints the tables asked for, or all: `distances`, `start`, `mixed`, `changes`, `bursts`.
 
 use std::time::Duration;
 
-use longhaul_topologies::units::{ByteSize, Rate};
+use longhaul_topologies::units::{ByteSize, Rate, TimeSpan};
 use longhaul_workloads::congestion::Law;
 use longhaul_workloads::congestion::simulation::{Change, Flow, Lane, Outcome, Scenario, Supply};
 
@@ -44,6 +44,7 @@ struct Asked {
     line: u64,
     /// Round trips that the table of distances takes.
     trips: u32,
+    jitter: Duration,
 }
 
 impl Asked {
@@ -57,6 +58,7 @@ impl Asked {
             marks: true,
             line: 4,
             trips: 120,
+            jitter: Duration::ZERO,
         };
         for argument in std::env::args().skip(1) {
             match argument.split_once('=') {
@@ -65,6 +67,9 @@ impl Asked {
                 Some(("rate", rate)) => asked.rate = rate.parse().ok(),
                 Some(("loss", loss)) => asked.loss = loss.parse().ok(),
                 Some(("line", times)) => asked.line = times.parse().unwrap_or(4),
+                Some(("jitter", time)) => {
+                    asked.jitter = time.parse().map_or(Duration::ZERO, TimeSpan::duration);
+                }
                 Some(("trips", trips)) => asked.trips = trips.parse().unwrap_or(120),
                 Some(("marks", on)) => asked.marks = on != "off",
                 // cargo's own `--bench` is none of ours.
@@ -103,7 +108,7 @@ fn round_trip(kilometres: u32) -> Duration {
 }
 
 /// A quarter of a BDP, but no less than a switch port has.
-fn lane(rate: Rate, rtt: Duration, marks: bool, loss: f64) -> Lane {
+fn lane(asked: &Asked, rate: Rate, rtt: Duration, loss: f64) -> Lane {
     let bdp = rate.size_in(rtt).bytes();
     let packet = packet(rate);
     let least =
@@ -112,8 +117,9 @@ fn lane(rate: Rate, rtt: Duration, marks: bool, loss: f64) -> Lane {
     Lane {
         rate,
         queue: ByteSize::from_bytes((bdp / 4).max(150 * packet)),
-        marks: marks.then_some((least, most)),
+        marks: asked.marks.then_some((least, most)),
         loss,
+        jitter: asked.jitter,
         telemetry: true,
     }
 }
@@ -163,7 +169,7 @@ fn distances(asked: &Asked) {
                         let rtt = round_trip(kilometres);
                         let length = (rtt * asked.trips).max(Duration::from_millis(60));
                         let outcome = Scenario {
-                            lanes: vec![lane(rate, rtt, asked.marks, loss)],
+                            lanes: vec![lane(asked, rate, rtt, loss)],
                             flows: (0..flows)
                                 .map(|index| Flow {
                                     start: rtt * index as u32 / 3,
@@ -200,7 +206,7 @@ fn start(asked: &Asked) {
             for kilometres in [10, 100, 1000, 10_000, 20_000] {
                 let rtt = round_trip(kilometres);
                 let outcome = Scenario {
-                    lanes: vec![lane(rate, rtt, asked.marks, 0.0)],
+                    lanes: vec![lane(asked, rate, rtt, 0.0)],
                     flows: vec![flow(asked, &law, rate, rtt)],
                     changes: Vec::new(),
                     length: rtt * 30,
@@ -237,7 +243,7 @@ fn mixed(asked: &Asked) {
         for law in asked.laws() {
             let length = Duration::from_secs(40);
             let outcome = Scenario {
-                lanes: vec![lane(rate, far, asked.marks, 0.0)],
+                lanes: vec![lane(asked, rate, far, 0.0)],
                 flows: (0..8)
                     .map(|index| Flow {
                         start: Duration::from_millis(37) * index as u32,
@@ -283,7 +289,7 @@ fn changes(asked: &Asked) {
                 let try_it =
                     |lanes: usize, changes: Vec<(Duration, Change)>, rtt_after: Duration| {
                         Scenario {
-                            lanes: vec![lane(rate, rtt, asked.marks, 0.0); lanes],
+                            lanes: vec![lane(asked, rate, rtt, 0.0); lanes],
                             flows: (0..lanes)
                                 .map(|lane| Flow {
                                     lane,
@@ -342,7 +348,7 @@ fn bursts(asked: &Asked) {
                 let bursts = 10;
                 let grain = rtt / 20;
                 let outcome = Scenario {
-                    lanes: vec![lane(rate, rtt, asked.marks, 0.0)],
+                    lanes: vec![lane(asked, rate, rtt, 0.0)],
                     flows: vec![Flow {
                         supply: Supply::Bursts { bytes, every },
                         ..flow(asked, &law, rate, rtt)

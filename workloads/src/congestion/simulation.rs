@@ -55,6 +55,8 @@ pub struct Lane {
     pub marks: Option<(ByteSize, ByteSize)>,
     /// How many packets get lost behind it, 0 to 1.
     pub loss: f64,
+    /// What the way behind it adds at most, evenly drawn; packets keep their order.
+    pub jitter: Duration,
     /// Whether packets carry what they met.
     pub telemetry: bool,
 }
@@ -340,7 +342,7 @@ impl<'a> Run<'a> {
         };
         lane.bytes -= packet.bytes;
         let record = lane.record.take();
-        let loss = lane.lane.loss;
+        let (loss, jitter) = (lane.lane.loss, lane.lane.jitter);
         if loss > 0.0 && self.random.random::<f64>() < loss {
             self.outcome.lost += 1;
         } else {
@@ -350,7 +352,12 @@ impl<'a> Run<'a> {
                 marked: packet.marked,
                 record,
             };
-            let at = self.senders[packet.flow].travel(acknowledged, self.now);
+            let longer = if jitter.is_zero() {
+                jitter
+            } else {
+                jitter.mul_f64(self.random.random())
+            };
+            let at = self.senders[packet.flow].travel(acknowledged, self.now + longer);
             if let Some(at) = at {
                 self.at(at, Event::Ack(packet.flow));
             }

@@ -265,7 +265,7 @@ impl Sender {
         true
     }
 
-    /// A packet goes its way; answers when its acknowledgement is here, if none comes before it.
+    /// A packet goes its way from `now` on; answers when its acknowledgement is here, if none comes before it.
     pub fn travel(&mut self, acknowledged: Acknowledged, now: Time) -> Option<Time> {
         let last = self.on_the_way.back().map_or(now, |(at, _)| *at);
         let at = (now + self.rtt).max(last);

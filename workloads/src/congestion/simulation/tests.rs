@@ -33,6 +33,7 @@ fn scenario(law: &Law, round_trips: &[Duration]) -> Scenario {
             queue: ByteSize::from_bytes(bdp),
             marks: Some((mark, mark)),
             loss: 0.0,
+            jitter: Duration::ZERO,
             telemetry: true,
         }],
         flows: round_trips.iter().map(|rtt| flow(law, *rtt)).collect(),
