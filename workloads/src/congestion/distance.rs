@@ -55,6 +55,16 @@ const GRAIN: Duration = Duration::from_micros(60);
 const SLICE_PACKETS: u32 = 4;
 /// A loop is taken for at least this long: shorter ones are a few packets.
 const LEAST_LOOP: Duration = Duration::from_micros(100);
+/// Round trips, and time, over which delay is told from jitter: what stays while the rate falls is no queue of ours.
+const WATCHED: f64 = 20.0;
+/// For [`WATCHED`].
+const WATCHED_TIME: f64 = 0.1;
+/// A queue changes from a slice to the next by at most so much of the time between them…
+const QUEUE_CHANGE: f64 = 0.25;
+/// … and what delay changes by beyond that is jitter if it is this much of [`FULL`] in the mean.
+const ROUGH: f64 = 0.25;
+/// Mean deviations above the mean up to which such delay is taken for jitter.
+const DEVIATIONS: f64 = 3.0;
 /// Round trips of nothing but full congestion after which the way itself is taken to be longer.
 const CROWDED: f64 = 100.0;
 /// Loss in a round trip that is congestion whatever the delay says.
@@ -89,6 +99,8 @@ impl Distance {
             last_sent: now,
             clear: 0.0,
             crowded: 0.0,
+            jitter: 0.0,
+            watch: Watch::default(),
         }
     }
 }
@@ -114,6 +126,46 @@ pub(super) struct Path {
     clear: f64,
     /// Round trips of nothing but full congestion.
     crowded: f64,
+    /// Delay that is jitter, in seconds.
+    jitter: f64,
+    watch: Watch,
+}
+
+/// What a span of [`WATCHED`] told.
+#[derive(Debug, Default)]
+struct Watch {
+    round_trips: f64,
+    congestion: f64,
+    /// Delay and its deviation, summed over slices.
+    delay: f64,
+    deviation: f64,
+    /// From each slice to the next, summed: a queue does not change as fast.
+    roughness: f64,
+    last: f64,
+    slices: f64,
+    /// The rate when it began.
+    rate: f64,
+}
+
+impl Watch {
+    /// Counts a slice of `took` seconds, a `part` of a round trip.
+    fn count(&mut self, took: f64, part: f64, congestion: f64, delay: f64) {
+        self.round_trips += part;
+        self.congestion += part * congestion;
+        if self.slices > 0.0 {
+            let queue = took * QUEUE_CHANGE;
+            self.roughness += ((delay - self.last).abs() - queue).max(0.0);
+        }
+        self.last = delay;
+        self.slices += 1.0;
+        self.delay += delay;
+        self.deviation += (delay - self.delay / self.slices).abs();
+    }
+
+    /// What nearly all delays were below.
+    fn highest(&self) -> f64 {
+        (self.delay + DEVIATIONS * self.deviation) / self.slices.max(1.0)
+    }
 }
 
 #[derive(Debug)]
@@ -172,10 +224,15 @@ impl Path {
         self.base.get().max(LEAST_LOOP).as_secs_f64().max(slice)
     }
 
+    /// Above the base round trip, in seconds.
+    fn delay(&self, slice: &Slice) -> f64 {
+        let least = slice.least.unwrap_or_default();
+        least.saturating_sub(self.base.get()).as_secs_f64()
+    }
+
     /// 0 to 1, of what a slice told.
     fn congestion(&self, slice: &Slice) -> f64 {
-        let least = slice.least.unwrap_or_default();
-        let delay = least.saturating_sub(self.base.get()).as_secs_f64();
+        let delay = self.delay(slice) - self.jitter;
         let packet = self.packet / self.capacity.max(self.rate).max(1.0);
         let from = FROM.as_secs_f64().max(FROM_PACKETS * packet);
         let full = FULL.as_secs_f64().max(FULL_PACKETS * packet);
@@ -213,8 +270,33 @@ impl Path {
         } else {
             fast.min(FASTEST.max(growth)) * (1.0 - congestion)
         };
-        let down = lively * DECREASE * congestion;
+        let down_at_full = lively * DECREASE;
+        let down = down_at_full * congestion;
         self.set(self.rate * (part * (up - down)).exp());
+        let took = part * self.round_trip();
+        self.watch.count(took, part, congestion, self.delay(slice));
+        let long = self.watch.round_trips * self.round_trip() >= WATCHED_TIME;
+        if self.watch.round_trips >= WATCHED && long {
+            self.judge(growth / (growth + down_at_full));
+        }
+    }
+
+    /// Tells jitter from queues, where so much congestion (0 to 1) is what a flow of this rate bears.
+    fn judge(&mut self, borne: f64) {
+        let watch = std::mem::take(&mut self.watch);
+        let mean = watch.congestion / watch.round_trips;
+        let full = FULL
+            .as_secs_f64()
+            .max(FULL_PACKETS * self.packet / self.capacity.max(1.0));
+        let rough = watch.roughness / watch.slices > ROUGH * full;
+        if rough && mean > f64::midpoint(borne, 1.0) {
+            // Cut for nothing.
+            self.jitter = watch.highest();
+            self.set(self.rate.max(watch.rate));
+        } else {
+            self.jitter = self.jitter.min(watch.highest());
+        }
+        self.watch.rate = self.rate;
     }
 
     fn end_slice(&mut self, ack: &Ack<'_>) {
