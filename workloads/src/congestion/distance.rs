@@ -58,7 +58,7 @@ const LEAST_LOOP: Duration = Duration::from_micros(100);
 /// Round trips, and time, over which delay is told from jitter: what stays while the rate falls is no queue of ours.
 const WATCHED: f64 = 20.0;
 /// For [`WATCHED`].
-const WATCHED_TIME: f64 = 0.1;
+const WATCHED_TIME: f64 = 0.02;
 /// A queue changes from a slice to the next by at most so much of the time between them…
 const QUEUE_CHANGE: f64 = 0.25;
 /// … and what delay changes by beyond that is jitter if it is this much of [`FULL`] in the mean.
