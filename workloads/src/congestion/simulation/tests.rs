@@ -222,3 +222,18 @@ fn distance_sends_bursts_at_what_it_knows_and_queues_nothing() {
     assert!(outcome.queue_delay(0.999, every..scenario.length) < LONG / 20);
     assert_eq!(outcome.drops, 0);
 }
+
+#[test]
+fn distance_tells_jitter_from_a_queue() {
+    let rtt = Duration::from_millis(10);
+    let mut scenario = scenario(&law("distance"), &[rtt]);
+    // Packets of 12 µs, so that the jitter is many of them.
+    scenario.lanes[0].rate = Rate::from_bits_per_second(LINE.bits_per_second() * 10);
+    scenario.lanes[0].queue = ByteSize::from_bytes(1 << 20);
+    scenario.lanes[0].marks = None;
+    scenario.lanes[0].jitter = Duration::from_micros(200);
+    scenario.flows[0].line_rate = None;
+    scenario.length = rtt * 500;
+    let utilisation = scenario.run().utilisation(last_half(&scenario));
+    assert!(utilisation > 0.9, "{utilisation}");
+}
