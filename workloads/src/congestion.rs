@@ -5,9 +5,28 @@
 //!
 //! - [`Law`]: a law by name with its parameters, as a stack names it.
 //! - [`Controller`]: a law at work on one path, or on all the paths of one queue pair.
-//! - `fixed_window`: no control at all, to measure against.
+//! - [`Distance`]: ours. The others are there to be measured against: `docs/congestion-control.md` says of each what was
+//!   checked against its source, and what differs.
+//! - [`simulation`]: a bottleneck in virtual time, to try laws on.
 
+mod bbr;
+mod cubic;
+mod dcqcn;
+mod dctcp;
+mod distance;
+mod doca_rtt;
+mod factor;
 mod fixed_window;
+mod gemini;
+mod hpcc;
+mod law;
+mod signal;
+pub mod simulation;
+mod swift;
+#[cfg(test)]
+mod testing;
+mod timely;
+mod uno;
 
 use std::fmt::Debug;
 use std::time::Duration;
@@ -15,28 +34,21 @@ use std::time::Duration;
 use longhaul_emulator::inband::Record;
 use longhaul_emulator::time::Time;
 use longhaul_topologies::units::Rate;
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 
+pub use bbr::Bbr;
+pub use cubic::Cubic;
+pub use dcqcn::Dcqcn;
+pub use dctcp::Dctcp;
+pub use distance::Distance;
+pub use doca_rtt::DocaRtt;
+pub use factor::Factor;
 pub use fixed_window::FixedWindow;
-
-/// A law by name with its parameters.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Law {
-    /// So many bytes in flight, whatever happens.
-    FixedWindow(FixedWindow),
-}
-
-impl Law {
-    /// The law at work on a path of these `conditions`, from `now` on.
-    pub fn start(&self, conditions: Conditions, now: Time) -> Box<dyn Controller> {
-        let _ = now;
-        match self {
-            Law::FixedWindow(parameters) => Box::new(parameters.start(conditions)),
-        }
-    }
-}
+pub use gemini::Gemini;
+pub use hpcc::Hpcc;
+pub use law::Law;
+pub use swift::Swift;
+pub use timely::Timely;
+pub use uno::Uno;
 
 /// What is known of a path before its first packet.
 #[derive(Clone, Copy, Debug)]

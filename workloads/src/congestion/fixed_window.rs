@@ -16,7 +16,7 @@ pub struct FixedWindow {
 }
 
 impl FixedWindow {
-    pub(super) fn start(self, conditions: Conditions) -> Fixed {
+    pub(super) fn start(self, conditions: Conditions, _now: Time) -> Fixed {
         Fixed {
             window: self.window.bytes().max(conditions.packet),
         }

@@ -1,0 +1,530 @@
+//! `distance`, ours: a law for any distance, with nothing to set. `docs/distance.md` has its reasons and what was measured.
+//!
+//! - It learns the path's base round trip ([`base`]) and measures delay above it; marks count as delay where there are any.
+//! - It starts by two short trains ([`start`]): the first tells what the bottleneck carries, the second what of it is free.
+//! - Then it paces at a rate that grows and shrinks by a little each slice of time. Growth is larger for small rates and a
+//!   decrease is not, so that flows that see the same congestion have the same rate whatever their round trips. Both are counted
+//!   in round trips, so that a loop of any length is as stable, and a round trip of congestion costs what it costs once.
+//! - Losses alone are no congestion. After silence it takes up what it had learned, at half the rate until that is confirmed.
+
+mod base;
+mod start;
+
+use std::time::Duration;
+
+use longhaul_emulator::time::Time;
+use longhaul_topologies::units::Rate;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use self::base::Base;
+use self::start::{Start, Verdict};
+use super::signal::{Rounds, rate};
+use super::{Ack, Conditions, Controller, Loss, Sent, State};
+
+/// Its parameters: none. What it needs to know of a path it learns.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Distance {}
+
+/// Growth per round trip at [`SCALE`], of the rate: a queue may grow by it before the loop tells.
+const GROWTH: f64 = 0.001;
+/// Decrease per round trip of full congestion. With [`GROWTH`] it sets for how much of the time there is congestion.
+const DECREASE: f64 = 0.02;
+/// The rate at which growth is [`GROWTH`], in bytes per second (10 Gbit/s).
+const SCALE: f64 = 1.25e9;
+/// Growth falls with the rate's power of this: what makes shares even.
+const EVENNESS: f64 = 0.5;
+/// Both gains are larger, by up to this, for a flow with a small part of the bottleneck: it disturbs less, and shares sooner.
+const LIVELIEST: f64 = 1.4;
+/// Round trips without congestion after which growth has doubled; it goes on with their square…
+const CLEAR: f64 = 16.0;
+/// … up to this, unless it begins above.
+const FASTEST: f64 = 0.05;
+/// Delay from which on there is congestion, the same for near and far.
+const FROM: Duration = Duration::from_nanos(7_500);
+/// Delay at which congestion is full.
+const FULL: Duration = Duration::from_micros(36);
+/// The same in packets of the bottleneck, where those take longer.
+const FROM_PACKETS: f64 = 0.5;
+/// For [`FULL`].
+const FULL_PACKETS: f64 = 2.4;
+/// Slices are as long for near and far, so that all see the same of a queue that comes and goes.
+const GRAIN: Duration = Duration::from_micros(60);
+/// Packets that a slice has at least; it is judged by the least delay in it.
+const SLICE_PACKETS: u32 = 4;
+/// A loop is taken for at least this long: shorter ones are a few packets.
+const LEAST_LOOP: Duration = Duration::from_micros(100);
+/// Round trips, and time, over which delay is told from jitter: what stays while the rate falls is no queue of ours.
+const WATCHED: f64 = 20.0;
+/// For [`WATCHED`].
+const WATCHED_TIME: f64 = 0.02;
+/// A queue changes from a slice to the next by at most so much of the time between them…
+const QUEUE_CHANGE: f64 = 0.25;
+/// … and what delay changes by beyond that is jitter if it is this much of [`FULL`] in the mean.
+const ROUGH: f64 = 0.25;
+/// Mean deviations above the mean up to which such delay is taken for jitter.
+const DEVIATIONS: f64 = 3.0;
+/// Round trips of nothing but full congestion after which the way itself is taken to be longer.
+const CROWDED: f64 = 100.0;
+/// Loss in a round trip that is congestion whatever the delay says.
+const HEAVY_LOSS: f64 = 0.1;
+/// In flight, of a round trip at the rate: room for a queue and late acknowledgements.
+const ROOM: f64 = 1.5;
+/// Packets in flight that ask whether a path is back, and that any pace may have.
+const LEAST_PACKETS: f64 = 4.0;
+/// The rate is not cut below so many packets per second: something must ask.
+const LEAST_PACE: f64 = 20.0;
+/// Of what is free, the start takes this much.
+const CLAIM: f64 = 0.95;
+/// Of what the bottleneck carries, the start takes this much even if nothing is free.
+const LEAST_CLAIM: f64 = 1.0 / 64.0;
+
+impl Distance {
+    pub(super) fn start(self, conditions: Conditions, now: Time) -> Path {
+        Path {
+            packet: conditions.packets(1.0),
+            line: conditions
+                .line_rate
+                .map_or(f64::INFINITY, |line| line.bytes_per_second() as f64),
+            base: Base::new(conditions.handshake),
+            phase: Phase::Start(Start::new(conditions)),
+            rate: 0.0,
+            capacity: 0.0,
+            delivery: 0.0,
+            slice: Slice::new(now),
+            rounds: Rounds::default(),
+            lost: 0,
+            arrived: 0,
+            last_sent: now,
+            clear: 0.0,
+            crowded: 0.0,
+            jitter: 0.0,
+            watch: Watch::default(),
+        }
+    }
+}
+
+/// It at work on one path. Sizes in bytes, rates in bytes per second.
+#[derive(Debug)]
+pub(super) struct Path {
+    packet: f64,
+    line: f64,
+    base: Base,
+    phase: Phase,
+    rate: f64,
+    /// What the bottleneck was seen to carry.
+    capacity: f64,
+    /// What arrived last, per second.
+    delivery: f64,
+    slice: Slice,
+    rounds: Rounds,
+    lost: u64,
+    arrived: u64,
+    last_sent: Time,
+    /// Round trips since there was congestion.
+    clear: f64,
+    /// Round trips of nothing but full congestion.
+    crowded: f64,
+    /// Delay that is jitter, in seconds.
+    jitter: f64,
+    watch: Watch,
+}
+
+/// What a span of [`WATCHED`] told.
+#[derive(Debug, Default)]
+struct Watch {
+    round_trips: f64,
+    congestion: f64,
+    /// Delay and its deviation, summed over slices.
+    delay: f64,
+    deviation: f64,
+    /// From each slice to the next, summed: a queue does not change as fast.
+    roughness: f64,
+    last: f64,
+    slices: f64,
+    /// The rate when it began.
+    rate: f64,
+}
+
+impl Watch {
+    /// Counts a slice of `took` seconds, a `part` of a round trip.
+    fn count(&mut self, took: f64, part: f64, congestion: f64, delay: f64) {
+        self.round_trips += part;
+        self.congestion += part * congestion;
+        if self.slices > 0.0 {
+            let queue = took * QUEUE_CHANGE;
+            self.roughness += ((delay - self.last).abs() - queue).max(0.0);
+        }
+        self.last = delay;
+        self.slices += 1.0;
+        self.delay += delay;
+        self.deviation += (delay - self.delay / self.slices).abs();
+    }
+
+    /// What nearly all delays were below.
+    fn highest(&self) -> f64 {
+        (self.delay + DEVIATIONS * self.deviation) / self.slices.max(1.0)
+    }
+}
+
+#[derive(Debug)]
+enum Phase {
+    /// Measuring.
+    Start(Start),
+    /// Confirming what the start measured, from this half of it on until what was sent since then is acknowledged.
+    Climb { target: f64, since: Time },
+    /// The law.
+    Cruise,
+    /// After silence: at half of what was learned until what was sent since then is acknowledged.
+    Resume { since: Time },
+    /// Nothing comes back: a few packets ask.
+    Ask,
+}
+
+/// What a part of a round trip told.
+#[derive(Debug)]
+struct Slice {
+    since: Time,
+    least: Option<Duration>,
+    packets: u32,
+    bytes: u64,
+    marked: u64,
+    limited: bool,
+}
+
+impl Slice {
+    fn new(since: Time) -> Self {
+        Slice {
+            since,
+            least: None,
+            packets: 0,
+            bytes: 0,
+            marked: 0,
+            limited: false,
+        }
+    }
+
+    fn count(&mut self, ack: &Ack<'_>) {
+        self.least = Some(
+            self.least
+                .map_or(ack.least_rtt, |least| least.min(ack.least_rtt)),
+        );
+        self.packets += ack.packets;
+        self.bytes += ack.bytes;
+        self.marked += ack.marked;
+        self.limited |= ack.application_limited;
+    }
+}
+
+impl Path {
+    /// The loop that gains are counted in, in seconds: a round trip, but no less than a slice.
+    fn round_trip(&self) -> f64 {
+        let slice = f64::from(SLICE_PACKETS) * self.packet / self.rate.max(1.0);
+        self.base.get().max(LEAST_LOOP).as_secs_f64().max(slice)
+    }
+
+    /// Above the base round trip, in seconds.
+    fn delay(&self, slice: &Slice) -> f64 {
+        let least = slice.least.unwrap_or_default();
+        least.saturating_sub(self.base.get()).as_secs_f64()
+    }
+
+    /// 0 to 1, of what a slice told.
+    fn congestion(&self, slice: &Slice) -> f64 {
+        let delay = self.delay(slice) - self.jitter;
+        let packet = self.packet / self.capacity.max(self.rate).max(1.0);
+        let from = FROM.as_secs_f64().max(FROM_PACKETS * packet);
+        let full = FULL.as_secs_f64().max(FULL_PACKETS * packet);
+        let by_delay = ((delay - from) / (full - from)).clamp(0.0, 1.0);
+        by_delay.max(slice.marked as f64 / slice.bytes.max(1) as f64)
+    }
+
+    fn set(&mut self, rate: f64) {
+        self.rate = rate.min(self.line).max(self.packet * LEAST_PACE);
+    }
+
+    /// The law, for a slice that took `part` of a round trip.
+    fn adjust(&mut self, slice: &Slice, part: f64) {
+        let congestion = self.congestion(slice);
+        self.clear = if congestion > 0.0 {
+            0.0
+        } else {
+            self.clear + part
+        };
+        self.crowded = if congestion < 1.0 {
+            0.0
+        } else {
+            self.crowded + part
+        };
+        if self.crowded > CROWDED {
+            self.base.relearn();
+            self.crowded = 0.0;
+        }
+        let lively = (self.capacity / self.rate).sqrt().clamp(1.0, LIVELIEST);
+        let growth = lively * GROWTH * (SCALE / self.rate).powf(EVENNESS);
+        let fast = growth * (1.0 + (self.clear / CLEAR).powi(2));
+        // What was not used tells nothing of what more would do.
+        let up = if slice.limited {
+            0.0
+        } else {
+            fast.min(FASTEST.max(growth)) * (1.0 - congestion)
+        };
+        let down_at_full = lively * DECREASE;
+        let down = down_at_full * congestion;
+        self.set(self.rate * (part * (up - down)).exp());
+        let took = part * self.round_trip();
+        self.watch.count(took, part, congestion, self.delay(slice));
+        let long = self.watch.round_trips * self.round_trip() >= WATCHED_TIME;
+        if self.watch.round_trips >= WATCHED && long {
+            self.judge(growth / (growth + down_at_full));
+        }
+    }
+
+    /// Tells jitter from queues, where so much congestion (0 to 1) is what a flow of this rate bears.
+    fn judge(&mut self, borne: f64) {
+        let watch = std::mem::take(&mut self.watch);
+        let mean = watch.congestion / watch.round_trips;
+        let full = FULL
+            .as_secs_f64()
+            .max(FULL_PACKETS * self.packet / self.capacity.max(1.0));
+        let rough = watch.roughness / watch.slices > ROUGH * full;
+        if rough && mean > f64::midpoint(borne, 1.0) {
+            // Cut for nothing.
+            self.jitter = watch.highest();
+            self.set(self.rate.max(watch.rate));
+        } else {
+            self.jitter = self.jitter.min(watch.highest());
+        }
+        self.watch.rate = self.rate;
+    }
+
+    fn end_slice(&mut self, ack: &Ack<'_>) {
+        let slice = std::mem::replace(&mut self.slice, Slice::new(ack.now));
+        let took = ack.now.since(slice.since).as_secs_f64();
+        let part = (took / self.round_trip()).min(4.0);
+        match &self.phase {
+            Phase::Start(_) | Phase::Ask => {}
+            &Phase::Climb { target, since } => {
+                if ack.sent >= since {
+                    if self.congestion(&slice) > 0.5 {
+                        self.phase = Phase::Cruise;
+                        self.adjust(&slice, part);
+                    } else if self.rate < target {
+                        self.set(target);
+                        self.phase = Phase::Climb {
+                            target,
+                            since: ack.now,
+                        };
+                    } else {
+                        self.phase = Phase::Cruise;
+                    }
+                }
+            }
+            &Phase::Resume { since } => {
+                if ack.sent >= since {
+                    self.phase = Phase::Cruise;
+                }
+            }
+            Phase::Cruise => self.adjust(&slice, part),
+        }
+    }
+
+    fn end_round(&mut self) {
+        let lost = self.lost as f64 / (self.lost + self.arrived).max(1) as f64;
+        if lost > HEAVY_LOSS && matches!(self.phase, Phase::Cruise) && self.delivery > 0.0 {
+            self.set(self.rate.min(self.delivery * (1.0 - DECREASE)));
+        }
+        (self.lost, self.arrived) = (0, 0);
+    }
+
+    fn pace(&self) -> f64 {
+        match &self.phase {
+            Phase::Start(start) => start.pace(),
+            Phase::Climb { .. } | Phase::Cruise => self.rate,
+            Phase::Resume { .. } | Phase::Ask => self.rate / 2.0,
+        }
+    }
+}
+
+impl Controller for Path {
+    fn on_sent(&mut self, sent: &Sent) {
+        // A pace below a packet per round trip is no silence.
+        let silence = self.round_trip().max(4.0 * self.packet / self.rate);
+        let silent = sent.now.since(self.last_sent).as_secs_f64() > silence;
+        match &mut self.phase {
+            Phase::Start(start) => start.on_sent(sent),
+            Phase::Cruise if silent && sent.in_flight <= sent.bytes => {
+                self.phase = Phase::Resume { since: sent.now };
+                self.slice = Slice::new(sent.now);
+            }
+            _ => {}
+        }
+        self.last_sent = sent.now;
+    }
+
+    fn on_ack(&mut self, ack: &Ack<'_>) {
+        self.arrived += ack.bytes;
+        if matches!(self.phase, Phase::Ask) {
+            // What waited is gone: what comes now is the way as it is.
+            self.base.relearn();
+            self.phase = Phase::Resume { since: ack.now };
+            self.slice = Slice::new(ack.now);
+        }
+        self.base.on_ack(ack);
+        if let Some(delivery) = ack.delivery_rate
+            && !ack.application_limited
+        {
+            self.delivery = delivery.bits_per_second() as f64 / 8.0;
+        }
+        if let Phase::Start(start) = &mut self.phase {
+            if let Some(Verdict { capacity, free }) = start.on_ack(ack, self.base.get()) {
+                self.capacity = capacity;
+                let target = free.max(capacity * LEAST_CLAIM) * CLAIM;
+                self.set(target / 2.0);
+                self.phase = Phase::Climb {
+                    target,
+                    since: ack.now,
+                };
+                self.slice = Slice::new(ack.now);
+            }
+            return;
+        }
+        self.slice.count(ack);
+        let long = ack.now.since(self.slice.since) >= GRAIN;
+        if long && self.slice.packets >= SLICE_PACKETS {
+            self.end_slice(ack);
+        }
+        if self.rounds.passed(ack) {
+            self.end_round();
+        }
+    }
+
+    fn on_loss(&mut self, loss: &Loss) {
+        self.lost += loss.bytes;
+        if let Phase::Start(start) = &mut self.phase {
+            start.on_loss(loss);
+        }
+    }
+
+    fn on_timeout(&mut self, now: Time) {
+        if let Phase::Start(start) = &mut self.phase {
+            start.restart();
+        } else {
+            self.phase = Phase::Ask;
+        }
+        self.slice = Slice::new(now);
+    }
+
+    fn window(&self) -> u64 {
+        let window = match &self.phase {
+            Phase::Start(start) => start.window(),
+            Phase::Ask => LEAST_PACKETS * self.packet,
+            _ => self.rate * self.round_trip() * ROOM + 4.0 * LEAST_PACKETS * self.packet,
+        };
+        window as u64
+    }
+
+    fn pacing_rate(&self) -> Option<Rate> {
+        let pace = self.pace();
+        pace.is_finite().then(|| rate(pace * 8.0))
+    }
+
+    fn state(&self) -> State {
+        State {
+            window: self.window(),
+            pacing_rate: self.pacing_rate(),
+            base_rtt: Some(self.base.get()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::congestion::testing::conditions;
+
+    /// A path in the law at this rate, with a slice that met this much of a queue.
+    fn path(rate: f64, queue: Duration) -> (Path, Slice) {
+        let mut path = Distance {}.start(conditions(), Time::default());
+        path.phase = Phase::Cruise;
+        path.capacity = rate;
+        path.rate = rate;
+        let mut slice = Slice::new(Time::default());
+        slice.least = Some(path.base.get() + queue);
+        slice.bytes = 1500;
+        (path, slice)
+    }
+
+    #[test]
+    fn congestion_rises_from_half_a_packet_to_a_few() {
+        // 12 µs a packet at 1 Gbit/s.
+        for (micros, congestion) in [(0, 0.0), (7, 0.0), (36, 1.0), (500, 1.0)] {
+            let (path, slice) = path(125e6, Duration::from_micros(micros));
+            assert_eq!(path.congestion(&slice), congestion, "{micros}");
+        }
+        let (path, mut slice) = path(125e6, Duration::ZERO);
+        slice.marked = 750;
+        assert_eq!(path.congestion(&slice), 0.5);
+    }
+
+    #[test]
+    fn a_larger_rate_bears_less_congestion_whatever_the_round_trip() {
+        // Where growth and decrease are even: what a flow at that rate settles at.
+        let even = |rate: f64| {
+            let growth = GROWTH * (SCALE / rate).powf(EVENNESS);
+            growth / (growth + DECREASE)
+        };
+        assert!(even(12.5e6) > even(125e6) && even(125e6) > even(1.25e9));
+        for rtt in [Duration::from_millis(1), Duration::from_millis(100)] {
+            let (mut path, mut slice) = path(125e6, Duration::ZERO);
+            path.base = Base::new(Some(rtt));
+            slice.least = Some(rtt);
+            slice.marked = (even(125e6) * 1500.0) as u64;
+            path.adjust(&slice, 1.0);
+            assert!((path.rate / 125e6 - 1.0).abs() < 1e-4, "{rtt:?}");
+        }
+    }
+
+    #[test]
+    fn what_an_application_does_not_use_is_not_added_to() {
+        let (mut path, mut slice) = path(125e6, Duration::ZERO);
+        slice.limited = true;
+        path.adjust(&slice, 1.0);
+        assert_eq!(path.rate, 125e6);
+    }
+
+    #[test]
+    fn a_way_that_is_crowded_for_long_is_taken_to_be_longer() {
+        let (mut path, slice) = path(125e6, Duration::from_millis(1));
+        for _ in 0..=CROWDED as u32 {
+            path.adjust(&slice, 1.0);
+        }
+        let before = path.base.get();
+        let mut ack = crate::congestion::testing::acknowledged(Time::from_nanos(1));
+        ack.least_rtt = before + Duration::from_millis(1);
+        path.base.on_ack(&ack);
+        assert_eq!(path.base.get(), ack.least_rtt);
+    }
+
+    #[test]
+    fn silence_halves_the_pace_until_an_acknowledgement() {
+        let (mut path, _) = path(125e6, Duration::ZERO);
+        let sent = Sent {
+            now: Time::default() + Duration::from_secs(1),
+            bytes: 1500,
+            in_flight: 1500,
+            backlogged: true,
+        };
+        path.on_sent(&sent);
+        assert_eq!(path.pace(), 62.5e6);
+        for number in 0..8u32 {
+            let mut ack = crate::congestion::testing::acknowledged(
+                sent.now + Duration::from_millis(2) + Duration::from_micros(100) * number,
+            );
+            ack.sent = sent.now + Duration::from_nanos(1);
+            path.on_ack(&ack);
+        }
+        assert!(path.pace() > 124e6);
+    }
+}

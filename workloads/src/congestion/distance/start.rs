@@ -1,0 +1,195 @@
+//! The start: two short trains, a round trip each.
+//!
+//! The first leaves as fast as it can; how its acknowledgements are spaced is what the bottleneck carries. The second leaves at
+//! that pace: what others send through the bottleneck meanwhile makes its delay grow, by as much per time as they use of it.
+
+use std::time::Duration;
+
+use longhaul_emulator::time::Time;
+
+use super::super::{Ack, Conditions, Loss, Sent};
+
+/// Packets of the first train: about what RFC 6928 lets any flow begin with.
+const FIRST: u32 = 16;
+/// Of the second.
+const SECOND: u32 = 64;
+/// And at most so much of a round trip at the pace found, down to [`FIRST`].
+const PART: f64 = 0.125;
+
+/// It under way.
+#[derive(Debug)]
+pub(super) struct Start {
+    packet: f64,
+    train: Train,
+    /// What the first train told, in bytes per second.
+    capacity: Option<f64>,
+}
+
+/// What the trains told, in bytes per second.
+#[derive(Debug)]
+pub(super) struct Verdict {
+    pub capacity: f64,
+    pub free: f64,
+}
+
+#[derive(Debug)]
+struct Train {
+    length: u32,
+    sent: u32,
+    left: Option<Time>,
+    settled: u32,
+    bytes: u64,
+    /// Arrival, sending and round trip of the first and of the last.
+    first: Option<(Time, Time, Duration)>,
+    last: Option<(Time, Time, Duration)>,
+}
+
+impl Train {
+    fn new(length: u32) -> Self {
+        Train {
+            length,
+            sent: 0,
+            left: None,
+            settled: 0,
+            bytes: 0,
+            first: None,
+            last: None,
+        }
+    }
+}
+
+impl Start {
+    pub fn new(conditions: Conditions) -> Self {
+        Start {
+            packet: conditions.packets(1.0),
+            train: Train::new(FIRST),
+            capacity: None,
+        }
+    }
+
+    /// Nothing came back: from the beginning.
+    pub fn restart(&mut self) {
+        self.train = Train::new(FIRST);
+        self.capacity = None;
+    }
+
+    pub fn pace(&self) -> f64 {
+        self.capacity.unwrap_or(f64::INFINITY)
+    }
+
+    pub fn window(&self) -> f64 {
+        // What is sent is not sent again when its acknowledgement makes room.
+        f64::from(self.train.length - self.train.settled.min(self.train.length)) * self.packet
+    }
+
+    pub fn on_sent(&mut self, sent: &Sent) {
+        self.train.sent += 1;
+        self.train.left.get_or_insert(sent.now);
+    }
+
+    pub fn on_loss(&mut self, loss: &Loss) {
+        self.train.settled += loss.packets;
+    }
+
+    pub fn on_ack(&mut self, ack: &Ack<'_>, base: Duration) -> Option<Verdict> {
+        let train = &mut self.train;
+        if train.left.is_none_or(|left| ack.sent < left) {
+            return None;
+        }
+        train.settled += ack.packets;
+        let seen = (ack.now, ack.sent, ack.rtt);
+        if train.first.is_none() {
+            train.first = Some(seen);
+        } else {
+            train.bytes += ack.bytes;
+        }
+        train.last = Some(seen);
+        // An application that had less to send ends a train early.
+        let over =
+            train.settled >= train.length || (ack.in_flight == 0 && train.settled >= train.sent);
+        if !over {
+            return None;
+        }
+        let (first, last) = (train.first?, train.last?);
+        let bytes = train.bytes as f64;
+        match self.capacity {
+            None => {
+                let spacing = last.0.since(first.0).as_secs_f64();
+                // One acknowledgement for all tells of no spacing: what came in a round trip is known.
+                let capacity = if spacing > 0.0 && bytes > 0.0 {
+                    bytes / spacing
+                } else {
+                    f64::from(train.settled) * self.packet / ack.rtt.as_secs_f64().max(1e-6)
+                };
+                let fitting = capacity * base.as_secs_f64() * PART / self.packet;
+                self.train = Train::new((fitting as u32).clamp(FIRST, SECOND));
+                self.capacity = Some(capacity);
+                None
+            }
+            Some(capacity) => {
+                let sending = last.1.since(first.1).as_secs_f64();
+                let rise = last.2.saturating_sub(first.2).as_secs_f64();
+                let used = if sending > 0.0 {
+                    (rise / sending).min(1.0)
+                } else {
+                    0.0
+                };
+                Some(Verdict {
+                    capacity,
+                    free: capacity * (1.0 - used),
+                })
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::congestion::testing::{acknowledged, conditions};
+
+    const GAP: Duration = Duration::from_micros(12);
+
+    /// A train's acknowledgements, whose round trips rise by this each.
+    fn train(start: &mut Start, at: Time, packets: u32, rise: Duration) -> Option<Verdict> {
+        for packet in 0..packets {
+            start.on_sent(&Sent {
+                now: at + GAP * packet,
+                bytes: 1500,
+                in_flight: 1500,
+                backlogged: true,
+            });
+        }
+        let mut verdict = None;
+        for packet in 0..packets {
+            let mut ack = acknowledged(at + Duration::from_millis(10) + (GAP + rise) * packet);
+            ack.sent = at + GAP * packet;
+            ack.rtt = ack.now.since(ack.sent);
+            ack.in_flight = 1500;
+            verdict = verdict.or(start.on_ack(&ack, Duration::from_millis(10)));
+        }
+        verdict
+    }
+
+    #[test]
+    fn the_trains_tell_what_the_bottleneck_carries_and_what_of_it_is_free() {
+        for (rise, part) in [(Duration::ZERO, 1.0), (GAP / 4, 0.75), (GAP * 2, 0.0)] {
+            let mut start = Start::new(conditions());
+            assert!(train(&mut start, Time::default(), FIRST, Duration::ZERO).is_none());
+            // A packet of 1500 bytes each 12 µs.
+            assert!((start.pace() - 125e6).abs() < 1e3);
+            let second = start.train.length;
+            let at = Time::default() + Duration::from_millis(20);
+            let verdict = train(&mut start, at, second, rise).unwrap();
+            assert!((verdict.free - 125e6 * part).abs() < 1e5, "{rise:?}");
+        }
+    }
+
+    #[test]
+    fn a_train_that_was_lost_is_sent_again() {
+        let mut start = Start::new(conditions());
+        start.restart();
+        assert_eq!(start.window(), f64::from(FIRST) * 1500.0);
+        assert!(start.pace().is_infinite());
+    }
+}
