@@ -63,6 +63,27 @@ pub enum PathChoice {
     Adaptive,
 }
 
+/// The paths of a queue pair.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Paths {
+    /// How packets choose among them.
+    #[serde(default)]
+    pub choice: PathChoice,
+    /// How many there are.
+    #[schemars(range(min = 1, max = 64))]
+    pub count: u8,
+}
+
+impl Default for Paths {
+    fn default() -> Self {
+        Self {
+            choice: PathChoice::Hash,
+            count: 1,
+        }
+    }
+}
+
 /// How a queue pair behaves; both ends have the same.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Parameters {

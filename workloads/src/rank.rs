@@ -19,7 +19,14 @@ pub fn main() -> i32 {
         }
     };
     let mut session: Option<Session> = None;
+    let mut failed = None;
     loop {
+        if let (Some(session), Some(awaited)) = (&mut session, control.awaited())
+            && let Err(error) = session.serve(awaited)
+        {
+            // The request that comes next is answered with it.
+            failed = Some(error);
+        }
         let request = match control.next_request() {
             Ok(Some(request)) => request,
             Ok(None) => return 0,
@@ -28,9 +35,10 @@ pub fn main() -> i32 {
                 return 1;
             }
         };
-        let answer = match &mut session {
-            Some(session) => session.answer(request),
-            None => Session::join(request).map(|(joined, reply)| {
+        let answer = match (failed.take(), &mut session) {
+            (Some(error), _) => Err(error),
+            (None, Some(session)) => session.answer(request),
+            (None, None) => Session::join(request).map(|(joined, reply)| {
                 session = Some(joined);
                 Some(reply)
             }),

@@ -476,6 +476,7 @@ fn options(connections: usize) -> TransportOptions {
         connections,
         socket_buffer: None,
         chunk_bytes: 16 << 10,
+        message: None,
     }
 }
 

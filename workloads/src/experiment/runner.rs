@@ -446,6 +446,7 @@ impl Run<'_> {
             connections: point.stack.connections,
             socket_buffer: point.stack.socket_buffer.map(ByteSize::bytes),
             chunk_bytes: point.stack.chunk.bytes(),
+            message: None,
         };
         let mut world = World::start(ranks, transport, self.experiment.telemetry_period).await?;
         self.begin(lab, sampling).await?;

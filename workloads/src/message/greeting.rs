@@ -71,7 +71,6 @@ pub(super) fn settings(parameters: &Parameters) -> u64 {
     // Both ends are the same program: this hash has no keys, and is the same in each of its processes.
     let mut hasher = DefaultHasher::new();
     (
-        parameters.datagram,
         parameters.recovery as u8,
         parameters.paths,
         parameters.hops,

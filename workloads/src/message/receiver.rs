@@ -230,9 +230,14 @@ impl Receiver {
         self.allowance = bytes;
     }
 
-    /// Whether a message has begun to come and is not whole.
-    pub(crate) fn is_receiving(&self) -> bool {
-        !self.arriving.is_empty()
+    /// How many messages from the first on have been used.
+    pub(crate) fn used(&self) -> u64 {
+        self.used_before
+    }
+
+    /// Whether a packet in that envelope is of this queue pair.
+    pub(crate) fn is_from(&self, envelope: &Envelope) -> bool {
+        envelope.key == self.key
     }
 
     /// Whether the peer has said bye.

@@ -128,6 +128,16 @@ pub(crate) struct Acknowledgement<'a> {
     pub(super) telemetry: &'a [u8],
 }
 
+impl Packet<'_> {
+    /// Whether it goes from a receiving end to a sending one.
+    pub(crate) fn is_answer(&self) -> bool {
+        match self {
+            Packet::Welcome(_) | Packet::Acknowledgement(_) | Packet::Farewell => true,
+            Packet::Hello(_) | Packet::Data { .. } | Packet::Probe(_) | Packet::Bye => false,
+        }
+    }
+}
+
 /// What a datagram holds; `None` if it is none of ours. The in-band telemetry before it comes first.
 pub(crate) fn decode(datagram: &[u8]) -> Option<(&[u8], Envelope, Packet<'_>)> {
     let telemetry = match datagram.get(..inband::HEADER) {
@@ -197,6 +207,11 @@ pub(crate) fn encode(out: &mut Vec<u8>, envelope: Envelope, hops: u8, packet: &P
 }
 
 impl Greeting {
+    /// Whether it is of that world.
+    pub(crate) fn is_of(&self, nonce: u64) -> bool {
+        self.nonce == nonce
+    }
+
     fn encode(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.nonce.to_be_bytes());
         out.extend_from_slice(&self.attempt.to_be_bytes());

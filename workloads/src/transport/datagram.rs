@@ -1,0 +1,11 @@
+//! The message transport's driver: queue pairs over UDP sockets, on the rank's own thread.
+//!
+//! - `socket`: one UDP port; batches by segmentation offload both ways, ECN both ways, no fragments.
+//! - `endpoint`: a rank's queue pairs and its sockets, one per path.
+//! - `inbox`: messages of one peer as they come.
+//! - `exchange`: one rank's program carried out over them.
+
+pub(crate) mod endpoint;
+pub(crate) mod exchange;
+mod inbox;
+mod socket;
