@@ -27,9 +27,9 @@ use protocol::{Reply, Request};
 use roll_call::RollCall;
 
 use crate::collective::schedule::Shape;
+use crate::collective::{Algorithm, Collective, DataType, ReduceOp, Unsupported};
 use crate::congestion::Law;
 use crate::message::{Paths, Recovery};
-use crate::collective::{Algorithm, Collective, DataType, ReduceOp, Unsupported};
 
 /// How long a rank may take to start and listen.
 const START_PATIENCE: Duration = Duration::from_secs(10);

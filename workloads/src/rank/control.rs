@@ -62,7 +62,10 @@ impl Control {
 
     /// What becomes readable with the next request; `None` if that has come already.
     pub(super) fn awaited(&self) -> Option<BorrowedFd<'_>> {
-        self.reader.buffer().is_empty().then(|| self.reader.get_ref().as_fd())
+        self.reader
+            .buffer()
+            .is_empty()
+            .then(|| self.reader.get_ref().as_fd())
     }
 
     /// The next request; `None` when the world has closed the connection.

@@ -286,13 +286,20 @@ impl Token {
 /// Does a local copy.
 pub(super) fn copy(action: &Action, data_type: DataType, memory: &mut Memory) {
     if let Action::Copy { from, into } = action {
-        let (from, into) = memory.read_and_write(&scaled(from, data_type), &scaled(into, data_type));
+        let (from, into) =
+            memory.read_and_write(&scaled(from, data_type), &scaled(into, data_type));
         into.copy_from_slice(from);
     }
 }
 
 /// Puts a staged message where it belongs.
-pub(super) fn apply(action: &Action, data_type: DataType, op: ReduceOp, memory: &mut Memory, received: &[u8]) {
+pub(super) fn apply(
+    action: &Action,
+    data_type: DataType,
+    op: ReduceOp,
+    memory: &mut Memory,
+    received: &[u8],
+) {
     let Action::Receive { into, apply, .. } = action else {
         return;
     };

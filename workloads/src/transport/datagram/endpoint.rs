@@ -142,8 +142,12 @@ impl Endpoint {
         }
         loop {
             self.turn()?;
-            let unopened = destinations.iter().find(|peer| !self.outgoing[peer].is_open());
-            let unheard = sources.iter().find(|peer| !self.incoming.contains_key(peer));
+            let unopened = destinations
+                .iter()
+                .find(|peer| !self.outgoing[peer].is_open());
+            let unheard = sources
+                .iter()
+                .find(|peer| !self.incoming.contains_key(peer));
             if unopened.is_none() && unheard.is_none() {
                 return Ok(());
             }
@@ -173,11 +177,18 @@ impl Endpoint {
 
     /// How many messages of `peer` have been used.
     pub(super) fn used(&self, peer: usize) -> u64 {
-        self.incoming.get(&peer).map_or(0, |incoming| incoming.receiver.used())
+        self.incoming
+            .get(&peer)
+            .map_or(0, |incoming| incoming.receiver.used())
     }
 
     /// Takes a message of `peer` that is whole and that `wanted` takes; hands it to `apply`.
-    pub(super) fn take(&mut self, peer: usize, wanted: impl Fn(u64) -> bool, apply: impl FnOnce(u64, &[u8])) -> bool {
+    pub(super) fn take(
+        &mut self,
+        peer: usize,
+        wanted: impl Fn(u64) -> bool,
+        apply: impl FnOnce(u64, &[u8]),
+    ) -> bool {
         let Some(incoming) = self.incoming.get_mut(&peer) else {
             return false;
         };
@@ -212,9 +223,15 @@ impl Endpoint {
     /// Sleeps until something is to be done, at most [`ATTENTION`]; also until `other` can be read, which it tells.
     pub(crate) fn wait(&self, other: Option<BorrowedFd<'_>>) -> Result<bool, TransportError> {
         let timers = self.outgoing.values().filter_map(Sender::timer);
-        let timers = timers.chain(self.incoming.values().filter_map(|incoming| incoming.receiver.timer()));
+        let timers = timers.chain(
+            self.incoming
+                .values()
+                .filter_map(|incoming| incoming.receiver.timer()),
+        );
         let now = Time::from_nanos(now_ns());
-        let timeout = timers.min().map_or(ATTENTION, |timer| timer.since(now).min(ATTENTION));
+        let timeout = timers
+            .min()
+            .map_or(ATTENTION, |timer| timer.since(now).min(ATTENTION));
         let blocked = self.unsent.as_ref().map(|batch| batch.socket);
         let interest = |index| match blocked == Some(index) {
             true => PollFlags::POLLIN | PollFlags::POLLOUT,
@@ -239,10 +256,16 @@ impl Endpoint {
             .map_err(|source| TransportError::Unreachable { peer, source })?;
         // Headers are part of an MTU.
         let headers = if self.address.is_ipv4() { 28 } else { 48 };
-        let wanted = self.options.mtu.map_or(JUMBO, |mtu| mtu as usize).saturating_sub(headers);
+        let wanted = self
+            .options
+            .mtu
+            .map_or(JUMBO, |mtu| mtu as usize)
+            .saturating_sub(headers);
         if self.options.mtu.is_some() && wanted > largest {
             let mtu = largest + headers;
-            let source = io::Error::other(format!("the way there has an MTU of {mtu} B: ask for no more in `mtu`"));
+            let source = io::Error::other(format!(
+                "the way there has an MTU of {mtu} B: ask for no more in `mtu`"
+            ));
             return Err(TransportError::Unreachable { peer, source });
         }
         Ok(self.parameters_with(wanted.min(largest), patience))
@@ -257,7 +280,8 @@ impl Endpoint {
             law: self.options.law.clone(),
             hops: self.options.hops,
             most_message: self.most_message,
-            messages: (STAGED / self.most_message.max(1)).clamp(*MESSAGES.start(), *MESSAGES.end()) as u64,
+            messages: (STAGED / self.most_message.max(1)).clamp(*MESSAGES.start(), *MESSAGES.end())
+                as u64,
             patience,
             playout: self.options.playout,
         }
@@ -284,7 +308,12 @@ impl Endpoint {
     }
 
     /// Strangers' packets are dropped.
-    fn on_datagram(&mut self, now: Time, received: &Received, datagram: &[u8]) -> Result<(), TransportError> {
+    fn on_datagram(
+        &mut self,
+        now: Time,
+        received: &Received,
+        datagram: &[u8],
+    ) -> Result<(), TransportError> {
         let Some((telemetry, envelope, packet)) = wire::decode(datagram) else {
             return Ok(());
         };
@@ -294,7 +323,9 @@ impl Endpoint {
         }
         if packet.is_answer() {
             return match self.outgoing.get_mut(&peer) {
-                Some(sender) => sender.on_packet(now, envelope, &packet).map_err(failed(peer)),
+                Some(sender) => sender
+                    .on_packet(now, envelope, &packet)
+                    .map_err(failed(peer)),
                 None => Ok(()),
             };
         }
@@ -341,9 +372,13 @@ impl Endpoint {
         let peers: Vec<usize> = self.incoming.keys().copied().collect();
         for peer in peers {
             loop {
-                let Some(incoming) = self.incoming.get_mut(&peer) else { break };
+                let Some(incoming) = self.incoming.get_mut(&peer) else {
+                    break;
+                };
                 let mut bytes = Vec::new();
-                let Some(path) = incoming.receiver.poll_transmit(now, &mut bytes) else { break };
+                let Some(path) = incoming.receiver.poll_transmit(now, &mut bytes) else {
+                    break;
+                };
                 let batch = Batch {
                     socket: 0,
                     to: incoming.sources[usize::from(path)],
@@ -366,7 +401,9 @@ impl Endpoint {
                     bytes: Vec::with_capacity(MOST_BATCH),
                     segment: 0,
                 });
-                let Some(sender) = self.outgoing.get_mut(&peer) else { break };
+                let Some(sender) = self.outgoing.get_mut(&peer) else {
+                    break;
+                };
                 let before = batch.bytes.len();
                 let Some(path) = sender.poll_transmit(now, &mut batch.bytes) else {
                     if before > 0 && !self.send_batch(batch)? {
@@ -409,7 +446,10 @@ impl Endpoint {
     fn send_batch(&mut self, batch: Batch) -> Result<bool, TransportError> {
         let sent = self.sockets[batch.socket]
             .send(batch.to, &batch.bytes, batch.segment)
-            .map_err(system(format!("send packets of {} B to {}", batch.segment, batch.to)))?;
+            .map_err(system(format!(
+                "send packets of {} B to {}",
+                batch.segment, batch.to
+            )))?;
         if !sent {
             self.unsent = Some(batch);
         }

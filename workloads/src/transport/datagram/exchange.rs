@@ -43,7 +43,12 @@ struct Inbound {
 
 impl<'a> Exchange<'a> {
     /// Prepares `program`, whose queue pairs are open.
-    pub(crate) fn new(endpoint: &'a mut Endpoint, program: &'a Program, data_type: DataType, op: ReduceOp) -> Self {
+    pub(crate) fn new(
+        endpoint: &'a mut Endpoint,
+        program: &'a Program,
+        data_type: DataType,
+        op: ReduceOp,
+    ) -> Self {
         let those = |wanted: &dyn Fn(&Action) -> bool| -> Vec<usize> {
             let operations = program.operations.iter().enumerate();
             let wanted = operations.filter(|(_, operation)| wanted(&operation.action));
@@ -56,7 +61,9 @@ impl<'a> Exchange<'a> {
         });
         let inbound = program.sources().into_iter().map(|peer| Inbound {
             peer,
-            operations: those(&|action| matches!(action, Action::Receive { from, .. } if *from == peer)),
+            operations: those(
+                &|action| matches!(action, Action::Receive { from, .. } if *from == peer),
+            ),
             first: endpoint.used(peer),
             done: 0,
         });
@@ -108,7 +115,11 @@ impl<'a> Exchange<'a> {
         let Some(&operation) = next.filter(|&&next| self.progress.is_ready(next)) else {
             return false;
         };
-        copy(&self.program.operations[operation].action, self.data_type, memory);
+        copy(
+            &self.program.operations[operation].action,
+            self.data_type,
+            memory,
+        );
         self.progress.finish(operation);
         self.copied += 1;
         true
@@ -143,7 +154,9 @@ impl<'a> Exchange<'a> {
                 inbound.operations.get(index as usize).copied()
             };
             loop {
-                let ready = |message| operation_of(message).is_some_and(|operation| self.progress.is_ready(operation));
+                let ready = |message| {
+                    operation_of(message).is_some_and(|operation| self.progress.is_ready(operation))
+                };
                 let mut used = None;
                 let (program, data_type, op) = (self.program, self.data_type, self.op);
                 self.endpoint.take(inbound.peer, ready, |message, bytes| {
@@ -155,7 +168,9 @@ impl<'a> Exchange<'a> {
                         }
                     }
                 });
-                let Some((operation, checked)) = used else { break };
+                let Some((operation, checked)) = used else {
+                    break;
+                };
                 checked?;
                 self.progress.finish(operation);
                 inbound.done += 1;
@@ -169,8 +184,14 @@ impl<'a> Exchange<'a> {
         if waited <= patience {
             return Ok(());
         }
-        let unreceived = self.inbound.iter().find(|inbound| inbound.done < inbound.operations.len());
-        let unsent = self.outbound.iter().find(|outbound| outbound.done < outbound.operations.len());
+        let unreceived = self
+            .inbound
+            .iter()
+            .find(|inbound| inbound.done < inbound.operations.len());
+        let unsent = self
+            .outbound
+            .iter()
+            .find(|outbound| outbound.done < outbound.operations.len());
         let (peer, what) = match (unreceived, unsent) {
             (Some(inbound), _) => (inbound.peer, "nothing from"),
             (None, Some(outbound)) => (outbound.peer, "nothing taken by"),
@@ -181,7 +202,12 @@ impl<'a> Exchange<'a> {
 }
 
 /// A message is as long as the schedule says.
-fn check(peer: usize, action: &Action, data_type: DataType, bytes: &[u8]) -> Result<(), TransportError> {
+fn check(
+    peer: usize,
+    action: &Action,
+    data_type: DataType,
+    bytes: &[u8],
+) -> Result<(), TransportError> {
     let Action::Receive { into, .. } = action else {
         return Ok(());
     };

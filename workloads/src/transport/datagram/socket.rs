@@ -55,11 +55,21 @@ impl Socket {
         if address.is_ipv4() {
             options.set_tos_v4(ECT_0)?;
             options.set_recv_tos_v4(true)?;
-            set(fd, libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_DO)?;
+            set(
+                fd,
+                libc::IPPROTO_IP,
+                libc::IP_MTU_DISCOVER,
+                libc::IP_PMTUDISC_DO,
+            )?;
         } else {
             options.set_tclass_v6(ECT_0)?;
             options.set_recv_tclass_v6(true)?;
-            set(fd, libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, libc::IPV6_PMTUDISC_DO)?;
+            set(
+                fd,
+                libc::IPPROTO_IPV6,
+                libc::IPV6_MTU_DISCOVER,
+                libc::IPV6_PMTUDISC_DO,
+            )?;
         }
         setsockopt(&socket, sockopt::UdpGroSegment, &true)?;
         Ok(Self { socket })
@@ -91,7 +101,9 @@ impl Socket {
             )
         };
         Errno::result(result)?;
-        Ok(usize::try_from(mtu).unwrap_or_default().saturating_sub(headers))
+        Ok(usize::try_from(mtu)
+            .unwrap_or_default()
+            .saturating_sub(headers))
     }
 
     /// Sends `bytes` as datagrams of `segment` bytes, the last of which may be shorter. `false` if the kernel takes none now.
@@ -101,7 +113,11 @@ impl Socket {
         let to_kernel = SockaddrStorage::from(to);
         let size = segment as u16;
         let batch = [ControlMessage::UdpGsoSegments(&size)];
-        let control = if bytes.len() > segment { &batch[..] } else { &[] };
+        let control = if bytes.len() > segment {
+            &batch[..]
+        } else {
+            &[]
+        };
         let parts = [IoSlice::new(bytes)];
         let fd = self.socket.as_raw_fd();
         match sendmsg(fd, &parts, control, MsgFlags::empty(), Some(&to_kernel)) {
@@ -165,8 +181,14 @@ impl AsFd for Socket {
 }
 
 fn address_of(address: &SockaddrStorage) -> Option<SocketAddr> {
-    let v4 = address.as_sockaddr_in().map(|v4| SocketAddr::V4((*v4).into()));
-    v4.or_else(|| address.as_sockaddr_in6().map(|v6| SocketAddr::V6((*v6).into())))
+    let v4 = address
+        .as_sockaddr_in()
+        .map(|v4| SocketAddr::V4((*v4).into()));
+    v4.or_else(|| {
+        address
+            .as_sockaddr_in6()
+            .map(|v6| SocketAddr::V6((*v6).into()))
+    })
 }
 
 fn set(fd: RawFd, level: libc::c_int, name: libc::c_int, value: libc::c_int) -> io::Result<()> {
@@ -194,7 +216,10 @@ mod tests {
     #[test]
     fn a_batch_arrives_as_the_datagrams_that_were_sent() {
         for address in [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()] {
-            let (one, other) = (Socket::bind(address).unwrap(), Socket::bind(address).unwrap());
+            let (one, other) = (
+                Socket::bind(address).unwrap(),
+                Socket::bind(address).unwrap(),
+            );
             let bytes: Vec<u8> = (0..3500).map(|at| (at / 1000) as u8).collect();
             assert!(one.send(other.address().unwrap(), &bytes, 1000).unwrap());
             let (mut got, mut buffer) = (Vec::new(), vec![0; 1 << 16]);
