@@ -29,7 +29,12 @@ pub fn main() -> i32 {
         }
         let request = match control.next_request() {
             Ok(Some(request)) => request,
-            Ok(None) => return 0,
+            Ok(None) => {
+                if let Some(session) = session {
+                    session.leave();
+                }
+                return 0;
+            }
             Err(error) => {
                 eprintln!("cannot read the control connection: {error}");
                 return 1;

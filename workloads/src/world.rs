@@ -75,6 +75,8 @@ pub struct MessageOptions {
     pub mtu: Option<u64>,
     /// Hops that in-band telemetry is asked of; 0 asks for none.
     pub hops: u8,
+    /// Bytes that all senders to one rank together may have in flight; no limit if absent.
+    pub credits: Option<u64>,
     /// Messages are handed over so long after they were sent; as soon as they are whole if absent.
     pub playout: Option<Duration>,
 }

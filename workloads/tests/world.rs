@@ -585,6 +585,7 @@ fn queue_pairs(paths: Paths) -> TransportOptions {
             paths,
             mtu: Some(1500),
             hops: 0,
+            credits: None,
             playout: None,
         }),
         ..options(1)

@@ -216,6 +216,10 @@ impl ExperimentSource {
             if !(LEAST_CHUNK..=MOST_CHUNK).contains(&stack.chunk.bytes()) {
                 return refuse(&["stacks", &at], "a chunk is 1KiB to 1GiB");
             }
+            if let Err((message, help)) = stack.check() {
+                let error = self.document.error(&place(&["stacks", &at]), &message);
+                return Err(error.with_help(help));
+            }
             if spec.stacks[..index]
                 .iter()
                 .any(|earlier| earlier.name == stack.name)
@@ -721,6 +725,22 @@ workload:
                 "sweep: {'stacks.*.connections': [1, 65]}\nstacks: [reno]\nworkload:",
             ),
             with("workload:", "telemetry: {period: 5000min}\nworkload:"),
+            with(
+                "workload:",
+                "stacks: [{name: m, transport: message}]\nworkload:",
+            ),
+            with(
+                "workload:",
+                "stacks: [{name: m, transport: message, congestion_control: nothing}]\nworkload:",
+            ),
+            with(
+                "workload:",
+                "stacks: [{congestion_control: cubic, paths: {count: 4}}]\nworkload:",
+            ),
+            with(
+                "workload:",
+                "stacks: [{name: m, transport: message, congestion_control: {fixed-window: {window: 1MiB}}, connections: 4}]\nworkload:",
+            ),
             with(
                 "1MiB]",
                 "1MiB]\n  iterations: 18446744073709551615\n  warmup: 1",

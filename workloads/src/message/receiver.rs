@@ -235,6 +235,11 @@ impl Receiver {
         self.used_before
     }
 
+    /// Whether a message has begun to come and is not whole.
+    pub(crate) fn is_receiving(&self) -> bool {
+        !self.arriving.is_empty()
+    }
+
     /// Whether a packet in that envelope is of this queue pair.
     pub(crate) fn is_from(&self, envelope: &Envelope) -> bool {
         envelope.key == self.key

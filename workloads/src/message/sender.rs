@@ -82,6 +82,8 @@ const MOST_SILENCE: Duration = Duration::from_secs(1);
 
 /// Bytes that wait beyond what is in flight: enough for the next packets while the application looks elsewhere.
 const LEAST_BACKLOG: u64 = 1 << 20;
+/// Bytes that wait at most, however wide a window is.
+const MOST_BACKLOG: u64 = 64 << 20;
 
 impl Sender {
     /// From `rank`, to a peer that will know it by `key`. `nonce` is the world's.
@@ -127,7 +129,7 @@ impl Sender {
             .flows
             .iter()
             .fold(0, |sum, flow| sum.saturating_add(flow.controller.window()));
-        self.backlog.waiting() < windows.max(LEAST_BACKLOG).min(MOST_BACKLOG)
+        self.backlog.waiting() < windows.clamp(LEAST_BACKLOG, MOST_BACKLOG)
     }
 
     /// Whether all messages have arrived.
@@ -153,7 +155,7 @@ impl Sender {
 
     /// Ends the queue pair once all has arrived.
     pub(crate) fn close(&mut self, now: Time) {
-        if self.is_drained() && !self.is_closed() {
+        if self.is_drained() && self.is_open() {
             self.state = State::Closing { byes: 0, due: now };
         }
     }
@@ -495,6 +497,3 @@ impl Sender {
         index as u8
     }
 }
-
-/// Bytes that wait at most, however wide a window is.
-const MOST_BACKLOG: u64 = 64 << 20;

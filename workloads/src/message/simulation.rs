@@ -203,14 +203,16 @@ impl Pair {
     fn exchange(&mut self) {
         let mut bytes = Vec::new();
         while let Some(path) = self.sender.poll_transmit(self.now, &mut bytes) {
-            self.carry(path, true, std::mem::take(&mut bytes));
+            self.carry(path, true, &bytes);
+            bytes.clear();
         }
         while let Some(path) = self.receiver.poll_transmit(self.now, &mut bytes) {
-            self.carry(path, false, std::mem::take(&mut bytes));
+            self.carry(path, false, &bytes);
+            bytes.clear();
         }
     }
 
-    fn carry(&mut self, path: u8, to_receiver: bool, bytes: Vec<u8>) {
+    fn carry(&mut self, path: u8, to_receiver: bool, bytes: &[u8]) {
         let index = usize::from(path) % self.link.lanes.len();
         let lane = self.link.lanes[index];
         let length = bytes.len() as u64;
@@ -246,7 +248,7 @@ impl Pair {
             let datagram = Datagram {
                 to_receiver,
                 marked,
-                bytes: bytes.clone(),
+                bytes: bytes.to_vec(),
             };
             self.under_way.insert((at, self.count), datagram);
         }

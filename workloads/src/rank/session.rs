@@ -30,7 +30,7 @@ pub(super) struct Session {
 
 /// What moves its bytes.
 enum Carrier {
-    Tcp(Mesh),
+    Tcp(Box<Mesh>),
     Message(Box<Endpoint>),
 }
 
@@ -76,7 +76,7 @@ impl Session {
             None => {
                 let mesh = Mesh::listen(rank, address, nonce, transport.clone())?;
                 let address = mesh.address();
-                (Carrier::Tcp(mesh), address)
+                (Carrier::Tcp(Box::new(mesh)), address)
             }
             Some(options) => {
                 let longest = transport.chunk_bytes.max(LONGEST_ELEMENT) as usize;
@@ -144,6 +144,13 @@ impl Session {
         Ok(())
     }
 
+    /// Takes leave of the other ranks.
+    pub(super) fn leave(self) {
+        if let Carrier::Message(mut endpoint) = self.carrier {
+            endpoint.close();
+        }
+    }
+
     fn prepare(
         &mut self,
         operation: &Operation,
@@ -206,7 +213,7 @@ impl Session {
                 started_ns = now_ns();
                 exchange.run(memory, *patience, sampler)?;
                 ended_ns = now_ns();
-                sampler.attend(mesh);
+                sampler.attend(mesh.as_ref());
             }
             Carrier::Message(endpoint) => {
                 let exchange = datagram::exchange::Exchange::new(endpoint, program, data_type, op);

@@ -7,12 +7,14 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
 use longhaul_emulator::time::Time;
+use longhaul_topologies::units::Rate;
 use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::time::TimeSpec;
 
 use super::inbox::Inbox;
-use super::socket::{MOST_BATCH, MOST_SEGMENTS, Received, Socket};
-use crate::message::receiver::{Arrived, Receiver};
+use super::packets::Batch;
+use super::socket::Socket;
+use crate::message::receiver::Receiver;
 use crate::message::sender::Sender;
 use crate::message::{Failure, Parameters, wire};
 use crate::transport::{ATTENTION, Attendant, Connections, TransportError, system};
@@ -22,38 +24,29 @@ use crate::world::{ConnectionSample, MessageOptions};
 /// Queue pairs of one rank. They are opened when an exchange first needs them, and stay.
 #[derive(Debug)]
 pub(crate) struct Endpoint {
-    rank: usize,
-    nonce: u64,
+    pub(super) rank: usize,
+    pub(super) nonce: u64,
     options: MessageOptions,
     most_message: usize,
     /// By path; the first is where peers send to.
-    sockets: Vec<Socket>,
+    pub(super) sockets: Vec<Socket>,
     address: SocketAddr,
     /// Where each rank's first socket is.
-    peers: Vec<SocketAddr>,
-    outgoing: BTreeMap<usize, Sender>,
-    incoming: BTreeMap<usize, Incoming>,
+    pub(super) peers: Vec<SocketAddr>,
+    pub(super) outgoing: BTreeMap<usize, Sender>,
+    pub(super) incoming: BTreeMap<usize, Incoming>,
     /// What the kernel would not take yet.
-    unsent: Option<Batch>,
-    buffer: Vec<u8>,
+    pub(super) unsent: Option<Batch>,
+    pub(super) buffer: Vec<u8>,
 }
 
 /// Messages from one peer.
 #[derive(Debug)]
-struct Incoming {
-    receiver: Receiver,
-    inbox: Inbox,
+pub(super) struct Incoming {
+    pub(super) receiver: Receiver,
+    pub(super) inbox: Inbox,
     /// Where its packets on each path come from: acknowledgements go back there.
-    sources: Vec<SocketAddr>,
-}
-
-/// Datagrams of one length to one address.
-#[derive(Debug)]
-struct Batch {
-    socket: usize,
-    to: SocketAddr,
-    bytes: Vec<u8>,
-    segment: usize,
+    pub(super) sources: Vec<SocketAddr>,
 }
 
 /// Bytes of messages that one peer may have under way to this rank's memory: what 10 Gbit/s brings in over 200 ms.
@@ -61,11 +54,11 @@ const STAGED: usize = 256 << 20;
 /// Messages, at least and at most: a few overlap whatever their size, and each takes some memory of its own.
 const MESSAGES: std::ops::RangeInclusive<usize> = 8..=4096;
 
-/// Batches received on a socket before what they call for is sent: acknowledgements are one for all of them.
-const BATCHES: usize = 8;
+/// How long a rank that ends waits for its peers' farewells.
+const FAREWELL: Duration = Duration::from_millis(100);
 
 /// The largest datagram used unless asked: jumbo frames. Loopback's 64 KiB would leave nothing to cut.
-const JUMBO: usize = 9000;
+pub(super) const JUMBO: usize = 9000;
 
 impl Endpoint {
     /// Opens a socket for each path on `address`.
@@ -213,6 +206,7 @@ impl Endpoint {
                 incoming.inbox.complete(message);
             }
         }
+        self.share_credits();
         for (&peer, sender) in &mut self.outgoing {
             sender.on_timer(now).map_err(failed(peer))?;
         }
@@ -250,6 +244,51 @@ impl Endpoint {
         Ok(last.and_then(PollFd::any).unwrap_or(false))
     }
 
+    /// Tells every peer that nothing more comes, and waits a little for those that have not said so themselves.
+    pub(crate) fn close(&mut self) {
+        let start = Instant::now();
+        loop {
+            let now = Time::from_nanos(now_ns());
+            for sender in self.outgoing.values_mut() {
+                sender.close(now);
+            }
+            let leaving = |peer: &usize| {
+                self.incoming
+                    .get(peer)
+                    .is_some_and(|incoming| incoming.receiver.is_ended())
+            };
+            let open = |(peer, sender): (&usize, &Sender)| !sender.is_closed() && !leaving(peer);
+            let waits = self.outgoing.iter().any(open) && start.elapsed() < FAREWELL;
+            // A peer that is gone already is what this is for.
+            if self.turn().is_err() || !waits || self.wait(None).is_err() {
+                break;
+            }
+        }
+        for (peer, incoming) in &self.incoming {
+            let latencies = incoming.receiver.latencies();
+            tracing::debug!(
+                from = peer,
+                messages = latencies.len(),
+                median_ns = latencies.value_at_quantile(0.5),
+                p99_ns = latencies.value_at_quantile(0.99),
+                longest_ns = latencies.max(),
+                "time from hand-over to delivery"
+            );
+        }
+    }
+
+    /// Shares the credits among the peers whose messages are coming; one that is silent may begin with as much as a share.
+    fn share_credits(&mut self) {
+        let Some(credits) = self.options.credits else {
+            return;
+        };
+        let receiving = |incoming: &&Incoming| incoming.receiver.is_receiving();
+        let share = credits / self.incoming.values().filter(receiving).count().max(1) as u64;
+        for incoming in self.incoming.values_mut() {
+            incoming.receiver.allow(share.max(1));
+        }
+    }
+
     fn parameters(&self, peer: usize, patience: Duration) -> Result<Parameters, TransportError> {
         let largest = self.sockets[0]
             .largest_datagram(self.peers[peer])
@@ -271,7 +310,7 @@ impl Endpoint {
         Ok(self.parameters_with(wanted.min(largest), patience))
     }
 
-    fn parameters_with(&self, datagram: usize, patience: Duration) -> Parameters {
+    pub(super) fn parameters_with(&self, datagram: usize, patience: Duration) -> Parameters {
         Parameters {
             datagram: datagram.max(wire::least_datagram(self.options.hops)),
             recovery: self.options.recovery,
@@ -285,175 +324,6 @@ impl Endpoint {
             patience,
             playout: self.options.playout,
         }
-    }
-
-    fn receive(&mut self) -> Result<bool, TransportError> {
-        let mut buffer = std::mem::take(&mut self.buffer);
-        let mut came = false;
-        for index in 0..self.sockets.len() {
-            for _ in 0..BATCHES {
-                let received = self.sockets[index]
-                    .receive(&mut buffer)
-                    .map_err(system("receive packets".into()))?;
-                let Some(received) = received else { break };
-                came = true;
-                let now = Time::from_nanos(now_ns());
-                for datagram in buffer[..received.length].chunks(received.segment) {
-                    self.on_datagram(now, &received, datagram)?;
-                }
-            }
-        }
-        self.buffer = buffer;
-        Ok(came)
-    }
-
-    /// Strangers' packets are dropped.
-    fn on_datagram(
-        &mut self,
-        now: Time,
-        received: &Received,
-        datagram: &[u8],
-    ) -> Result<(), TransportError> {
-        let Some((telemetry, envelope, packet)) = wire::decode(datagram) else {
-            return Ok(());
-        };
-        let peer = envelope.from as usize;
-        if peer >= self.peers.len() {
-            return Ok(());
-        }
-        if packet.is_answer() {
-            return match self.outgoing.get_mut(&peer) {
-                Some(sender) => sender
-                    .on_packet(now, envelope, &packet)
-                    .map_err(failed(peer)),
-                None => Ok(()),
-            };
-        }
-        if let wire::Packet::Hello(greeting) = &packet
-            && greeting.is_of(self.nonce)
-            && !self.incoming.contains_key(&peer)
-        {
-            // The receiving end neither cuts packets nor gives up: both figures are the sender's.
-            let parameters = self.parameters_with(JUMBO, Duration::MAX);
-            let incoming = Incoming {
-                sources: vec![received.from; parameters.paths.into()],
-                receiver: Receiver::new(parameters, self.rank as u32, envelope.key, self.nonce),
-                inbox: Inbox::default(),
-            };
-            self.incoming.insert(peer, incoming);
-        }
-        let Some(incoming) = self.incoming.get_mut(&peer) else {
-            return Ok(());
-        };
-        if incoming.receiver.is_from(&envelope)
-            && let Some(source) = incoming.sources.get_mut(usize::from(envelope.path))
-        {
-            *source = received.from;
-        }
-        let arrived = Arrived {
-            now,
-            bytes: datagram.len() as u64,
-            marked: received.marked,
-            telemetry,
-        };
-        incoming
-            .receiver
-            .on_packet(arrived, envelope, &packet, &mut incoming.inbox)
-            .map_err(failed(peer))
-    }
-
-    /// Sends all that may leave, until the kernel takes no more.
-    fn transmit(&mut self, now: Time) -> Result<(), TransportError> {
-        if let Some(batch) = self.unsent.take()
-            && !self.send_batch(batch)?
-        {
-            return Ok(());
-        }
-        let peers: Vec<usize> = self.incoming.keys().copied().collect();
-        for peer in peers {
-            loop {
-                let Some(incoming) = self.incoming.get_mut(&peer) else {
-                    break;
-                };
-                let mut bytes = Vec::new();
-                let Some(path) = incoming.receiver.poll_transmit(now, &mut bytes) else {
-                    break;
-                };
-                let batch = Batch {
-                    socket: 0,
-                    to: incoming.sources[usize::from(path)],
-                    segment: bytes.len(),
-                    bytes,
-                };
-                if !self.send_batch(batch)? {
-                    return Ok(());
-                }
-            }
-        }
-        let peers: Vec<usize> = self.outgoing.keys().copied().collect();
-        for peer in peers {
-            let to = self.peers[peer];
-            let mut open: Option<Batch> = None;
-            loop {
-                let mut batch = open.take().unwrap_or(Batch {
-                    socket: 0,
-                    to,
-                    bytes: Vec::with_capacity(MOST_BATCH),
-                    segment: 0,
-                });
-                let Some(sender) = self.outgoing.get_mut(&peer) else {
-                    break;
-                };
-                let before = batch.bytes.len();
-                let Some(path) = sender.poll_transmit(now, &mut batch.bytes) else {
-                    if before > 0 && !self.send_batch(batch)? {
-                        return Ok(());
-                    }
-                    break;
-                };
-                let length = batch.bytes.len() - before;
-                if before == 0 {
-                    batch.socket = path.into();
-                    batch.segment = length;
-                    open = Some(batch);
-                    continue;
-                }
-                let fits = usize::from(path) == batch.socket && length <= batch.segment;
-                if !fits {
-                    let bytes = batch.bytes.split_off(before);
-                    open = Some(Batch {
-                        socket: path.into(),
-                        to,
-                        segment: length,
-                        bytes,
-                    });
-                }
-                let full = length < batch.segment
-                    || batch.bytes.len() + batch.segment > MOST_BATCH
-                    || batch.bytes.len() / batch.segment >= MOST_SEGMENTS;
-                if fits && !full {
-                    open = Some(batch);
-                } else if !self.send_batch(batch)? {
-                    // What was begun behind it counts as sent and is lost: the repeats are for that.
-                    return Ok(());
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Whether the kernel took it; if not, it is kept for the next time.
-    fn send_batch(&mut self, batch: Batch) -> Result<bool, TransportError> {
-        let sent = self.sockets[batch.socket]
-            .send(batch.to, &batch.bytes, batch.segment)
-            .map_err(system(format!(
-                "send packets of {} B to {}",
-                batch.segment, batch.to
-            )))?;
-        if !sent {
-            self.unsent = Some(batch);
-        }
-        Ok(sent)
     }
 }
 
@@ -472,8 +342,8 @@ impl Connections for Endpoint {
                     .map_or(0, |rtt| u32::try_from(rtt.as_micros()).unwrap_or(u32::MAX)),
                 cwnd_bytes: state.window,
                 retransmits: totals.repeats,
-                pacing_rate_bps: state.pacing_rate.map(|rate| rate.bits_per_second()),
-                delivery_rate_bps: state.delivery_rate.map_or(0, |rate| rate.bits_per_second()),
+                pacing_rate_bps: state.pacing_rate.map(Rate::bits_per_second),
+                delivery_rate_bps: state.delivery_rate.map_or(0, Rate::bits_per_second),
                 bytes_acked: totals.arrived,
             })
         });
@@ -481,7 +351,7 @@ impl Connections for Endpoint {
     }
 }
 
-fn failed(peer: usize) -> impl FnOnce(Failure) -> TransportError {
+pub(super) fn failed(peer: usize) -> impl FnOnce(Failure) -> TransportError {
     move |failure| match failure {
         Failure::Vanished(waited) => TransportError::Stalled {
             peer,
