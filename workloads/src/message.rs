@@ -11,6 +11,7 @@
 //! - `wire`: the packets.
 //! - `sender`, `greeting`, `acknowledgement`: the sending end: its packets and timers, its handshake, what it learns.
 //! - `backlog`: messages cut into pieces, kept until they have arrived.
+//! - `erasure`: packets from which lost ones are computed.
 //! - `path`: the transmissions on one path, and which of them are lost.
 //! - `flow`: one congestion control at work, its pace and its rate samples.
 //! - `receiver`: the receiving end.
@@ -18,6 +19,7 @@
 
 mod acknowledgement;
 mod backlog;
+mod erasure;
 mod flow;
 mod greeting;
 mod pacer;
@@ -34,6 +36,8 @@ pub(crate) mod wire;
 
 use std::time::Duration;
 
+pub use erasure::Erasure;
+pub(crate) use erasure::MOST_SHARDS;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -99,6 +103,8 @@ pub(crate) struct Parameters {
     pub(crate) law: Law,
     /// Hops that in-band telemetry has room for; none asks for no telemetry.
     pub(crate) hops: u8,
+    /// The erasure code, if there is one.
+    pub(crate) erasure: Option<Erasure>,
     /// Bytes of a message at most.
     pub(crate) most_message: usize,
     /// Messages that the receiver has room for at once.
@@ -121,7 +127,12 @@ pub(crate) fn least_mtu(hops: u8) -> u64 {
 impl Parameters {
     /// Bytes of a message in one packet.
     fn piece(&self) -> usize {
-        self.datagram - wire::prefix(self.hops) - wire::DATA
+        let around = match self.erasure {
+            // Parity is as long as a piece with its place, filled up to an even length.
+            Some(_) => wire::DATA.max(wire::PARITY + erasure::PLACE + 1),
+            None => wire::DATA,
+        };
+        self.datagram - wire::prefix(self.hops) - around
     }
 }
 

@@ -29,7 +29,7 @@ use roll_call::RollCall;
 use crate::collective::schedule::Shape;
 use crate::collective::{Algorithm, Collective, DataType, ReduceOp, Unsupported};
 use crate::congestion::Law;
-use crate::message::{Paths, Recovery};
+use crate::message::{Erasure, Paths, Recovery};
 
 /// How long a rank may take to start and listen.
 const START_PATIENCE: Duration = Duration::from_secs(10);
@@ -69,6 +69,8 @@ pub struct MessageOptions {
     pub law: Law,
     /// How what is lost is sent again.
     pub recovery: Recovery,
+    /// The erasure code, if there is one.
+    pub erasure: Option<Erasure>,
     /// The paths, and how packets choose among them.
     pub paths: Paths,
     /// Bytes of an IP packet at most; what the way to each peer has, up to jumbo frames, if absent.

@@ -582,6 +582,7 @@ fn queue_pairs(paths: Paths) -> TransportOptions {
         message: Some(MessageOptions {
             law,
             recovery: Recovery::SelectiveRepeat,
+            erasure: None,
             paths,
             mtu: Some(1500),
             hops: 0,

@@ -1,4 +1,6 @@
 //! The handshake: finds the base round trip, and whether both ends were given the same settings.
+//!
+//! It takes two round trips: the first hello may lie in the peer's buffer until it is ready, so the second is the measure.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
@@ -19,6 +21,8 @@ pub(super) struct Handshake {
     /// When each hello left; which one a welcome answers tells the round trip without ambiguity.
     sent: Vec<Time>,
     next: Time,
+    /// The first attempt after the peer's first answer.
+    measured_from: Option<u32>,
 }
 
 impl Handshake {
@@ -28,6 +32,7 @@ impl Handshake {
             settings: settings(parameters),
             sent: Vec::new(),
             next: now,
+            measured_from: None,
         }
     }
 
@@ -49,15 +54,26 @@ impl Handshake {
         }
     }
 
-    /// The round trip that a welcome shows; `None` if it answers no hello of ours. Settings that differ are an error.
+    /// The round trip that a welcome shows; `None` if it answers no hello of ours, or is the first. Settings that differ are
+    /// an error.
     pub(super) fn welcome(
-        &self,
+        &mut self,
         now: Time,
         greeting: &wire::Greeting,
     ) -> Option<Result<Duration, super::Failure>> {
         let sent = self.sent.get(greeting.attempt as usize)?;
         if greeting.nonce != self.nonce {
             return None;
+        }
+        if greeting.settings == self.settings {
+            let Some(from) = self.measured_from else {
+                self.measured_from = Some(self.sent.len() as u32);
+                self.next = now;
+                return None;
+            };
+            if greeting.attempt < from {
+                return None;
+            }
         }
         Some(match greeting.settings == self.settings {
             true => Ok(now.since(*sent)),
@@ -76,6 +92,7 @@ pub(super) fn settings(parameters: &Parameters) -> u64 {
         parameters.hops,
         parameters.most_message,
         parameters.playout,
+        parameters.erasure,
     )
         .hash(&mut hasher);
     hasher.finish()

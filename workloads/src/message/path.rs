@@ -82,7 +82,8 @@ pub(super) struct Path {
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl Path {
-    pub(super) fn new() -> Self {
+    /// A path on which packets may be overtaken by `tolerated` others before they count as lost.
+    pub(super) fn new(tolerated: u64) -> Self {
         Self {
             round_trip: RoundTrip::default(),
             health: Health::Live,
@@ -97,7 +98,7 @@ impl Path {
             unsettled: 0,
             last_sent: Time::default(),
             late_at: None,
-            threshold: PACKETS,
+            threshold: PACKETS + tolerated,
             eighths: EIGHTHS,
         }
     }

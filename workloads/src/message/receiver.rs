@@ -6,6 +6,7 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 use longhaul_emulator::time::Time;
 
+use super::erasure::{Decoder, Recovered};
 use super::greeting::settings;
 use super::ranges::Ranges;
 use super::wire::{self, Acknowledgement, Envelope, Greeting, MOST_RANGES, Piece, Transmission};
@@ -21,6 +22,7 @@ pub(crate) struct Receiver {
     paths: Vec<Path>,
     /// Sequences that have come.
     sequences: Ranges,
+    decoder: Option<Decoder>,
     /// All sequences before this have come.
     expected: u64,
     /// Messages that have begun to come and are not whole.
@@ -111,6 +113,7 @@ impl Receiver {
     pub(crate) fn new(parameters: Parameters, rank: u32, key: u64, nonce: u64) -> Self {
         Self {
             paths: (0..parameters.paths).map(|_| Path::default()).collect(),
+            decoder: parameters.erasure.map(Decoder::new),
             parameters,
             rank,
             key,
@@ -163,6 +166,15 @@ impl Receiver {
             }
             wire::Packet::Probe(transmission) => {
                 self.count(arrived, envelope.path.into(), *transmission);
+            }
+            wire::Packet::Parity {
+                transmission,
+                parity,
+            } => {
+                self.count(arrived, envelope.path.into(), *transmission);
+                let decoder = self.decoder.as_mut();
+                let recovered = decoder.map(|decoder| decoder.on_parity(parity));
+                self.take_recovered(arrived.now, &recovered.unwrap_or_default(), sink);
             }
             wire::Packet::Bye => self.ending = Ending::Asked,
             _ => {}
@@ -298,8 +310,22 @@ impl Receiver {
             return;
         }
         let known = piece.sequence < self.expected || self.sequences.contains(piece.sequence);
-        if known || self.take(arrived.now, piece, sink) {
+        let taken = !known && self.take(arrived.now, piece, sink);
+        if known || taken {
             self.count(arrived, index, transmission);
+        }
+        if let Some(decoder) = self.decoder.as_mut().filter(|_| taken) {
+            let recovered = decoder.on_piece(piece);
+            self.take_recovered(arrived.now, &recovered, sink);
+        }
+    }
+
+    /// Takes pieces that were computed, those that have not come meanwhile.
+    fn take_recovered(&mut self, now: Time, recovered: &[Recovered], sink: &mut dyn Sink) {
+        for piece in recovered.iter().filter_map(Recovered::piece) {
+            if piece.sequence >= self.expected && !self.sequences.contains(piece.sequence) {
+                self.take(now, &piece, sink);
+            }
         }
     }
 

@@ -6,11 +6,12 @@ use longhaul_emulator::time::Time;
 use longhaul_topologies::units::Rate;
 
 use super::backlog::Backlog;
+use super::erasure::Encoder;
 use super::flow::Flow;
 use super::greeting::Handshake;
 use super::path::{Health, Packet, Path};
 use super::wire::{self, Envelope, Transmission};
-use super::{Failure, Parameters, PathChoice};
+use super::{Erasure, Failure, Parameters, PathChoice};
 use crate::congestion::{Conditions, Loss};
 
 /// Messages on their way to one peer.
@@ -22,6 +23,7 @@ pub(crate) struct Sender {
     line_rate: Option<Rate>,
     pub(super) state: State,
     pub(super) backlog: Backlog,
+    encoder: Option<Encoder>,
     pub(super) paths: Vec<Path>,
     /// One for each path if they are adaptive, else one for all.
     pub(super) flows: Vec<Flow>,
@@ -101,7 +103,13 @@ impl Sender {
             line_rate,
             state: State::Greeting(Handshake::new(now, nonce, &parameters)),
             backlog: Backlog::new(parameters.piece()),
-            paths: (0..parameters.paths).map(|_| Path::new()).collect(),
+            encoder: parameters
+                .erasure
+                .map(|erasure| Encoder::new(erasure, parameters.piece())),
+            // What a block's parity gives need not be repeated.
+            paths: (0..parameters.paths)
+                .map(|_| Path::new(parameters.erasure.map_or(0, Erasure::packets)))
+                .collect(),
             flows: Vec::new(),
             granted: 0,
             allowance: u64::MAX,
@@ -256,7 +264,7 @@ impl Sender {
         now: Time,
         greeting: &wire::Greeting,
     ) -> Result<(), Failure> {
-        let State::Greeting(handshake) = &self.state else {
+        let State::Greeting(handshake) = &mut self.state else {
             return Ok(());
         };
         let Some(rtt) = handshake.welcome(now, greeting) else {
@@ -377,7 +385,8 @@ impl Sender {
     }
 
     fn open_timer(&self) -> Option<Time> {
-        let more = self.backlog.next(self.granted).is_some();
+        let more = self.backlog.next(self.granted).is_some()
+            || self.encoder.as_ref().is_some_and(Encoder::has_next);
         let bytes = self.parameters.datagram as u64;
         let paths = self.paths.iter().enumerate().flat_map(|(index, path)| {
             let flow = &self.flows[self.flow_of(index)];
@@ -403,7 +412,15 @@ impl Sender {
             let sequence = self.backlog.oldest();
             return Some(self.transmit(now, index, sequence, out));
         }
-        let Some(sequence) = self.backlog.next(self.granted) else {
+        let next = self.backlog.next(self.granted);
+        if let Some(encoder) = self.encoder.as_mut().filter(|_| next.is_none()) {
+            encoder.end_block();
+        }
+        if self.encoder.as_ref().is_some_and(Encoder::has_next) {
+            let index = self.choose(now)?;
+            return self.transmit_parity(now, index, out);
+        }
+        let Some(sequence) = next else {
             for flow in &mut self.flows {
                 if flow.in_flight > 0 && flow.has_room(self.allowance) {
                     flow.run_dry();
@@ -483,17 +500,42 @@ impl Sender {
         };
         wire::encode(out, envelope, self.parameters.hops, &packet);
         let bytes = (out.len() - start) as u64;
-        match sequence {
-            Some(sequence) if self.backlog.is_new(sequence) => {}
+        match (piece, &mut self.encoder) {
+            (Some(piece), encoder) if self.backlog.is_new(piece.sequence) => {
+                if let Some(encoder) = encoder {
+                    encoder.add(&piece);
+                }
+            }
             _ => self.totals.repeats += 1,
         }
         if let Some(sequence) = sequence {
             self.backlog.sent(sequence);
         }
+        self.count_sent(now, index, sequence, bytes);
+        index as u8
+    }
+
+    /// Writes the next packet of parity.
+    fn transmit_parity(&mut self, now: Time, index: usize, out: &mut Vec<u8>) -> Option<u8> {
+        let ready = self.encoder.as_mut()?.next()?;
+        let transmission = Transmission {
+            number: self.paths[index].next_number(),
+            sent: now,
+        };
+        let packet = wire::Packet::Parity {
+            transmission,
+            parity: ready.parity(),
+        };
+        let start = out.len();
+        wire::encode(out, self.envelope(index), self.parameters.hops, &packet);
+        self.count_sent(now, index, None, (out.len() - start) as u64);
+        Some(index as u8)
+    }
+
+    fn count_sent(&mut self, now: Time, index: usize, sequence: Option<u64>, bytes: u64) {
         let more = self.backlog.next(self.granted).is_some();
         let flow = self.flow_of(index);
         let snapshot = self.flows[flow].send(now, bytes, more);
         self.paths[index].send(now, sequence, bytes, snapshot);
-        index as u8
     }
 }

@@ -6,7 +6,7 @@ use longhaul_topologies::units::{ByteSize, Rate};
 use proptest::prelude::*;
 
 use super::simulation::{Lane, Link, Pair};
-use super::{Failure, Parameters, PathChoice, Recovery};
+use super::{Erasure, Failure, Parameters, PathChoice, Recovery};
 use crate::congestion::{FixedWindow, Law};
 
 const GIGABIT: Rate = Rate::from_bits_per_second(1_000_000_000);
@@ -22,6 +22,7 @@ fn parameters() -> Parameters {
         paths: 1,
         law: window(1_250_000),
         hops: 0,
+        erasure: None,
         most_message: 1 << 20,
         messages: 64,
         patience: Duration::from_secs(5),
@@ -66,8 +67,8 @@ fn a_clean_link_is_filled() {
     let messages = megabytes(20);
     let time = pair.transfer(&messages, PATIENCE).unwrap();
     arrives_whole(&pair, &messages);
-    // 20 MiB at 1 Gbit/s with the headers is 175 ms; a handshake and a flight's way there and back are 20 ms.
-    assert!(time < Duration::from_millis(200), "{time:?}");
+    // 20 MiB at 1 Gbit/s with the headers is 175 ms; a handshake of two round trips and a flight's way there and back are 30 ms.
+    assert!(time < Duration::from_millis(210), "{time:?}");
     assert_eq!((pair.dropped, pair.sender.totals().repeats), (0, 0));
 }
 
@@ -89,6 +90,34 @@ fn selective_repeat_sends_again_what_was_lost_and_little_more() {
         "{repeats} for {}",
         pair.dropped
     );
+}
+
+#[test]
+fn an_erasure_code_saves_the_round_trip_of_a_repeat() {
+    let lossy = Lane {
+        loss: 0.005,
+        ..clean()
+    };
+    let coded = Parameters {
+        erasure: Some(Erasure {
+            data: 16,
+            parity: 2,
+        }),
+        ..parameters()
+    };
+    let latencies = |parameters: &Parameters| {
+        let mut pair = Pair::new(parameters, link(lossy));
+        for message in Pair::messages(4, &[24_000; 400]) {
+            pair.transfer(&[message], PATIENCE).unwrap();
+        }
+        let late = pair.receiver.latencies().value_at_quantile(0.98);
+        (Duration::from_nanos(late), pair.sender.totals().repeats)
+    };
+    let (repeated, _) = latencies(&parameters());
+    let (computed, _) = latencies(&coded);
+    // A message is a block; without parity, each twelfth misses a packet, which takes a round trip or more to repeat.
+    assert!(repeated > DELAY * 3, "{repeated:?}");
+    assert!(computed < DELAY * 3 / 2, "{computed:?}");
 }
 
 #[test]
@@ -297,6 +326,7 @@ proptest! {
         go_back in any::<bool>(),
         messages in 1u64..20,
         hops in 0u8..3,
+        erasure in prop::option::of((1u8..20, 1u8..5)),
     ) {
         let lane = Lane { loss, duplication, reordering, held_back: Duration::from_micros(held_back), ..clean() };
         let parameters = Parameters {
@@ -305,6 +335,7 @@ proptest! {
             paths,
             messages,
             hops,
+            erasure: erasure.map(|(data, parity)| Erasure { data, parity }),
             law: window(60_000),
             patience: Duration::from_secs(600),
             ..parameters()

@@ -1,7 +1,7 @@
 //! The packets. All numbers are big-endian.
 //!
 //! ```text
-//! every packet, behind the room for in-band telemetry if it is asked for (data and probes only):
+//! every packet, behind the room for in-band telemetry if it is asked for (data, probes, parity):
 //!   0  magic "LM"         u16
 //!   2  kind               u8
 //!   3  path               u8
@@ -23,6 +23,11 @@
 //!  56  handed over        u64, nanoseconds
 //!  64  bytes
 //! probe: number and sent, as data
+//! parity, of an erasure code's block: number and sent, as data
+//!  32  first              u64, the sequence of the block's first piece
+//!  40  count              u8, of its pieces
+//!  41  index              u8, of the parity
+//!  42  bytes
 //! acknowledgement, of one path:
 //!  16  expected           u64, every sequence before it has come
 //!  24  granted            u64
@@ -52,6 +57,8 @@ const COMMON: usize = 16;
 const GREETING: usize = 44;
 /// Bytes before those of the message.
 pub(super) const DATA: usize = 64;
+/// Bytes before the parity.
+pub(super) const PARITY: usize = 42;
 /// Ranges in an acknowledgement at most: enough that a range is told of many times before others push it out.
 pub(super) const MOST_RANGES: usize = 32;
 
@@ -83,6 +90,10 @@ pub(crate) enum Packet<'a> {
         piece: Piece<'a>,
     },
     Probe(Transmission),
+    Parity {
+        transmission: Transmission,
+        parity: Parity<'a>,
+    },
     Acknowledgement(Acknowledgement<'a>),
     Bye,
     Farewell,
@@ -112,6 +123,14 @@ pub(crate) struct Piece<'a> {
     pub(super) bytes: &'a [u8],
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Parity<'a> {
+    pub(super) first: u64,
+    pub(super) count: u8,
+    pub(super) index: u8,
+    pub(super) bytes: &'a [u8],
+}
+
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Acknowledgement<'a> {
     pub(super) expected: u64,
@@ -133,7 +152,11 @@ impl Packet<'_> {
     pub(crate) fn is_answer(&self) -> bool {
         match self {
             Packet::Welcome(_) | Packet::Acknowledgement(_) | Packet::Farewell => true,
-            Packet::Hello(_) | Packet::Data { .. } | Packet::Probe(_) | Packet::Bye => false,
+            Packet::Hello(_)
+            | Packet::Data { .. }
+            | Packet::Probe(_)
+            | Packet::Parity { .. }
+            | Packet::Bye => false,
         }
     }
 }
@@ -166,6 +189,10 @@ pub(crate) fn decode(datagram: &[u8]) -> Option<(&[u8], Envelope, Packet<'_>)> {
         4 => Packet::Acknowledgement(reader.acknowledgement()?),
         5 => Packet::Bye,
         6 => Packet::Farewell,
+        7 => Packet::Parity {
+            transmission: reader.transmission()?,
+            parity: reader.parity()?,
+        },
         _ => return None,
     };
     Some((telemetry, envelope, packet))
@@ -173,7 +200,12 @@ pub(crate) fn decode(datagram: &[u8]) -> Option<(&[u8], Envelope, Packet<'_>)> {
 
 /// Appends a packet to `out`, behind room for `hops` records of telemetry if it is one that is asked to carry them.
 pub(crate) fn encode(out: &mut Vec<u8>, envelope: Envelope, hops: u8, packet: &Packet<'_>) {
-    if hops > 0 && matches!(packet, Packet::Data { .. } | Packet::Probe(_)) {
+    if hops > 0
+        && matches!(
+            packet,
+            Packet::Data { .. } | Packet::Probe(_) | Packet::Parity { .. }
+        )
+    {
         let start = out.len();
         out.resize(start + inband::room(hops), 0);
         inband::prepare(&mut out[start..], hops).expect("the room is what it asks for");
@@ -186,6 +218,7 @@ pub(crate) fn encode(out: &mut Vec<u8>, envelope: Envelope, hops: u8, packet: &P
         Packet::Acknowledgement(_) => 4,
         Packet::Bye => 5,
         Packet::Farewell => 6,
+        Packet::Parity { .. } => 7,
     };
     out.extend_from_slice(&MAGIC);
     out.extend_from_slice(&[kind, envelope.path]);
@@ -201,6 +234,15 @@ pub(crate) fn encode(out: &mut Vec<u8>, envelope: Envelope, hops: u8, packet: &P
             piece.encode(out);
         }
         Packet::Probe(transmission) => transmission.encode(out),
+        Packet::Parity {
+            transmission,
+            parity,
+        } => {
+            transmission.encode(out);
+            out.extend_from_slice(&parity.first.to_be_bytes());
+            out.extend_from_slice(&[parity.count, parity.index]);
+            out.extend_from_slice(parity.bytes);
+        }
         Packet::Acknowledgement(acknowledgement) => acknowledgement.encode(out),
         Packet::Bye | Packet::Farewell => {}
     }
@@ -314,6 +356,17 @@ impl<'a> Reader<'a> {
         (end <= u64::from(piece.message_length)).then_some(piece)
     }
 
+    fn parity(&mut self) -> Option<Parity<'a>> {
+        let first = self.u64()?;
+        let [count, index] = self.array()?;
+        Some(Parity {
+            first,
+            count,
+            index,
+            bytes: std::mem::take(&mut self.0),
+        })
+    }
+
     /// Ranges fall and are disjoint.
     fn acknowledgement(&mut self) -> Option<Acknowledgement<'a>> {
         let [expected, granted, allowance, newest] =
@@ -352,9 +405,9 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// The least that a datagram must hold: a hello, and telemetry, header and one byte of a message.
+/// The least that a datagram must hold: a hello, and telemetry, header and some bytes of a message or of its parity.
 pub(crate) fn least_datagram(hops: u8) -> usize {
-    (COMMON + GREETING).max(prefix(hops) + DATA + 1)
+    (COMMON + GREETING).max(prefix(hops) + 2 * DATA)
 }
 
 #[cfg(test)]
@@ -409,6 +462,15 @@ mod tests {
                 piece,
             },
             Packet::Probe(transmission),
+            Packet::Parity {
+                transmission,
+                parity: Parity {
+                    first: 8,
+                    count: 4,
+                    index: 1,
+                    bytes: b"parity",
+                },
+            },
             Packet::Acknowledgement(acknowledgement),
             Packet::Bye,
             Packet::Farewell,
@@ -423,7 +485,11 @@ mod tests {
                 encode(&mut bytes, ENVELOPE, hops, &packet);
                 let (telemetry, envelope, read) = decode(&bytes).unwrap();
                 assert_eq!((envelope, &read), (ENVELOPE, &packet));
-                let carries = hops > 0 && matches!(packet, Packet::Data { .. } | Packet::Probe(_));
+                let carries = hops > 0
+                    && matches!(
+                        packet,
+                        Packet::Data { .. } | Packet::Probe(_) | Packet::Parity { .. }
+                    );
                 assert_eq!(telemetry.len(), if carries { prefix(hops) } else { 0 });
             }
         }
@@ -436,6 +502,7 @@ mod tests {
             encode(&mut bytes, ENVELOPE, 0, &packet);
             let whole = match packet {
                 Packet::Data { .. } => COMMON + 48,
+                Packet::Parity { .. } => PARITY,
                 _ => bytes.len(),
             };
             for length in 0..whole {

@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Value, json};
 
 use crate::congestion::Law;
-use crate::message::{MOST_PATHS, PathChoice, Paths, Recovery, least_mtu};
+use crate::message::{Erasure, MOST_PATHS, MOST_SHARDS, PathChoice, Paths, Recovery, least_mtu};
 use crate::world::MessageOptions;
 
 /// A transport with its settings. The short form is a congestion control's name.
@@ -33,6 +33,9 @@ pub struct StackSpec {
     /// How the message transport repeats what is lost.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub recovery: Option<Recovery>,
+    /// The message transport's erasure code.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub erasure: Option<Erasure>,
     /// The message transport's paths.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub paths: Option<Paths>,
@@ -95,6 +98,7 @@ impl StackSpec {
             socket_buffer: None,
             chunk: DEFAULT_CHUNK,
             recovery: None,
+            erasure: None,
             paths: None,
             mtu: None,
             telemetry_hops: None,
@@ -134,6 +138,7 @@ impl StackSpec {
         Some(MessageOptions {
             law,
             recovery: self.recovery.unwrap_or_default(),
+            erasure: self.erasure,
             paths: self.paths.unwrap_or_default(),
             mtu: self.mtu.map(ByteSize::bytes),
             hops: self.telemetry_hops.unwrap_or_default(),
@@ -153,6 +158,7 @@ impl StackSpec {
     fn check_tcp(&self) -> Result<(), (String, &'static str)> {
         let others = [
             ("recovery", self.recovery.is_some()),
+            ("erasure", self.erasure.is_some()),
             ("paths", self.paths.is_some()),
             ("mtu", self.mtu.is_some()),
             ("telemetry_hops", self.telemetry_hops.is_some()),
@@ -195,6 +201,18 @@ impl StackSpec {
         if choice == PathChoice::Hash && count != 1 {
             let message = "with `choice: hash` there is one path".to_owned();
             return Err((message, "take `spray` or `adaptive` for several"));
+        }
+        if self.erasure.is_some_and(|erasure| !erasure.is_valid()) {
+            let message =
+                format!("an erasure code has 1 to {MOST_SHARDS} packets of data and of parity");
+            return Err((
+                message,
+                "write for example `erasure: {data: 16, parity: 2}`",
+            ));
+        }
+        if self.erasure.is_some() && self.recovery == Some(Recovery::GoBackN) {
+            let message = "with `recovery: go-back-n` the receiver keeps nothing to compute a lost packet from".to_owned();
+            return Err((message, "take `selective-repeat`, or leave `erasure` out"));
         }
         let hops = self.telemetry_hops.unwrap_or_default();
         if hops > MOST_HOPS {
@@ -250,6 +268,8 @@ struct Long {
     chunk: Option<ByteSize>,
     /// How the message transport repeats what is lost; `selective-repeat` if absent.
     recovery: Option<Recovery>,
+    /// The message transport's erasure code; none if absent.
+    erasure: Option<Erasure>,
     /// The message transport's paths; one if absent.
     paths: Option<Paths>,
     /// Bytes of the message transport's packets, headers included; the interface's MTU, up to 9000, if absent.
@@ -303,6 +323,7 @@ impl<'de> Deserialize<'de> for StackSpec {
                     socket_buffer: long.socket_buffer,
                     chunk: long.chunk.unwrap_or(DEFAULT_CHUNK),
                     recovery: long.recovery,
+                    erasure: long.erasure,
                     paths: long.paths,
                     mtu: long.mtu,
                     telemetry_hops: long.telemetry_hops,

@@ -318,6 +318,7 @@ impl Endpoint {
             paths: self.options.paths.count.max(1),
             law: self.options.law.clone(),
             hops: self.options.hops,
+            erasure: self.options.erasure,
             most_message: self.most_message,
             messages: (STAGED / self.most_message.max(1)).clamp(*MESSAGES.start(), *MESSAGES.end())
                 as u64,
