@@ -5,6 +5,7 @@
 //! UDP, which has none.
 
 #[path = "../../emulator/tests/support/pair.rs"]
+#[allow(dead_code, reason = "what it has for the relay is not measured here")]
 mod pair;
 
 use std::fs::File;
