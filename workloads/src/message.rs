@@ -1,7 +1,7 @@
 //! The reliable message transport over UDP: what an RDMA network card does for a collective.
 //!
 //! Plain state without clock, socket or randomness: it is handed the time and packets, and answers packets, timers and
-//! messages. A queue pair carries messages one way, from one [`sender::Sender`] to one [`receiver::Receiver`]; what goes back is
+//! messages. A queue pair carries messages one way, from one `sender::Sender` to one `receiver::Receiver`; what goes back is
 //! acknowledgements.
 //!
 //! Two numbers tell packets apart. The *sequence* counts pieces of messages over the whole queue pair: by it, the receiver
@@ -9,7 +9,8 @@
 //! is never ambiguous, and reordering between paths is not mistaken for loss (as in RFC 9000, section 12.3).
 //!
 //! - `wire`: the packets.
-//! - `sender`, `greeting`, `acknowledgement`: the sending end: its packets and timers, its handshake, what it learns.
+//! - `sender`, `greeting`, `departure`, `acknowledgement`: the sending end: its timers, its handshake, what leaves and on which
+//!   path, what it learns.
 //! - `backlog`: messages cut into pieces, kept until they have arrived.
 //! - `erasure`: packets from which lost ones are computed.
 //! - `path`: the transmissions on one path, and which of them are lost.
@@ -19,6 +20,7 @@
 
 mod acknowledgement;
 mod backlog;
+mod departure;
 mod erasure;
 mod flow;
 mod greeting;
