@@ -53,6 +53,7 @@ async fn times(connections: usize) -> Vec<Duration> {
         connections,
         socket_buffer: None,
         chunk_bytes: 128 << 10,
+        message: None,
     };
     let specs = (0..RANKS).map(|rank| {
         let mut command =

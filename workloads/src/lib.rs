@@ -5,6 +5,7 @@
 //! - [`rank`]: what runs inside a rank's process.
 //! - `transport`: how ranks move bytes: kernel TCP.
 //! - [`congestion`]: congestion control of the message transport, one file per law. Pure.
+//! - [`message`]: the message transport over UDP, without its sockets. Pure.
 //! - [`command`]: external programs in the lab's hosts.
 //! - [`experiment`]: topology × stacks × workload × sweep × repeats: the file format, the points, the runner.
 
@@ -12,6 +13,7 @@ pub mod collective;
 pub mod command;
 pub mod congestion;
 pub mod experiment;
+pub mod message;
 pub mod rank;
 mod transport;
 pub mod world;

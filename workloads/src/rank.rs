@@ -19,18 +19,31 @@ pub fn main() -> i32 {
         }
     };
     let mut session: Option<Session> = None;
+    let mut failed = None;
     loop {
+        if let (Some(session), Some(awaited)) = (&mut session, control.awaited())
+            && let Err(error) = session.serve(awaited)
+        {
+            // The request that comes next is answered with it.
+            failed = Some(error);
+        }
         let request = match control.next_request() {
             Ok(Some(request)) => request,
-            Ok(None) => return 0,
+            Ok(None) => {
+                if let Some(session) = session {
+                    session.leave();
+                }
+                return 0;
+            }
             Err(error) => {
                 eprintln!("cannot read the control connection: {error}");
                 return 1;
             }
         };
-        let answer = match &mut session {
-            Some(session) => session.answer(request),
-            None => Session::join(request).map(|(joined, reply)| {
+        let answer = match (failed.take(), &mut session) {
+            (Some(error), _) => Err(error),
+            (None, Some(session)) => session.answer(request),
+            (None, None) => Session::join(request).map(|(joined, reply)| {
                 session = Some(joined);
                 Some(reply)
             }),

@@ -1,12 +1,14 @@
-//! How ranks move bytes: kernel TCP.
+//! How ranks move bytes: kernel TCP, or the message transport over UDP.
 //!
 //! - `mesh`: a rank's listener and its connections; each carries data one way, from the rank that opened it.
 //! - `exchange`: one rank's program carried out over its connections, on one thread.
 //! - `outbound`, `inbound`: one peer's messages each way, split over the pair's connections.
 //! - `frame`: what lies between messages on a connection, so that a connection out of step is noticed.
 //! - `memory`: a rank's buffers.
+//! - `datagram`: the message transport's sockets, and a program carried out over it.
 //! - `tcp_info`: what the kernel tells about a connection.
 
+pub(crate) mod datagram;
 pub(crate) mod exchange;
 mod frame;
 mod inbound;
@@ -19,12 +21,18 @@ use std::io;
 use std::ops::Range;
 use std::time::Duration;
 
-use mesh::Mesh;
+use crate::world::ConnectionSample;
 
 /// Who looks at the connections now and then.
 pub(crate) trait Attendant {
     /// Called when the transport has woken, at least every [`ATTENTION`].
-    fn attend(&mut self, mesh: &Mesh);
+    fn attend(&mut self, connections: &dyn Connections);
+}
+
+/// What tells how its connections are.
+pub(crate) trait Connections {
+    /// Each that this rank sends on; `at_ns` is now on CLOCK_MONOTONIC.
+    fn sample(&self, at_ns: u64) -> Vec<ConnectionSample>;
 }
 
 /// The longest the transport sleeps at once.
@@ -77,6 +85,10 @@ pub(crate) enum TransportError {
         /// What came.
         got: String,
     },
+}
+
+fn system(step: String) -> impl FnOnce(io::Error) -> TransportError {
+    |source| TransportError::System { step, source }
 }
 
 /// The bytes of a message of `length` bytes that go over connection `index` of `connections`: an equal split, as NCCL's

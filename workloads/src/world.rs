@@ -28,6 +28,8 @@ use roll_call::RollCall;
 
 use crate::collective::schedule::Shape;
 use crate::collective::{Algorithm, Collective, DataType, ReduceOp, Unsupported};
+use crate::congestion::Law;
+use crate::message::{Erasure, Paths, Recovery};
 
 /// How long a rank may take to start and listen.
 const START_PATIENCE: Duration = Duration::from_secs(10);
@@ -46,7 +48,7 @@ pub struct RankSpec {
 }
 
 /// How ranks talk to each other.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TransportOptions {
     /// Kernel congestion control (`cubic`); the namespace's default if absent.
     pub congestion_control: Option<String>,
@@ -56,6 +58,29 @@ pub struct TransportOptions {
     pub socket_buffer: Option<u64>,
     /// Bytes of a pipelined chunk.
     pub chunk_bytes: u64,
+    /// The message transport over UDP in place of kernel TCP; what is above but the chunk is TCP's.
+    pub message: Option<MessageOptions>,
+}
+
+/// How the message transport carries what ranks send.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MessageOptions {
+    /// The congestion control.
+    pub law: Law,
+    /// How what is lost is sent again.
+    pub recovery: Recovery,
+    /// The erasure code, if there is one.
+    pub erasure: Option<Erasure>,
+    /// The paths, and how packets choose among them.
+    pub paths: Paths,
+    /// Bytes of an IP packet at most; what the way to each peer has, up to jumbo frames, if absent.
+    pub mtu: Option<u64>,
+    /// Hops that in-band telemetry is asked of; 0 asks for none.
+    pub hops: u8,
+    /// Bytes that all senders to one rank together may have in flight; no limit if absent.
+    pub credits: Option<u64>,
+    /// Messages are handed over so long after they were sent; as soon as they are whole if absent.
+    pub playout: Option<Duration>,
 }
 
 /// One collective operation on a size.

@@ -1,13 +1,18 @@
 //! Worlds of real processes on loopback. The test executable is its own rank program: `__rank` as its argument makes it one.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use longhaul_reports::result::Placement;
+use longhaul_topologies::units::ByteSize;
 use longhaul_workloads::collective::{Algorithm, Collective, DataType, ReduceOp};
-use longhaul_workloads::world::{Operation, RankSpec, TransportOptions, World, WorldError};
+use longhaul_workloads::congestion::{FixedWindow, Law};
+use longhaul_workloads::message::{PathChoice, Paths, Recovery};
+use longhaul_workloads::world::{
+    MessageOptions, Operation, RankSpec, TransportOptions, World, WorldError,
+};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -24,7 +29,7 @@ fn main() -> ExitCode {
     {
         return ExitCode::from(longhaul_workloads::rank::main() as u8);
     }
-    let trials: [(&str, Test); 13] = [
+    let trials: [(&str, Test); 16] = [
         (
             "every_collective_and_algorithm_is_right",
             every_collective_and_algorithm_is_right,
@@ -38,6 +43,18 @@ fn main() -> ExitCode {
             several_connections_carry_one_message,
         ),
         ("ipv6_works_alike", ipv6_works_alike),
+        (
+            "queue_pairs_do_every_collective",
+            queue_pairs_do_every_collective,
+        ),
+        (
+            "queue_pairs_tell_of_themselves",
+            queue_pairs_tell_of_themselves,
+        ),
+        (
+            "a_killed_rank_is_named_over_queue_pairs",
+            a_killed_rank_is_named_over_queue_pairs,
+        ),
         ("samples_follow_the_bytes", samples_follow_the_bytes),
         ("a_killed_rank_is_named", a_killed_rank_is_named),
         ("a_stopped_rank_is_named", a_stopped_rank_is_named),
@@ -104,6 +121,79 @@ fn every_collective_and_algorithm_is_right() -> Result<(), Failed> {
         })?;
     }
     Ok(())
+}
+
+fn queue_pairs_do_every_collective() -> Result<(), Failed> {
+    let choices = [
+        (PathChoice::Hash, 1, LOOPBACK),
+        (PathChoice::Spray, 3, LOOPBACK),
+        (PathChoice::Adaptive, 2, IpAddr::V6(Ipv6Addr::LOCALHOST)),
+    ];
+    for (choice, count, address) in choices {
+        block_on(async {
+            let transport = queue_pairs(Paths { choice, count });
+            let mut world = start(&[0, 0, 1, 1], address, transport).await?;
+            for collective in Collective::ALL {
+                for &algorithm in collective.algorithms() {
+                    for size_bytes in [40, 300_004] {
+                        let operation = Operation {
+                            collective,
+                            algorithm,
+                            root: 2,
+                            ..all_reduce(size_bytes)
+                        };
+                        expect_right(&mut world, &operation).await?;
+                    }
+                }
+            }
+            world.stop().await;
+            Ok(())
+        })?;
+    }
+    Ok(())
+}
+
+fn queue_pairs_tell_of_themselves() -> Result<(), Failed> {
+    block_on(async {
+        let transport = queue_pairs(Paths::default());
+        let mut world = start(&[0, 1], LOOPBACK, transport).await?;
+        let size = 8 << 20;
+        expect_right(&mut world, &all_reduce(size)).await?;
+        let samples = world.connection_samples();
+        let last = |from| samples.iter().rfind(|sample| sample.from == from).cloned();
+        for rank in 0..2 {
+            let sample = last(rank).ok_or("no sample")?;
+            assert_eq!((sample.to, sample.connection), (1 - rank, 0));
+            assert_eq!(sample.cwnd_bytes, WINDOW);
+            assert!(
+                sample.rtt_us > 0 && sample.delivery_rate_bps > 0,
+                "{sample:?}"
+            );
+            // Headers count; the last flight may be under way still.
+            assert!(sample.bytes_acked + WINDOW > size, "{sample:?}");
+        }
+        world.stop().await;
+        Ok(())
+    })
+}
+
+fn a_killed_rank_is_named_over_queue_pairs() -> Result<(), Failed> {
+    block_on(async {
+        let tag = format!("queue-pairs-killed-{}", std::process::id());
+        let specs = specs(&tag, &[0; 3], LOOPBACK);
+        let transport = queue_pairs(Paths::default());
+        let mut world = World::start(specs, transport, Duration::from_millis(1)).await?;
+        expect_right(&mut world, &all_reduce(1_000)).await?;
+        let victims = processes(&tag);
+        let victim = victims.get(1).copied().ok_or("no rank 1")?;
+        kill(victim, Signal::SIGKILL)?;
+        let error = world
+            .iterate(&all_reduce(64 << 20), 1, PATIENCE)
+            .await
+            .expect_err("a rank is gone");
+        assert!(error.to_string().starts_with("rank 1 on host-1"), "{error}");
+        Ok(())
+    })
 }
 
 fn every_type_and_operator_is_right() -> Result<(), Failed> {
@@ -476,6 +566,30 @@ fn options(connections: usize) -> TransportOptions {
         connections,
         socket_buffer: None,
         chunk_bytes: 16 << 10,
+        message: None,
+    }
+}
+
+/// Bytes that a queue pair has in flight in these tests.
+const WINDOW: u64 = 256 << 10;
+
+/// Queue pairs with packets of Ethernet's size, so that messages are many of them.
+fn queue_pairs(paths: Paths) -> TransportOptions {
+    let law = Law::FixedWindow(FixedWindow {
+        window: ByteSize::from_bytes(WINDOW),
+    });
+    TransportOptions {
+        message: Some(MessageOptions {
+            law,
+            recovery: Recovery::SelectiveRepeat,
+            erasure: None,
+            paths,
+            mtu: Some(1500),
+            hops: 0,
+            credits: None,
+            playout: None,
+        }),
+        ..options(1)
     }
 }
 

@@ -88,7 +88,7 @@ pub(super) fn bounds(experiment: &Experiment) -> Result<Vec<Option<Bound>>, RunE
         let alike = |earlier: &PointPlan| {
             earlier.topology == point.topology
                 && earlier.workload == point.workload
-                && earlier.stack.connections == point.stack.connections
+                && earlier.stack.lanes() == point.stack.lanes()
         };
         let known = experiment.points[..index].iter().rposition(alike);
         bounds.push(match (known, &point.workload) {
@@ -97,7 +97,7 @@ pub(super) fn bounds(experiment: &Experiment) -> Result<Vec<Option<Bound>>, RunE
             (None, WorkloadPlan::Collective(plan)) => bound(
                 &experiment.topologies[point.topology],
                 plan,
-                point.stack.connections,
+                point.stack.lanes(),
             )?,
             (None, WorkloadPlan::Command(_)) => None,
         });
@@ -111,7 +111,7 @@ pub(super) fn bounds(experiment: &Experiment) -> Result<Vec<Option<Bound>>, RunE
 /// Checks that the kernel has them, before a lab comes up. Inside the sandbox, where a user may use more than outside.
 pub(super) fn congestion_controls(experiment: &Experiment) -> Result<(), RunError> {
     for point in &experiment.points {
-        if let Some(name) = &point.stack.congestion_control {
+        if let Some(name) = point.stack.kernel_congestion_control() {
             congestion::check(name).map_err(|source| RunError::CongestionControl {
                 stack: point.stack.name.clone(),
                 source,

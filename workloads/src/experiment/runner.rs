@@ -442,10 +442,11 @@ impl Run<'_> {
     ) -> Result<(), Stop> {
         let ranks = self.rank_specs(plan, lab);
         let transport = TransportOptions {
-            congestion_control: point.stack.congestion_control.clone(),
+            congestion_control: point.stack.kernel_congestion_control().map(str::to_owned),
             connections: point.stack.connections,
             socket_buffer: point.stack.socket_buffer.map(ByteSize::bytes),
             chunk_bytes: point.stack.chunk.bytes(),
+            message: point.stack.message_options(),
         };
         let mut world = World::start(ranks, transport, self.experiment.telemetry_period).await?;
         self.begin(lab, sampling).await?;

@@ -216,6 +216,10 @@ impl ExperimentSource {
             if !(LEAST_CHUNK..=MOST_CHUNK).contains(&stack.chunk.bytes()) {
                 return refuse(&["stacks", &at], "a chunk is 1KiB to 1GiB");
             }
+            if let Err((message, help)) = stack.check() {
+                let error = self.document.error(&place(&["stacks", &at]), &message);
+                return Err(error.with_help(help));
+            }
             if spec.stacks[..index]
                 .iter()
                 .any(|earlier| earlier.name == stack.name)
@@ -722,6 +726,22 @@ workload:
             ),
             with("workload:", "telemetry: {period: 5000min}\nworkload:"),
             with(
+                "workload:",
+                "stacks: [{name: m, transport: message}]\nworkload:",
+            ),
+            with(
+                "workload:",
+                "stacks: [{name: m, transport: message, congestion_control: nothing}]\nworkload:",
+            ),
+            with(
+                "workload:",
+                "stacks: [{congestion_control: cubic, paths: {count: 4}}]\nworkload:",
+            ),
+            with(
+                "workload:",
+                "stacks: [{name: m, transport: message, congestion_control: {fixed-window: {window: 1MiB}}, connections: 4}]\nworkload:",
+            ),
+            with(
                 "1MiB]",
                 "1MiB]\n  iterations: 18446744073709551615\n  warmup: 1",
             ),
@@ -741,6 +761,10 @@ workload:
         two.yaml:1:1: this sweep has more than 10000 points
         two.yaml:6:37: connections are 1 to 64 per pair of ranks
         two.yaml:6:21: this is 1ms to 1min
+        two.yaml:6:10: the message transport needs a `congestion_control` [write for example `congestion_control: {fixed-window: {window: 4MiB}}`]
+        two.yaml:6:10: the message transport's congestion control `nothing`: unknown variant `nothing`, expected `fixed-window` [write for example `congestion_control: {fixed-window: {window: 4MiB}}`]
+        two.yaml:6:10: `paths` is the message transport's, and this stack is kernel TCP [write `transport: message`, or leave it out]
+        two.yaml:6:10: `connections` and `socket_buffer` are TCP's [leave it out: `paths` says how many there are, and buffers follow the window]
         two.yaml:9:15: iterations are 1 to 1000000
         two.yaml:9:13: a rank's patience is 1s to 7 days
         ");

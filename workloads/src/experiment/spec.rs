@@ -1,6 +1,7 @@
 //! The file format. Every field has its default here, so a parsed file written out again says all that was run.
 
 mod choice;
+mod stack;
 
 use std::collections::BTreeMap;
 
@@ -12,7 +13,8 @@ use serde_json::{Map, Value};
 
 use crate::collective::{Algorithm, Collective, DataType, ReduceOp};
 
-pub use choice::{OneOrMany, Sizes, StackSpec};
+pub use choice::{OneOrMany, Sizes};
+pub use stack::{CongestionControl, StackSpec, Transport};
 
 /// An experiment file.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]

@@ -1,7 +1,7 @@
 //! A rank's end of the control connection.
 
 use std::io::{self, BufRead, BufReader, Write};
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -58,6 +58,14 @@ impl Control {
             reader: BufReader::new(stream),
             shared,
         })
+    }
+
+    /// What becomes readable with the next request; `None` if that has come already.
+    pub(super) fn awaited(&self) -> Option<BorrowedFd<'_>> {
+        self.reader
+            .buffer()
+            .is_empty()
+            .then(|| self.reader.get_ref().as_fd())
     }
 
     /// The next request; `None` when the world has closed the connection.

@@ -1,14 +1,16 @@
 //! One rank's part in its world, from request to reply.
 
+use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
 use crate::collective::Unsupported;
 use crate::collective::data::Dataset;
 use crate::collective::schedule::{Program, Shape};
-use crate::transport::exchange::Exchange;
+use crate::transport::datagram::endpoint::Endpoint;
 use crate::transport::memory::Memory;
 use crate::transport::mesh::Mesh;
-use crate::transport::{Attendant, TransportError};
+use crate::transport::{Attendant, Connections, TransportError};
+use crate::transport::{datagram, exchange};
 use crate::world::clock::{now_ns, sleep_until};
 use crate::world::protocol::{Failure, Reply, Request};
 use crate::world::{ConnectionSample, Operation, TransportOptions};
@@ -18,12 +20,18 @@ pub(super) struct Session {
     rank: usize,
     sites: Vec<usize>,
     transport: TransportOptions,
-    mesh: Mesh,
+    carrier: Carrier,
     memory: Memory,
     sampler: Sampler,
     /// How many exchanges there have been.
     exchanges: u32,
     prepared: Option<Prepared>,
+}
+
+/// What moves its bytes.
+enum Carrier {
+    Tcp(Box<Mesh>),
+    Message(Box<Endpoint>),
 }
 
 /// What the next start runs.
@@ -64,10 +72,20 @@ impl Session {
         else {
             return Err(SessionError::OutOfTurn("it has not been told its rank"));
         };
-        let mesh = Mesh::listen(rank, address, nonce, transport.clone())?;
-        let reply = Reply::Listening {
-            address: mesh.address(),
+        let (carrier, address) = match &transport.message {
+            None => {
+                let mesh = Mesh::listen(rank, address, nonce, transport.clone())?;
+                let address = mesh.address();
+                (Carrier::Tcp(Box::new(mesh)), address)
+            }
+            Some(options) => {
+                let longest = transport.chunk_bytes.max(LONGEST_ELEMENT) as usize;
+                let endpoint = Endpoint::open(rank, address, nonce, options.clone(), longest)?;
+                let address = endpoint.address();
+                (Carrier::Message(Box::new(endpoint)), address)
+            }
         };
+        let reply = Reply::Listening { address };
         let sampler = Sampler {
             period_ns: sampling.as_nanos() as u64,
             next_ns: now_ns(),
@@ -79,7 +97,7 @@ impl Session {
                 rank,
                 sites,
                 transport,
-                mesh,
+                carrier,
                 memory,
                 sampler,
                 exchanges: 0,
@@ -94,7 +112,10 @@ impl Session {
         match request {
             Request::Join { .. } => Err(SessionError::OutOfTurn("it has joined already")),
             Request::Peers { addresses } => {
-                self.mesh.set_peers(addresses);
+                match &mut self.carrier {
+                    Carrier::Tcp(mesh) => mesh.set_peers(addresses),
+                    Carrier::Message(endpoint) => endpoint.set_peers(addresses),
+                }
                 Ok(None)
             }
             Request::Prepare {
@@ -106,6 +127,27 @@ impl Session {
                 .map(|()| Some(Reply::Ready)),
             Request::Start { at_ns } => self.run(at_ns).map(Some),
             Request::Check => self.check().map(Some),
+        }
+    }
+
+    /// Keeps its connections alive until `request` can be read: what has arrived is acknowledged, what is lost sent again. The
+    /// kernel does that for TCP.
+    pub(super) fn serve(&mut self, request: BorrowedFd<'_>) -> Result<(), SessionError> {
+        if let Carrier::Message(endpoint) = &mut self.carrier {
+            loop {
+                endpoint.turn()?;
+                if endpoint.wait(Some(request))? {
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes leave of the other ranks.
+    pub(super) fn leave(self) {
+        if let Carrier::Message(mut endpoint) = self.carrier {
+            endpoint.close();
         }
     }
 
@@ -134,12 +176,14 @@ impl Session {
         };
         self.memory.resize(program.layout.len() * data_type.bytes());
         dataset.fill(&shape, &program.layout, self.rank, self.memory.bytes_mut());
-        self.mesh.connect(
-            &program.destinations(),
-            &program.sources(),
-            patience,
-            &mut self.sampler,
-        )?;
+        let (destinations, sources) = (program.destinations(), program.sources());
+        let sampler = &mut self.sampler;
+        match &mut self.carrier {
+            Carrier::Tcp(mesh) => mesh.connect(&destinations, &sources, patience, sampler)?,
+            Carrier::Message(endpoint) => {
+                endpoint.connect(&destinations, &sources, patience, sampler)?;
+            }
+        }
         self.prepared = Some(Prepared {
             shape,
             program,
@@ -157,13 +201,29 @@ impl Session {
             ..
         } = self.prepared.as_ref().ok_or(NOTHING_PREPARED)?;
         let Dataset { data_type, op, .. } = *dataset;
-        let exchange = Exchange::new(&self.mesh, program, data_type, op, self.exchanges)?;
-        self.exchanges = self.exchanges.wrapping_add(1);
-        sleep_until(at_ns);
-        let started_ns = now_ns();
-        exchange.run(&mut self.memory, *patience, &mut self.sampler)?;
-        let ended_ns = now_ns();
-        self.sampler.attend(&self.mesh);
+        let number = self.exchanges;
+        self.exchanges = number.wrapping_add(1);
+        let (memory, sampler) = (&mut self.memory, &mut self.sampler);
+        let started_ns;
+        let ended_ns;
+        match &mut self.carrier {
+            Carrier::Tcp(mesh) => {
+                let exchange = exchange::Exchange::new(mesh, program, data_type, op, number)?;
+                sleep_until(at_ns);
+                started_ns = now_ns();
+                exchange.run(memory, *patience, sampler)?;
+                ended_ns = now_ns();
+                sampler.attend(mesh.as_ref());
+            }
+            Carrier::Message(endpoint) => {
+                let exchange = datagram::exchange::Exchange::new(endpoint, program, data_type, op);
+                sleep_until(at_ns);
+                started_ns = now_ns();
+                exchange.run(memory, *patience, sampler)?;
+                ended_ns = now_ns();
+                sampler.attend(endpoint.as_ref());
+            }
+        }
         Ok(Reply::Finished {
             started_ns,
             ended_ns,
@@ -183,13 +243,16 @@ impl Session {
     }
 }
 
+/// Bytes of an element at most: a chunk has at least one.
+const LONGEST_ELEMENT: u64 = 8;
+
 const NOTHING_PREPARED: SessionError = SessionError::OutOfTurn("nothing has been prepared");
 
 impl Attendant for Sampler {
-    fn attend(&mut self, mesh: &Mesh) {
+    fn attend(&mut self, connections: &dyn Connections) {
         let now = now_ns();
         if now >= self.next_ns && self.period_ns > 0 {
-            self.samples.extend(mesh.sample(now));
+            self.samples.extend(connections.sample(now));
             self.next_ns = now + self.period_ns - (now - self.next_ns) % self.period_ns;
         }
     }

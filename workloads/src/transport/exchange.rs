@@ -180,11 +180,11 @@ impl<'a> Exchange<'a> {
         else {
             return false;
         };
-        if let Action::Copy { from, into } = &self.program.operations[operation].action {
-            let (from, into) =
-                memory.read_and_write(&scaled(from, self.data_type), &scaled(into, self.data_type));
-            into.copy_from_slice(from);
-        }
+        copy(
+            &self.program.operations[operation].action,
+            self.data_type,
+            memory,
+        );
         self.progress.finish(operation);
         self.copied += 1;
         true
@@ -282,8 +282,23 @@ impl Token {
     }
 }
 
+/// Does a local copy.
+pub(super) fn copy(action: &Action, data_type: DataType, memory: &mut Memory) {
+    if let Action::Copy { from, into } = action {
+        let (from, into) =
+            memory.read_and_write(&scaled(from, data_type), &scaled(into, data_type));
+        into.copy_from_slice(from);
+    }
+}
+
 /// Puts a staged message where it belongs.
-fn apply(action: &Action, data_type: DataType, op: ReduceOp, memory: &mut Memory, received: &[u8]) {
+pub(super) fn apply(
+    action: &Action,
+    data_type: DataType,
+    op: ReduceOp,
+    memory: &mut Memory,
+    received: &[u8],
+) {
     let Action::Receive { into, apply, .. } = action else {
         return;
     };
@@ -303,7 +318,7 @@ fn apply(action: &Action, data_type: DataType, op: ReduceOp, memory: &mut Memory
 }
 
 /// Elements as bytes.
-fn scaled(range: &Range<usize>, data_type: DataType) -> Range<usize> {
+pub(super) fn scaled(range: &Range<usize>, data_type: DataType) -> Range<usize> {
     range.start * data_type.bytes()..range.end * data_type.bytes()
 }
 

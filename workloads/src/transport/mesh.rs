@@ -11,7 +11,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use super::frame::Hello;
 use super::tcp_info::TcpInfo;
-use super::{ATTENTION, Attendant, TransportError};
+use super::{ATTENTION, Attendant, Connections, TransportError, system};
 use crate::world::{ConnectionSample, TransportOptions};
 
 /// Connections of one rank. They are opened when an exchange first needs them, and stay.
@@ -158,34 +158,6 @@ impl Mesh {
             .collect()
     }
 
-    /// TCP_INFO of every connection this rank sends on; `at_ns` is now on CLOCK_MONOTONIC. A connection that cannot be
-    /// read is left out: its loss shows where data is moved.
-    pub(crate) fn sample(&self, at_ns: u64) -> Vec<ConnectionSample> {
-        let streams = self.outbound.iter().flat_map(|(&to, streams)| {
-            streams
-                .iter()
-                .map(move |(&connection, stream)| (to, connection as usize, stream))
-        });
-        streams
-            .filter_map(|(to, connection, stream)| {
-                let info = TcpInfo::of(stream).ok()?;
-                Some(ConnectionSample {
-                    at_ns,
-                    from: self.rank,
-                    to,
-                    connection,
-                    rtt_us: info.rtt,
-                    cwnd_bytes: u64::from(info.snd_cwnd) * u64::from(info.snd_mss()),
-                    retransmits: u64::from(info.total_retrans),
-                    pacing_rate_bps: (info.pacing_rate != u64::MAX)
-                        .then(|| info.pacing_rate.saturating_mul(8)),
-                    delivery_rate_bps: info.delivery_rate.saturating_mul(8),
-                    bytes_acked: info.bytes_acked,
-                })
-            })
-            .collect()
-    }
-
     fn is_complete(&self, source: usize) -> bool {
         self.inbound.get(&source).map_or(0, BTreeMap::len) == self.options.connections
     }
@@ -321,6 +293,36 @@ impl Mesh {
     }
 }
 
+impl Connections for Mesh {
+    /// TCP_INFO of every connection this rank sends on; `at_ns` is now on CLOCK_MONOTONIC. A connection that cannot be
+    /// read is left out: its loss shows where data is moved.
+    fn sample(&self, at_ns: u64) -> Vec<ConnectionSample> {
+        let streams = self.outbound.iter().flat_map(|(&to, streams)| {
+            streams
+                .iter()
+                .map(move |(&connection, stream)| (to, connection as usize, stream))
+        });
+        streams
+            .filter_map(|(to, connection, stream)| {
+                let info = TcpInfo::of(stream).ok()?;
+                Some(ConnectionSample {
+                    at_ns,
+                    from: self.rank,
+                    to,
+                    connection,
+                    rtt_us: info.rtt,
+                    cwnd_bytes: u64::from(info.snd_cwnd) * u64::from(info.snd_mss()),
+                    retransmits: u64::from(info.total_retrans),
+                    pacing_rate_bps: (info.pacing_rate != u64::MAX)
+                        .then(|| info.pacing_rate.saturating_mul(8)),
+                    delivery_rate_bps: info.delivery_rate.saturating_mul(8),
+                    bytes_acked: info.bytes_acked,
+                })
+            })
+            .collect()
+    }
+}
+
 /// A socket with the options that must be set before it is bound, connected or listens.
 fn open_socket(address: IpAddr, options: &TransportOptions) -> Result<Socket, TransportError> {
     let domain = if address.is_ipv4() {
@@ -370,10 +372,6 @@ fn wait(
     }
 }
 
-fn system(step: String) -> impl FnOnce(io::Error) -> TransportError {
-    |source| TransportError::System { step, source }
-}
-
 #[cfg(test)]
 pub(super) mod tests {
     use std::net::Ipv4Addr;
@@ -386,7 +384,7 @@ pub(super) mod tests {
     pub(crate) struct Alone;
 
     impl Attendant for Alone {
-        fn attend(&mut self, _: &Mesh) {}
+        fn attend(&mut self, _: &dyn Connections) {}
     }
 
     /// A rank on loopback.
@@ -396,6 +394,7 @@ pub(super) mod tests {
             connections: 2,
             socket_buffer: None,
             chunk_bytes: 1000,
+            message: None,
         };
         Mesh::listen(rank, Ipv4Addr::LOCALHOST.into(), NONCE, options).unwrap()
     }

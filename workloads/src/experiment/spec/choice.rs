@@ -140,99 +140,6 @@ impl JsonSchema for Sizes {
     }
 }
 
-/// A transport with its settings. The short form is a congestion control's name.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct StackSpec {
-    /// What tables and charts call it.
-    pub name: String,
-    /// The kernel's congestion control; the kernel's default if absent.
-    pub congestion_control: Option<String>,
-    /// TCP connections per pair of ranks that talk.
-    pub connections: usize,
-    /// Explicit socket buffers; the kernel's autotuning if absent.
-    pub socket_buffer: Option<ByteSize>,
-    /// Bytes of a pipelined chunk.
-    pub chunk: ByteSize,
-}
-
-/// Long enough that headers and system calls do not count, short enough that a ring's steps overlap: NCCL's
-/// NCCL_P2P_NET_CHUNKSIZE is 128 KiB, its ring slice (NCCL_BUFFSIZE / 8) 512 KiB.
-const DEFAULT_CHUNK: ByteSize = ByteSize::from_bytes(256 << 10);
-
-impl StackSpec {
-    /// `congestion_control` with every default.
-    pub fn of(congestion_control: &str) -> Self {
-        StackSpec {
-            name: congestion_control.to_owned(),
-            congestion_control: Some(congestion_control.to_owned()),
-            connections: 1,
-            socket_buffer: None,
-            chunk: DEFAULT_CHUNK,
-        }
-    }
-}
-
-/// A transport written out.
-#[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-#[schemars(rename = "StackFields")]
-struct Long {
-    /// What tables and charts call it; the congestion control's name if absent.
-    name: Option<String>,
-    /// The kernel's congestion control; the kernel's default if absent.
-    congestion_control: Option<String>,
-    /// TCP connections per pair of ranks that talk; 1 if absent.
-    #[schemars(range(min = 1))]
-    connections: Option<usize>,
-    /// Explicit socket buffers; the kernel's autotuning if absent.
-    socket_buffer: Option<ByteSize>,
-    /// Bytes of a pipelined chunk; 256 KiB if absent.
-    chunk: Option<ByteSize>,
-}
-
-impl JsonSchema for StackSpec {
-    fn schema_name() -> Cow<'static, str> {
-        "Stack".into()
-    }
-
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        let long = generator.subschema_for::<Long>();
-        json_schema!({ "anyOf": [{ "type": "string", "description": "A congestion control." }, long] })
-    }
-}
-
-impl<'de> Deserialize<'de> for StackSpec {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Either;
-
-        impl<'de> Visitor<'de> for Either {
-            type Value = StackSpec;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a congestion control's name, or a mapping such as `{name: bbr-4, congestion_control: bbr, connections: 4}`")
-            }
-
-            fn visit_str<E: Error>(self, name: &str) -> Result<StackSpec, E> {
-                Ok(StackSpec::of(name))
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<StackSpec, A::Error> {
-                let long = Long::deserialize(MapAccessDeserializer::new(map))?;
-                let name = long.name.or_else(|| long.congestion_control.clone());
-                Ok(StackSpec {
-                    name: name.ok_or_else(|| Error::missing_field("name"))?,
-                    congestion_control: long.congestion_control,
-                    connections: long.connections.unwrap_or(1),
-                    socket_buffer: long.socket_buffer,
-                    chunk: long.chunk.unwrap_or(DEFAULT_CHUNK),
-                })
-            }
-        }
-
-        deserializer.deserialize_any(Either)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -263,29 +170,5 @@ mod tests {
         assert!(sizes(serde_json::json!({"from": "1KiB", "to": "1MiB", "factor": 1})).is_err());
         assert!(sizes(serde_json::json!({"from": 0, "to": "1MiB"})).is_err());
         assert!(sizes(serde_json::json!([])).is_err());
-    }
-
-    #[test]
-    fn a_stack_is_a_name_or_a_mapping() {
-        let short: StackSpec = serde_json::from_value("bbr".into()).unwrap();
-        assert_eq!(short, StackSpec::of("bbr"));
-        let long: StackSpec = serde_json::from_value(
-            serde_json::json!({"name": "bbr-4", "congestion_control": "bbr", "connections": 4}),
-        )
-        .unwrap();
-        assert_eq!(
-            (long.name.as_str(), long.connections, long.chunk),
-            ("bbr-4", 4, DEFAULT_CHUNK)
-        );
-    }
-
-    #[test]
-    fn what_is_written_is_read_back() {
-        let stack = StackSpec {
-            socket_buffer: Some(ByteSize::from_bytes(4096)),
-            ..StackSpec::of("cubic")
-        };
-        let text = serde_json::to_value(&stack).unwrap();
-        assert_eq!(serde_json::from_value::<StackSpec>(text).unwrap(), stack);
     }
 }

@@ -1,0 +1,457 @@
+//! The receiving end of a queue pair.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+use longhaul_emulator::time::Time;
+
+use super::erasure::{Decoder, Recovered};
+use super::greeting::settings;
+use super::ranges::Ranges;
+use super::wire::{self, Acknowledgement, Envelope, Greeting, MOST_RANGES, Piece, Transmission};
+use super::{Failure, Parameters, Recovery};
+
+/// Messages from one peer.
+#[derive(Debug)]
+pub(crate) struct Receiver {
+    parameters: Parameters,
+    rank: u32,
+    key: u64,
+    nonce: u64,
+    paths: Vec<Path>,
+    /// Sequences that have come.
+    sequences: Ranges,
+    decoder: Option<Decoder>,
+    /// All sequences before this have come.
+    expected: u64,
+    /// Messages that have begun to come and are not whole.
+    arriving: BTreeMap<u64, Arrival>,
+    /// Messages that are whole, by when they may be handed over.
+    whole: VecDeque<(Time, u64)>,
+    /// Messages before this one are used, and those behind it that are.
+    used_before: u64,
+    used: BTreeSet<u64>,
+    /// Messages from `used_before` on that are whole, used or not.
+    complete: BTreeSet<u64>,
+    /// Bytes that the peer may have in flight.
+    allowance: u64,
+    /// The peer must hear of more room, or of its welcome.
+    news: bool,
+    greeted: Option<u32>,
+    /// The hole that the peer has been told of (go-back-N).
+    told_hole: Option<u64>,
+    ending: Ending,
+    latencies: Histogram<u64>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ending {
+    Open,
+    /// The peer has said bye, and has not been answered.
+    Asked,
+    Ended,
+}
+
+/// Where the bytes of messages go.
+pub(crate) trait Sink {
+    /// Bytes of a message of `length` bytes, from `offset` on.
+    fn place(&mut self, message: u64, length: usize, offset: usize, bytes: &[u8]);
+}
+
+/// A datagram as it came.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Arrived<'a> {
+    pub(crate) now: Time,
+    /// Its bytes, all of them.
+    pub(crate) bytes: u64,
+    /// With "congestion experienced".
+    pub(crate) marked: bool,
+    /// The in-band telemetry before the packet.
+    pub(crate) telemetry: &'a [u8],
+}
+
+#[derive(Debug)]
+struct Arrival {
+    length: u32,
+    missing: u32,
+    handed_over: Time,
+}
+
+/// What came on one path.
+#[derive(Debug, Default)]
+struct Path {
+    numbers: Ranges,
+    marked: u64,
+    newest: Option<Newest>,
+    /// Something came that has not been acknowledged.
+    pending: bool,
+    out_of_order: bool,
+    telemetry: Vec<u8>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Newest {
+    number: u64,
+    at: Time,
+    way: i64,
+    least_way: i64,
+}
+
+/// Holes in the sequences at most. What would make another is dropped as if it were lost: a peer or a network that makes
+/// so many gets no memory for it.
+const MOST_HOLES: usize = 1 << 14;
+
+/// The longest latency that is told from longer ones.
+const MOST_LATENCY: Duration = Duration::from_secs(3600);
+
+/// Significant figures of the latencies: a thousandth of each is finer than any clock here.
+const FIGURES: u8 = 3;
+
+impl Receiver {
+    /// At `rank`, from the peer whose hello came with `key`.
+    pub(crate) fn new(parameters: Parameters, rank: u32, key: u64, nonce: u64) -> Self {
+        Self {
+            paths: (0..parameters.paths).map(|_| Path::default()).collect(),
+            decoder: parameters.erasure.map(Decoder::new),
+            parameters,
+            rank,
+            key,
+            nonce,
+            sequences: Ranges::default(),
+            expected: 0,
+            arriving: BTreeMap::new(),
+            whole: VecDeque::new(),
+            used_before: 0,
+            used: BTreeSet::new(),
+            complete: BTreeSet::new(),
+            allowance: u64::MAX,
+            news: false,
+            greeted: None,
+            told_hole: None,
+            ending: Ending::Open,
+            latencies: Histogram::new_with_bounds(1, MOST_LATENCY.as_nanos() as u64, FIGURES)
+                .expect("the bounds are in order and the figures allowed"),
+        }
+    }
+
+    /// A packet came from the peer.
+    ///
+    /// # Errors
+    /// If the peer began anew.
+    pub(crate) fn on_packet(
+        &mut self,
+        arrived: Arrived<'_>,
+        envelope: Envelope,
+        packet: &wire::Packet<'_>,
+        sink: &mut dyn Sink,
+    ) -> Result<(), Failure> {
+        if envelope.key != self.key {
+            return match packet {
+                wire::Packet::Hello(greeting) if greeting.nonce == self.nonce => {
+                    Err(Failure::Restarted)
+                }
+                _ => Ok(()),
+            };
+        }
+        match packet {
+            wire::Packet::Hello(greeting) if greeting.nonce == self.nonce => {
+                self.greeted = Some(greeting.attempt);
+            }
+            wire::Packet::Data {
+                transmission,
+                piece,
+            } => {
+                self.on_data(arrived, envelope.path.into(), *transmission, piece, sink);
+            }
+            wire::Packet::Probe(transmission) => {
+                self.count(arrived, envelope.path.into(), *transmission);
+            }
+            wire::Packet::Parity {
+                transmission,
+                parity,
+            } => {
+                self.count(arrived, envelope.path.into(), *transmission);
+                let decoder = self.decoder.as_mut();
+                let recovered = decoder.map(|decoder| decoder.on_parity(parity));
+                self.take_recovered(arrived.now, &recovered.unwrap_or_default(), sink);
+            }
+            wire::Packet::Bye => self.ending = Ending::Asked,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Appends the next packet to the peer to `out`, if there is one; answers the path whose source it goes to.
+    pub(crate) fn poll_transmit(&mut self, now: Time, out: &mut Vec<u8>) -> Option<u8> {
+        if let Some(attempt) = self.greeted.take() {
+            let welcome = wire::Packet::Welcome(Greeting {
+                nonce: self.nonce,
+                attempt,
+                settings: settings(&self.parameters),
+                granted: self.granted(),
+            });
+            wire::encode(out, self.envelope(0), 0, &welcome);
+            return Some(0);
+        }
+        if self.ending == Ending::Asked {
+            self.ending = Ending::Ended;
+            wire::encode(out, self.envelope(0), 0, &wire::Packet::Farewell);
+            return Some(0);
+        }
+        let pending = self.paths.iter().position(|path| path.pending);
+        // News go where the peer was last heard of.
+        let newest = || {
+            let paths = self.paths.iter().enumerate();
+            let heard = paths.filter_map(|(index, path)| Some((path.newest?.at, index)));
+            heard.max().map(|(_, index)| index)
+        };
+        let index = pending.or_else(|| self.news.then(newest).flatten())?;
+        self.news = false;
+        self.acknowledge(now, index, out);
+        Some(index as u8)
+    }
+
+    /// The next message that is whole and due to be handed over; [`Self::done`] makes room for another.
+    pub(crate) fn poll_message(&mut self, now: Time) -> Option<u64> {
+        let (due, message) = *self.whole.front()?;
+        (due <= now).then(|| {
+            self.whole.pop_front();
+            message
+        })
+    }
+
+    /// When [`Self::poll_message`] is to be called, whatever comes before.
+    pub(crate) fn timer(&self) -> Option<Time> {
+        self.whole.front().map(|(due, _)| *due)
+    }
+
+    /// A message that was handed over has been used.
+    pub(crate) fn done(&mut self, message: u64) {
+        self.used.insert(message);
+        while self.used.remove(&self.used_before) {
+            self.complete.remove(&self.used_before);
+            self.used_before += 1;
+            self.news = true;
+        }
+    }
+
+    /// Sets how many bytes the peer may have in flight.
+    pub(crate) fn allow(&mut self, bytes: u64) {
+        self.news |= bytes > self.allowance;
+        self.allowance = bytes;
+    }
+
+    /// How many messages from the first on have been used.
+    pub(crate) fn used(&self) -> u64 {
+        self.used_before
+    }
+
+    /// Whether a message has begun to come and is not whole.
+    pub(crate) fn is_receiving(&self) -> bool {
+        !self.arriving.is_empty()
+    }
+
+    /// Whether a packet in that envelope is of this queue pair.
+    pub(crate) fn is_from(&self, envelope: &Envelope) -> bool {
+        envelope.key == self.key
+    }
+
+    /// Whether the peer has said bye.
+    pub(crate) fn is_ended(&self) -> bool {
+        self.ending != Ending::Open
+    }
+
+    /// Nanoseconds from a message's hand-over at the peer to its delivery here, where both read one clock.
+    pub(crate) fn latencies(&self) -> &Histogram<u64> {
+        &self.latencies
+    }
+
+    /// Ranges and messages that it remembers.
+    #[cfg(test)]
+    pub(super) fn remembered(&self) -> usize {
+        self.sequences.len() + self.arriving.len() + self.complete.len()
+    }
+
+    /// Messages before this may be sent.
+    fn granted(&self) -> u64 {
+        self.used_before.saturating_add(self.parameters.messages)
+    }
+
+    fn envelope(&self, path: usize) -> Envelope {
+        Envelope {
+            path: path as u8,
+            from: self.rank,
+            key: self.key,
+        }
+    }
+
+    fn on_data(
+        &mut self,
+        arrived: Arrived<'_>,
+        index: usize,
+        transmission: Transmission,
+        piece: &Piece<'_>,
+        sink: &mut dyn Sink,
+    ) {
+        if index >= self.paths.len() {
+            return;
+        }
+        let ahead = piece.sequence > self.expected;
+        if ahead && self.parameters.recovery == Recovery::GoBackN {
+            if self.told_hole != Some(self.expected) {
+                self.told_hole = Some(self.expected);
+                let path = &mut self.paths[index];
+                path.pending = true;
+                path.out_of_order = true;
+                path.newest
+                    .get_or_insert(Newest::of(arrived.now, transmission));
+            }
+            return;
+        }
+        let known = piece.sequence < self.expected || self.sequences.contains(piece.sequence);
+        let taken = !known && self.take(arrived.now, piece, sink);
+        if known || taken {
+            self.count(arrived, index, transmission);
+        }
+        if let Some(decoder) = self.decoder.as_mut().filter(|_| taken) {
+            let recovered = decoder.on_piece(piece);
+            self.take_recovered(arrived.now, &recovered, sink);
+        }
+    }
+
+    /// Takes pieces that were computed, those that have not come meanwhile.
+    fn take_recovered(&mut self, now: Time, recovered: &[Recovered], sink: &mut dyn Sink) {
+        for piece in recovered.iter().filter_map(Recovered::piece) {
+            if piece.sequence >= self.expected && !self.sequences.contains(piece.sequence) {
+                self.take(now, &piece, sink);
+            }
+        }
+    }
+
+    /// Takes a piece that has not come before; tells whether there was room for it.
+    fn take(&mut self, now: Time, piece: &Piece<'_>, sink: &mut dyn Sink) -> bool {
+        let fits = (self.used_before..self.granted()).contains(&piece.message)
+            && piece.message_length as usize <= self.parameters.most_message
+            && piece.sequence < u64::MAX
+            && (piece.sequence == self.expected || self.sequences.len() < MOST_HOLES);
+        if !fits || self.complete.contains(&piece.message) {
+            return false;
+        }
+        let arrival = self.arriving.entry(piece.message).or_insert(Arrival {
+            length: piece.message_length,
+            missing: piece.message_length,
+            handed_over: piece.handed_over,
+        });
+        let bytes = piece.bytes.len() as u32;
+        if arrival.length != piece.message_length || bytes > arrival.missing {
+            return false;
+        }
+        arrival.missing -= bytes;
+        sink.place(
+            piece.message,
+            arrival.length as usize,
+            piece.offset as usize,
+            piece.bytes,
+        );
+        if arrival.missing == 0 {
+            let handed_over = arrival.handed_over;
+            self.arriving.remove(&piece.message);
+            self.finish(now, piece.message, handed_over);
+        }
+        self.sequences
+            .insert(piece.sequence..=piece.sequence, |_| {});
+        if let Some(first) = self.sequences.first().filter(|first| *first.start() == 0) {
+            self.expected = first.end() + 1;
+        }
+        true
+    }
+
+    /// A message is whole.
+    fn finish(&mut self, now: Time, message: u64, handed_over: Time) {
+        let due = match self.parameters.playout {
+            // A peer whose clock is ahead cannot hold up more than the playout itself.
+            Some(playout) => (handed_over.min(now) + playout).max(now),
+            None => now,
+        };
+        let latency = due.since(handed_over).as_nanos();
+        self.latencies
+            .saturating_record(u64::try_from(latency).unwrap_or(u64::MAX));
+        let at = self.whole.partition_point(|(earlier, _)| *earlier <= due);
+        self.whole.insert(at, (due, message));
+        self.complete.insert(message);
+    }
+
+    /// A packet that came and is to be acknowledged.
+    fn count(&mut self, arrived: Arrived<'_>, index: usize, transmission: Transmission) {
+        let Some(path) = self.paths.get_mut(index) else {
+            return;
+        };
+        let number = transmission.number;
+        let mut is_new = false;
+        path.numbers.insert(number..=number, |_| is_new = true);
+        path.numbers.shorten(MOST_RANGES);
+        if arrived.marked && is_new {
+            path.marked += arrived.bytes;
+        }
+        let this = Newest::of(arrived.now, transmission);
+        let least_way = match path.newest {
+            Some(newest) if path.pending => newest.least_way.min(this.way),
+            _ => this.way,
+        };
+        if path
+            .newest
+            .is_none_or(|newest| newest.number <= number || !path.pending)
+        {
+            path.newest = Some(Newest { least_way, ..this });
+            path.telemetry.clear();
+            path.telemetry.extend_from_slice(arrived.telemetry);
+        }
+        path.pending = true;
+    }
+
+    fn acknowledge(&mut self, now: Time, index: usize, out: &mut Vec<u8>) {
+        let (expected, granted, allowance) = (self.expected, self.granted(), self.allowance);
+        let envelope = self.envelope(index);
+        let path = &mut self.paths[index];
+        let Some(newest) = path.newest else { return };
+        let acknowledgement = Acknowledgement {
+            expected,
+            granted,
+            allowance,
+            newest: newest.number,
+            way: newest.way,
+            way_above: Duration::from_nanos(newest.way.abs_diff(newest.least_way)),
+            held: now.since(newest.at),
+            marked: path.marked,
+            out_of_order: std::mem::take(&mut path.out_of_order),
+            ranges: path
+                .numbers
+                .descending()
+                .take(MOST_RANGES)
+                .cloned()
+                .collect(),
+            telemetry: &path.telemetry,
+        };
+        wire::encode(
+            out,
+            envelope,
+            0,
+            &wire::Packet::Acknowledgement(acknowledgement),
+        );
+        path.pending = false;
+    }
+}
+
+impl Newest {
+    fn of(now: Time, transmission: Transmission) -> Self {
+        // Of two clocks, the sender's may be ahead.
+        let way = now.as_nanos().wrapping_sub(transmission.sent.as_nanos()) as i64;
+        Self {
+            number: transmission.number,
+            at: now,
+            way,
+            least_way: way,
+        }
+    }
+}

@@ -1,0 +1,524 @@
+//! The packets. All numbers are big-endian.
+//!
+//! ```text
+//! every packet, behind the room for in-band telemetry if it is asked for (data, probes, parity):
+//!   0  magic "LM"         u16
+//!   2  kind               u8
+//!   3  path               u8
+//!   4  from               u32, the rank that sends it
+//!   8  key                u64, of the queue pair, drawn by its sending end
+//! hello, from the sending end, and welcome, from the receiving one:
+//!  16  nonce              u64, of the world: tells its packets from strangers'
+//!  24  attempt            u32, which hello this is or answers
+//!  28  settings           u64, a digest of what both ends must agree on
+//!  36  granted            u64, messages before this may be sent (welcome)
+//!  44  padding up to the largest packet, so that a path that cannot carry it shows at once (hello)
+//! data:
+//!  16  number             u64, on the path
+//!  24  sent               u64, nanoseconds
+//!  32  sequence           u64
+//!  40  message            u64
+//!  48  message length     u32
+//!  52  offset             u32
+//!  56  handed over        u64, nanoseconds
+//!  64  bytes
+//! probe: number and sent, as data
+//! parity, of an erasure code's block: number and sent, as data
+//!  32  first              u64, the sequence of the block's first piece
+//!  40  count              u8, of its pieces
+//!  41  index              u8, of the parity
+//!  42  bytes
+//! acknowledgement, of one path:
+//!  16  expected           u64, every sequence before it has come
+//!  24  granted            u64
+//!  32  allowance          u64, bytes in flight at most
+//!  40  newest             u64, the number that came last
+//!  48  way                i64, nanoseconds it was under way by both ends' clocks
+//!  56  way above          u32, by how much that exceeds the least of those acknowledged with it
+//!  60  held               u32, nanoseconds since it came
+//!  64  marked             u64, bytes that came with "congestion experienced" on the path so far
+//!  72  out of order       u8, 1 if a piece was dropped for it (go-back-N)
+//!  73  ranges             u8
+//!  74  telemetry          u16, bytes
+//!  76  ranges × { first u64, last u64 }, falling; then what the newest's in-band telemetry was
+//! bye, from the sending end, and farewell, from the receiving one: nothing more
+//! ```
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use longhaul_emulator::inband;
+use longhaul_emulator::time::Time;
+
+const MAGIC: [u8; 2] = *b"LM";
+/// Bytes of what every packet has.
+const COMMON: usize = 16;
+/// Bytes of a hello or welcome.
+const GREETING: usize = 44;
+/// Bytes before those of the message.
+pub(super) const DATA: usize = 64;
+/// Bytes before the parity.
+pub(super) const PARITY: usize = 42;
+/// Ranges in an acknowledgement at most: enough that a range is told of many times before others push it out.
+pub(super) const MOST_RANGES: usize = 32;
+
+/// Bytes that in-band telemetry of so many hops takes before a packet.
+pub(super) const fn prefix(hops: u8) -> usize {
+    match hops {
+        0 => 0,
+        hops => inband::room(hops),
+    }
+}
+
+/// Which queue pair a packet is of, and how it travels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Envelope {
+    /// The path it is about; data and probes are also sent on it.
+    pub(crate) path: u8,
+    /// The rank that sends the packet.
+    pub(crate) from: u32,
+    pub(crate) key: u64,
+}
+
+/// One packet.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Packet<'a> {
+    Hello(Greeting),
+    Welcome(Greeting),
+    Data {
+        transmission: Transmission,
+        piece: Piece<'a>,
+    },
+    Probe(Transmission),
+    Parity {
+        transmission: Transmission,
+        parity: Parity<'a>,
+    },
+    Acknowledgement(Acknowledgement<'a>),
+    Bye,
+    Farewell,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Greeting {
+    pub(super) nonce: u64,
+    pub(super) attempt: u32,
+    pub(super) settings: u64,
+    pub(super) granted: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Transmission {
+    pub(super) number: u64,
+    pub(super) sent: Time,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Piece<'a> {
+    pub(super) sequence: u64,
+    pub(super) message: u64,
+    pub(super) message_length: u32,
+    pub(super) offset: u32,
+    pub(super) handed_over: Time,
+    pub(super) bytes: &'a [u8],
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Parity<'a> {
+    pub(super) first: u64,
+    pub(super) count: u8,
+    pub(super) index: u8,
+    pub(super) bytes: &'a [u8],
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Acknowledgement<'a> {
+    pub(super) expected: u64,
+    pub(super) granted: u64,
+    pub(super) allowance: u64,
+    pub(super) newest: u64,
+    pub(super) way: i64,
+    pub(super) way_above: Duration,
+    pub(super) held: Duration,
+    pub(super) marked: u64,
+    pub(super) out_of_order: bool,
+    /// Numbers that came, falling and disjoint.
+    pub(super) ranges: Vec<RangeInclusive<u64>>,
+    pub(super) telemetry: &'a [u8],
+}
+
+impl Packet<'_> {
+    /// Whether it goes from a receiving end to a sending one.
+    pub(crate) fn is_answer(&self) -> bool {
+        match self {
+            Packet::Welcome(_) | Packet::Acknowledgement(_) | Packet::Farewell => true,
+            Packet::Hello(_)
+            | Packet::Data { .. }
+            | Packet::Probe(_)
+            | Packet::Parity { .. }
+            | Packet::Bye => false,
+        }
+    }
+}
+
+/// What a datagram holds; `None` if it is none of ours. The in-band telemetry before it comes first.
+pub(crate) fn decode(datagram: &[u8]) -> Option<(&[u8], Envelope, Packet<'_>)> {
+    let telemetry = match datagram.get(..inband::HEADER) {
+        Some(header) if header[..8] == inband::MAGIC => inband::room(header[9]),
+        _ => 0,
+    };
+    let (telemetry, bytes) = datagram.split_at_checked(telemetry)?;
+    let mut reader = Reader(bytes);
+    if reader.array()? != MAGIC {
+        return None;
+    }
+    let [kind, path] = reader.array()?;
+    let envelope = Envelope {
+        path,
+        from: reader.u32()?,
+        key: reader.u64()?,
+    };
+    let packet = match kind {
+        0 => Packet::Hello(reader.greeting()?),
+        1 => Packet::Welcome(reader.greeting()?),
+        2 => Packet::Data {
+            transmission: reader.transmission()?,
+            piece: reader.piece()?,
+        },
+        3 => Packet::Probe(reader.transmission()?),
+        4 => Packet::Acknowledgement(reader.acknowledgement()?),
+        5 => Packet::Bye,
+        6 => Packet::Farewell,
+        7 => Packet::Parity {
+            transmission: reader.transmission()?,
+            parity: reader.parity()?,
+        },
+        _ => return None,
+    };
+    Some((telemetry, envelope, packet))
+}
+
+/// Appends a packet to `out`, behind room for `hops` records of telemetry if it is one that is asked to carry them.
+pub(crate) fn encode(out: &mut Vec<u8>, envelope: Envelope, hops: u8, packet: &Packet<'_>) {
+    if hops > 0
+        && matches!(
+            packet,
+            Packet::Data { .. } | Packet::Probe(_) | Packet::Parity { .. }
+        )
+    {
+        let start = out.len();
+        out.resize(start + inband::room(hops), 0);
+        inband::prepare(&mut out[start..], hops).expect("the room is what it asks for");
+    }
+    let kind = match packet {
+        Packet::Hello(_) => 0,
+        Packet::Welcome(_) => 1,
+        Packet::Data { .. } => 2,
+        Packet::Probe(_) => 3,
+        Packet::Acknowledgement(_) => 4,
+        Packet::Bye => 5,
+        Packet::Farewell => 6,
+        Packet::Parity { .. } => 7,
+    };
+    out.extend_from_slice(&MAGIC);
+    out.extend_from_slice(&[kind, envelope.path]);
+    out.extend_from_slice(&envelope.from.to_be_bytes());
+    out.extend_from_slice(&envelope.key.to_be_bytes());
+    match packet {
+        Packet::Hello(greeting) | Packet::Welcome(greeting) => greeting.encode(out),
+        Packet::Data {
+            transmission,
+            piece,
+        } => {
+            transmission.encode(out);
+            piece.encode(out);
+        }
+        Packet::Probe(transmission) => transmission.encode(out),
+        Packet::Parity {
+            transmission,
+            parity,
+        } => {
+            transmission.encode(out);
+            out.extend_from_slice(&parity.first.to_be_bytes());
+            out.extend_from_slice(&[parity.count, parity.index]);
+            out.extend_from_slice(parity.bytes);
+        }
+        Packet::Acknowledgement(acknowledgement) => acknowledgement.encode(out),
+        Packet::Bye | Packet::Farewell => {}
+    }
+}
+
+impl Greeting {
+    /// Whether it is of that world.
+    pub(crate) fn is_of(&self, nonce: u64) -> bool {
+        self.nonce == nonce
+    }
+
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.nonce.to_be_bytes());
+        out.extend_from_slice(&self.attempt.to_be_bytes());
+        out.extend_from_slice(&self.settings.to_be_bytes());
+        out.extend_from_slice(&self.granted.to_be_bytes());
+    }
+}
+
+impl Transmission {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.number.to_be_bytes());
+        out.extend_from_slice(&self.sent.as_nanos().to_be_bytes());
+    }
+}
+
+impl Piece<'_> {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.sequence.to_be_bytes());
+        out.extend_from_slice(&self.message.to_be_bytes());
+        out.extend_from_slice(&self.message_length.to_be_bytes());
+        out.extend_from_slice(&self.offset.to_be_bytes());
+        out.extend_from_slice(&self.handed_over.as_nanos().to_be_bytes());
+        out.extend_from_slice(self.bytes);
+    }
+}
+
+impl Acknowledgement<'_> {
+    fn encode(&self, out: &mut Vec<u8>) {
+        let ranges = &self.ranges[..self.ranges.len().min(MOST_RANGES)];
+        for number in [self.expected, self.granted, self.allowance, self.newest] {
+            out.extend_from_slice(&number.to_be_bytes());
+        }
+        out.extend_from_slice(&self.way.to_be_bytes());
+        out.extend_from_slice(&short(self.way_above).to_be_bytes());
+        out.extend_from_slice(&short(self.held).to_be_bytes());
+        out.extend_from_slice(&self.marked.to_be_bytes());
+        out.extend_from_slice(&[u8::from(self.out_of_order), ranges.len() as u8]);
+        out.extend_from_slice(&(self.telemetry.len() as u16).to_be_bytes());
+        for range in ranges {
+            out.extend_from_slice(&range.start().to_be_bytes());
+            out.extend_from_slice(&range.end().to_be_bytes());
+        }
+        out.extend_from_slice(self.telemetry);
+    }
+}
+
+/// Nanoseconds, up to 4.3 s: what is held longer is of no use as a sample.
+fn short(span: Duration) -> u32 {
+    u32::try_from(span.as_nanos()).unwrap_or(u32::MAX)
+}
+
+struct Reader<'a>(&'a [u8]);
+
+impl<'a> Reader<'a> {
+    fn take(&mut self, count: usize) -> Option<&'a [u8]> {
+        let (taken, rest) = self.0.split_at_checked(count)?;
+        self.0 = rest;
+        Some(taken)
+    }
+
+    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
+        self.take(N)?.try_into().ok()
+    }
+
+    fn u32(&mut self) -> Option<u32> {
+        self.array().map(u32::from_be_bytes)
+    }
+
+    fn u64(&mut self) -> Option<u64> {
+        self.array().map(u64::from_be_bytes)
+    }
+
+    fn greeting(&mut self) -> Option<Greeting> {
+        Some(Greeting {
+            nonce: self.u64()?,
+            attempt: self.u32()?,
+            settings: self.u64()?,
+            granted: self.u64()?,
+        })
+    }
+
+    fn transmission(&mut self) -> Option<Transmission> {
+        Some(Transmission {
+            number: self.u64()?,
+            sent: Time::from_nanos(self.u64()?),
+        })
+    }
+
+    /// A piece lies inside its message.
+    fn piece(&mut self) -> Option<Piece<'a>> {
+        let piece = Piece {
+            sequence: self.u64()?,
+            message: self.u64()?,
+            message_length: self.u32()?,
+            offset: self.u32()?,
+            handed_over: Time::from_nanos(self.u64()?),
+            bytes: std::mem::take(&mut self.0),
+        };
+        let end = u64::from(piece.offset) + piece.bytes.len() as u64;
+        (end <= u64::from(piece.message_length)).then_some(piece)
+    }
+
+    fn parity(&mut self) -> Option<Parity<'a>> {
+        let first = self.u64()?;
+        let [count, index] = self.array()?;
+        Some(Parity {
+            first,
+            count,
+            index,
+            bytes: std::mem::take(&mut self.0),
+        })
+    }
+
+    /// Ranges fall and are disjoint.
+    fn acknowledgement(&mut self) -> Option<Acknowledgement<'a>> {
+        let [expected, granted, allowance, newest] =
+            [self.u64()?, self.u64()?, self.u64()?, self.u64()?];
+        let way = self.array().map(i64::from_be_bytes)?;
+        let way_above = Duration::from_nanos(self.u32()?.into());
+        let held = Duration::from_nanos(self.u32()?.into());
+        let marked = self.u64()?;
+        let [out_of_order, count] = self.array()?;
+        let telemetry = u16::from_be_bytes(self.array()?);
+        if usize::from(count) > MOST_RANGES {
+            return None;
+        }
+        let mut ranges: Vec<RangeInclusive<u64>> = Vec::with_capacity(count.into());
+        for _ in 0..count {
+            let (first, last) = (self.u64()?, self.u64()?);
+            let below = ranges.last().is_none_or(|above| last < *above.start());
+            if first > last || !below {
+                return None;
+            }
+            ranges.push(first..=last);
+        }
+        Some(Acknowledgement {
+            expected,
+            granted,
+            allowance,
+            newest,
+            way,
+            way_above,
+            held,
+            marked,
+            out_of_order: out_of_order != 0,
+            ranges,
+            telemetry: self.take(telemetry.into())?,
+        })
+    }
+}
+
+/// The least that a datagram must hold: a hello, and telemetry, header and some bytes of a message or of its parity.
+pub(crate) fn least_datagram(hops: u8) -> usize {
+    (COMMON + GREETING).max(prefix(hops) + 2 * DATA)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const ENVELOPE: Envelope = Envelope {
+        path: 3,
+        from: 9,
+        key: 1 << 60,
+    };
+
+    fn packets() -> Vec<Packet<'static>> {
+        let greeting = Greeting {
+            nonce: 5,
+            attempt: 2,
+            settings: 77,
+            granted: 4,
+        };
+        let transmission = Transmission {
+            number: 12,
+            sent: Time::from_nanos(99),
+        };
+        let piece = Piece {
+            sequence: 4,
+            message: 2,
+            message_length: 100,
+            offset: 95,
+            handed_over: Time::from_nanos(7),
+            bytes: b"12345",
+        };
+        let acknowledgement = Acknowledgement {
+            expected: 4,
+            granted: 9,
+            allowance: u64::MAX,
+            newest: 30,
+            way: -5,
+            way_above: Duration::from_nanos(3),
+            held: Duration::from_nanos(4),
+            marked: 4096,
+            out_of_order: true,
+            ranges: vec![20..=30, 4..=4],
+            telemetry: b"records",
+        };
+        vec![
+            Packet::Hello(greeting),
+            Packet::Welcome(greeting),
+            Packet::Data {
+                transmission,
+                piece,
+            },
+            Packet::Probe(transmission),
+            Packet::Parity {
+                transmission,
+                parity: Parity {
+                    first: 8,
+                    count: 4,
+                    index: 1,
+                    bytes: b"parity",
+                },
+            },
+            Packet::Acknowledgement(acknowledgement),
+            Packet::Bye,
+            Packet::Farewell,
+        ]
+    }
+
+    #[test]
+    fn packets_are_read_as_they_were_written() {
+        for packet in packets() {
+            for hops in [0, 2] {
+                let mut bytes = Vec::new();
+                encode(&mut bytes, ENVELOPE, hops, &packet);
+                let (telemetry, envelope, read) = decode(&bytes).unwrap();
+                assert_eq!((envelope, &read), (ENVELOPE, &packet));
+                let carries = hops > 0
+                    && matches!(
+                        packet,
+                        Packet::Data { .. } | Packet::Probe(_) | Packet::Parity { .. }
+                    );
+                assert_eq!(telemetry.len(), if carries { prefix(hops) } else { 0 });
+            }
+        }
+    }
+
+    #[test]
+    fn a_packet_cut_short_is_none() {
+        for packet in packets() {
+            let mut bytes = Vec::new();
+            encode(&mut bytes, ENVELOPE, 0, &packet);
+            let whole = match packet {
+                Packet::Data { .. } => COMMON + 48,
+                Packet::Parity { .. } => PARITY,
+                _ => bytes.len(),
+            };
+            for length in 0..whole {
+                assert_eq!(decode(&bytes[..length]), None, "{length} of {packet:?}");
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read(mut bytes in prop::collection::vec(any::<u8>(), 0..300), kind in 0u8..9) {
+            if bytes.len() > 3 {
+                bytes[..2].copy_from_slice(&MAGIC);
+                bytes[2] = kind;
+            }
+            let _ = decode(&bytes);
+        }
+    }
+}

@@ -1,0 +1,13 @@
+//! The message transport's driver: queue pairs over UDP sockets, on the rank's own thread.
+//!
+//! - `socket`: one UDP port; batches by segmentation offload both ways, ECN both ways, no fragments.
+//! - `endpoint`: a rank's queue pairs and its sockets, one per path.
+//! - `packets`: what passes between the two.
+//! - `inbox`: messages of one peer as they come.
+//! - `exchange`: one rank's program carried out over them.
+
+pub(crate) mod endpoint;
+pub(crate) mod exchange;
+mod inbox;
+mod packets;
+mod socket;

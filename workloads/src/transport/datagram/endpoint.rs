@@ -1,0 +1,367 @@
+//! A rank's queue pairs and its sockets, one per path.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::{Duration, Instant};
+
+use longhaul_emulator::time::Time;
+use longhaul_topologies::units::Rate;
+use nix::poll::{PollFd, PollFlags, ppoll};
+use nix::sys::time::TimeSpec;
+
+use super::inbox::Inbox;
+use super::packets::Batch;
+use super::socket::Socket;
+use crate::message::receiver::Receiver;
+use crate::message::sender::Sender;
+use crate::message::{Failure, Parameters, wire};
+use crate::transport::{ATTENTION, Attendant, Connections, TransportError, system};
+use crate::world::clock::now_ns;
+use crate::world::{ConnectionSample, MessageOptions};
+
+/// Queue pairs of one rank. They are opened when an exchange first needs them, and stay.
+#[derive(Debug)]
+pub(crate) struct Endpoint {
+    pub(super) rank: usize,
+    pub(super) nonce: u64,
+    options: MessageOptions,
+    most_message: usize,
+    /// By path; the first is where peers send to.
+    pub(super) sockets: Vec<Socket>,
+    address: SocketAddr,
+    /// Where each rank's first socket is.
+    pub(super) peers: Vec<SocketAddr>,
+    pub(super) outgoing: BTreeMap<usize, Sender>,
+    pub(super) incoming: BTreeMap<usize, Incoming>,
+    /// What the kernel would not take yet.
+    pub(super) unsent: Option<Batch>,
+    pub(super) buffer: Vec<u8>,
+}
+
+/// Messages from one peer.
+#[derive(Debug)]
+pub(super) struct Incoming {
+    pub(super) receiver: Receiver,
+    pub(super) inbox: Inbox,
+    /// Where its packets on each path come from: acknowledgements go back there.
+    pub(super) sources: Vec<SocketAddr>,
+}
+
+/// Bytes of messages that one peer may have under way to this rank's memory: what 10 Gbit/s brings in over 200 ms.
+const STAGED: usize = 256 << 20;
+/// Messages, at least and at most: a few overlap whatever their size, and each takes some memory of its own.
+const MESSAGES: std::ops::RangeInclusive<usize> = 8..=4096;
+
+/// How long a rank that ends waits for its peers' farewells.
+const FAREWELL: Duration = Duration::from_millis(100);
+
+/// The largest datagram used unless asked: jumbo frames. Loopback's 64 KiB would leave nothing to cut.
+pub(super) const JUMBO: usize = 9000;
+
+impl Endpoint {
+    /// Opens a socket for each path on `address`.
+    ///
+    /// # Errors
+    /// If the address is not this host's.
+    pub(crate) fn open(
+        rank: usize,
+        address: IpAddr,
+        nonce: u64,
+        options: MessageOptions,
+        most_message: usize,
+    ) -> Result<Self, TransportError> {
+        let paths = usize::from(options.paths.count.max(1));
+        let sockets = (0..paths)
+            .map(|_| Socket::bind(address))
+            .collect::<io::Result<Vec<_>>>()
+            .map_err(system(format!("open UDP ports on {address}")))?;
+        let address = sockets[0]
+            .address()
+            .map_err(system("read the listening address".into()))?;
+        Ok(Self {
+            rank,
+            nonce,
+            options,
+            most_message,
+            sockets,
+            address,
+            peers: Vec::new(),
+            outgoing: BTreeMap::new(),
+            incoming: BTreeMap::new(),
+            unsent: None,
+            buffer: vec![0; 1 << 16],
+        })
+    }
+
+    /// Where peers send to.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Tells where each rank's first socket is.
+    pub(crate) fn set_peers(&mut self, peers: Vec<SocketAddr>) {
+        self.peers = peers;
+    }
+
+    /// Opens what is missing to `destinations`, and waits for what is missing from `sources`.
+    ///
+    /// # Errors
+    /// If a peer does not answer for `patience`.
+    pub(crate) fn connect(
+        &mut self,
+        destinations: &[usize],
+        sources: &[usize],
+        patience: Duration,
+        attendant: &mut dyn Attendant,
+    ) -> Result<(), TransportError> {
+        let start = Instant::now();
+        for &peer in destinations {
+            if !self.outgoing.contains_key(&peer) {
+                let parameters = self.parameters(peer, patience)?;
+                let now = now_ns();
+                let key = self.nonce.rotate_left(17) ^ now ^ (peer as u64) << 48;
+                let sender = Sender::new(
+                    Time::from_nanos(now),
+                    parameters,
+                    self.rank as u32,
+                    key,
+                    self.nonce,
+                    None,
+                );
+                self.outgoing.insert(peer, sender);
+            }
+        }
+        loop {
+            self.turn()?;
+            let unopened = destinations
+                .iter()
+                .find(|peer| !self.outgoing[peer].is_open());
+            let unheard = sources
+                .iter()
+                .find(|peer| !self.incoming.contains_key(peer));
+            if unopened.is_none() && unheard.is_none() {
+                return Ok(());
+            }
+            if let Some(&peer) = unheard.filter(|_| start.elapsed() > patience) {
+                return Err(TransportError::Stalled {
+                    peer,
+                    what: "no connection from",
+                    waited: start.elapsed(),
+                });
+            }
+            attendant.attend(self);
+            self.wait(None)?;
+        }
+    }
+
+    /// Whether another message to `peer` would be taken now.
+    pub(super) fn has_room(&self, peer: usize) -> bool {
+        self.outgoing[&peer].has_room()
+    }
+
+    /// Sends a copy of a message.
+    pub(super) fn send(&mut self, peer: usize, message: &[u8]) {
+        if let Some(sender) = self.outgoing.get_mut(&peer) {
+            sender.push(Time::from_nanos(now_ns()), message);
+        }
+    }
+
+    /// How many messages of `peer` have been used.
+    pub(super) fn used(&self, peer: usize) -> u64 {
+        self.incoming
+            .get(&peer)
+            .map_or(0, |incoming| incoming.receiver.used())
+    }
+
+    /// Takes a message of `peer` that is whole and that `wanted` takes; hands it to `apply`.
+    pub(super) fn take(
+        &mut self,
+        peer: usize,
+        wanted: impl Fn(u64) -> bool,
+        apply: impl FnOnce(u64, &[u8]),
+    ) -> bool {
+        let Some(incoming) = self.incoming.get_mut(&peer) else {
+            return false;
+        };
+        let Some((message, bytes)) = incoming.inbox.take(wanted) else {
+            return false;
+        };
+        apply(message, &bytes);
+        incoming.inbox.give_back(bytes);
+        incoming.receiver.done(message);
+        true
+    }
+
+    /// Receives, does what timers ask for, sends; tells whether anything came.
+    ///
+    /// # Errors
+    /// If a peer has vanished or begun anew, or the system refuses.
+    pub(crate) fn turn(&mut self) -> Result<bool, TransportError> {
+        let came = self.receive()?;
+        let now = Time::from_nanos(now_ns());
+        for incoming in self.incoming.values_mut() {
+            while let Some(message) = incoming.receiver.poll_message(now) {
+                incoming.inbox.complete(message);
+            }
+        }
+        self.share_credits();
+        for (&peer, sender) in &mut self.outgoing {
+            sender.on_timer(now).map_err(failed(peer))?;
+        }
+        self.transmit(now)?;
+        Ok(came)
+    }
+
+    /// Sleeps until something is to be done, at most [`ATTENTION`]; also until `other` can be read, which it tells.
+    pub(crate) fn wait(&self, other: Option<BorrowedFd<'_>>) -> Result<bool, TransportError> {
+        let timers = self.outgoing.values().filter_map(Sender::timer);
+        let timers = timers.chain(
+            self.incoming
+                .values()
+                .filter_map(|incoming| incoming.receiver.timer()),
+        );
+        let now = Time::from_nanos(now_ns());
+        let timeout = timers
+            .min()
+            .map_or(ATTENTION, |timer| timer.since(now).min(ATTENTION));
+        let blocked = self.unsent.as_ref().map(|batch| batch.socket);
+        let interest = |index| match blocked == Some(index) {
+            true => PollFlags::POLLIN | PollFlags::POLLOUT,
+            false => PollFlags::POLLIN,
+        };
+        let sockets = self.sockets.iter().enumerate();
+        let mut polled: Vec<PollFd<'_>> = sockets
+            .map(|(index, socket)| PollFd::new(socket.as_fd(), interest(index)))
+            .collect();
+        polled.extend(other.map(|other| PollFd::new(other, PollFlags::POLLIN)));
+        match ppoll(&mut polled, Some(TimeSpec::from(timeout)), None) {
+            Ok(_) | Err(nix::errno::Errno::EINTR) => {}
+            Err(errno) => return Err(system("wait for packets".into())(errno.into())),
+        }
+        let last = polled.last().filter(|_| other.is_some());
+        Ok(last.and_then(PollFd::any).unwrap_or(false))
+    }
+
+    /// Tells every peer that nothing more comes, and waits a little for those that have not said so themselves.
+    pub(crate) fn close(&mut self) {
+        let start = Instant::now();
+        loop {
+            let now = Time::from_nanos(now_ns());
+            for sender in self.outgoing.values_mut() {
+                sender.close(now);
+            }
+            let leaving = |peer: &usize| {
+                self.incoming
+                    .get(peer)
+                    .is_some_and(|incoming| incoming.receiver.is_ended())
+            };
+            let open = |(peer, sender): (&usize, &Sender)| !sender.is_closed() && !leaving(peer);
+            let waits = self.outgoing.iter().any(open) && start.elapsed() < FAREWELL;
+            // A peer that is gone already is what this is for.
+            if self.turn().is_err() || !waits || self.wait(None).is_err() {
+                break;
+            }
+        }
+        for (peer, incoming) in &self.incoming {
+            let latencies = incoming.receiver.latencies();
+            tracing::debug!(
+                from = peer,
+                messages = latencies.len(),
+                median_ns = latencies.value_at_quantile(0.5),
+                p99_ns = latencies.value_at_quantile(0.99),
+                longest_ns = latencies.max(),
+                "time from hand-over to delivery"
+            );
+        }
+    }
+
+    /// Shares the credits among the peers whose messages are coming; one that is silent may begin with as much as a share.
+    fn share_credits(&mut self) {
+        let Some(credits) = self.options.credits else {
+            return;
+        };
+        let receiving = |incoming: &&Incoming| incoming.receiver.is_receiving();
+        let share = credits / self.incoming.values().filter(receiving).count().max(1) as u64;
+        for incoming in self.incoming.values_mut() {
+            incoming.receiver.allow(share.max(1));
+        }
+    }
+
+    fn parameters(&self, peer: usize, patience: Duration) -> Result<Parameters, TransportError> {
+        let largest = self.sockets[0]
+            .largest_datagram(self.peers[peer])
+            .map_err(|source| TransportError::Unreachable { peer, source })?;
+        // Headers are part of an MTU.
+        let headers = if self.address.is_ipv4() { 28 } else { 48 };
+        let wanted = self
+            .options
+            .mtu
+            .map_or(JUMBO, |mtu| mtu as usize)
+            .saturating_sub(headers);
+        if self.options.mtu.is_some() && wanted > largest {
+            let mtu = largest + headers;
+            let source = io::Error::other(format!(
+                "the way there has an MTU of {mtu} B: ask for no more in `mtu`"
+            ));
+            return Err(TransportError::Unreachable { peer, source });
+        }
+        Ok(self.parameters_with(wanted.min(largest), patience))
+    }
+
+    pub(super) fn parameters_with(&self, datagram: usize, patience: Duration) -> Parameters {
+        Parameters {
+            datagram: datagram.max(wire::least_datagram(self.options.hops)),
+            recovery: self.options.recovery,
+            choice: self.options.paths.choice,
+            paths: self.options.paths.count.max(1),
+            law: self.options.law.clone(),
+            hops: self.options.hops,
+            erasure: self.options.erasure,
+            most_message: self.most_message,
+            messages: (STAGED / self.most_message.max(1)).clamp(*MESSAGES.start(), *MESSAGES.end())
+                as u64,
+            patience,
+            playout: self.options.playout,
+        }
+    }
+}
+
+impl Connections for Endpoint {
+    /// One for each path that this rank sends on; `at_ns` is now on CLOCK_MONOTONIC.
+    fn sample(&self, at_ns: u64) -> Vec<ConnectionSample> {
+        let states = self.outgoing.iter().flat_map(|(&to, sender)| {
+            let totals = sender.totals();
+            sender.path_states().map(move |state| ConnectionSample {
+                at_ns,
+                from: self.rank,
+                to,
+                connection: state.path,
+                rtt_us: state
+                    .rtt
+                    .map_or(0, |rtt| u32::try_from(rtt.as_micros()).unwrap_or(u32::MAX)),
+                cwnd_bytes: state.window,
+                retransmits: totals.repeats,
+                pacing_rate_bps: state.pacing_rate.map(Rate::bits_per_second),
+                delivery_rate_bps: state.delivery_rate.map_or(0, Rate::bits_per_second),
+                bytes_acked: totals.arrived,
+            })
+        });
+        states.collect()
+    }
+}
+
+pub(super) fn failed(peer: usize) -> impl FnOnce(Failure) -> TransportError {
+    move |failure| match failure {
+        Failure::Vanished(waited) => TransportError::Stalled {
+            peer,
+            what: "nothing from",
+            waited,
+        },
+        Failure::Restarted | Failure::Mismatched => TransportError::Lost {
+            peer,
+            source: io::Error::other(failure),
+        },
+    }
+}

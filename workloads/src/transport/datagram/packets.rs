@@ -1,0 +1,230 @@
+//! Packets between an endpoint's sockets and its queue pairs.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use longhaul_emulator::time::Time;
+
+use super::endpoint::{Endpoint, Incoming, JUMBO, failed};
+use super::inbox::Inbox;
+use super::socket::{MOST_BATCH, MOST_SEGMENTS, Received};
+use crate::message::receiver::{Arrived, Receiver};
+use crate::message::wire;
+use crate::transport::{TransportError, system};
+use crate::world::clock::now_ns;
+
+/// Datagrams of one length to one address.
+#[derive(Debug)]
+pub(super) struct Batch {
+    pub(super) socket: usize,
+    to: SocketAddr,
+    bytes: Vec<u8>,
+    segment: usize,
+}
+
+/// What became of a packet at the end of a batch.
+enum Added {
+    /// It is in, and another may follow.
+    Room,
+    /// It is in, and is the last.
+    Full,
+    /// It is of another path or longer than the others, and begins the next batch.
+    Apart(Batch),
+}
+
+impl Batch {
+    /// One datagram, or none yet.
+    fn new(socket: usize, to: SocketAddr, bytes: Vec<u8>) -> Self {
+        Self {
+            socket,
+            to,
+            segment: bytes.len(),
+            bytes,
+        }
+    }
+
+    /// Makes the bytes from `start` on a datagram of the batch.
+    fn add(&mut self, socket: usize, start: usize) -> Added {
+        let length = self.bytes.len() - start;
+        if start == 0 {
+            self.socket = socket;
+            self.segment = length;
+        } else if socket != self.socket || length > self.segment {
+            let mut bytes = Vec::with_capacity(MOST_BATCH);
+            bytes.extend_from_slice(&self.bytes[start..]);
+            self.bytes.truncate(start);
+            return Added::Apart(Batch::new(socket, self.to, bytes));
+        }
+        let full = length < self.segment
+            || self.bytes.len() + self.segment > MOST_BATCH
+            || self.bytes.len() / self.segment >= MOST_SEGMENTS;
+        if full { Added::Full } else { Added::Room }
+    }
+}
+
+/// Batches received on a socket before what they call for is sent: acknowledgements are one for all of them.
+const BATCHES: usize = 8;
+
+impl Endpoint {
+    /// Receives what is there, to a bound; tells whether anything was.
+    pub(super) fn receive(&mut self) -> Result<bool, TransportError> {
+        let mut buffer = std::mem::take(&mut self.buffer);
+        let mut came = false;
+        for index in 0..self.sockets.len() {
+            for _ in 0..BATCHES {
+                let received = self.sockets[index]
+                    .receive(&mut buffer)
+                    .map_err(system("receive packets".into()))?;
+                let Some(received) = received else { break };
+                came = true;
+                let now = Time::from_nanos(now_ns());
+                for datagram in buffer[..received.length].chunks(received.segment) {
+                    self.on_datagram(now, &received, datagram)?;
+                }
+            }
+        }
+        self.buffer = buffer;
+        Ok(came)
+    }
+
+    /// Strangers' packets are dropped.
+    fn on_datagram(
+        &mut self,
+        now: Time,
+        received: &Received,
+        datagram: &[u8],
+    ) -> Result<(), TransportError> {
+        let Some((telemetry, envelope, packet)) = wire::decode(datagram) else {
+            return Ok(());
+        };
+        let peer = envelope.from as usize;
+        if peer >= self.peers.len() {
+            return Ok(());
+        }
+        if packet.is_answer() {
+            return match self.outgoing.get_mut(&peer) {
+                Some(sender) => sender
+                    .on_packet(now, envelope, &packet)
+                    .map_err(failed(peer)),
+                None => Ok(()),
+            };
+        }
+        if let wire::Packet::Hello(greeting) = &packet
+            && greeting.is_of(self.nonce)
+            && !self.incoming.contains_key(&peer)
+        {
+            // The receiving end neither cuts packets nor gives up: both figures are the sender's.
+            let parameters = self.parameters_with(JUMBO, Duration::MAX);
+            let incoming = Incoming {
+                sources: vec![received.from; parameters.paths.into()],
+                receiver: Receiver::new(parameters, self.rank as u32, envelope.key, self.nonce),
+                inbox: Inbox::default(),
+            };
+            self.incoming.insert(peer, incoming);
+        }
+        let Some(incoming) = self.incoming.get_mut(&peer) else {
+            return Ok(());
+        };
+        if incoming.receiver.is_from(&envelope)
+            && let Some(source) = incoming.sources.get_mut(usize::from(envelope.path))
+        {
+            *source = received.from;
+        }
+        let arrived = Arrived {
+            now,
+            bytes: datagram.len() as u64,
+            marked: received.marked,
+            telemetry,
+        };
+        incoming
+            .receiver
+            .on_packet(arrived, envelope, &packet, &mut incoming.inbox)
+            .map_err(failed(peer))
+    }
+
+    /// Sends all that may leave, until the kernel takes no more.
+    pub(super) fn transmit(&mut self, now: Time) -> Result<(), TransportError> {
+        if let Some(batch) = self.unsent.take()
+            && !self.send_batch(batch)?
+        {
+            return Ok(());
+        }
+        let peers: Vec<usize> = self.incoming.keys().copied().collect();
+        for peer in peers {
+            if !self.answer(now, peer)? {
+                return Ok(());
+            }
+        }
+        let peers: Vec<usize> = self.outgoing.keys().copied().collect();
+        for peer in peers {
+            if !self.send_messages(now, peer)? {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends what a receiving end has to say; `false` if the kernel takes no more.
+    fn answer(&mut self, now: Time, peer: usize) -> Result<bool, TransportError> {
+        while let Some(incoming) = self.incoming.get_mut(&peer) {
+            let mut bytes = Vec::new();
+            let Some(path) = incoming.receiver.poll_transmit(now, &mut bytes) else {
+                break;
+            };
+            let to = incoming.sources[usize::from(path)];
+            if !self.send_batch(Batch::new(0, to, bytes))? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Sends what a sending end lets go, packets of one path and length together; `false` if the kernel takes no more.
+    fn send_messages(&mut self, now: Time, peer: usize) -> Result<bool, TransportError> {
+        let to = self.peers[peer];
+        let mut batch = Batch::new(0, to, Vec::with_capacity(MOST_BATCH));
+        while let Some(sender) = self.outgoing.get_mut(&peer) {
+            let before = batch.bytes.len();
+            let Some(path) = sender.poll_transmit(now, &mut batch.bytes) else {
+                break;
+            };
+            match batch.add(path.into(), before) {
+                Added::Room => {}
+                Added::Full => {
+                    let full = std::mem::replace(
+                        &mut batch,
+                        Batch::new(0, to, Vec::with_capacity(MOST_BATCH)),
+                    );
+                    if !self.send_batch(full)? {
+                        return Ok(false);
+                    }
+                }
+                Added::Apart(next) => {
+                    let full = std::mem::replace(&mut batch, next);
+                    if !self.send_batch(full)? {
+                        // What comes behind counts as sent and is lost: the repeats are for that.
+                        return Ok(false);
+                    }
+                }
+            }
+        }
+        if batch.bytes.is_empty() {
+            return Ok(true);
+        }
+        self.send_batch(batch)
+    }
+
+    /// Whether the kernel took it; if not, it is kept for the next time.
+    fn send_batch(&mut self, batch: Batch) -> Result<bool, TransportError> {
+        let sent = self.sockets[batch.socket]
+            .send(batch.to, &batch.bytes, batch.segment)
+            .map_err(system(format!(
+                "send packets of {} B to {}",
+                batch.segment, batch.to
+            )))?;
+        if !sent {
+            self.unsent = Some(batch);
+        }
+        Ok(sent)
+    }
+}

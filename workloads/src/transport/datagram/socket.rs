@@ -1,0 +1,253 @@
+//! One UDP port: batches by segmentation offload both ways, ECN both ways, no fragments.
+
+use std::io::{self, IoSlice, IoSliceMut};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+
+use nix::cmsg_space;
+use nix::errno::Errno;
+use nix::sys::socket::{
+    ControlMessage, ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, sendmsg, setsockopt,
+    sockopt,
+};
+
+/// "ECN-capable transport" in the type of service (RFC 3168).
+const ECT_0: u32 = 0b10;
+/// Its bits, and "congestion experienced", which is all of them.
+const ECN: i32 = 0b11;
+
+/// Receive buffer asked for: what a fast sender has under way while this thread reduces a chunk. The kernel grants it to root
+/// only, and `net.core.rmem_max` to others.
+const BUFFER: usize = 32 << 20;
+
+/// The largest datagram, and so the largest batch: what IPv4's length field allows.
+pub(super) const MOST_BATCH: usize = 65_000;
+/// Segments of one batch: UDP_MAX_SEGMENTS of older kernels.
+pub(super) const MOST_SEGMENTS: usize = 64;
+
+/// A bound port.
+#[derive(Debug)]
+pub(super) struct Socket {
+    socket: UdpSocket,
+}
+
+/// What one call received.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Received {
+    pub(super) from: SocketAddr,
+    pub(super) length: usize,
+    /// Each datagram in it has this length but the last, which may be shorter.
+    pub(super) segment: usize,
+    /// With "congestion experienced".
+    pub(super) marked: bool,
+}
+
+impl Socket {
+    /// A free port of `address`.
+    pub(super) fn bind(address: IpAddr) -> io::Result<Self> {
+        let socket = UdpSocket::bind((address, 0))?;
+        socket.set_nonblocking(true)?;
+        let options = socket2::SockRef::from(&socket);
+        if setsockopt(&socket, sockopt::RcvBufForce, &BUFFER).is_err() {
+            options.set_recv_buffer_size(BUFFER)?;
+        }
+        let fd = socket.as_raw_fd();
+        if address.is_ipv4() {
+            options.set_tos_v4(ECT_0)?;
+            options.set_recv_tos_v4(true)?;
+            set(
+                fd,
+                libc::IPPROTO_IP,
+                libc::IP_MTU_DISCOVER,
+                libc::IP_PMTUDISC_DO,
+            )?;
+        } else {
+            options.set_tclass_v6(ECT_0)?;
+            options.set_recv_tclass_v6(true)?;
+            set(
+                fd,
+                libc::IPPROTO_IPV6,
+                libc::IPV6_MTU_DISCOVER,
+                libc::IPV6_PMTUDISC_DO,
+            )?;
+        }
+        setsockopt(&socket, sockopt::UdpGroSegment, &true)?;
+        Ok(Self { socket })
+    }
+
+    pub(super) fn address(&self) -> io::Result<SocketAddr> {
+        self.socket.local_addr()
+    }
+
+    /// Bytes of a UDP payload that the way to `peer` carries whole, as far as this host knows.
+    pub(super) fn largest_datagram(&self, peer: SocketAddr) -> io::Result<usize> {
+        let probe = UdpSocket::bind((self.address()?.ip(), 0))?;
+        probe.connect(peer)?;
+        // Bytes of the headers of IP and UDP.
+        let (level, name, headers) = match peer {
+            SocketAddr::V4(_) => (libc::IPPROTO_IP, libc::IP_MTU, 20 + 8),
+            SocketAddr::V6(_) => (libc::IPPROTO_IPV6, libc::IPV6_MTU, 40 + 8),
+        };
+        let mut mtu: libc::c_int = 0;
+        let mut length = size_of_val(&mtu) as libc::socklen_t;
+        // SAFETY: the descriptor is open, and the kernel writes at most `length` bytes into `mtu`.
+        let result = unsafe {
+            libc::getsockopt(
+                probe.as_raw_fd(),
+                level,
+                name,
+                (&raw mut mtu).cast(),
+                &raw mut length,
+            )
+        };
+        Errno::result(result)?;
+        Ok(usize::try_from(mtu)
+            .unwrap_or_default()
+            .saturating_sub(headers))
+    }
+
+    /// Sends `bytes` as datagrams of `segment` bytes, the last of which may be shorter. `false` if the kernel takes none now.
+    ///
+    /// What the network refuses at once is as good as lost, and left to the repeats.
+    pub(super) fn send(&self, to: SocketAddr, bytes: &[u8], segment: usize) -> io::Result<bool> {
+        let to_kernel = SockaddrStorage::from(to);
+        let size = segment as u16;
+        let batch = [ControlMessage::UdpGsoSegments(&size)];
+        let control = if bytes.len() > segment {
+            &batch[..]
+        } else {
+            &[]
+        };
+        let parts = [IoSlice::new(bytes)];
+        let fd = self.socket.as_raw_fd();
+        match sendmsg(fd, &parts, control, MsgFlags::empty(), Some(&to_kernel)) {
+            Ok(_) => Ok(true),
+            Err(Errno::EAGAIN | Errno::EINTR) => Ok(false),
+            // The device cannot sum what it cuts (udp_send_skb in net/ipv4/udp.c).
+            Err(Errno::EIO) if bytes.len() > segment => bytes
+                .chunks(segment)
+                .try_fold(true, |_, datagram| self.send(to, datagram, segment))
+                .map(|_| true),
+            Err(
+                Errno::ENOBUFS
+                | Errno::ENETUNREACH
+                | Errno::EHOSTUNREACH
+                | Errno::ECONNREFUSED
+                | Errno::ENETDOWN,
+            ) => Ok(true),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+
+    /// Receives what is there into `buffer`, one batch; `None` if nothing is.
+    pub(super) fn receive(&self, buffer: &mut [u8]) -> io::Result<Option<Received>> {
+        let mut control = cmsg_space!(i32, i32);
+        let mut parts = [IoSliceMut::new(buffer)];
+        let fd = self.socket.as_raw_fd();
+        let message = match recvmsg::<SockaddrStorage>(
+            fd,
+            &mut parts,
+            Some(&mut control),
+            MsgFlags::MSG_DONTWAIT,
+        ) {
+            Ok(message) => message,
+            Err(Errno::EAGAIN | Errno::EINTR | Errno::ECONNREFUSED) => return Ok(None),
+            Err(errno) => return Err(errno.into()),
+        };
+        let from = message.address.as_ref().and_then(address_of);
+        let (mut segment, mut service) = (message.bytes, 0);
+        for control in message.cmsgs()? {
+            match control {
+                ControlMessageOwned::UdpGroSegments(size) if size > 0 => segment = size as usize,
+                ControlMessageOwned::Ipv4Tos(value) => service = i32::from(value),
+                ControlMessageOwned::Ipv6TClass(value) => service = value,
+                _ => {}
+            }
+        }
+        let from = from.ok_or(io::ErrorKind::AddrNotAvailable)?;
+        Ok(Some(Received {
+            from,
+            length: message.bytes,
+            segment: segment.max(1),
+            marked: service & ECN == ECN,
+        }))
+    }
+}
+
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+fn address_of(address: &SockaddrStorage) -> Option<SocketAddr> {
+    let v4 = address
+        .as_sockaddr_in()
+        .map(|v4| SocketAddr::V4((*v4).into()));
+    v4.or_else(|| {
+        address
+            .as_sockaddr_in6()
+            .map(|v6| SocketAddr::V6((*v6).into()))
+    })
+}
+
+fn set(fd: RawFd, level: libc::c_int, name: libc::c_int, value: libc::c_int) -> io::Result<()> {
+    // SAFETY: the descriptor is open, and the value outlives the call and is as long as is said.
+    let result = unsafe {
+        libc::setsockopt(
+            fd,
+            level,
+            name,
+            (&raw const value).cast(),
+            size_of_val(&value) as libc::socklen_t,
+        )
+    };
+    Errno::result(result)?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, Ipv6Addr};
+    use std::time::{Duration, Instant};
+
+    use super::*;
+
+    #[test]
+    fn a_batch_arrives_as_the_datagrams_that_were_sent() {
+        for address in [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()] {
+            let (one, other) = (
+                Socket::bind(address).unwrap(),
+                Socket::bind(address).unwrap(),
+            );
+            let bytes: Vec<u8> = (0..3500).map(|at| (at / 1000) as u8).collect();
+            assert!(one.send(other.address().unwrap(), &bytes, 1000).unwrap());
+            let (mut got, mut buffer) = (Vec::new(), vec![0; 1 << 16]);
+            let deadline = Instant::now() + Duration::from_secs(5);
+            while got.len() < 4 && Instant::now() < deadline {
+                let Some(received) = other.receive(&mut buffer).unwrap() else {
+                    std::thread::yield_now();
+                    continue;
+                };
+                assert_eq!(received.from, one.address().unwrap());
+                assert!(!received.marked);
+                let datagrams = buffer[..received.length].chunks(received.segment);
+                got.extend(datagrams.map(|datagram| (datagram.len(), datagram[0])));
+            }
+            assert_eq!(got, [(1000, 0), (1000, 1), (1000, 2), (500, 3)]);
+        }
+    }
+
+    #[test]
+    fn the_largest_datagram_is_the_interfaces_without_the_headers() {
+        let socket = Socket::bind(Ipv4Addr::LOCALHOST.into()).unwrap();
+        let mtu: usize = std::fs::read_to_string("/sys/class/net/lo/mtu")
+            .unwrap()
+            .trim()
+            .parse()
+            .unwrap();
+        let largest = socket.largest_datagram(socket.address().unwrap()).unwrap();
+        // IP_MAX_MTU of the kernel.
+        assert_eq!(largest, mtu.min(65_535) - 28);
+    }
+}
