@@ -1,0 +1,85 @@
+//! The judgement for a terminal or a log.
+
+use comfy_table::{Cell, CellAlignment, ContentArrangement, LineStyle, Table, TableStyle};
+
+use super::{Finding, Judgement, change, value, word};
+
+/// The first column of figures; those after it up to the last stand right.
+const FIGURES: std::ops::Range<usize> = 3..6;
+
+/// What moved, how the figures were judged, the verdict.
+pub(super) fn text(judgement: &Judgement, width: usize) -> String {
+    let mut table = Table::new();
+    table
+        .load_style(TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─')))
+        .set_content_arrangement(ContentArrangement::Dynamic)
+        .set_width(u16::try_from(width).unwrap_or(u16::MAX))
+        .force_no_tty();
+    let mut header = vec!["stack", "of", "figure", "baseline", "now", "change"];
+    if !judgement.is_exact() {
+        header.push("95 % interval");
+    }
+    header.extend(["allowed", "finding"]);
+    table.set_header(header);
+    let rows = judgement.telling();
+    for row in &rows {
+        let pair = &row.pair;
+        let mut cells = vec![
+            pair.series.clone(),
+            pair.of.clone(),
+            pair.metric.name().to_owned(),
+            value(&pair.before, pair.metric),
+            value(&pair.after, pair.metric),
+            change(row),
+        ];
+        if !judgement.is_exact() {
+            let interval = pair.ratio.and_then(|ratio| ratio.interval);
+            cells.push(interval.map_or("—".to_owned(), |(low, high)| {
+                format!("×{low:.3}–{high:.3}")
+            }));
+        }
+        cells.push(row.tolerance.map_or("—".to_owned(), |tolerance| {
+            format!("{} %", tolerance.share() * 100.0)
+        }));
+        cells.push(word(row.finding));
+        table.add_row(cells.into_iter().enumerate().map(|(index, text)| {
+            let right = FIGURES.contains(&index);
+            Cell::new(text).set_alignment(match right {
+                true => CellAlignment::Right,
+                false => CellAlignment::Left,
+            })
+        }));
+    }
+    for column in table.column_iter_mut() {
+        column.set_padding((1, 0));
+    }
+    let mut text = table.trim_fmt() + "\n";
+    let count = |wanted: fn(&Finding) -> bool| {
+        judgement
+            .rows
+            .iter()
+            .filter(|row| wanted(&row.finding))
+            .count()
+    };
+    let same = count(|finding| *finding == Finding::Same);
+    if same > 0 {
+        text += &format!(
+            "# {same} of {} figures are the same, to the bit\n",
+            judgement.rows.len()
+        );
+    }
+    let others = count(|finding| *finding == Finding::NotJudged);
+    if others > 0 {
+        text += &format!(
+            "# {others} others moved that are not judged: --json has them, --tolerance METRIC=PERCENT judges them\n"
+        );
+    }
+    let new = count(|finding| *finding == Finding::New);
+    if new > 0 {
+        text += &format!("# {new} are not in the baseline: save it again to have them judged\n");
+    }
+    for note in &judgement.notes {
+        text += &format!("# note: {note}\n");
+    }
+    text + "\n" + &judgement.sentence()
+}
