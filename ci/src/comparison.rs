@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use comfy_table::{CellAlignment, ContentArrangement, LineStyle, Table, TableStyle};
 use longhaul_reports::result::LabKind;
 use longhaul_reports::stats::mean;
 use schemars::JsonSchema;
@@ -99,6 +100,74 @@ pub fn pairs(before: &[Figure], after: &[Figure], lab: LabKind) -> Vec<Pair> {
             }
         })
         .collect()
+}
+
+/// For people: every figure, its two means and their ratio.
+pub fn text(pairs: &[Pair], width: usize) -> String {
+    let mut table = plain_table(width);
+    table.set_header([
+        "stack",
+        "of",
+        "figure",
+        "first",
+        "second",
+        "ratio",
+        "95 % interval",
+    ]);
+    for pair in pairs {
+        let ratio = match pair.ratio {
+            _ if pair.same() => "=".to_owned(),
+            Some(ratio) => format!("×{:.4}", ratio.estimate),
+            None => "—".to_owned(),
+        };
+        let interval = pair.ratio.and_then(|ratio| ratio.interval);
+        table.add_row([
+            pair.series.clone(),
+            pair.of.clone(),
+            pair.metric.name().to_owned(),
+            value(&pair.before, pair.metric),
+            value(&pair.after, pair.metric),
+            ratio,
+            interval.map_or("—".to_owned(), |(low, high)| {
+                format!("×{low:.3}–{high:.3}")
+            }),
+        ]);
+    }
+    for (index, column) in table.column_iter_mut().enumerate() {
+        column.set_padding((1, 0));
+        if FIGURES.contains(&index) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    table.trim_fmt() + "\n"
+}
+
+/// The columns of figures in tables of pairs, which stand right.
+pub(crate) const FIGURES: std::ops::Range<usize> = 3..6;
+
+/// A table in the look of all of longhaul's.
+pub(crate) fn plain_table(width: usize) -> Table {
+    let mut table = Table::new();
+    table
+        .load_style(TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─')))
+        .set_content_arrangement(ContentArrangement::Dynamic)
+        .set_width(u16::try_from(width).unwrap_or(u16::MAX))
+        .force_no_tty();
+    table
+}
+
+/// The mean of some values of a metric, with five significant digits and its unit.
+pub(crate) fn value(values: &[f64], metric: Metric) -> String {
+    let Some(mean) = mean(values) else {
+        return "—".to_owned();
+    };
+    let decimals = match metric.unit() {
+        "" => 0,
+        _ if mean == 0.0 => 0,
+        _ => (4 - mean.abs().log10().floor() as i32).clamp(0, 9) as usize,
+    };
+    let text = format!("{mean:.decimals$} {}", metric.unit());
+    text.trim_end().to_owned()
 }
 
 fn ratio(before: &[f64], after: &[f64], lab: LabKind) -> Option<Ratio> {

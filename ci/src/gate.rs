@@ -148,7 +148,7 @@ pub fn gate(
         return Err(GateError::Interrupted(reason(&verdict)));
     }
     let pairs = pairs(&baseline.figures, &figures::of(result), run.lab);
-    let rows = rule::rows(pairs, run.lab, tolerances);
+    let (ruled, rows) = rule_on(pairs, run.lab, tolerances);
     let ruling = match verdict {
         Verdict::Unfaithful { .. } => Ruling::Unfaithful {
             reason: reason(&verdict),
@@ -156,7 +156,7 @@ pub fn gate(
         Verdict::Failed { .. } | Verdict::WrongResults { .. } => Ruling::Wrong {
             reason: reason(&verdict),
         },
-        Verdict::Interrupted | Verdict::Passed => rule::ruling(&rows),
+        Verdict::Interrupted | Verdict::Passed => ruled,
     };
     Ok(Judgement {
         ruling,
@@ -166,8 +166,14 @@ pub fn gate(
     })
 }
 
+/// The rule alone, on pairs of figures from like runs: what [`gate`] rules on a run that held, and each figure's row.
+pub fn rule_on(pairs: Vec<Pair>, lab: LabKind, tolerances: &Tolerances) -> (Ruling, Vec<Row>) {
+    let rows = rule::rows(pairs, lab, tolerances);
+    (rule::ruling(&rows), rows)
+}
+
 impl Judgement {
-    /// The rows that a reader must see: judged ones that moved, or cannot be told; all judged ones if none did.
+    /// The rows that a reader must see: those that moved or cannot be told; if none did, the speeds.
     fn telling(&self) -> Vec<&Row> {
         let moved = |row: &&Row| {
             !matches!(
@@ -177,8 +183,8 @@ impl Judgement {
         };
         let rows: Vec<&Row> = self.rows.iter().filter(moved).collect();
         if rows.is_empty() {
-            let judged = self.rows.iter().filter(|row| row.tolerance.is_some());
-            return judged.collect();
+            let speed = |row: &&Row| matches!(row.pair.metric, Metric::Busbw | Metric::Duration);
+            return self.rows.iter().filter(speed).collect();
         }
         rows
     }
@@ -271,26 +277,6 @@ fn percent(share: f64) -> String {
         _ => return format!("{percent:+.0e} %"),
     };
     format!("{percent:+.decimals$} %")
-}
-
-/// The mean, with its unit.
-fn value(values: &[f64], metric: Metric) -> String {
-    let Some(mean) = longhaul_reports::stats::mean(values) else {
-        return "—".to_owned();
-    };
-    let digits = if mean == 0.0 {
-        0
-    } else {
-        (4 - mean.abs().log10().floor() as i32).clamp(0, 9)
-    };
-    let decimals = if metric.unit().is_empty() {
-        0
-    } else {
-        digits as usize
-    };
-    format!("{mean:.decimals$} {}", metric.unit())
-        .trim_end()
-        .to_owned()
 }
 
 /// The finding in a word or two.

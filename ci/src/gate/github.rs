@@ -1,6 +1,7 @@
 //! The judgement as GitHub's workflow commands ("Workflow commands for GitHub Actions", section "Setting an error message").
 
-use super::{Finding, Judgement, Ruling, change, value, word};
+use super::{Finding, Judgement, Ruling, change, word};
+use crate::comparison::value;
 
 /// GitHub shows ten errors and ten warnings of a step; the rest is in the table.
 const MOST: usize = 9;

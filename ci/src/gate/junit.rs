@@ -2,7 +2,8 @@
 
 use quick_junit::{NonSuccessKind, Report, SerializeError, TestCase, TestCaseStatus, TestSuite};
 
-use super::{Finding, Judgement, Row, Ruling, change, value, word};
+use super::{Finding, Judgement, Row, Ruling, change, word};
+use crate::comparison::value;
 
 /// A test case for the run, and one for each judged figure. What cannot be told is skipped, so that a server shows it as neither.
 pub(super) fn junit(judgement: &Judgement) -> Result<String, SerializeError> {

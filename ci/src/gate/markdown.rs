@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::{Finding, Judgement, Ruling, change, value, word};
+use super::{Finding, Judgement, Ruling, change, word};
+use crate::comparison::value;
 
 /// Eight heights, from the least value to the greatest.
 const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];

@@ -1,20 +1,13 @@
 //! The judgement for a terminal or a log.
 
-use comfy_table::{Cell, CellAlignment, ContentArrangement, LineStyle, Table, TableStyle};
+use comfy_table::{Cell, CellAlignment};
 
-use super::{Finding, Judgement, change, value, word};
-
-/// The first column of figures; those after it up to the last stand right.
-const FIGURES: std::ops::Range<usize> = 3..6;
+use super::{Finding, Judgement, change, word};
+use crate::comparison::{FIGURES, plain_table, value};
 
 /// What moved, how the figures were judged, the verdict.
 pub(super) fn text(judgement: &Judgement, width: usize) -> String {
-    let mut table = Table::new();
-    table
-        .load_style(TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─')))
-        .set_content_arrangement(ContentArrangement::Dynamic)
-        .set_width(u16::try_from(width).unwrap_or(u16::MAX))
-        .force_no_tty();
+    let mut table = plain_table(width);
     let mut header = vec!["stack", "of", "figure", "baseline", "now", "change"];
     if !judgement.is_exact() {
         header.push("95 % interval");
