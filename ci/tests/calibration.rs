@@ -1,8 +1,8 @@
 //! How often the gate is wrong: synthetic regressions of known size on noise that was recorded.
 //!
 //! `data/noise.json` holds what real runs of one unchanged program gave. A regression of r is put onto a run by dividing its
-//! bandwidths by 1 + r and multiplying its delays; the gate is then asked, as by the command, and its answers are counted. Two ways
-//! to get two runs that differ in nothing:
+//! bandwidths by 1 + r, as a program does that takes so much longer; the links' delays stay. The gate's rule is then asked, and its
+//! answers are counted. Two ways to get two runs that differ in nothing:
 //!
 //! - *runs*: every ordered pair of the recorded runs, each with its moment on a shared machine.
 //! - *drawn*: both sides drawn from all recorded repeats (a bootstrap), so that there are as many pairs as it takes.
@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use longhaul_ci::comparison::pairs;
 use longhaul_ci::figures::Figure;
 use longhaul_ci::gate::{Ruling, Tolerances, rule_on};
-use longhaul_ci::metric::Better;
+use longhaul_ci::metric::Metric;
 use longhaul_reports::result::LabKind;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -68,9 +68,9 @@ fn recording() -> Vec<Run> {
 /// The same figures from a program that is slower by this share.
 fn slowed(figures: &[Figure], regression: f64) -> Vec<Figure> {
     let slow = |figure: &Figure| {
-        let factor = match figure.metric.better() {
-            Better::Higher => 1.0 / (1.0 + regression),
-            Better::Lower => 1.0 + regression,
+        let factor = match figure.metric {
+            Metric::Busbw => 1.0 / (1.0 + regression),
+            _ => 1.0,
         };
         Figure {
             values: figure.values.iter().map(|value| value * factor).collect(),
