@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use longhaul_reports::stats::mean;
@@ -92,21 +92,29 @@ pub fn read(path: &Path) -> Result<Vec<Entry>, HistoryError> {
         .collect()
 }
 
-/// Adds an entry as a line of its own.
+/// Adds an entry as a line of its own; what a kill left of the last line goes.
 ///
 /// # Errors
 /// If it cannot be written.
 pub fn append(path: &Path, entry: &Entry) -> Result<(), HistoryError> {
     let mut line = serde_json::to_string(entry).expect("our own types serialise");
     line.push('\n');
-    // What a kill left of the last line would spoil this one.
-    let cut_off = fs::read(path).is_ok_and(|text| text.last().is_some_and(|&last| last != b'\n'));
-    if cut_off {
-        line.insert(0, '\n');
-    }
-    let file = OpenOptions::new().create(true).append(true).open(path);
-    file.and_then(|mut file| file.write_all(line.as_bytes()))
-        .map_err(io_error("append to", path))
+    let write = || {
+        let mut file = OpenOptions::new()
+            .create(true)
+            .read(true)
+            .append(true)
+            .open(path)?;
+        let mut text = Vec::new();
+        file.read_to_end(&mut text)?;
+        let whole = text.iter().rposition(|&byte| byte == b'\n');
+        let whole = whole.map_or(0, |end| end + 1);
+        if whole < text.len() {
+            file.set_len(whole as u64)?;
+        }
+        file.write_all(line.as_bytes())
+    };
+    write().map_err(io_error("append to", path))
 }
 
 /// Earlier values of every figure of one experiment, oldest first.
@@ -156,6 +164,17 @@ mod tests {
         assert_eq!(entries, [entry("a", 1.0), entry("b", 0.1 + 0.2)]);
         assert_eq!(trails(&entries, "e")["busbw"], [1.0, 0.1 + 0.2]);
         assert!(trails(&entries, "other").is_empty());
+    }
+
+    #[test]
+    fn a_line_that_was_cut_off_makes_room_for_the_next() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("history.jsonl");
+        append(&path, &entry("a", 1.0)).unwrap();
+        fs::write(&path, fs::read_to_string(&path).unwrap() + "{\"comm").unwrap();
+        assert_eq!(read(&path).unwrap(), [entry("a", 1.0)]);
+        append(&path, &entry("b", 2.0)).unwrap();
+        assert_eq!(read(&path).unwrap(), [entry("a", 1.0), entry("b", 2.0)]);
     }
 
     #[test]

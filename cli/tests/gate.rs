@@ -155,11 +155,13 @@ fn a_history_grows_and_is_drawn_from_the_second_commit_on() {
 #[test]
 fn by_the_wall_clock_a_tenth_is_a_regression_and_few_repeats_cannot_tell() {
     let desk = Desk::baseline("host");
-    desk.result("tenth", "host", |result| slow(result, 1.1));
+    desk.result("tenth", "host", |result| {
+        slow(result, 1.1);
+    });
     assert!(desk.gate("tenth", &[], 1).contains("REGRESSED: 4 figures"));
     let few = Desk::new();
     few.result("old", "host", |result| {
-        result["points"].as_array_mut().unwrap().truncate(3)
+        result["points"].as_array_mut().unwrap().truncate(3);
     });
     few.longhaul(&["baseline", "save", "old", "--to", "baseline.json"])
         .assert()
@@ -211,7 +213,7 @@ fn only_like_is_held_against_like() {
     });
     desk.result("host", "host", |_| {});
     desk.result("renamed", "virtual-fast", |result| {
-        result["experiment"]["name"] = json!("other")
+        result["experiment"]["name"] = json!("other");
     });
     assert!(desk.gate("seed", &[], 2).contains("the seed: 1 against 7"));
     assert!(
@@ -319,7 +321,9 @@ fn a_tolerance_names_a_metric_and_a_percentage() {
 #[test]
 fn compare_shows_ratios_without_a_verdict() {
     let desk = Desk::baseline("host");
-    desk.result("tenth", "host", |result| slow(result, 1.1));
+    desk.result("tenth", "host", |result| {
+        slow(result, 1.1);
+    });
     desk.longhaul(&["compare", "old", "tenth"])
         .assert()
         .success()
