@@ -1,14 +1,15 @@
 //! Two sets of figures side by side: each with its ratio, and how sure that is.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
-use comfy_table::{CellAlignment, ContentArrangement, LineStyle, Table, TableStyle};
 use longhaul_reports::result::LabKind;
 use longhaul_reports::stats::mean;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::figures::Figure;
+use crate::listing::Listing;
 use crate::metric::{Better, Metric};
 use crate::statistics;
 
@@ -102,10 +103,13 @@ pub fn pairs(before: &[Figure], after: &[Figure], lab: LabKind) -> Vec<Pair> {
         .collect()
 }
 
+/// The columns of figures in tables of pairs, which stand right.
+pub(crate) const FIGURES: Range<usize> = 3..6;
+
 /// For people: every figure, its two means and their ratio.
 pub fn text(pairs: &[Pair], width: usize) -> String {
-    let mut table = plain_table(width);
-    table.set_header([
+    let mut table = Listing::new(width);
+    table.header([
         "stack",
         "of",
         "figure",
@@ -121,7 +125,7 @@ pub fn text(pairs: &[Pair], width: usize) -> String {
             None => "—".to_owned(),
         };
         let interval = pair.ratio.and_then(|ratio| ratio.interval);
-        table.add_row([
+        table.row([
             pair.series.clone(),
             pair.of.clone(),
             pair.metric.name().to_owned(),
@@ -133,27 +137,7 @@ pub fn text(pairs: &[Pair], width: usize) -> String {
             }),
         ]);
     }
-    for (index, column) in table.column_iter_mut().enumerate() {
-        column.set_padding((1, 0));
-        if FIGURES.contains(&index) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
-    }
-    table.trim_fmt() + "\n"
-}
-
-/// The columns of figures in tables of pairs, which stand right.
-pub(crate) const FIGURES: std::ops::Range<usize> = 3..6;
-
-/// A table in the look of all of longhaul's.
-pub(crate) fn plain_table(width: usize) -> Table {
-    let mut table = Table::new();
-    table
-        .load_style(TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─')))
-        .set_content_arrangement(ContentArrangement::Dynamic)
-        .set_width(u16::try_from(width).unwrap_or(u16::MAX))
-        .force_no_tty();
-    table
+    table.render(FIGURES)
 }
 
 /// The mean of some values of a metric, with five significant digits and its unit.

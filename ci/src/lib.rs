@@ -10,6 +10,7 @@
 //! - [`comparison`]: two sets of figures side by side.
 //! - [`gate`]: a run held against a baseline, its verdict, and its forms: table, JUnit, Markdown, annotations.
 //! - [`history`]: figures over commits.
+//! - `listing`: the look of tables.
 
 pub mod baseline;
 pub mod comparison;
@@ -20,6 +21,7 @@ pub mod figures;
 pub mod gate;
 pub mod history;
 pub mod likeness;
+mod listing;
 pub mod metric;
 pub mod statistics;
 pub mod verdict;

@@ -1,5 +1,7 @@
 //! The figures that a gate knows: their units, which way is better, and how much worse is a regression.
 
+use std::fmt;
+
 use longhaul_reports::result::LabKind;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -61,6 +63,13 @@ impl Tolerance {
     /// The share of the baseline's figure.
     pub fn share(self) -> f64 {
         self.0
+    }
+}
+
+impl fmt::Display for Tolerance {
+    /// As a percentage, without the digits that binary fractions add.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} %", (self.0 * 1e6).round() / 1e4)
     }
 }
 
@@ -173,6 +182,8 @@ mod tests {
             Tolerance::from_percent(5.0).map(Tolerance::share),
             Some(0.05)
         );
+        let shown = Tolerance::from_percent(7.0).map(|tolerance| tolerance.to_string());
+        assert_eq!(shown.as_deref(), Some("7 %"));
         for wrong in [-1.0, 100.0, f64::NAN, f64::INFINITY] {
             assert_eq!(Tolerance::from_percent(wrong), None, "{wrong}");
         }

@@ -1,19 +1,18 @@
 //! The judgement for a terminal or a log.
 
-use comfy_table::{Cell, CellAlignment};
-
 use super::{Finding, Judgement, change, word};
-use crate::comparison::{FIGURES, plain_table, value};
+use crate::comparison::{FIGURES, value};
+use crate::listing::Listing;
 
 /// What moved, how the figures were judged, the verdict.
 pub(super) fn text(judgement: &Judgement, width: usize) -> String {
-    let mut table = plain_table(width);
+    let mut table = Listing::new(width);
     let mut header = vec!["stack", "of", "figure", "baseline", "now", "change"];
     if !judgement.is_exact() {
         header.push("95 % interval");
     }
     header.extend(["allowed", "finding"]);
-    table.set_header(header);
+    table.header(header);
     let rows = judgement.telling();
     for row in &rows {
         let pair = &row.pair;
@@ -31,22 +30,12 @@ pub(super) fn text(judgement: &Judgement, width: usize) -> String {
                 format!("×{low:.3}–{high:.3}")
             }));
         }
-        cells.push(row.tolerance.map_or("—".to_owned(), |tolerance| {
-            format!("{} %", tolerance.share() * 100.0)
-        }));
+        let allowed = row.tolerance.map(|tolerance| tolerance.to_string());
+        cells.push(allowed.unwrap_or_else(|| "—".to_owned()));
         cells.push(word(row.finding));
-        table.add_row(cells.into_iter().enumerate().map(|(index, text)| {
-            let right = FIGURES.contains(&index);
-            Cell::new(text).set_alignment(match right {
-                true => CellAlignment::Right,
-                false => CellAlignment::Left,
-            })
-        }));
+        table.row(cells);
     }
-    for column in table.column_iter_mut() {
-        column.set_padding((1, 0));
-    }
-    let mut text = table.trim_fmt() + "\n";
+    let mut text = table.render(FIGURES);
     let count = |wanted: fn(&Finding) -> bool| {
         judgement
             .rows
