@@ -4,7 +4,7 @@
 //! by more than the metric's tolerance. Elsewhere figures scatter, and of each judged one two questions are asked:
 //!
 //! - Is it worse? The one-sided Mann–Whitney test on repeats, Holm-corrected over all figures so that the gate as a whole cries wolf
-//!   in at most [`FALSE_ALARM`] of the runs; and the estimate must be at least the tolerance, so that no trifle fails a build.
+//!   in at most [`FALSE_ALARM`] of the runs as far as repeats are independent (docs/gate.md has what was measured); and the estimate must be at least the tolerance, so that no trifle fails a build.
 //! - Is it shown to be no worse than the tolerance? The upper end of the interval around the estimate lies below it. To pass, every
 //!   figure must be, so that needs no correction (an intersection–union test).
 //!

@@ -7,7 +7,8 @@ use crate::comparison::{Pair, logarithms};
 use crate::metric::{Better, Metric, Tolerance};
 use crate::statistics::{greater, holm, pooled_scatter, repeats_needed, shift};
 
-/// How often a gate may fail where nothing is worse, over all of its figures.
+/// How often a gate may fail where nothing is worse, over all of its figures, if repeats are independent. Those of one run are
+/// not quite: docs/gate.md has what was measured.
 pub const FALSE_ALARM: f64 = 0.01;
 /// How often a figure that is worse by its tolerance may pass.
 pub const MISS: f64 = 0.05;
