@@ -40,6 +40,13 @@ pub enum Command {
     Down(DownArgs),
     /// Remove what labs left behind that were killed
     Clean,
+    /// Keep the figures of a run as a small file that later runs are held against
+    #[command(subcommand)]
+    Baseline(BaselineCommand),
+    /// Hold a run against a baseline: pass, regression, or "can't tell"
+    Gate(GateArgs),
+    /// Show the figures of two runs side by side, with their ratios
+    Compare(CompareArgs),
     /// List, show, check or draw topologies
     #[command(subcommand)]
     Topologies(TopologiesCommand),
@@ -292,6 +299,73 @@ pub struct VerifyArgs {
 pub struct DownArgs {
     /// The lab [default: the only one that is up]
     pub name: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum BaselineCommand {
+    /// Write the figures of a faithful run into a file for git, a figure a line
+    Save(BaselineSaveArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct BaselineSaveArgs {
+    /// The folder that `longhaul run` wrote
+    pub result: PathBuf,
+
+    /// The file to write
+    #[arg(long, value_name = "FILE")]
+    pub to: PathBuf,
+
+    /// Replace an older file
+    #[arg(long)]
+    pub force: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct GateArgs {
+    /// The folder that `longhaul run` wrote
+    pub result: PathBuf,
+
+    /// A file of `longhaul baseline save`
+    #[arg(long, value_name = "FILE")]
+    pub baseline: PathBuf,
+
+    /// How much worse a metric may be, over its own tolerance; judges a metric that is not judged otherwise: `busbw=3`, `time-p99=20`
+    #[arg(long, value_name = "METRIC=PERCENT")]
+    pub tolerance: Vec<String>,
+
+    /// Write a JUnit file for the CI server
+    #[arg(long, value_name = "FILE")]
+    pub junit: Option<PathBuf>,
+
+    /// Write the judgement as Markdown, for a pull request
+    #[arg(long, value_name = "FILE")]
+    pub markdown: Option<PathBuf>,
+
+    /// Print annotations for GitHub, on standard error
+    #[arg(long)]
+    pub github: bool,
+
+    /// Append the figures to a file of JSON lines, and draw how they went beside it (.svg, .png)
+    #[arg(long, value_name = "FILE")]
+    pub history: Option<PathBuf>,
+
+    /// What is judged, for the history [default: GITHUB_SHA or CI_COMMIT_SHA, where a CI server sets it]
+    #[arg(long, value_name = "ID", requires = "history")]
+    pub commit: Option<String>,
+
+    /// Exit as `git bisect run` wants it: 125 where this commit cannot be judged
+    #[arg(long)]
+    pub bisect: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct CompareArgs {
+    /// The folder that `longhaul run` wrote
+    pub first: PathBuf,
+
+    /// Another; ratios are of this to the first
+    pub second: PathBuf,
 }
 
 #[derive(Debug, Subcommand)]

@@ -1,7 +1,10 @@
 //! One module per command. Each takes its arguments and an [`Output`] and gives an exit code.
 
+mod baseline;
+mod compare;
 mod doctor;
 mod experiments;
+mod gate;
 mod interrupt;
 mod kernel;
 mod lab;
@@ -29,6 +32,9 @@ pub fn run(command: Command, output: Output) -> Result<Exit, Failure> {
         Command::Verify(args) => verify::run(&args, output),
         Command::Down(args) => lab::down(&args, output),
         Command::Clean => lab::clean(output),
+        Command::Baseline(command) => baseline::run(&command, output),
+        Command::Gate(args) => gate::run(&args, output),
+        Command::Compare(args) => compare::run(&args, output),
         Command::Topologies(command) => topologies::run(command, output),
         Command::Kernel(command) => kernel::run(command, output),
         Command::Doctor => doctor::run(output),

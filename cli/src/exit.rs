@@ -15,6 +15,12 @@ pub enum Exit {
     Lacking,
     /// The lab's links were not what was asked for.
     Unfaithful,
+    /// A gate has too few repeats to tell.
+    Undecided,
+    /// This commit cannot be judged: what `git bisect run` takes for "skip it" (git-bisect(1), "Bisect run").
+    Skip,
+    /// No commit can be judged: what ends `git bisect run`.
+    EndBisection,
     /// Ended by Ctrl-C or a signal.
     Interrupted,
     /// The code of the program that `exec` ran.
@@ -29,7 +35,9 @@ Exit codes:
   2    the command line or a file is wrong
   3    this machine lacks something; the message says what and how to get it
   4    the lab was not faithful: a link was not what was asked for
+  5    a gate cannot tell: it takes more repeats, and says how many
   130  interrupted
+  gate --bisect exits with 125 instead of 2, 4 and 5: this commit cannot be judged; with 128 if no commit can.
   exec passes on the exit code of its program (128 + n if signal n ended it).";
 
 impl Exit {
@@ -41,6 +49,9 @@ impl Exit {
             Exit::Usage => 2,
             Exit::Lacking => 3,
             Exit::Unfaithful => 4,
+            Exit::Undecided => 5,
+            Exit::Skip => 125,
+            Exit::EndBisection => 128,
             Exit::Interrupted => 130,
             Exit::Program(code) => code,
         }

@@ -12,10 +12,13 @@ mod marks;
 mod over_time;
 mod sweep;
 mod traffic;
+mod trend;
 mod verification;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+
+pub use trend::{Trend, draw_trend};
 
 use crate::chart::figure::{Figure, Key};
 use crate::folder::{FolderError, ResultFolder, io_error};

@@ -1,8 +1,7 @@
 //! What came of a comparison, for people.
 
-use comfy_table::{Cell, ContentArrangement, LineStyle, Table, TableStyle};
-
 use super::{Comparison, LeftOut};
+use crate::listing::Listing;
 
 /// What stands where one side has nothing.
 const NOTHING: &str = "—";
@@ -38,18 +37,13 @@ pub(super) fn text(comparison: &Comparison, width: usize) -> String {
 }
 
 fn table(comparison: &Comparison, width: usize) -> String {
-    let mut table = Table::new();
-    table
-        .load_style(TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─')))
-        .set_content_arrangement(ContentArrangement::Dynamic)
-        .set_width(u16::try_from(width).unwrap_or(u16::MAX))
-        .force_no_tty();
-    table.set_header(["file", "where", "a", "b"].map(Cell::new));
+    let mut table = Listing::new(width);
+    table.header(["file", "where", "a", "b"]);
     for file in &comparison.differing {
         for (index, difference) in file.first.iter().enumerate() {
             let name = if index == 0 { file.file.as_str() } else { "" };
             let value = |value: &Option<String>| value.clone().unwrap_or_else(|| NOTHING.into());
-            table.add_row([
+            table.row([
                 name.to_owned(),
                 difference.place.to_string(),
                 value(&difference.a),
@@ -58,11 +52,9 @@ fn table(comparison: &Comparison, width: usize) -> String {
         }
         let more = file.count - file.first.len() as u64;
         if more > 0 {
-            table.add_row(["", &format!("and {more} more"), "", ""]);
+            let more = format!("and {more} more");
+            table.row([String::new(), more, String::new(), String::new()]);
         }
     }
-    for column in table.column_iter_mut() {
-        column.set_padding((1, 0));
-    }
-    table.trim_fmt() + "\n"
+    table.render(0..0)
 }

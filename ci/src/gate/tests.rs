@@ -1,0 +1,162 @@
+//! What a gate rules on runs whose truth is known.
+
+use longhaul_reports::result::Outcome;
+
+use super::*;
+use crate::example::run;
+
+/// Repeats that scatter by about a percent.
+const QUIET: [f64; 10] = [
+    100.0, 101.2, 99.1, 100.4, 98.9, 100.9, 99.6, 100.2, 99.8, 101.0,
+];
+
+fn slower(times: &[f64], factor: f64) -> Vec<f64> {
+    // Another order of scatter, as another run has.
+    times
+        .iter()
+        .rev()
+        .enumerate()
+        .map(|(i, time)| time * factor + 0.01 * i as f64)
+        .collect()
+}
+
+fn gated(lab: LabKind, before: &[f64], after: &[f64]) -> Judgement {
+    let baseline = Baseline::of(&run(lab, before)).unwrap();
+    let mut result = run(lab, after);
+    // The number of repeats is part of the experiment; here it is not what is tested.
+    result.experiment = run(lab, before).experiment;
+    gate(&result, &baseline, &Tolerances::new()).unwrap()
+}
+
+fn busbw(judgement: &Judgement) -> Finding {
+    let row = judgement
+        .rows
+        .iter()
+        .find(|row| row.pair.metric == Metric::Busbw);
+    row.unwrap().finding
+}
+
+#[test]
+fn the_same_bits_pass_as_such() {
+    let judgement = gated(LabKind::Virtual, &[100.0], &[100.0]);
+    assert_eq!(judgement.ruling, Ruling::Passed);
+    assert_eq!(
+        judgement.sentence(),
+        "passed: all 5 figures are the baseline's, to the bit"
+    );
+}
+
+#[test]
+fn in_a_virtual_lab_every_difference_has_a_size() {
+    for (time, finding) in [
+        (100.5, Finding::Within),
+        (105.0, Finding::Regressed),
+        (99.9, Finding::Within),
+        (90.0, Finding::Improved),
+    ] {
+        let judgement = gated(LabKind::Virtual, &[100.0], &[time]);
+        assert_eq!(busbw(&judgement), finding, "{time}");
+        assert_eq!(
+            judgement.ruling == Ruling::Passed,
+            finding != Finding::Regressed,
+            "{time}"
+        );
+    }
+}
+
+#[test]
+fn by_the_wall_clock_scatter_passes_and_a_tenth_does_not() {
+    let same = gated(LabKind::Host, &QUIET, &slower(&QUIET, 1.0));
+    assert_eq!(
+        (busbw(&same), &same.ruling),
+        (Finding::Within, &Ruling::Passed)
+    );
+    let tenth = gated(LabKind::Host, &QUIET, &slower(&QUIET, 1.1));
+    assert_eq!(busbw(&tenth), Finding::Regressed);
+    let better = gated(LabKind::Host, &QUIET, &slower(&QUIET, 0.9));
+    assert_eq!(
+        (busbw(&better), &better.ruling),
+        (Finding::Improved, &Ruling::Passed)
+    );
+}
+
+#[test]
+fn few_repeats_cannot_tell_and_say_how_many_can() {
+    let judgement = gated(LabKind::Host, &QUIET[..2], &slower(&QUIET[..2], 1.1));
+    let Ruling::Undecided {
+        repeats: Some(repeats),
+    } = judgement.ruling
+    else {
+        panic!("{:?}", judgement.ruling);
+    };
+    // So many do decide.
+    assert!((3..=10).contains(&repeats), "{repeats}");
+    let alone = gated(LabKind::Host, &[100.0], &[101.0]);
+    assert_eq!(alone.ruling, Ruling::Undecided { repeats: None });
+}
+
+#[test]
+fn an_unfaithful_run_neither_passes_nor_fails() {
+    let baseline = Baseline::of(&run(LabKind::Host, &QUIET)).unwrap();
+    for factor in [1.0, 2.0] {
+        let mut result = run(LabKind::Host, &slower(&QUIET, factor));
+        result.points[0].fidelity.faithful = false;
+        result.points[0].fidelity.findings = vec!["late".to_owned()];
+        let judgement = gate(&result, &baseline, &Tolerances::new()).unwrap();
+        assert!(matches!(judgement.ruling, Ruling::Unfaithful { .. }));
+    }
+}
+
+#[test]
+fn what_failed_is_wrong_and_what_was_interrupted_says_nothing() {
+    let baseline = Baseline::of(&run(LabKind::Virtual, &[1.0])).unwrap();
+    let mut result = run(LabKind::Virtual, &[1.0]);
+    result.outcome = Outcome::Failed {
+        message: "no route".to_owned(),
+    };
+    let judgement = gate(&result, &baseline, &Tolerances::new()).unwrap();
+    assert!(matches!(judgement.ruling, Ruling::Wrong { .. }));
+    result.outcome = Outcome::Interrupted;
+    let refused = gate(&result, &baseline, &Tolerances::new());
+    assert!(matches!(refused, Err(GateError::Interrupted(_))));
+}
+
+#[test]
+fn a_figure_that_vanished_is_a_regression() {
+    let baseline = Baseline::of(&run(LabKind::Virtual, &[1.0])).unwrap();
+    let mut result = run(LabKind::Virtual, &[1.0]);
+    result.points[0].summaries.clear();
+    let judgement = gate(&result, &baseline, &Tolerances::new()).unwrap();
+    assert_eq!(busbw(&judgement), Finding::Missing);
+    assert_eq!(judgement.ruling, Ruling::Regressed { figures: 1 });
+}
+
+#[test]
+fn a_tolerance_that_is_set_replaces_the_metric_s_own() {
+    let baseline = Baseline::of(&run(LabKind::Virtual, &[100.0])).unwrap();
+    let result = run(LabKind::Virtual, &[105.0]);
+    let tolerances = Tolerances::from([(Metric::Busbw, Tolerance::from_percent(10.0).unwrap())]);
+    let judgement = gate(&result, &baseline, &tolerances).unwrap();
+    assert_eq!(judgement.ruling, Ruling::Passed);
+    // Time is not judged unless asked for.
+    let tolerances = Tolerances::from([
+        (Metric::Busbw, Tolerance::from_percent(10.0).unwrap()),
+        (Metric::Time, Tolerance::from_percent(1.0).unwrap()),
+    ]);
+    let judgement = gate(&result, &baseline, &tolerances).unwrap();
+    assert_eq!(judgement.ruling, Ruling::Regressed { figures: 1 });
+}
+
+#[test]
+fn every_form_tells_the_regression() {
+    let judgement = gated(LabKind::Virtual, &[100.0], &[105.0]);
+    insta::assert_snapshot!(judgement.text(120));
+    insta::assert_snapshot!(judgement.markdown(&BTreeMap::new()));
+    insta::assert_snapshot!(judgement.annotations().join("\n"));
+    let junit = judgement.junit().unwrap();
+    assert!(
+        junit.contains("tests=\"3\"") && junit.contains("failures=\"1\""),
+        "{junit}"
+    );
+    assert!(junit.contains("busbw"), "{junit}");
+}

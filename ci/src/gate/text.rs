@@ -1,0 +1,67 @@
+//! The judgement for a terminal or a log.
+
+use super::{Finding, Judgement, change, word};
+use crate::comparison::{FIGURES, value};
+use crate::listing::Listing;
+
+/// What moved, how the figures were judged, the verdict.
+pub(super) fn text(judgement: &Judgement, width: usize) -> String {
+    let mut table = Listing::new(width);
+    let mut header = vec!["stack", "of", "figure", "baseline", "now", "change"];
+    if !judgement.is_exact() {
+        header.push("95 % interval");
+    }
+    header.extend(["allowed", "finding"]);
+    table.header(header);
+    let rows = judgement.telling();
+    for row in &rows {
+        let pair = &row.pair;
+        let mut cells = vec![
+            pair.series.clone(),
+            pair.of.clone(),
+            pair.metric.name().to_owned(),
+            value(&pair.before, pair.metric),
+            value(&pair.after, pair.metric),
+            change(row),
+        ];
+        if !judgement.is_exact() {
+            let interval = pair.ratio.and_then(|ratio| ratio.interval);
+            cells.push(interval.map_or("—".to_owned(), |(low, high)| {
+                format!("×{low:.3}–{high:.3}")
+            }));
+        }
+        let allowed = row.tolerance.map(|tolerance| tolerance.to_string());
+        cells.push(allowed.unwrap_or_else(|| "—".to_owned()));
+        cells.push(word(row.finding));
+        table.row(cells);
+    }
+    let mut text = table.render(FIGURES);
+    let count = |wanted: fn(&Finding) -> bool| {
+        judgement
+            .rows
+            .iter()
+            .filter(|row| wanted(&row.finding))
+            .count()
+    };
+    let same = count(|finding| *finding == Finding::Same);
+    if same > 0 {
+        text += &format!(
+            "# {same} of {} figures are the same, to the bit\n",
+            judgement.rows.len()
+        );
+    }
+    let others = count(|finding| *finding == Finding::NotJudged);
+    if others > 0 {
+        text += &format!(
+            "# {others} others moved that are not judged: --json has them, --tolerance METRIC=PERCENT judges them\n"
+        );
+    }
+    let new = count(|finding| *finding == Finding::New);
+    if new > 0 {
+        text += &format!("# {new} are not in the baseline: save it again to have them judged\n");
+    }
+    for note in &judgement.notes {
+        text += &format!("# note: {note}\n");
+    }
+    text + "\n" + &judgement.sentence()
+}
