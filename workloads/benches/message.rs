@@ -89,6 +89,7 @@ fn message() -> MessageOptions {
         law: Law::FixedWindow(FixedWindow {
             window: ByteSize::from_bytes(WINDOW),
         }),
+        line_rate: None,
         recovery: Recovery::SelectiveRepeat,
         erasure: None,
         paths: Paths::default(),

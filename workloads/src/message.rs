@@ -76,9 +76,14 @@ pub struct Paths {
     /// How packets choose among them.
     #[serde(default)]
     pub choice: PathChoice,
-    /// How many there are.
+    /// How many there are; 1 if absent.
+    #[serde(default = "one")]
     #[schemars(range(min = 1, max = 64))]
     pub count: u8,
+}
+
+fn one() -> u8 {
+    1
 }
 
 impl Default for Paths {

@@ -17,6 +17,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use longhaul_reports::result::Placement;
+use longhaul_topologies::units::Rate;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -67,6 +68,8 @@ pub struct TransportOptions {
 pub struct MessageOptions {
     /// The congestion control.
     pub law: Law,
+    /// The rate of the hosts' interfaces, which laws of hardware start at; not known if absent.
+    pub line_rate: Option<Rate>,
     /// How what is lost is sent again.
     pub recovery: Recovery,
     /// The erasure code, if there is one.

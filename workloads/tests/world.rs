@@ -581,6 +581,7 @@ fn queue_pairs(paths: Paths) -> TransportOptions {
     TransportOptions {
         message: Some(MessageOptions {
             law,
+            line_rate: None,
             recovery: Recovery::SelectiveRepeat,
             erasure: None,
             paths,

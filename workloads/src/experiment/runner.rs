@@ -441,12 +441,19 @@ impl Run<'_> {
         sampling: &mut Sampling,
     ) -> Result<(), Stop> {
         let ranks = self.rank_specs(plan, lab);
+        let fabrics = lab
+            .plan()
+            .topology
+            .sites
+            .iter()
+            .map(|site| site.fabric.rate);
+        let line_rate = fabrics.flatten().min();
         let transport = TransportOptions {
             congestion_control: point.stack.kernel_congestion_control().map(str::to_owned),
             connections: point.stack.connections,
             socket_buffer: point.stack.socket_buffer.map(ByteSize::bytes),
             chunk_bytes: point.stack.chunk.bytes(),
-            message: point.stack.message_options(),
+            message: point.stack.message_options(line_rate),
         };
         let mut world = World::start(ranks, transport, self.experiment.telemetry_period).await?;
         self.begin(lab, sampling).await?;

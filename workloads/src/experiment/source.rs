@@ -761,8 +761,8 @@ workload:
         two.yaml:1:1: this sweep has more than 10000 points
         two.yaml:6:37: connections are 1 to 64 per pair of ranks
         two.yaml:6:21: this is 1ms to 1min
-        two.yaml:6:10: the message transport needs a `congestion_control` [write for example `congestion_control: {fixed-window: {window: 4MiB}}`]
-        two.yaml:6:10: the message transport's congestion control `nothing`: unknown variant `nothing`, expected `fixed-window` [write for example `congestion_control: {fixed-window: {window: 4MiB}}`]
+        two.yaml:6:10: the message transport needs a `congestion_control` [write for example `congestion_control: distance`]
+        two.yaml:6:10: the message transport's congestion control `nothing`: unknown variant `nothing`, expected one of `distance`, `dcqcn`, `dctcp`, `timely`, `swift`, `hpcc`, `bbr`, `cubic`, `uno`, `gemini`, `doca-rtt`, `fixed-window` [write for example `congestion_control: distance`]
         two.yaml:6:10: `paths` is the message transport's, and this stack is kernel TCP [write `transport: message`, or leave it out]
         two.yaml:6:10: `connections` and `socket_buffer` are TCP's [leave it out: `paths` says how many there are, and buffers follow the window]
         two.yaml:9:15: iterations are 1 to 1000000

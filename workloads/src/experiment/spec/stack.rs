@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use longhaul_topologies::units::{ByteSize, TimeSpan};
+use longhaul_topologies::units::{ByteSize, Rate, TimeSpan};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Error, MapAccess, Visitor};
@@ -129,14 +129,15 @@ impl StackSpec {
         }
     }
 
-    /// The message transport's settings, if it is that.
-    pub fn message_options(&self) -> Option<MessageOptions> {
+    /// The message transport's settings, if it is that, for hosts with interfaces of `line_rate`.
+    pub fn message_options(&self, line_rate: Option<Rate>) -> Option<MessageOptions> {
         let law = match self.transport {
             Transport::Tcp => return None,
             Transport::Message => self.law().ok()?,
         };
         Some(MessageOptions {
             law,
+            line_rate,
             recovery: self.recovery.unwrap_or_default(),
             erasure: self.erasure,
             paths: self.paths.unwrap_or_default(),
@@ -187,7 +188,7 @@ impl StackSpec {
             return Err((message, LEAVE_OUT));
         }
         self.law().map_err(|error| {
-            let help = "write for example `congestion_control: {fixed-window: {window: 4MiB}}`";
+            let help = "write for example `congestion_control: distance`";
             (error, help)
         })?;
         let Paths { choice, count } = self.paths.unwrap_or_default();
@@ -356,7 +357,7 @@ impl<'de> Deserialize<'de> for CongestionControl {
             type Value = CongestionControl;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a congestion control's name, or a law with its parameters such as `{fixed-window: {window: 4MiB}}`")
+                f.write_str("a congestion control's name, or a law with its parameters such as `{dcqcn: {g: 1/16}}`")
             }
 
             fn visit_str<E: Error>(self, name: &str) -> Result<CongestionControl, E> {

@@ -128,7 +128,7 @@ impl Endpoint {
                     self.rank as u32,
                     key,
                     self.nonce,
-                    None,
+                    self.options.line_rate,
                 );
                 self.outgoing.insert(peer, sender);
             }
