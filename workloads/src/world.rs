@@ -258,7 +258,7 @@ impl World {
                     sites: sites.clone(),
                     address,
                     nonce,
-                    transport,
+                    transport: Box::new(transport),
                     sampling,
                 })
                 .await;

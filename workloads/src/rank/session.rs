@@ -72,6 +72,7 @@ impl Session {
         else {
             return Err(SessionError::OutOfTurn("it has not been told its rank"));
         };
+        let transport = *transport;
         let (carrier, address) = match &transport.message {
             None => {
                 let mesh = Mesh::listen(rank, address, nonce, transport.clone())?;

@@ -26,7 +26,7 @@ pub(crate) enum Request {
         address: IpAddr,
         /// Tells this world's connections from strangers'.
         nonce: u64,
-        transport: TransportOptions,
+        transport: Box<TransportOptions>,
         /// How often to read TCP_INFO.
         sampling: Duration,
     },
