@@ -490,6 +490,29 @@ fn down_takes_a_session_along_and_leaves_nothing() {
     assert_eq!(longhaul.processes("n"), 0);
 }
 
+/// A guest keeps its labs where root's are kept on the host, and must not take the host's for its own.
+#[test]
+fn a_lab_comes_up_where_roots_labs_are_kept() {
+    if !nix::unistd::geteuid().is_root() {
+        println!("skipped: not root, whose labs are in /run/longhaul");
+        return;
+    }
+    let Some(longhaul) = Longhaul::new() else {
+        return;
+    };
+    let name = format!("roots-{}", std::process::id());
+    let run = |arguments: &[&str]| {
+        let mut command = longhaul.command(arguments);
+        command.env_remove("LONGHAUL_RUNTIME_DIR").output().unwrap()
+    };
+    let up = run(&["up", "pair.yaml", "--lab", "virtual", "--name", &name]);
+    let said = run(&["exec", "--name", &name, "a-0", "--", "hostname"]);
+    let down = run(&["down", &name]);
+    assert!(up.status.success(), "{}", text(&up.stderr));
+    assert_eq!(text(&said.stdout), "a-0\n", "{}", text(&said.stderr));
+    assert!(down.status.success(), "{}", text(&down.stderr));
+}
+
 #[test]
 fn a_lab_that_does_not_come_up_leaves_nothing() {
     let Some(longhaul) = Longhaul::new() else {

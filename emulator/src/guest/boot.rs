@@ -96,7 +96,7 @@ impl Guest {
             .mode(0o700)
             .create(shared.path())
             .map_err(failed("make a folder for the lab kernel"))?;
-        let job = job(work, spec, &shared).map_err(failed("find this program's own files"))?;
+        let job = job(work, spec).map_err(failed("find this program's own files"))?;
         let text =
             serde_json::to_vec(&job).map_err(|error| failed("write its job")(error.into()))?;
         fs::write(shared.job(), text).map_err(failed("write the lab kernel's job"))?;
@@ -186,7 +186,7 @@ pub(super) fn kill(kernel: &mut Child) {
 }
 
 /// What the guest's init is to do.
-fn job(work: Work, spec: &GuestSpec, shared: &Shared) -> io::Result<Job> {
+fn job(work: Work, spec: &GuestSpec) -> io::Result<Job> {
     let executable = fs::read_link("/proc/self/exe")?;
     let mut mounts: Vec<Mount> = own_files(&executable)?
         .into_iter()
@@ -197,7 +197,6 @@ fn job(work: Work, spec: &GuestSpec, shared: &Shared) -> io::Result<Job> {
         mounts.extend(there.map(Mount::read_only));
     }
     mounts.extend(spec.mounts.iter().cloned());
-    mounts.push(Mount::writable(shared.path()));
     // What lies in another comes after it, or would be covered by it.
     mounts.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(Job {

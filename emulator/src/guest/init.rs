@@ -83,9 +83,8 @@ const SYSCTLS: [(&str, &str); 10] = [
 /// # Panics
 /// If it cannot be switched off; the kernel then panics, too, and so ends.
 pub fn main() -> ! {
-    // The job lies in the host's root at first, in the guest's at the same place later.
-    let shared = std::env::var_os(JOB).map(|folder| Shared(folder.into()));
-    let end = shared.as_ref().map_or_else(
+    let mut shared = std::env::var_os(JOB).map(|folder| Shared(folder.into()));
+    let end = shared.as_mut().map_or_else(
         || End::Failed("this is the init of a lab kernel, and no command".into()),
         |shared| work(shared).unwrap_or_else(|error| End::Failed(error.to_string())),
     );
@@ -104,9 +103,10 @@ pub fn main() -> ! {
     panic!("cannot power off: {}", io::Error::last_os_error());
 }
 
-fn work(shared: &Shared) -> io::Result<End> {
+/// Does the job, which lies where the host has it at first, and where the guest's root has it from then on.
+fn work(shared: &mut Shared) -> io::Result<End> {
     let job: Job = serde_json::from_slice(&fs::read(shared.job())?)?;
-    root::enter(&job.mounts)?;
+    *shared = root::enter(&job.mounts, shared)?;
     nix::unistd::sethostname("longhaul")?;
     for (path, value) in SYSCTLS {
         let path = Path::new("/proc/sys").join(path);

@@ -9,12 +9,15 @@ use std::path::{Component, Path, PathBuf};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::unistd::{chdir, pivot_root};
 
-use super::job::Mount;
+use super::job::{Mount, Shared};
 
 /// Where it is put together: a folder that every host has, and whose content nobody misses.
 const NEW: &str = "/proc";
 /// Where the host's files are until they go.
 const OLD: &str = ".host";
+/// Where the guest finds the folder that it shares with the host. Not where the host has it: that is among the labs of its user,
+/// where the guest has its own, and its name would be in the environment of every program.
+const SHARED: &str = ".longhaul";
 
 /// Folders at the root that today's distributions have as links into /usr.
 const USUAL_LINKS: [&str; 6] = ["bin", "sbin", "lib", "lib32", "lib64", "libx32"];
@@ -39,8 +42,9 @@ const ETC: [(&str, &str); 7] = [
     ),
 ];
 
-/// Makes the file system the guest's root. Afterwards nothing but `mounts` is there of the host.
-pub(super) fn enter(mounts: &[Mount]) -> io::Result<()> {
+/// Makes the file system the guest's root. Afterwards nothing but `mounts` is there of the host, and what is `shared`; where that
+/// is then.
+pub(super) fn enter(mounts: &[Mount], shared: &Shared) -> io::Result<Shared> {
     let new = Path::new(NEW);
     let at = |step: String| {
         move |error: io::Error| io::Error::new(error.kind(), format!("cannot {step}: {error}"))
@@ -73,6 +77,7 @@ pub(super) fn enter(mounts: &[Mount]) -> io::Result<()> {
         let shown = path.display().to_string();
         bind(path, &below(new, path), *writable).map_err(at(format!("mount {shown}")))?;
     }
+    bind(shared.path(), &new.join(SHARED), true).map_err(at("mount the job".into()))?;
     for (name, text) in ETC {
         let path = new.join("etc").join(name);
         if !path.exists() {
@@ -93,7 +98,8 @@ pub(super) fn enter(mounts: &[Mount]) -> io::Result<()> {
     // In the old root /proc was covered by the new one, so this is the first that is mounted.
     fresh("proc", Path::new("/proc"), None).map_err(at("mount /proc".into()))?;
     umount2(Path::new("/").join(OLD).as_path(), MntFlags::MNT_DETACH)?;
-    fs::remove_dir(Path::new("/").join(OLD))
+    fs::remove_dir(Path::new("/").join(OLD))?;
+    Ok(Shared(Path::new("/").join(SHARED)))
 }
 
 /// `path`, which is absolute, as seen from below `root`.
