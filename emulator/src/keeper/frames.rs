@@ -54,9 +54,12 @@ pub(super) trait Frame: Sized {
     /// The next; `None` if the other end has closed.
     fn read(from: &mut impl Read) -> io::Result<Option<Self>> {
         let mut kind = [0];
-        if from.read(&mut kind)? == 0 {
-            return Ok(None);
-        }
+        match from.read(&mut kind) {
+            Ok(0) => return Ok(None),
+            // It closed without having read all that it was told.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Ok(None),
+            outcome => outcome?,
+        };
         let mut length = [0; 4];
         from.read_exact(&mut length)?;
         let length = u32::from_le_bytes(length) as usize;

@@ -125,7 +125,8 @@ pub fn visit(
     let signals = signals().map_err(failed)?;
     let mut keeper = Connection::open(&Registry::open()?, lab)?.visit(session)?;
     let said = Said(Arc::new(Mutex::new(keeper.try_clone().map_err(failed)?)));
-    said.say(&FromClient::Begin).map_err(failed)?;
+    // A keeper that is gone is noticed where it is listened to.
+    let _ = said.say(&FromClient::Begin);
     let _raw = terminal
         .as_ref()
         .map(Raw::make)
@@ -133,7 +134,7 @@ pub fn visit(
         .map_err(failed)?;
     let credit = match visit.input {
         Input::Nothing => {
-            said.tell(Told::End).map_err(failed)?;
+            let _ = said.tell(Told::End);
             None
         }
         Input::Ours => {
@@ -146,7 +147,6 @@ pub fn visit(
                     credit,
                     room: CREDIT,
                 };
-                // A keeper that is gone is noticed elsewhere.
                 let _ = if typed {
                     pieces.typed()
                 } else {
