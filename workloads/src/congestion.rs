@@ -91,15 +91,6 @@ pub trait Controller: Debug + Send {
 
     /// The pace of packets; as fast as the window opens if `None`.
     fn pacing_rate(&self) -> Option<Rate>;
-
-    /// What telemetry shows.
-    fn state(&self) -> State {
-        State {
-            window: self.window(),
-            pacing_rate: self.pacing_rate(),
-            base_rtt: None,
-        }
-    }
 }
 
 /// A packet that left.
@@ -162,15 +153,4 @@ pub struct Loss {
     pub sent: Time,
     /// Bytes in flight now.
     pub in_flight: u64,
-}
-
-/// What telemetry shows of a controller.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct State {
-    /// The most bytes in flight.
-    pub window: u64,
-    /// The pace, if there is one.
-    pub pacing_rate: Option<Rate>,
-    /// The round trip without queues, as far as the law has learned it.
-    pub base_rtt: Option<Duration>,
 }

@@ -13,7 +13,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::signal::{Rounds, rate};
-use super::{Ack, Conditions, Controller, Loss, State};
+use super::{Ack, Conditions, Controller, Loss};
 
 /// Its parameters.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -293,14 +293,6 @@ impl Controller for Model {
 
     fn pacing_rate(&self) -> Option<Rate> {
         Some(rate(self.pace * 8.0))
-    }
-
-    fn state(&self) -> State {
-        State {
-            window: self.window(),
-            pacing_rate: self.pacing_rate(),
-            base_rtt: self.least_rtt,
-        }
     }
 }
 

@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use self::base::Base;
 use self::start::{Start, Verdict};
 use super::signal::{Rounds, rate};
-use super::{Ack, Conditions, Controller, Loss, Sent, State};
+use super::{Ack, Conditions, Controller, Loss, Sent};
 
 /// Its parameters: none. What it needs to know of a path it learns.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -428,14 +428,6 @@ impl Controller for Path {
     fn pacing_rate(&self) -> Option<Rate> {
         let pace = self.pace();
         pace.is_finite().then(|| rate(pace * 8.0))
-    }
-
-    fn state(&self) -> State {
-        State {
-            window: self.window(),
-            pacing_rate: self.pacing_rate(),
-            base_rtt: Some(self.base.get()),
-        }
     }
 }
 

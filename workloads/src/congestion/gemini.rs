@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::factor::Factor;
 use super::signal::{Least, Marks, Reaction, Rounds};
-use super::{Ack, Conditions, Controller, Loss, State};
+use super::{Ack, Conditions, Controller, Loss};
 
 /// Its parameters; the paper's defaults, as Uno's authors run them too (`sim/gemini.h`).
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -153,14 +153,6 @@ impl Controller for Both {
 
     fn pacing_rate(&self) -> Option<Rate> {
         None
-    }
-
-    fn state(&self) -> State {
-        State {
-            window: self.window(),
-            pacing_rate: self.pacing_rate(),
-            base_rtt: self.least.get(),
-        }
     }
 }
 

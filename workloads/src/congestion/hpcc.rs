@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::factor::Factor;
 use super::signal::{Rounds, spread};
-use super::{Ack, Conditions, Controller, Loss, State};
+use super::{Ack, Conditions, Controller, Loss};
 
 /// Its parameters.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -163,14 +163,6 @@ impl Controller for Utilisation {
 
     fn pacing_rate(&self) -> Option<Rate> {
         Some(spread(self.window, self.base))
-    }
-
-    fn state(&self) -> State {
-        State {
-            window: self.window(),
-            pacing_rate: self.pacing_rate(),
-            base_rtt: Some(self.base),
-        }
     }
 }
 

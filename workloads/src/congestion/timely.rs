@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::factor::Factor;
 use super::signal::{Least, rate};
-use super::{Ack, Conditions, Controller, Loss, State};
+use super::{Ack, Conditions, Controller, Loss};
 
 /// Its parameters: figures for a data centre, whatever the distance.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -138,14 +138,6 @@ impl Controller for Gradient {
 
     fn pacing_rate(&self) -> Option<Rate> {
         Some(rate(self.rate))
-    }
-
-    fn state(&self) -> State {
-        State {
-            window: self.window(),
-            pacing_rate: self.pacing_rate(),
-            base_rtt: self.least.get(),
-        }
     }
 }
 

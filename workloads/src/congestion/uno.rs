@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::factor::Factor;
 use super::signal::{Least, Marks, Reaction, spread};
-use super::{Ack, Conditions, Controller, Loss, State};
+use super::{Ack, Conditions, Controller, Loss};
 
 /// Its parameters.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -194,14 +194,6 @@ impl Controller for Epochs {
 
     fn pacing_rate(&self) -> Option<Rate> {
         self.least.get().map(|rtt| spread(self.window, rtt))
-    }
-
-    fn state(&self) -> State {
-        State {
-            window: self.window(),
-            pacing_rate: self.pacing_rate(),
-            base_rtt: self.least.get(),
-        }
     }
 }
 

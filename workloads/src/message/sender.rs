@@ -177,12 +177,11 @@ impl Sender {
     pub(crate) fn path_states(&self) -> impl Iterator<Item = PathState> + '_ {
         self.paths.iter().enumerate().filter_map(|(index, path)| {
             let flow = self.flows.get(self.flow_of(index))?;
-            let state = flow.controller.state();
             Some(PathState {
                 path: index,
                 rtt: path.round_trip.smoothed(),
-                window: state.window,
-                pacing_rate: state.pacing_rate,
+                window: flow.controller.window(),
+                pacing_rate: flow.controller.pacing_rate(),
                 delivery_rate: flow.rate,
             })
         })
