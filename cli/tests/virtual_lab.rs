@@ -8,11 +8,11 @@ use std::fs;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use host::{lines, wait_until};
+use host::{has_lab_kernel, lines, wait_until};
 use serde_json::Value;
 
 const LONGHAUL: &str = env!("CARGO_BIN_EXE_longhaul");
@@ -39,13 +39,7 @@ struct Longhaul {
 impl Longhaul {
     /// `None`, having said why, where there is no lab kernel.
     fn new() -> Option<Self> {
-        static KERNEL: OnceLock<bool> = OnceLock::new();
-        let there = *KERNEL.get_or_init(|| {
-            let info = Command::new(LONGHAUL).args(["kernel", "info"]).output();
-            info.is_ok_and(|info| info.status.success())
-        });
-        if !there {
-            println!("skipped: no lab kernel (longhaul kernel build)");
+        if !has_lab_kernel() {
             return None;
         }
         let folder = tempfile::tempdir().unwrap();

@@ -11,10 +11,9 @@ use std::os::fd::AsRawFd;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use host::{children_of, wait_until};
+use host::{children_of, has_lab_kernel, wait_until};
 use nix::pty::{Winsize, openpty};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -37,13 +36,7 @@ struct Longhaul {
 impl Longhaul {
     /// `None`, having said why, where there is no lab kernel.
     fn new() -> Option<Self> {
-        static KERNEL: OnceLock<bool> = OnceLock::new();
-        let there = *KERNEL.get_or_init(|| {
-            let info = Command::new(LONGHAUL).args(["kernel", "info"]).output();
-            info.is_ok_and(|info| info.status.success())
-        });
-        if !there {
-            println!("skipped: no lab kernel (longhaul kernel build)");
+        if !has_lab_kernel() {
             return None;
         }
         let folder = tempfile::tempdir().unwrap();

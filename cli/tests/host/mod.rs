@@ -289,6 +289,21 @@ impl Running {
     }
 }
 
+/// Whether there is a kernel for virtual labs; says that the test is skipped if not.
+pub fn has_lab_kernel() -> bool {
+    static THERE: OnceLock<bool> = OnceLock::new();
+    let there = *THERE.get_or_init(|| {
+        let info = Command::new(env!("CARGO_BIN_EXE_longhaul"))
+            .args(["kernel", "info"])
+            .output();
+        info.is_ok_and(|info| info.status.success())
+    });
+    if !there {
+        println!("skipped: no lab kernel (longhaul kernel build)");
+    }
+    there
+}
+
 /// Polls `condition` until it holds; a panic that names it if it never does.
 pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;
