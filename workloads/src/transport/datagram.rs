@@ -3,9 +3,11 @@
 //! - `socket`: one UDP port; batches by segmentation offload both ways, ECN both ways, no fragments.
 //! - `endpoint`: a rank's queue pairs and its sockets, one per path.
 //! - `packets`: what passes between the two.
+//! - `clock`: the time, read no more often than need be.
 //! - `inbox`: messages of one peer as they come.
 //! - `exchange`: one rank's program carried out over them.
 
+mod clock;
 pub(crate) mod endpoint;
 pub(crate) mod exchange;
 mod inbox;

@@ -11,14 +11,14 @@ use longhaul_topologies::units::Rate;
 use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::time::TimeSpec;
 
+use super::clock::Clock;
 use super::inbox::Inbox;
 use super::packets::Batch;
-use super::socket::Socket;
+use super::socket::{Buffers, Socket};
 use crate::message::receiver::Receiver;
 use crate::message::sender::Sender;
 use crate::message::{Failure, Parameters, wire};
 use crate::transport::{ATTENTION, Attendant, Connections, TransportError, system};
-use crate::world::clock::now_ns;
 use crate::world::{ConnectionSample, MessageOptions};
 
 /// Queue pairs of one rank. They are opened when an exchange first needs them, and stay.
@@ -37,7 +37,10 @@ pub(crate) struct Endpoint {
     pub(super) incoming: BTreeMap<usize, Incoming>,
     /// What the kernel would not take yet.
     pub(super) unsent: Option<Batch>,
-    pub(super) buffer: Vec<u8>,
+    /// Sockets with packets, by the last look.
+    pub(super) readable: Vec<usize>,
+    pub(super) buffers: Buffers,
+    pub(super) clock: Clock,
 }
 
 /// Messages from one peer.
@@ -91,7 +94,9 @@ impl Endpoint {
             outgoing: BTreeMap::new(),
             incoming: BTreeMap::new(),
             unsent: None,
-            buffer: vec![0; 1 << 16],
+            readable: Vec::new(),
+            buffers: Buffers::new(),
+            clock: Clock::new(),
         })
     }
 
@@ -120,10 +125,10 @@ impl Endpoint {
         for &peer in destinations {
             if !self.outgoing.contains_key(&peer) {
                 let parameters = self.parameters(peer, patience)?;
-                let now = now_ns();
-                let key = self.nonce.rotate_left(17) ^ now ^ (peer as u64) << 48;
+                let now = self.now();
+                let key = self.nonce.rotate_left(17) ^ now.as_nanos() ^ (peer as u64) << 48;
                 let sender = Sender::new(
-                    Time::from_nanos(now),
+                    now,
                     parameters,
                     self.rank as u32,
                     key,
@@ -156,6 +161,11 @@ impl Endpoint {
         }
     }
 
+    /// The time, as of the last look or of what was done since.
+    pub(super) fn now(&mut self) -> Time {
+        self.clock.now()
+    }
+
     /// Whether another message to `peer` would be taken now.
     pub(super) fn has_room(&self, peer: usize) -> bool {
         self.outgoing[&peer].has_room()
@@ -163,8 +173,10 @@ impl Endpoint {
 
     /// Sends a copy of a message.
     pub(super) fn send(&mut self, peer: usize, message: &[u8]) {
+        let now = self.now();
         if let Some(sender) = self.outgoing.get_mut(&peer) {
-            sender.push(Time::from_nanos(now_ns()), message);
+            sender.push(now, message);
+            self.clock.work(message.len());
         }
     }
 
@@ -194,13 +206,13 @@ impl Endpoint {
         true
     }
 
-    /// Receives, does what timers ask for, sends; tells whether anything came.
+    /// Receives what the last look saw, does what timers ask for, sends.
     ///
     /// # Errors
     /// If a peer has vanished or begun anew, or the system refuses.
-    pub(crate) fn turn(&mut self) -> Result<bool, TransportError> {
-        let came = self.receive()?;
-        let now = Time::from_nanos(now_ns());
+    pub(crate) fn turn(&mut self) -> Result<(), TransportError> {
+        self.receive()?;
+        let now = self.now();
         for incoming in self.incoming.values_mut() {
             while let Some(message) = incoming.receiver.poll_message(now) {
                 incoming.inbox.complete(message);
@@ -210,22 +222,31 @@ impl Endpoint {
         for (&peer, sender) in &mut self.outgoing {
             sender.on_timer(now).map_err(failed(peer))?;
         }
-        self.transmit(now)?;
-        Ok(came)
+        self.transmit(now)
     }
 
     /// Sleeps until something is to be done, at most [`ATTENTION`]; also until `other` can be read, which it tells.
-    pub(crate) fn wait(&self, other: Option<BorrowedFd<'_>>) -> Result<bool, TransportError> {
+    pub(crate) fn wait(&mut self, other: Option<BorrowedFd<'_>>) -> Result<bool, TransportError> {
+        let now = self.now();
         let timers = self.outgoing.values().filter_map(Sender::timer);
         let timers = timers.chain(
             self.incoming
                 .values()
                 .filter_map(|incoming| incoming.receiver.timer()),
         );
-        let now = Time::from_nanos(now_ns());
         let timeout = timers
             .min()
             .map_or(ATTENTION, |timer| timer.since(now).min(ATTENTION));
+        self.look(timeout, other)
+    }
+
+    /// Sees which sockets have packets, after at most `timeout`, and whether `other` can be read. Asking about all at once
+    /// costs less than trying to read each.
+    pub(super) fn look(
+        &mut self,
+        timeout: Duration,
+        other: Option<BorrowedFd<'_>>,
+    ) -> Result<bool, TransportError> {
         let blocked = self.unsent.as_ref().map(|batch| batch.socket);
         let interest = |index| match blocked == Some(index) {
             true => PollFlags::POLLIN | PollFlags::POLLOUT,
@@ -240,15 +261,24 @@ impl Endpoint {
             Ok(_) | Err(nix::errno::Errno::EINTR) => {}
             Err(errno) => return Err(system("wait for packets".into())(errno.into())),
         }
-        let last = polled.last().filter(|_| other.is_some());
-        Ok(last.and_then(PollFd::any).unwrap_or(false))
+        self.clock.pass();
+        // Errors are told by reading.
+        let readable = |polled: &PollFd<'_>| {
+            let events = polled.revents().unwrap_or(PollFlags::empty());
+            events.intersects(!PollFlags::POLLOUT)
+        };
+        let (sockets, other) = polled.split_at(self.sockets.len());
+        self.readable = (0..sockets.len())
+            .filter(|&index| readable(&sockets[index]))
+            .collect();
+        Ok(other.iter().any(readable))
     }
 
     /// Tells every peer that nothing more comes, and waits a little for those that have not said so themselves.
     pub(crate) fn close(&mut self) {
         let start = Instant::now();
         loop {
-            let now = Time::from_nanos(now_ns());
+            let now = self.now();
             for sender in self.outgoing.values_mut() {
                 sender.close(now);
             }

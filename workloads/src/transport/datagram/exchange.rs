@@ -3,7 +3,7 @@
 //! A send is finished when its message has been copied: the queue pair keeps it until it has arrived. Messages count over the
 //! life of a queue pair; those of a program follow the ones before it, as both ends run the same programs in the same order.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::endpoint::Endpoint;
 use crate::collective::progress::Progress;
@@ -90,24 +90,27 @@ impl<'a> Exchange<'a> {
         patience: Duration,
         attendant: &mut dyn Attendant,
     ) -> Result<(), TransportError> {
-        let mut last_move = Instant::now();
+        let mut last_move = self.endpoint.now();
         let mut last_attended = last_move;
         while !self.progress.is_complete() {
+            self.endpoint.turn()?;
             let moved = self.copy(memory) | self.send(memory) | self.receive(memory)?;
-            let came = self.endpoint.turn()?;
-            let now = Instant::now();
+            let now = self.endpoint.now();
             if moved {
                 last_move = now;
-            } else if !came && !self.progress.is_complete() {
+                // What moved may let more move, and took time.
+                self.endpoint.look(Duration::ZERO, None)?;
+            } else {
+                self.check_patience(now.since(last_move), patience)?;
                 self.endpoint.wait(None)?;
-                self.check_patience(last_move.elapsed(), patience)?;
             }
-            if now - last_attended >= ATTENTION / 4 {
+            if now.since(last_attended) >= ATTENTION / 4 {
                 attendant.attend(self.endpoint);
                 last_attended = now;
             }
         }
-        Ok(())
+        // What was handed over last leaves.
+        self.endpoint.turn()
     }
 
     fn copy(&mut self, memory: &mut Memory) -> bool {

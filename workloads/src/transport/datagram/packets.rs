@@ -7,11 +7,10 @@ use longhaul_emulator::time::Time;
 
 use super::endpoint::{Endpoint, Incoming, JUMBO, failed};
 use super::inbox::Inbox;
-use super::socket::{MOST_BATCH, MOST_SEGMENTS, Received};
+use super::socket::{Buffers, MOST_BATCH, MOST_SEGMENTS, Received};
 use crate::message::receiver::{Arrived, Receiver};
 use crate::message::wire;
 use crate::transport::{TransportError, system};
-use crate::world::clock::now_ns;
 
 /// Datagrams of one length to one address.
 #[derive(Debug)]
@@ -62,29 +61,29 @@ impl Batch {
     }
 }
 
-/// Batches received on a socket before what they call for is sent: acknowledgements are one for all of them.
-const BATCHES: usize = 8;
-
 impl Endpoint {
-    /// Receives what is there, to a bound; tells whether anything was.
-    pub(super) fn receive(&mut self) -> Result<bool, TransportError> {
-        let mut buffer = std::mem::take(&mut self.buffer);
-        let mut came = false;
-        for index in 0..self.sockets.len() {
-            for _ in 0..BATCHES {
-                let received = self.sockets[index]
-                    .receive(&mut buffer)
-                    .map_err(system("receive packets".into()))?;
-                let Some(received) = received else { break };
-                came = true;
-                let now = Time::from_nanos(now_ns());
-                for datagram in buffer[..received.length].chunks(received.segment) {
-                    self.on_datagram(now, &received, datagram)?;
+    /// Receives what the last look saw, to a bound.
+    pub(super) fn receive(&mut self) -> Result<(), TransportError> {
+        let mut buffers = std::mem::take(&mut self.buffers);
+        let result = self.receive_into(&mut buffers);
+        self.buffers = buffers;
+        result
+    }
+
+    fn receive_into(&mut self, buffers: &mut Buffers) -> Result<(), TransportError> {
+        for socket in std::mem::take(&mut self.readable) {
+            let batches = self.sockets[socket]
+                .receive(buffers)
+                .map_err(system("receive packets".into()))?;
+            for (index, received) in batches.iter().enumerate() {
+                let now = self.clock.now();
+                for datagram in buffers.batch(index, received).chunks(received.segment) {
+                    self.on_datagram(now, received, datagram)?;
                 }
+                self.clock.work(received.length);
             }
         }
-        self.buffer = buffer;
-        Ok(came)
+        Ok(())
     }
 
     /// Strangers' packets are dropped.

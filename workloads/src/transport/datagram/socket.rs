@@ -7,8 +7,8 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use nix::cmsg_space;
 use nix::errno::Errno;
 use nix::sys::socket::{
-    ControlMessage, ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, sendmsg, setsockopt,
-    sockopt,
+    ControlMessage, ControlMessageOwned, MsgFlags, MultiHeaders, RecvMsg, SockaddrStorage,
+    recvmmsg, sendmsg, setsockopt, sockopt,
 };
 
 /// "ECN-capable transport" in the type of service (RFC 3168).
@@ -18,7 +18,7 @@ const ECN: i32 = 0b11;
 
 /// Receive buffer asked for: what a fast sender has under way while this thread reduces a chunk. The kernel grants it to root
 /// only, and `net.core.rmem_max` to others.
-const BUFFER: usize = 32 << 20;
+const KERNEL_BUFFER: usize = 32 << 20;
 
 /// The largest datagram, and so the largest batch: what IPv4's length field allows.
 pub(super) const MOST_BATCH: usize = 65_000;
@@ -31,7 +31,18 @@ pub(super) struct Socket {
     socket: UdpSocket,
 }
 
-/// What one call received.
+/// Batches received by one call; what they call for is sent after that: acknowledgements are one for all of them.
+const BATCHES: usize = 8;
+/// Room for a batch: the longest datagram of UDP.
+const BUFFER: usize = 1 << 16;
+
+/// Where batches are received into.
+#[derive(Debug, Default)]
+pub(super) struct Buffers {
+    bytes: Vec<u8>,
+}
+
+/// One batch that was received.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Received {
     pub(super) from: SocketAddr,
@@ -48,8 +59,8 @@ impl Socket {
         let socket = UdpSocket::bind((address, 0))?;
         socket.set_nonblocking(true)?;
         let options = socket2::SockRef::from(&socket);
-        if setsockopt(&socket, sockopt::RcvBufForce, &BUFFER).is_err() {
-            options.set_recv_buffer_size(BUFFER)?;
+        if setsockopt(&socket, sockopt::RcvBufForce, &KERNEL_BUFFER).is_err() {
+            options.set_recv_buffer_size(KERNEL_BUFFER)?;
         }
         let fd = socket.as_raw_fd();
         if address.is_ipv4() {
@@ -139,21 +150,24 @@ impl Socket {
         }
     }
 
-    /// Receives what is there into `buffer`, one batch; `None` if nothing is.
-    pub(super) fn receive(&self, buffer: &mut [u8]) -> io::Result<Option<Received>> {
-        let mut control = cmsg_space!(i32, i32);
-        let mut parts = [IoSliceMut::new(buffer)];
+    /// Receives what is there, [`BATCHES`] at most, as one call: the batch at an index lies at that index of `buffers`.
+    pub(super) fn receive(&self, buffers: &mut Buffers) -> io::Result<Vec<Received>> {
+        let mut headers = MultiHeaders::preallocate(BATCHES, Some(cmsg_space!(i32, i32)));
+        let parts = buffers.bytes.chunks_mut(BUFFER);
+        let mut parts: Vec<_> = parts.map(|part| [IoSliceMut::new(part)]).collect();
         let fd = self.socket.as_raw_fd();
-        let message = match recvmsg::<SockaddrStorage>(
-            fd,
-            &mut parts,
-            Some(&mut control),
-            MsgFlags::MSG_DONTWAIT,
-        ) {
-            Ok(message) => message,
-            Err(Errno::EAGAIN | Errno::EINTR | Errno::ECONNREFUSED) => return Ok(None),
+        let now = MsgFlags::MSG_DONTWAIT;
+        let messages = match recvmmsg(fd, &mut headers, parts.iter_mut(), now, None) {
+            Ok(messages) => messages,
+            Err(Errno::EAGAIN | Errno::EINTR | Errno::ECONNREFUSED) => return Ok(Vec::new()),
             Err(errno) => return Err(errno.into()),
         };
+        messages.map(Received::new).collect()
+    }
+}
+
+impl Received {
+    fn new(message: RecvMsg<'_, '_, SockaddrStorage>) -> io::Result<Self> {
         let from = message.address.as_ref().and_then(address_of);
         let (mut segment, mut service) = (message.bytes, 0);
         for control in message.cmsgs()? {
@@ -164,13 +178,25 @@ impl Socket {
                 _ => {}
             }
         }
-        let from = from.ok_or(io::ErrorKind::AddrNotAvailable)?;
-        Ok(Some(Received {
-            from,
+        Ok(Self {
+            from: from.ok_or(io::ErrorKind::AddrNotAvailable)?,
             length: message.bytes,
             segment: segment.max(1),
             marked: service & ECN == ECN,
-        }))
+        })
+    }
+}
+
+impl Buffers {
+    pub(super) fn new() -> Self {
+        Self {
+            bytes: vec![0; BATCHES * BUFFER],
+        }
+    }
+
+    /// The bytes of the batch at `index`, which is `received`.
+    pub(super) fn batch(&self, index: usize, received: &Received) -> &[u8] {
+        &self.bytes[index * BUFFER..][..received.length]
     }
 }
 
@@ -222,17 +248,19 @@ mod tests {
             );
             let bytes: Vec<u8> = (0..3500).map(|at| (at / 1000) as u8).collect();
             assert!(one.send(other.address().unwrap(), &bytes, 1000).unwrap());
-            let (mut got, mut buffer) = (Vec::new(), vec![0; 1 << 16]);
+            let (mut got, mut buffers) = (Vec::new(), Buffers::new());
             let deadline = Instant::now() + Duration::from_secs(5);
             while got.len() < 4 && Instant::now() < deadline {
-                let Some(received) = other.receive(&mut buffer).unwrap() else {
+                let batches = other.receive(&mut buffers).unwrap();
+                if batches.is_empty() {
                     std::thread::yield_now();
-                    continue;
-                };
-                assert_eq!(received.from, one.address().unwrap());
-                assert!(!received.marked);
-                let datagrams = buffer[..received.length].chunks(received.segment);
-                got.extend(datagrams.map(|datagram| (datagram.len(), datagram[0])));
+                }
+                for (index, received) in batches.iter().enumerate() {
+                    assert_eq!(received.from, one.address().unwrap());
+                    assert!(!received.marked);
+                    let datagrams = buffers.batch(index, received).chunks(received.segment);
+                    got.extend(datagrams.map(|datagram| (datagram.len(), datagram[0])));
+                }
             }
             assert_eq!(got, [(1000, 0), (1000, 1), (1000, 2), (500, 3)]);
         }
