@@ -9,10 +9,12 @@
 //! - [`statistics`]: tests of whether repeats differ, and how many a test needs.
 //! - [`comparison`]: two sets of figures side by side.
 //! - [`gate`]: a run held against a baseline, its verdict, and its forms: table, JUnit, Markdown, annotations.
+//! - [`claim`]: an experiment with what it must show, and whether a run of it did.
 //! - [`history`]: figures over commits.
 //! - `listing`: the look of tables.
 
 pub mod baseline;
+pub mod claim;
 pub mod comparison;
 pub mod determinism;
 #[cfg(test)]

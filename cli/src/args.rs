@@ -22,6 +22,8 @@ pub struct Cli {
 pub enum Command {
     /// Run an experiment: bring its sites up, measure the links, run the workload, write results and charts
     Run(RunArgs),
+    /// Run experiments that are claimed to show something, and say whether they do
+    Reproduce(ReproduceArgs),
     /// List the experiments that come with longhaul, or show one
     #[command(subcommand)]
     Experiments(ExperimentsCommand),
@@ -112,6 +114,45 @@ pub struct RunArgs {
 
     #[command(flatten)]
     pub virtual_lab: VirtualArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct ReproduceArgs {
+    /// Claims by name or number, or files
+    #[arg(required_unless_present_any = ["all", "list"])]
+    pub claim: Vec<String>,
+
+    /// Every claim that comes with longhaul
+    #[arg(long, conflicts_with = "claim")]
+    pub all: bool,
+
+    /// List the claims, and do no more
+    #[arg(long, conflicts_with_all = ["claim", "all"])]
+    pub list: bool,
+
+    /// Where the sites live and whose clock counts
+    #[arg(long, value_enum, default_value_t = LabKind::Virtual)]
+    pub lab: LabKind,
+
+    /// Which engine carries the links; auto takes netem where the kernel has what the topology needs
+    #[arg(long, value_enum, default_value_t = Links::Auto)]
+    pub links: Links,
+
+    /// Seeds everything random, over the experiments' own seeds
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+
+    /// Change a field of the experiments, as `run` does; what is judged then is another experiment
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+
+    /// The folder for the results; must be new or empty [default: longhaul-results/reproduce-DATE-TIME]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+
+    /// Judge the run in this folder instead of running anything
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["all", "list", "seed", "set", "out"])]
+    pub result: Option<PathBuf>,
 }
 
 /// What matters to virtual labs alone.

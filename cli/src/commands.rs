@@ -10,6 +10,7 @@ mod kernel;
 mod lab;
 mod link;
 mod manual;
+mod reproduce;
 mod run;
 mod topologies;
 mod verify;
@@ -24,6 +25,7 @@ use crate::output::Output;
 pub fn run(command: Command, output: Output) -> Result<Exit, Failure> {
     match command {
         Command::Run(args) => run::run(&args, output),
+        Command::Reproduce(args) => reproduce::run(&args, output),
         Command::Experiments(command) => experiments::run(command, output),
         Command::Up(args) => lab::up(&args, output),
         Command::Exec(args) => lab::exec(&args),

@@ -24,7 +24,7 @@ mod departure;
 mod erasure;
 mod flow;
 mod greeting;
-mod pacer;
+pub(crate) mod pacer;
 mod path;
 mod ranges;
 pub(crate) mod receiver;

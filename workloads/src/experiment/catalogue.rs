@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use longhaul_topologies::document::DocumentPath;
 use longhaul_topologies::{Document, InputError, closest};
 
 use super::source::ExperimentSource;
@@ -32,7 +33,7 @@ pub fn entries() -> &'static [Entry] {
     ]
 }
 
-/// Opens an experiment by catalogue name, else by path.
+/// Opens an experiment by catalogue name, else by path; of a claim's file, the experiment in it.
 ///
 /// # Errors
 /// If there is no such entry or file, or it is not YAML.
@@ -46,7 +47,9 @@ pub fn open(name_or_path: &str) -> Result<ExperimentSource, InputError> {
         return Err(unknown(name_or_path));
     }
     let folder = path.parent().unwrap_or(Path::new("."));
-    Ok(ExperimentSource::new(Document::read(path)?, folder))
+    let document = Document::read(path)?;
+    let part = document.at(&DocumentPath::root().key("experiment"));
+    Ok(ExperimentSource::new(part.unwrap_or(document), folder))
 }
 
 /// The error for a name that is neither in the catalogue nor a file's.

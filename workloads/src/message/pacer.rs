@@ -15,20 +15,20 @@ const MOST_BYTES: u64 = 64 << 10;
 
 /// Spaces packets by the rate that each left at.
 #[derive(Debug, Default)]
-pub(super) struct Pacer {
+pub(crate) struct Pacer {
     /// When the next packet would leave if packets left singly.
     due: Time,
 }
 
 impl Pacer {
     /// When a packet of `bytes` may leave, if not now.
-    pub(super) fn wait(&self, now: Time, rate: Option<Rate>, bytes: u64) -> Option<Time> {
+    pub(crate) fn wait(&self, now: Time, rate: Option<Rate>, bytes: u64) -> Option<Time> {
         let burst = burst(rate?, bytes);
         (self.due > now + burst).then(|| self.due - burst)
     }
 
     /// A packet left.
-    pub(super) fn sent(&mut self, now: Time, rate: Option<Rate>, bytes: u64) {
+    pub(crate) fn sent(&mut self, now: Time, rate: Option<Rate>, bytes: u64) {
         if let Some(rate) = rate {
             self.due = self.due.max(now) + time(rate, bytes);
         }

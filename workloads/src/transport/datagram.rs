@@ -5,6 +5,7 @@
 //! - `packets`: what passes between the two.
 //! - `clock`: the time, read no more often than need be.
 //! - `inbox`: messages of one peer as they come.
+//! - `port`: the interface that all queue pairs share.
 //! - `exchange`: one rank's program carried out over them.
 
 mod clock;
@@ -12,4 +13,5 @@ pub(crate) mod endpoint;
 pub(crate) mod exchange;
 mod inbox;
 mod packets;
+mod port;
 mod socket;

@@ -14,6 +14,7 @@ use nix::sys::time::TimeSpec;
 use super::clock::Clock;
 use super::inbox::Inbox;
 use super::packets::Batch;
+use super::port::Port;
 use super::socket::{Buffers, Socket};
 use crate::message::receiver::Receiver;
 use crate::message::sender::Sender;
@@ -41,6 +42,11 @@ pub(crate) struct Endpoint {
     pub(super) readable: Vec<usize>,
     pub(super) buffers: Buffers,
     pub(super) clock: Clock,
+    pub(super) port: Port,
+    /// The peer whose turn it is when the port takes more.
+    pub(super) served: usize,
+    /// When that is, if packets wait for it.
+    pub(super) held_until: Option<Time>,
 }
 
 /// Messages from one peer.
@@ -83,6 +89,7 @@ impl Endpoint {
         let address = sockets[0]
             .address()
             .map_err(system("read the listening address".into()))?;
+        let port = Port::new(options.line_rate);
         Ok(Self {
             rank,
             nonce,
@@ -97,6 +104,9 @@ impl Endpoint {
             readable: Vec::new(),
             buffers: Buffers::new(),
             clock: Clock::new(),
+            port,
+            served: 0,
+            held_until: None,
         })
     }
 
@@ -234,8 +244,10 @@ impl Endpoint {
                 .values()
                 .filter_map(|incoming| incoming.receiver.timer()),
         );
-        let timeout = timers
-            .min()
+        // The port is free in a moment, before which no other timer matters: those of packets that it holds are over.
+        let timeout = self
+            .held_until
+            .or_else(|| timers.min())
             .map_or(ATTENTION, |timer| timer.since(now).min(ATTENTION));
         self.look(timeout, other)
     }

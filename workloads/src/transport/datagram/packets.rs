@@ -1,5 +1,6 @@
 //! Packets between an endpoint's sockets and its queue pairs.
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -19,6 +20,16 @@ pub(super) struct Batch {
     to: SocketAddr,
     bytes: Vec<u8>,
     segment: usize,
+}
+
+/// What became of a queue pair's turn.
+enum Sent {
+    /// A batch left, and there may be more.
+    Batch,
+    /// It has none that may leave now.
+    Nothing,
+    /// The kernel takes no more.
+    Refused,
 }
 
 /// What became of a packet at the end of a batch.
@@ -141,10 +152,11 @@ impl Endpoint {
             .map_err(failed(peer))
     }
 
-    /// Sends all that may leave, until the kernel takes no more.
+    /// Sends all that may leave, until the kernel or the port takes no more.
     pub(super) fn transmit(&mut self, now: Time) -> Result<(), TransportError> {
+        self.held_until = None;
         if let Some(batch) = self.unsent.take()
-            && !self.send_batch(batch)?
+            && !self.send_batch(now, batch)?
         {
             return Ok(());
         }
@@ -154,10 +166,21 @@ impl Endpoint {
                 return Ok(());
             }
         }
-        let peers: Vec<usize> = self.outgoing.keys().copied().collect();
-        for peer in peers {
-            if !self.send_messages(now, peer)? {
-                return Ok(());
+        // A batch of each in turn, as a card's scheduler serves its queue pairs; the next time it goes on where this one ended.
+        let mut peers: VecDeque<usize> = self.outgoing.keys().copied().collect();
+        peers.rotate_left(peers.iter().filter(|peer| **peer < self.served).count());
+        while let Some(&peer) = peers.front() {
+            self.held_until = self.port.wait(now);
+            if self.held_until.is_some() {
+                self.served = peer;
+                break;
+            }
+            match self.send_messages(now, peer)? {
+                Sent::Nothing => {
+                    peers.pop_front();
+                }
+                Sent::Batch => peers.rotate_left(1),
+                Sent::Refused => break,
             }
         }
         Ok(())
@@ -171,17 +194,18 @@ impl Endpoint {
                 break;
             };
             let to = incoming.sources[usize::from(path)];
-            if !self.send_batch(Batch::new(0, to, bytes))? {
+            if !self.send_batch(now, Batch::new(0, to, bytes))? {
                 return Ok(false);
             }
         }
         Ok(true)
     }
 
-    /// Sends what a sending end lets go, packets of one path and length together; `false` if the kernel takes no more.
-    fn send_messages(&mut self, now: Time, peer: usize) -> Result<bool, TransportError> {
+    /// Sends a batch of what a sending end lets go, packets of one path and length.
+    fn send_messages(&mut self, now: Time, peer: usize) -> Result<Sent, TransportError> {
         let to = self.peers[peer];
         let mut batch = Batch::new(0, to, Vec::with_capacity(MOST_BATCH));
+        let mut apart = None;
         while let Some(sender) = self.outgoing.get_mut(&peer) {
             let before = batch.bytes.len();
             let Some(path) = sender.poll_transmit(now, &mut batch.bytes) else {
@@ -189,39 +213,40 @@ impl Endpoint {
             };
             match batch.add(path.into(), before) {
                 Added::Room => {}
-                Added::Full => {
-                    let full = std::mem::replace(
-                        &mut batch,
-                        Batch::new(0, to, Vec::with_capacity(MOST_BATCH)),
-                    );
-                    if !self.send_batch(full)? {
-                        return Ok(false);
-                    }
-                }
+                Added::Full => break,
                 Added::Apart(next) => {
-                    let full = std::mem::replace(&mut batch, next);
-                    if !self.send_batch(full)? {
-                        // What comes behind counts as sent and is lost: the repeats are for that.
-                        return Ok(false);
-                    }
+                    apart = Some(next);
+                    break;
                 }
             }
         }
         if batch.bytes.is_empty() {
-            return Ok(true);
+            return Ok(Sent::Nothing);
         }
-        self.send_batch(batch)
+        for batch in std::iter::once(batch).chain(apart) {
+            if !self.send_batch(now, batch)? {
+                // What comes behind counts as sent and is lost: the repeats are for that.
+                return Ok(Sent::Refused);
+            }
+        }
+        Ok(Sent::Batch)
     }
 
     /// Whether the kernel took it; if not, it is kept for the next time.
-    fn send_batch(&mut self, batch: Batch) -> Result<bool, TransportError> {
+    fn send_batch(&mut self, now: Time, batch: Batch) -> Result<bool, TransportError> {
         let sent = self.sockets[batch.socket]
             .send(batch.to, &batch.bytes, batch.segment)
             .map_err(system(format!(
                 "send packets of {} B to {}",
                 batch.segment, batch.to
             )))?;
-        if !sent {
+        if sent {
+            self.port.sent(
+                now,
+                batch.bytes.len(),
+                batch.bytes.len().div_ceil(batch.segment),
+            );
+        } else {
             self.unsent = Some(batch);
         }
         Ok(sent)

@@ -1,0 +1,69 @@
+//! Claims: an experiment with what it must show, and whether a run of it did.
+//!
+//! - [`Claim`]: what is claimed, by whom, how it was scaled, the experiment, what is expected of its figures.
+//! - [`Measure`]: what is read from a run.
+//! - `expectation`: one expectation held against the figures.
+//! - [`Judgement`]: all of them, and the verdict.
+
+mod catalogue;
+mod expectation;
+mod judgement;
+mod measure;
+
+use longhaul_topologies::document::DocumentPath;
+use longhaul_topologies::{Document, InputError};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+pub use catalogue::{entries, open};
+pub use expectation::{Expectation, Must, Selection};
+pub use judgement::{Finding, Judgement, Reading, Verdict};
+pub use measure::Measure;
+
+/// A claim as its file has it.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Claim {
+    /// What it is called.
+    pub name: String,
+    /// One line.
+    pub title: String,
+    /// What is claimed.
+    pub claim: String,
+    /// Where that is said.
+    pub source: String,
+    /// What was made smaller than in the source, and what was kept.
+    pub scaling: String,
+    /// What is known of why a part of it does not hold here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The experiment, as an experiment file has it.
+    pub experiment: Value,
+    /// What its figures must be.
+    pub expect: Vec<Expectation>,
+}
+
+impl Claim {
+    /// Reads a claim.
+    ///
+    /// # Errors
+    /// If `document` is not one.
+    pub fn of(document: &Document) -> Result<Self, InputError> {
+        let claim: Self = document.parse()?;
+        let refuse = |key: &str, message: &str| {
+            let place: DocumentPath = DocumentPath::root().key(key);
+            Err(document.error(&place, message))
+        };
+        if claim.expect.is_empty() {
+            return refuse("expect", "a claim expects something");
+        }
+        for (index, expectation) in claim.expect.iter().enumerate() {
+            if let Err(message) = expectation.check() {
+                let place = DocumentPath::root().key("expect").index(index);
+                return Err(document.error(&place, message));
+            }
+        }
+        Ok(claim)
+    }
+}

@@ -1,0 +1,228 @@
+//! A run held against all that a claim expects.
+
+use longhaul_reports::result::RunResult;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::Claim;
+use super::measure::Measure;
+use crate::listing::Listing;
+use crate::verdict;
+
+/// Whether a claim was seen here.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "verdict", rename_all = "kebab-case")]
+pub enum Verdict {
+    /// All that is expected was seen.
+    Reproduced,
+    /// Some of it.
+    Partly,
+    /// None of it.
+    NotReproduced,
+    /// The run says nothing.
+    Undecided {
+        /// Why.
+        why: String,
+    },
+}
+
+impl Verdict {
+    /// For people.
+    pub fn words(&self) -> &'static str {
+        match self {
+            Self::Reproduced => "reproduced",
+            Self::Partly => "partly reproduced",
+            Self::NotReproduced => "not reproduced",
+            Self::Undecided { .. } => "undecided",
+        }
+    }
+}
+
+/// A figure along an axis.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Reading {
+    /// Where on the axis; empty for a single figure.
+    pub at: String,
+    /// The median over repeats.
+    pub value: f64,
+}
+
+/// One expectation and what was seen.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Finding {
+    /// The expectation in words.
+    pub says: String,
+    /// What was read.
+    pub measure: Measure,
+    /// Whether the readings are ratios of it.
+    pub ratio: bool,
+    /// What the readings go along.
+    pub along: Option<String>,
+    /// What was seen.
+    pub readings: Vec<Reading>,
+    /// What they had to be.
+    pub must: String,
+    /// Whether they are.
+    pub holds: bool,
+}
+
+/// A claim held against a run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Judgement {
+    /// The claim's name.
+    pub claim: String,
+    /// Its title.
+    pub title: String,
+    /// Where it is made.
+    pub source: String,
+    /// What was made smaller.
+    pub scaling: String,
+    /// What is known of why a part does not hold.
+    pub reason: Option<String>,
+    /// Whether it was seen.
+    #[serde(flatten)]
+    pub verdict: Verdict,
+    /// Each expectation.
+    pub findings: Vec<Finding>,
+}
+
+impl Judgement {
+    /// Holds `result` against `claim`.
+    pub fn of(claim: &Claim, result: &RunResult) -> Self {
+        let judged: Result<Vec<Finding>, _> = claim
+            .expect
+            .iter()
+            .map(|expectation| expectation.judge(&result.points))
+            .collect();
+        let (verdict, findings) = match (undecided(result), judged) {
+            (Some(why), judged) => (Verdict::Undecided { why }, judged.unwrap_or_default()),
+            (None, Ok(findings)) => (verdict_of(&findings), findings),
+            (None, Err(unanswered)) => {
+                let why = unanswered.to_string();
+                (Verdict::Undecided { why }, Vec::new())
+            }
+        };
+        Self {
+            claim: claim.name.clone(),
+            title: claim.title.clone(),
+            source: claim.source.clone(),
+            scaling: claim.scaling.clone(),
+            reason: claim.reason.clone(),
+            verdict,
+            findings,
+        }
+    }
+
+    /// For a terminal.
+    pub fn text(&self, width: usize) -> String {
+        let mut table = Listing::new(width);
+        table.header(["expected", "figure", "must be", "seen", "holds"]);
+        for finding in &self.findings {
+            table.row([
+                finding.says.clone(),
+                finding.figure(),
+                finding.must.clone(),
+                finding.seen(),
+                if finding.holds { "yes" } else { "no" }.to_owned(),
+            ]);
+        }
+        let mut text = format!("# {}: {}\n", self.claim, self.title);
+        if !self.findings.is_empty() {
+            text += &table.render(0..0);
+        }
+        text += &format!("# source: {}\n# scaling: {}\n", self.source, self.scaling);
+        if let Verdict::Undecided { why } = &self.verdict {
+            text += &format!("# {why}\n");
+        }
+        let open = !matches!(self.verdict, Verdict::Reproduced);
+        if let Some(reason) = self.reason.as_ref().filter(|_| open) {
+            text += &format!("# {reason}\n");
+        }
+        text + &format!("{}: {}\n", self.claim, self.verdict.words())
+    }
+
+    /// For a page.
+    pub fn markdown(&self) -> String {
+        let mut text = format!(
+            "## {}: {}\n\n**{}**\n\n| expected | figure | must be | seen | holds |\n|---|---|---|---|---|\n",
+            self.claim,
+            self.title,
+            self.verdict.words()
+        );
+        for finding in &self.findings {
+            text += &format!(
+                "| {} | {} | {} | {} | {} |\n",
+                finding.says,
+                finding.figure(),
+                finding.must,
+                finding.seen(),
+                if finding.holds { "yes" } else { "no" },
+            );
+        }
+        text += &format!("\nSource: {}\n\nScaling: {}\n", self.source, self.scaling);
+        if let Verdict::Undecided { why } = &self.verdict {
+            text += &format!("\n{why}\n");
+        }
+        if let Some(reason) = &self.reason {
+            text += &format!("\n{reason}\n");
+        }
+        text
+    }
+}
+
+impl Finding {
+    /// `busbw, ratio`, with its unit.
+    fn figure(&self) -> String {
+        match (self.ratio, self.measure.unit()) {
+            (true, _) => format!("{} (ratio)", self.measure.name()),
+            (false, "") => self.measure.name(),
+            (false, unit) => format!("{} ({unit})", self.measure.name()),
+        }
+    }
+
+    /// The readings, each with its place.
+    fn seen(&self) -> String {
+        let readings = self.readings.iter().map(|reading| {
+            let value = figure(reading.value);
+            match reading.at.as_str() {
+                "" => value,
+                at => format!("{at}: {value}"),
+            }
+        });
+        readings.collect::<Vec<_>>().join("; ")
+    }
+}
+
+/// With four digits that mean something.
+fn figure(value: f64) -> String {
+    let digits = 3 - value.abs().max(1e-9).log10().floor() as i32;
+    let text = format!("{value:.*}", digits.clamp(0, 6) as usize);
+    match text.contains('.') {
+        true => text.trim_end_matches('0').trim_end_matches('.').to_owned(),
+        false => text,
+    }
+}
+
+/// Why a run says nothing, if so.
+fn undecided(result: &RunResult) -> Option<String> {
+    match verdict::judge(result) {
+        verdict::Verdict::Passed => None,
+        verdict::Verdict::Interrupted => Some("the run was interrupted".to_owned()),
+        verdict::Verdict::Failed { message } => Some(format!("the run failed: {message}")),
+        verdict::Verdict::WrongResults { elements } => Some(format!(
+            "{elements} elements of the run's results are wrong"
+        )),
+        verdict::Verdict::Unfaithful { findings } => Some(format!(
+            "the run's links were not as described: {}",
+            findings.first().map_or("see its fidelity", String::as_str)
+        )),
+    }
+}
+
+fn verdict_of(findings: &[Finding]) -> Verdict {
+    match findings.iter().filter(|finding| finding.holds).count() {
+        0 => Verdict::NotReproduced,
+        all if all == findings.len() => Verdict::Reproduced,
+        _ => Verdict::Partly,
+    }
+}

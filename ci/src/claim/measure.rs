@@ -1,0 +1,97 @@
+//! What is read from a run.
+
+use longhaul_reports::result::{Point, Workload};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// A figure of a point, or of each of its sizes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Measure {
+    /// Bus bandwidth of the mean time, 1e9 bytes per second.
+    Busbw,
+    /// Share of the bus bandwidth that the links allow at that size.
+    BoundShare,
+    /// Mean time of an iteration, milliseconds.
+    Time,
+    /// 99th percentile of the iterations' times over their median.
+    TimeSpread,
+    /// Median one-way delay above the described one, milliseconds; of the path where it is greatest.
+    QueueingDelay,
+    /// 99th percentile of the one-way delay above the described one, milliseconds; of the path where it is greatest.
+    QueueingDelayP99,
+    /// Packet delay variation (RFC 5481 section 4.2), milliseconds; of the path where it is greatest.
+    Pdv,
+    /// Packets that the links' queues dropped.
+    Drops,
+    /// Greatest sampled occupancy of a lane's queue, as the time to send it, milliseconds.
+    PeakQueue,
+    /// Bytes of frames over all WAN links, both ways, per byte of the arrays.
+    WanBytes,
+}
+
+impl Measure {
+    /// As files write it.
+    pub fn name(self) -> String {
+        serde_json::to_value(self)
+            .ok()
+            .and_then(|value| value.as_str().map(str::to_owned))
+            .unwrap_or_default()
+    }
+
+    /// The unit of its figures; empty for ratios and counts.
+    pub fn unit(self) -> &'static str {
+        match self {
+            Self::Busbw => "GB/s",
+            Self::Time
+            | Self::QueueingDelay
+            | Self::QueueingDelayP99
+            | Self::Pdv
+            | Self::PeakQueue => "ms",
+            Self::BoundShare | Self::TimeSpread | Self::Drops | Self::WanBytes => "",
+        }
+    }
+
+    /// Its figures of `point`, each with its size if it is one of a size.
+    pub(super) fn read(self, point: &Point) -> Vec<(Option<u64>, f64)> {
+        let sizes = |figure: &dyn Fn(&longhaul_reports::result::Summary) -> Option<f64>| {
+            let figures = point.summaries.iter();
+            let figures = figures.filter_map(|row| Some((Some(row.size_bytes), figure(row)?)));
+            figures.collect()
+        };
+        let paths = |figure: &dyn Fn(&longhaul_reports::result::DelaySummary) -> f64| {
+            let seen = point.delays.iter().filter(|path| path.delay_us.count > 0);
+            let greatest = seen.map(figure).reduce(f64::max);
+            greatest.map(|us| (None, us / 1e3)).into_iter().collect()
+        };
+        match self {
+            Self::Busbw => sizes(&|row| Some(row.busbw_gbps)),
+            Self::BoundShare => sizes(&|row| row.bound_share),
+            Self::Time => sizes(&|row| Some(row.time_us / 1e3)),
+            Self::TimeSpread => sizes(&|row| Some(row.p99_us / row.p50_us)),
+            Self::QueueingDelay => paths(&|path| path.delay_us.p50 - path.described_us),
+            Self::QueueingDelayP99 => paths(&|path| path.delay_us.p99 - path.described_us),
+            Self::Pdv => paths(&|path| path.pdv_us),
+            Self::Drops => {
+                let drops = point.channels.iter();
+                let drops: u64 = drops.map(|lane| lane.queue_drops + lane.early_drops).sum();
+                vec![(None, drops as f64)]
+            }
+            Self::PeakQueue => {
+                let lanes = point.channels.iter();
+                let times = lanes.filter_map(|lane| {
+                    Some(lane.queue_peak_bytes as f64 * 8e3 / lane.rate_bps? as f64)
+                });
+                let greatest = times.reduce(f64::max);
+                greatest.map(|ms| (None, ms)).into_iter().collect()
+            }
+            Self::WanBytes => {
+                let arrays: u64 = point.samples.iter().map(|sample| sample.size_bytes).sum();
+                let carried: u64 = point.channels.iter().map(|lane| lane.bytes).sum();
+                let collective = matches!(point.workload, Workload::Collective { .. });
+                let share = (collective && arrays > 0).then(|| carried as f64 / arrays as f64);
+                share.map(|share| (None, share)).into_iter().collect()
+            }
+        }
+    }
+}
