@@ -31,6 +31,17 @@ macro_rules! entries {
 pub fn entries() -> &'static [Entry] {
     entries![
         1 "xgs-all-reduce",
+        2 "deep-buffers",
+        3 "buffer-law",
+        4 "low-thresholds",
+        5 "timer-and-distance",
+        7 "distance-blind",
+        14 "repeat-or-code",
+        15 "go-back-n",
+        16 "ring-order",
+        17 "hierarchical",
+        19 "window-cap",
+        20 "edge-shaping",
     ]
 }
 
