@@ -132,7 +132,7 @@ pub async fn run(
     interrupt: impl Future<Output = ()>,
 ) -> Result<RunResult, RunError> {
     let bounds = bounds(experiment)?;
-    congestion_controls(experiment)?;
+    let _law = congestion_controls(experiment)?;
     let writer = ResultWriter::create(&options.out)?;
     let execution = match &options.lab {
         LabFacts::Host { command } => Some(Execution::begin(command.clone())),
@@ -260,6 +260,7 @@ impl Run<'_> {
         let options = LabOptions {
             engine: self.options.links,
             seed: derived_seed(self.experiment.seed, topology),
+            congestion_control: None,
         };
         let lab = Arc::new(Lab::up(description.clone(), &options).await?);
         let engine = lab.engine_kind();
@@ -351,7 +352,7 @@ impl Run<'_> {
                 self.collective(index, plan, collective, lab, &mut sampling)
                     .await
             }
-            WorkloadPlan::Command(spec) => self.programs(spec, lab, &mut sampling).await,
+            WorkloadPlan::Command(spec) => self.programs(plan, spec, lab, &mut sampling).await,
         };
         // However the workload ended: what was sampled is kept, and what broke the lab explains what broke the workload.
         self.last_samples(sampling).await?;
@@ -488,6 +489,7 @@ impl Run<'_> {
 
     async fn programs(
         &mut self,
+        point: &PointPlan,
         spec: &super::spec::CommandSpec,
         lab: &Arc<Lab>,
         sampling: &mut Sampling,
@@ -499,6 +501,8 @@ impl Run<'_> {
             1 => folder.join("logs"),
             _ => folder.join("logs").join(format!("point-{index}")),
         };
+        // Programs do not have to know of stacks.
+        lab.set_congestion_control(point.stack.kernel_congestion_control())?;
         self.begin(lab, sampling).await?;
         let mut programs = Programs::start(lab, spec, &logs)?;
         let finished = self.while_sampling(sampling, programs.finish()).await?;
