@@ -88,6 +88,37 @@ pub enum LabError {
     /// The kernel does not have the law.
     #[error(transparent)]
     KernelLaw(#[from] KernelLawError),
+    /// A congestion control cannot be what a host uses by default.
+    #[error("cannot make `{name}` the congestion control of {host}: {source}")]
+    CongestionControl {
+        /// Which.
+        name: String,
+        /// Of which host.
+        host: String,
+        /// What the kernel answered.
+        source: io::Error,
+    },
+}
+
+impl LabError {
+    /// The way out, if there is one.
+    pub fn help(&self) -> Option<String> {
+        match self {
+            Self::KernelLaw(error) => Some(error.help()),
+            Self::CongestionControl { name, source, .. } => match source.kind() {
+                // net/ipv4/tcp_cong.c: only what is TCP_CONG_NON_RESTRICTED.
+                io::ErrorKind::PermissionDenied => Some(format!(
+                    "the kernel keeps it from namespaces until `sudo sysctl net.ipv4.tcp_allowed_congestion_control=\"$(sysctl -n \
+                     net.ipv4.tcp_allowed_congestion_control) {name}\"`; or have the programs ask for it, as `iperf3 -C {name}` does"
+                )),
+                io::ErrorKind::NotFound => Some(format!(
+                    "load it as root with `modprobe tcp_{name}`, or name one that the kernel has"
+                )),
+                _ => None,
+            },
+            Self::Step { .. } | Self::Engine(_) => None,
+        }
+    }
 }
 
 impl Lab {
@@ -166,10 +197,11 @@ impl Lab {
             self.namespace(host)
                 .run(|| fs::write(CONGESTION_CONTROL, name))
                 .flatten()
-                .map_err(step(format!(
-                    "make `{name}` the congestion control of {}",
-                    self.plan.node(host).name
-                )))?;
+                .map_err(|source| LabError::CongestionControl {
+                    name: name.to_owned(),
+                    host: self.plan.node(host).name.clone(),
+                    source,
+                })?;
         }
         Ok(())
     }

@@ -220,10 +220,7 @@ fn keep<K: Kept, E: Into<Box<dyn Error>>>(
 
 /// The way out of what keeps a lab from coming up, if it has one.
 fn help(error: &(dyn Error + 'static)) -> Option<String> {
-    match error.downcast_ref() {
-        Some(LabError::KernelLaw(error)) => Some(error.help()),
-        _ => None,
-    }
+    error.downcast_ref().and_then(LabError::help)
 }
 
 /// Enters the sandbox with all that has to be made before.

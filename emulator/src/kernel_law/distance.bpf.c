@@ -89,7 +89,7 @@ enum { SK_PACING_NONE = 0, SK_PACING_NEEDED = 1 }; // include/net/sock.h
 #define FRACTION (1ULL << FRACTION_BITS)
 #define GAIN_BITS 30
 #define GAIN (1ULL << GAIN_BITS)
-#define NEVER (~0U)
+#define NEVER (~0ULL >> 1)
 
 // The law's constants, each with its reason in distance.rs, base.rs and start.rs.
 #define GROWTH (GAIN / 1000)
@@ -98,8 +98,8 @@ enum { SK_PACING_NONE = 0, SK_PACING_NEEDED = 1 }; // include/net/sock.h
 #define LIVELIEST_SQUARED (FRACTION * 196 / 100)
 #define CLEAR 16
 #define FASTEST (GAIN / 20)
-#define FROM_NS 7500ULL
-#define FULL_NS 36000ULL
+#define FROM_NS (BURST_NS / 8)
+#define FULL_NS (BURST_NS * 6 / 10)
 #define SLICE_PACKETS 4
 #define LEAST_LOOP_US 100ULL
 #define WATCHED 20
@@ -108,14 +108,15 @@ enum { SK_PACING_NONE = 0, SK_PACING_NEEDED = 1 }; // include/net/sock.h
 #define CROWDED 100
 #define LEAST_PACKETS 4
 #define LEAST_PACE 20
-#define LEAST_CLAIM 64
 #define FIRST 16
 #define SECOND_TRAIN 64
+#define MOST_TRAINS 4
 #define LEAST_JUMP_US 300ULL
 #define STEEPEST 8
 
 // sk_pacing_shift of sock_init_data(): a super-packet holds what leaves in this part of a second.
 #define BURST_BITS 10
+#define BURST_NS (1000000000ULL >> BURST_BITS)
 // A slice, in microseconds: distance.rs has 60; a burst is longer.
 #define GRAIN_US (SECOND >> BURST_BITS)
 
@@ -138,7 +139,7 @@ struct path {
 
 	// The slice.
 	__u64 slice_since;
-	__u32 slice_least_us;
+	__u64 slice_least; // in nanoseconds
 	__u32 slice_packets;
 	__u32 slice_marked;
 	__u32 slice_limited;
@@ -150,13 +151,14 @@ struct path {
 	__u32 delivered_ce;
 
 	// The train.
+	__u32 trains;
 	__u32 train_length;
 	__u32 train_settled;
-	__u32 train_bytes;
+	__u32 train_packets;
 	__u32 train_begun;
 	__u64 train_left;
-	__u64 first_came, first_sent, last_came, last_sent;
-	__u32 first_us, last_us;
+	__u64 first_came;
+	__u64 first_sent;
 
 	// Of round trips, in parts of FRACTION.
 	__u64 clear;
@@ -215,14 +217,14 @@ INLINE void set_rate(struct path *p, __u64 rate, __u64 packet) { p->rate = most(
 INLINE void new_slice(struct path *p, __u64 now)
 {
 	p->slice_since = now;
-	p->slice_least_us = NEVER;
+	p->slice_least = NEVER;
 	p->slice_packets = p->slice_marked = p->slice_limited = 0;
 }
 
 INLINE void new_train(struct path *p, __u32 length)
 {
 	p->train_length = length;
-	p->train_settled = p->train_bytes = p->train_begun = 0;
+	p->train_settled = p->train_packets = p->train_begun = 0;
 }
 
 INLINE void relearn(struct path *p) { p->base_known = p->previous_us = 0; }
@@ -251,9 +253,18 @@ INLINE __u64 packet_ns(const struct path *p, __u64 packet, __u64 tenths)
 	return packet * tenths * 100000000ULL / most(most(p->capacity, p->rate), 1);
 }
 
+// A round trip without what the newest of `acked` packets waited for those before it: an acknowledgement for many is as late as
+// the last of them. Up to a quarter of a burst: what a link or a receiver collects before it tells, while an acknowledgement
+// for more may be for two bursts, whose packets did not wait for each other.
+INLINE __u64 without_own(const struct path *p, __u64 rtt_ns, __u64 acked, __u64 packet)
+{
+	__u64 waited = packet_ns(p, packet, 10 * above(acked, 1));
+	return above(rtt_ns, least(waited, BURST_NS / 4));
+}
+
 INLINE __u64 full_ns(const struct path *p, __u64 packet) { return most(FULL_NS, packet_ns(p, packet, 24)); }
 
-INLINE __u64 delay_ns(const struct path *p) { return above(p->slice_least_us, p->base_us) * 1000; }
+INLINE __u64 delay_ns(const struct path *p) { return above(p->slice_least, p->base_us * 1000ULL); }
 
 // Of FRACTION, what the slice told.
 INLINE __u64 congestion(const struct path *p, __u64 packet)
@@ -358,7 +369,11 @@ INLINE void end_slice(struct path *p, __u64 now, __u64 sent, __u32 packet)
 	new_slice(p, now);
 }
 
-// start.rs: whether the second train is over; then `target` is what may be claimed.
+// start.rs: whether the last train is over; then `target` is what may be claimed.
+//
+// There, the second train tells what others use by how its delay grows. Here, bursts and acknowledgements of many packets hide that,
+// and the first train may have come in one batch: so trains are sent at the rate that the one before arrived at, until one
+// arrives as fast as it left. Where others use a part u of C that rate falls to C(1 - u), as r + uC is squeezed into C each time.
 INLINE _Bool train(struct path *p, __u64 now, __u64 sent, __u32 rtt, __u32 acked, __u32 in_flight, __u32 packet)
 {
 	if (p->train_left > sent)
@@ -368,36 +383,36 @@ INLINE _Bool train(struct path *p, __u64 now, __u64 sent, __u32 rtt, __u32 acked
 		p->train_begun = 1;
 		p->first_came = now;
 		p->first_sent = sent;
-		p->first_us = rtt;
 	} else {
-		p->train_bytes += acked * packet;
+		p->train_packets += acked;
 	}
-	p->last_came = now;
-	p->last_sent = sent;
-	p->last_us = rtt;
-	if (p->train_settled < p->train_length && in_flight)
+	// Receivers hold acknowledgements for the last two back (RFC 1122, section 4.2.3.2).
+	_Bool whole = p->train_settled + 2 >= p->train_length;
+	if (!whole && in_flight)
 		return 0;
-	__u64 came = above(p->last_came, p->first_came), left = above(p->last_sent, p->first_sent);
-	_Bool whole = p->train_settled >= p->train_length;
-	if (!p->capacity) {
-		// An application that had less to send, or sent it as slowly as it arrived, shows itself and not the bottleneck.
-		_Bool told = whole && 2 * left <= came + p->base_us / 8;
-		p->train_left = now;
-		if (!told) {
-			new_train(p, FIRST);
-			return 0;
-		}
-		// One acknowledgement for all tells of no spacing: what came in a round trip is known.
-		__u64 bytes = came ? p->train_bytes : (__u64)p->train_settled * packet;
-		p->capacity = most(bytes * SECOND / most(came ? came : rtt, 1), packet * LEAST_PACE);
-		__u64 fitting = p->capacity * p->base_us / SECOND / 8 / most(packet, 1);
-		new_train(p, least(most(fitting, FIRST), SECOND_TRAIN));
-		return 0;
+	__u64 came = above(now, p->first_came), left = above(sent, p->first_sent);
+	// One acknowledgement for all tells of no spacing: what came in a round trip is known.
+	__u64 packets = came ? p->train_packets : p->train_settled;
+	__u64 arrived = packets * packet * SECOND / most(came ? came : rtt, 1);
+	_Bool first = !p->capacity;
+	// An application that had less to send, or sent it as slowly as it arrived, shows itself and not the bottleneck; so does a
+	// socket's buffer that has not grown yet.
+	__u64 quick = first ? came / 2 : p->train_length * packet * SECOND / p->capacity;
+	_Bool told = whole && left <= quick + p->base_us / 16;
+	_Bool squeezed = came && arrived < p->capacity / 4 * 3;
+	p->train_left = now;
+	if (told && !first && (!squeezed || p->trains == MOST_TRAINS)) {
+		p->capacity = came ? least(p->capacity, arrived) : p->capacity;
+		p->target = p->capacity * 95 / 100;
+		return 1;
 	}
-	__u64 used = left ? least(ratio(above(p->last_us, p->first_us), left), FRACTION) : 0;
-	__u64 free = of(p->capacity, FRACTION - used);
-	p->target = most(free, p->capacity / LEAST_CLAIM) * 95 / 100;
-	return 1;
+	if (told) {
+		p->capacity = most(arrived, packet * LEAST_PACE);
+		p->trains++;
+	}
+	__u64 fitting = p->capacity * p->base_us / SECOND / 8 / most(packet, 1);
+	new_train(p, least(most(fitting, FIRST), SECOND_TRAIN));
+	return 0;
 }
 
 INLINE __u64 pace(const struct path *p)
@@ -481,7 +496,7 @@ void BPF_PROG(distance_control, struct sock *sk, __u32 ack, int flag, const stru
 				new_slice(p, now);
 			}
 		} else {
-			p->slice_least_us = least(p->slice_least_us, rtt);
+			p->slice_least = least(p->slice_least, without_own(p, rtt * 1000ULL, acked, packet));
 			p->slice_packets += acked;
 			p->slice_marked += tp->delivered_ce - p->delivered_ce;
 			// Less arrives than would be sent: the application or the receiver's window holds back.
@@ -509,7 +524,7 @@ void BPF_PROG(distance_state, struct sock *sk, __u8 state)
 	if (!p || state != TCP_CA_Loss)
 		return;
 	if (p->phase == START) {
-		p->capacity = 0;
+		p->capacity = p->trains = 0;
 		new_train(p, FIRST);
 	} else {
 		p->phase = ASK;

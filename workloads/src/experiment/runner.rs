@@ -2,6 +2,7 @@
 //! while probes and counters are sampled, and everything lands in the result's folder as it comes.
 
 use std::future::Future;
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -109,7 +110,7 @@ pub enum RunError {
     Capture(#[from] CaptureError),
     /// No thread for the schedule of the links.
     #[error("cannot start the schedule of the links: {0}")]
-    Schedule(std::io::Error),
+    Schedule(io::Error),
     /// A thread of the run failed.
     #[error("a thread of the run failed: {0}")]
     Thread(#[from] JoinError),
@@ -339,6 +340,9 @@ impl Run<'_> {
             );
             self.note(&mut notes, note);
         }
+        if let WorkloadPlan::Command(_) = &plan.workload {
+            self.use_stack(plan, lab, &mut notes)?;
+        }
         let (sampled, period) = (Arc::clone(lab), self.experiment.telemetry_period);
         let sampler =
             tokio::task::spawn_blocking(move || Sampler::start(sampled, period)).await??;
@@ -352,7 +356,7 @@ impl Run<'_> {
                 self.collective(index, plan, collective, lab, &mut sampling)
                     .await
             }
-            WorkloadPlan::Command(spec) => self.programs(plan, spec, lab, &mut sampling).await,
+            WorkloadPlan::Command(spec) => self.programs(spec, lab, &mut sampling).await,
         };
         // However the workload ended: what was sampled is kept, and what broke the lab explains what broke the workload.
         self.last_samples(sampling).await?;
@@ -487,9 +491,31 @@ impl Run<'_> {
         Ok(())
     }
 
-    async fn programs(
+    /// Gives programs, which do not know of stacks, the stack's congestion control unless they ask for another.
+    fn use_stack(
         &mut self,
         point: &PointPlan,
+        lab: &Lab,
+        notes: &mut Vec<String>,
+    ) -> Result<(), RunError> {
+        match lab.set_congestion_control(point.stack.kernel_congestion_control()) {
+            Err(LabError::CongestionControl { name, source, .. })
+                if source.kind() == io::ErrorKind::PermissionDenied =>
+            {
+                lab.set_congestion_control(None)?;
+                let note = format!(
+                    "programs have this machine's congestion control unless they ask for `{name}`: it is not in \
+                     net.ipv4.tcp_allowed_congestion_control"
+                );
+                self.note(notes, note);
+                Ok(())
+            }
+            set => Ok(set?),
+        }
+    }
+
+    async fn programs(
+        &mut self,
         spec: &super::spec::CommandSpec,
         lab: &Arc<Lab>,
         sampling: &mut Sampling,
@@ -501,8 +527,6 @@ impl Run<'_> {
             1 => folder.join("logs"),
             _ => folder.join("logs").join(format!("point-{index}")),
         };
-        // Programs do not have to know of stacks.
-        lab.set_congestion_control(point.stack.kernel_congestion_control())?;
         self.begin(lab, sampling).await?;
         let mut programs = Programs::start(lab, spec, &logs)?;
         let finished = self.while_sampling(sampling, programs.finish()).await?;
