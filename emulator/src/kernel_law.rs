@@ -1,7 +1,7 @@
 //! The `distance` law for kernel TCP: a congestion control that programs in a lab use by name, like the kernel's own.
 //!
 //! The law is a BPF program (`kernel_law/distance.bpf.c`) that the kernel takes as a `tcp_congestion_ops`. It is in the build
-//! with the feature `bpf` only, as that needs clang, libelf and zlib.
+//! with the feature `bpf` only, as that takes clang, libelf and zlib to build.
 //!
 //! The names of congestion controls are global to the kernel, so labs share one registration. It hangs on a BPF link that every
 //! lab with a need for it holds as a file descriptor, and the kernel does the counting: with the last holder's end, however it
@@ -54,8 +54,8 @@ impl KernelLawError {
     pub fn help(&self) -> String {
         let way = match self {
             Self::NotBuilt => {
-                "build it with `cargo build --release --features bpf`, which takes clang and the headers of libelf and zlib \
-                 (`apt install clang libelf-dev zlib1g-dev`)"
+                "build it with `cargo build --release --features bpf`, which takes clang, pkg-config and the headers of libelf and \
+                 zlib (`apt install clang pkg-config libelf-dev zlib1g-dev`)"
             }
             Self::NoTypes => {
                 "run a kernel with CONFIG_DEBUG_INFO_BTF, as those of distributions are; that of virtual labs is not one"

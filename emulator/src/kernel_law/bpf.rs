@@ -41,7 +41,7 @@ pub(super) fn register() -> Result<OwnedFd, KernelLawError> {
                 return link.map_err(|error| KernelLawError::Refused(error.to_string()));
             }
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(refused(&error, &[])),
+            Err(error) => return Err(KernelLawError::Refused(error.to_string())),
         }
         // Another lab was faster, or is about to end.
         if let Some(link) = registered() {
@@ -75,7 +75,7 @@ pub(super) fn load() -> Result<Object, KernelLawError> {
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
     fn listen(_: PrintLevel, message: String) {
         let mut messages = MESSAGES.lock().unwrap_or_else(PoisonError::into_inner);
-        messages.extend(message.lines().map(|line| line.trim().to_owned()));
+        messages.push(message);
     }
     let _one = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let before = set_print(Some((PrintLevel::Warn, listen)));
@@ -94,9 +94,8 @@ fn refused(error: &libbpf_rs::Error, messages: &[String]) -> KernelLawError {
     if error.kind() == ErrorKind::PermissionDenied {
         return KernelLawError::NotRoot;
     }
-    let quoted = &messages[messages.len().saturating_sub(QUOTED)..];
-    let said: Vec<String> = std::iter::once(error.to_string())
-        .chain(quoted.iter().cloned())
-        .collect();
-    KernelLawError::Refused(said.join("; "))
+    let said = messages.concat();
+    let lines: Vec<&str> = said.lines().map(str::trim).collect();
+    let quoted = lines[lines.len().saturating_sub(QUOTED)..].join("; ");
+    KernelLawError::Refused(format!("{error}; {quoted}"))
 }

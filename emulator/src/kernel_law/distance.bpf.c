@@ -2,18 +2,18 @@
 //
 // The `distance` law as a congestion control of kernel TCP.
 //
-// The law is that of workloads/src/congestion/distance.rs, and its reasons are in docs/distance.md; names and constants are the
-// same here and there. What is different is what a kernel's TCP forces:
+// The law is that of workloads/src/congestion/distance.rs, and its reasons are in docs/distance.md; names are the same here and
+// there, and so are constants unless it says otherwise. What is different is what a kernel's TCP forces:
 //  - Numbers are integers: times in microseconds (as TCP's clock has them) or nanoseconds, rates in bytes of payload per second,
 //    fractions of FRACTION, gains of GAIN.
-//  - TCP sends bursts: tcp_tso_autosize() makes a super-packet of what the pace allows in 1/1024 s. A slice is as long at least,
-//    so that it holds the head of a burst, which meets no queue of the burst's own, and no step of the round trip is looked
-//    for inside one.
+//  - TCP sends bursts: tcp_tso_autosize() makes a super-packet of what the pace allows in 1/1024 s, and links and receivers
+//    collect packets, too. So a slice is as long as a burst at least, delay counts in parts of a burst (FROM_NS, FULL_NS), and
+//    what packets waited for others of their own burst is no congestion (`without_own`).
 //  - A socket tells of no sending: the end of a silence is CA_EVENT_TX_START, and a train that its application sent slowly is
-//    known by how its packets were spaced.
-//  - Whom the receiver's window or the application holds back does not learn from it: see `limited`.
+//    known by how its packets were spaced (`train`).
+//  - Whom the receiver's window or the application holds back learns nothing of what more would do (`slice_limited`).
 //
-// License: struct_ops programs must be GPL-compatible (kernel/bpf/verifier.c), which `Dual MIT/GPL` is (include/linux/license.h).
+// Licence: struct_ops programs must be GPL-compatible (kernel/bpf/verifier.c), which `Dual MIT/GPL` is (include/linux/license.h).
 
 typedef unsigned char __u8;
 typedef unsigned short __u16;
@@ -91,15 +91,25 @@ enum { SK_PACING_NONE = 0, SK_PACING_NEEDED = 1 }; // include/net/sock.h
 #define GAIN (1ULL << GAIN_BITS)
 #define NEVER (~0ULL >> 1)
 
-// The law's constants, each with its reason in distance.rs, base.rs and start.rs.
+// sk_pacing_shift of sock_init_data(): a super-packet holds what leaves in this part of a second.
+#define BURST_BITS 10
+#define BURST_NS (1000000000ULL >> BURST_BITS)
+// A slice, in microseconds: distance.rs has 60; a burst is longer.
+#define GRAIN_US (SECOND >> BURST_BITS)
+// Delay from which on there is congestion, and at which it is full: distance.rs has 7.5 and 36 us, which is less than hosts,
+// bursts and links that batch add on their own. As far apart as there.
+#define FROM_NS (BURST_NS / 8)
+#define FULL_NS (BURST_NS * 6 / 10)
+// What may be claimed is known after so many trains at the latest.
+#define MOST_TRAINS 4
+
+// The law's other constants, each with its reason in distance.rs, base.rs and start.rs.
 #define GROWTH (GAIN / 1000)
 #define DECREASE (GAIN / 50)
 #define SCALE 1250000000ULL
 #define LIVELIEST_SQUARED (FRACTION * 196 / 100)
 #define CLEAR 16
 #define FASTEST (GAIN / 20)
-#define FROM_NS (BURST_NS / 8)
-#define FULL_NS (BURST_NS * 6 / 10)
 #define SLICE_PACKETS 4
 #define LEAST_LOOP_US 100ULL
 #define WATCHED 20
@@ -110,15 +120,8 @@ enum { SK_PACING_NONE = 0, SK_PACING_NEEDED = 1 }; // include/net/sock.h
 #define LEAST_PACE 20
 #define FIRST 16
 #define SECOND_TRAIN 64
-#define MOST_TRAINS 4
 #define LEAST_JUMP_US 300ULL
 #define STEEPEST 8
-
-// sk_pacing_shift of sock_init_data(): a super-packet holds what leaves in this part of a second.
-#define BURST_BITS 10
-#define BURST_NS (1000000000ULL >> BURST_BITS)
-// A slice, in microseconds: distance.rs has 60; a burst is longer.
-#define GRAIN_US (SECOND >> BURST_BITS)
 
 enum phase { START, CLIMB, CRUISE, RESUME, ASK };
 
