@@ -198,6 +198,11 @@ pub struct UpArgs {
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub seed: u64,
 
+    /// What kernel TCP uses in the hosts unless a program asks for another: one of the kernel's, or `distance` where it can be had
+    /// (`longhaul doctor`) [default: the machine's]
+    #[arg(long, value_name = "NAME")]
+    pub congestion_control: Option<String>,
+
     /// Change a field of the topology: `links.0.loss=0.1%`
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,

@@ -21,6 +21,7 @@ use serde::Serialize;
 use socket2::{Domain, Socket, Type};
 
 use crate::kernel::{KernelError, LabKernel};
+use crate::kernel_law::{self, KernelLaw, KernelLawError};
 use crate::plan::Families;
 use crate::sandbox::{Privilege, Sandbox, SandboxError};
 use host::Machine;
@@ -70,6 +71,7 @@ pub fn host_capabilities() -> Vec<Capability> {
     let machine = Machine::at(Path::new("/"));
     let mut capabilities = machine.capabilities();
     capabilities.extend(trial::on_the_host());
+    capabilities.push(kernel_law(KernelLaw::try_out()));
     capabilities.push(lab_kernel(LabKernel::find()));
     capabilities
 }
@@ -96,6 +98,22 @@ pub fn sandbox_capability(outcome: Result<&Sandbox, &SandboxError>) -> Capabilit
 /// What can only be told inside a sandbox. Call it in the lab process.
 pub fn lab_capabilities() -> Vec<Capability> {
     trial::in_the_sandbox(&Machine::at(Path::new("/")).remedies())
+}
+
+/// What trying the law out has shown.
+fn kernel_law(tried: Result<(), KernelLawError>) -> Capability {
+    let state = match tried {
+        Ok(()) => State::Present(format!(
+            "labs have the congestion control `{}`",
+            kernel_law::NAME
+        )),
+        Err(error) => State::missing(error.to_string(), Some(error.help())),
+    };
+    Capability::new(
+        "distance in TCP",
+        state,
+        "the `distance` law in stacks of kernel TCP, and in programs",
+    )
 }
 
 fn lab_kernel(found: Result<LabKernel, KernelError>) -> Capability {
@@ -158,6 +176,19 @@ mod tests {
         };
         let expected = State::missing("not built yet", Some("longhaul kernel build".into()));
         assert_eq!(lab_kernel(Err(missing)).state, expected);
+    }
+
+    #[test]
+    fn a_law_that_cannot_be_had_comes_with_the_way_out() {
+        let state = kernel_law(Err(KernelLawError::NotBuilt)).state;
+        let State::Missing { reason, remedy } = state else {
+            panic!("present");
+        };
+        assert_eq!(
+            reason,
+            "this longhaul was built without the `distance` law for kernel TCP"
+        );
+        assert!(remedy.unwrap().contains("--features bpf"));
     }
 
     #[test]

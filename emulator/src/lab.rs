@@ -20,6 +20,7 @@ use self::mounts::{LabFolder, Overlay};
 use crate::capability;
 use crate::capture::Tap;
 use crate::engine::{ChannelCounters, EngineChoice, EngineError, EngineKind, Lateness, LinkEngine};
+use crate::kernel_law::{KernelLaw, KernelLawError};
 use crate::links::{AdjustError, LinkChange, Links, Origin};
 use crate::namespace::{Namespace, NamespaceFolder};
 use crate::netem::{self, Netem};
@@ -36,6 +37,8 @@ pub struct LabOptions {
     pub engine: EngineChoice,
     /// Seeds everything random in the links.
     pub seed: u64,
+    /// What kernel TCP uses in the hosts unless a program asks for another; the machine's default if absent.
+    pub congestion_control: Option<String>,
 }
 
 /// A topology that is up. Lives in the lab process of a [`sandbox`]; dropping it takes it down.
@@ -58,7 +61,12 @@ pub struct Lab {
     folder: LabFolder,
     /// What was built.
     plan: LabPlan,
+    /// The kernel's `distance`, if it is asked for. Held to be dropped.
+    _law: Option<KernelLaw>,
 }
+
+/// The default congestion control of the network namespace of whoever opens it.
+const CONGESTION_CONTROL: &str = "/proc/sys/net/ipv4/tcp_congestion_control";
 
 /// The counters of every channel, and the channels that are down.
 pub(crate) type Observed = (Vec<(ChannelId, ChannelCounters)>, Vec<ChannelId>);
@@ -77,6 +85,40 @@ pub enum LabError {
     /// The link engine refused.
     #[error(transparent)]
     Engine(#[from] EngineError),
+    /// The kernel does not have the law.
+    #[error(transparent)]
+    KernelLaw(#[from] KernelLawError),
+    /// A congestion control cannot be what a host uses by default.
+    #[error("cannot make `{name}` the congestion control of {host}: {source}")]
+    CongestionControl {
+        /// Which.
+        name: String,
+        /// Of which host.
+        host: String,
+        /// What the kernel answered.
+        source: io::Error,
+    },
+}
+
+impl LabError {
+    /// The way out, if there is one.
+    pub fn help(&self) -> Option<String> {
+        match self {
+            Self::KernelLaw(error) => Some(error.help()),
+            Self::CongestionControl { name, source, .. } => match source.kind() {
+                // net/ipv4/tcp_cong.c: only what is TCP_CONG_NON_RESTRICTED.
+                io::ErrorKind::PermissionDenied => Some(format!(
+                    "the kernel keeps it from namespaces until `sudo sysctl net.ipv4.tcp_allowed_congestion_control=\"$(sysctl -n \
+                     net.ipv4.tcp_allowed_congestion_control) {name}\"`; or have the programs ask for it, as `iperf3 -C {name}` does"
+                )),
+                io::ErrorKind::NotFound => Some(format!(
+                    "load it as root with `modprobe tcp_{name}`, or name one that the kernel has"
+                )),
+                _ => None,
+            },
+            Self::Step { .. } | Self::Engine(_) => None,
+        }
+    }
 }
 
 impl Lab {
@@ -97,6 +139,7 @@ impl Lab {
         };
         // Before anything is built: a schedule that the engine cannot carry out is told now, not when its time has come.
         let kind = choose_engine(&plan, options.engine)?;
+        let law = KernelLaw::for_name(options.congestion_control.as_deref())?;
         let folder = LabFolder::create(&sandbox.folder).map_err(step("create the lab's folder"))?;
         let names = NamespaceFolder::mount(folder.path().join("netns"))
             .map_err(step("mount the folder of namespace names"))?;
@@ -107,7 +150,7 @@ impl Lab {
             EngineKind::Netem => Box::new(Netem::attach(&plan, &namespaces, options.seed).await?),
             EngineKind::Relay => Box::new(Relay::attach(&plan, options.seed)?),
         };
-        Ok(Self {
+        let lab = Self {
             links: Mutex::new(Links::new(engine, plan.topology.clone())),
             _wiring: wiring,
             namespaces,
@@ -115,7 +158,12 @@ impl Lab {
             _names: names,
             folder,
             plan,
-        })
+            _law: law,
+        };
+        if let Some(name) = &options.congestion_control {
+            lab.set_congestion_control(Some(name))?;
+        }
+        Ok(lab)
     }
 
     /// What was built.
@@ -131,6 +179,31 @@ impl Lab {
     /// The namespaces of `node`.
     pub fn namespace(&self, node: NodeId) -> &Namespace {
         &self.namespaces[node.0]
+    }
+
+    /// Makes `name` what kernel TCP uses in the hosts unless a program asks for another; the machine's default without one.
+    ///
+    /// # Errors
+    /// If the kernel does not have it, or keeps it from namespaces.
+    pub fn set_congestion_control(&self, name: Option<&str>) -> Result<(), LabError> {
+        // The keeper's own namespace came up with the machine's.
+        let name = match name {
+            Some(name) => name.to_owned(),
+            None => fs::read_to_string(CONGESTION_CONTROL)
+                .map_err(step("read the machine's congestion control"))?,
+        };
+        let name = name.trim();
+        for host in self.plan.hosts() {
+            self.namespace(host)
+                .run(|| fs::write(CONGESTION_CONTROL, name))
+                .flatten()
+                .map_err(|source| LabError::CongestionControl {
+                    name: name.to_owned(),
+                    host: self.plan.node(host).name.clone(),
+                    source,
+                })?;
+        }
+        Ok(())
     }
 
     /// A command that will run inside `node`: its namespaces, host name, /etc/hosts, in a process group of its

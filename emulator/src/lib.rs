@@ -17,6 +17,7 @@
 //! - [`schedule`]: what a topology says changes while a workload runs, carried out.
 //! - [`keeper`]: a lab that stays up in the background: control socket, `exec`, `link`, `status`, `down`, `clean`.
 //! - [`kernel`]: the kernel that virtual labs boot: found, or built once from the distribution's source.
+//! - [`kernel_law`]: the `distance` law for kernel TCP, registered for a lab.
 //! - `pidfd`: processes as file descriptors.
 //! - [`probe`]: UDP probes that measure one-way delay between two nodes on one clock.
 //! - [`fidelity`]: every link held against its description.
@@ -32,6 +33,7 @@ pub mod guest;
 pub mod inband;
 pub mod keeper;
 pub mod kernel;
+pub mod kernel_law;
 pub mod lab;
 pub mod links;
 pub mod namespace;

@@ -48,6 +48,7 @@ async fn up(topology: Topology) -> Lab {
         &LabOptions {
             engine: EngineChoice::Relay,
             seed: 1,
+            ..LabOptions::default()
         },
     )
     .await

@@ -56,6 +56,7 @@ async fn up(spread: Spread, seed: u64) -> Lab {
     let options = LabOptions {
         engine: EngineChoice::Relay,
         seed,
+        ..LabOptions::default()
     };
     Lab::up(topology, &options).await.unwrap()
 }

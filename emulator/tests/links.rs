@@ -55,6 +55,7 @@ async fn up(topology: Topology) -> Lab {
     let options = LabOptions {
         engine: EngineChoice::Relay,
         seed: 1,
+        ..LabOptions::default()
     };
     Lab::up(topology, &options).await.unwrap()
 }

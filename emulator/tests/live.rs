@@ -39,6 +39,7 @@ async fn up(topology: Topology) -> Arc<Lab> {
     let options = LabOptions {
         engine: EngineChoice::Relay,
         seed: 1,
+        ..LabOptions::default()
     };
     Arc::new(Lab::up(topology, &options).await.unwrap())
 }

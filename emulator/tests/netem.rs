@@ -183,7 +183,11 @@ impl Pair {
     }
 
     async fn of(topology: Topology, engine: EngineChoice) -> Self {
-        let options = LabOptions { engine, seed: 1 };
+        let options = LabOptions {
+            engine,
+            seed: 1,
+            ..LabOptions::default()
+        };
         let lab = Lab::up(topology, &options).await.unwrap();
         let [from, to] = lab.plan().hosts().collect::<Vec<_>>()[..] else {
             panic!("two hosts");

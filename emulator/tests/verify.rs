@@ -60,6 +60,7 @@ async fn up() -> Lab {
     let options = LabOptions {
         engine: EngineChoice::Relay,
         seed: 1,
+        ..LabOptions::default()
     };
     Lab::up(topology, &options).await.unwrap()
 }

@@ -39,6 +39,7 @@ pub fn up(args: &UpArgs, output: Output) -> Result<Exit, Failure> {
     let options = LabOptions {
         engine: args.links.into(),
         seed: args.seed,
+        congestion_control: args.congestion_control.clone(),
     };
     let started = keeper::up(name.clone(), topology, &options)?;
     let unnamed = started.unnamed.as_ref().map(ToString::to_string);

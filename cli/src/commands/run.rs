@@ -287,6 +287,10 @@ impl From<RunError> for Failure {
             RunError::CongestionControl { source, .. } => {
                 return Failure::with_help(Exit::Lacking, error.to_string(), &source.help);
             }
+            RunError::Lab(lab) if lab.help().is_some() => {
+                let help = lab.help().unwrap_or_default();
+                return Failure::with_help(Exit::Lacking, error.to_string(), help);
+            }
             RunError::Folder(_) | RunError::TooLong(_) | RunError::Unsupported(_) => Exit::Usage,
             RunError::Lab(_) | RunError::TooLarge { .. } => Exit::Lacking,
             _ => Exit::NotHeld,

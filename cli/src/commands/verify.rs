@@ -75,6 +75,7 @@ fn of_topology(topology: &str, args: &VerifyArgs, task: &Task) -> Result<Exit, F
     let options = LabOptions {
         engine: args.links.into(),
         seed: args.seed,
+        ..LabOptions::default()
     };
     let name = topology.name.clone();
     if virtual_lab::is_wanted(args.lab)? {

@@ -1,6 +1,6 @@
 //! A lab in the background, and the command that waits until it is up.
 
-use std::fmt::Display;
+use std::error::Error;
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::fd::{AsFd, OwnedFd};
@@ -22,7 +22,7 @@ use super::registry::{Purpose, Registration, Registry};
 use super::wire::Namespaces;
 use super::{KeeperError, names, server};
 use crate::engine::EngineChoice;
-use crate::lab::LabOptions;
+use crate::lab::{LabError, LabOptions};
 use crate::sandbox::{Privilege, SandboxError};
 
 /// A lab that has come up.
@@ -64,7 +64,7 @@ pub fn up(name: LabName, topology: Topology, options: &LabOptions) -> Result<Sta
 ///
 /// # Errors
 /// As [`up`].
-pub fn up_with<K: Kept, E: Display>(
+pub fn up_with<K: Kept, E: Into<Box<dyn Error>>>(
     name: LabName,
     subject: &str,
     engine: EngineChoice,
@@ -181,7 +181,7 @@ fn leave_the_terminal(
 }
 
 /// The lab from its first process to its last.
-fn keep<K: Kept, E: Display>(
+fn keep<K: Kept, E: Into<Box<dyn Error>>>(
     registration: Registration,
     privilege: Privilege,
     teller: OwnedFd,
@@ -199,9 +199,10 @@ fn keep<K: Kept, E: Display>(
     let lab = match bring_up() {
         Ok(lab) => lab,
         Err(error) => {
+            let error = error.into();
             let plea = Plea {
                 message: error.to_string(),
-                help: None,
+                help: help(&*error),
             };
             let _ = tell(teller, &Err(plea.clone()));
             return Err(plea);
@@ -215,6 +216,11 @@ fn keep<K: Kept, E: Display>(
         message: format!("the keeper failed: {error}"),
         help: None,
     })
+}
+
+/// The way out of what keeps a lab from coming up, if it has one.
+fn help(error: &(dyn Error + 'static)) -> Option<String> {
+    error.downcast_ref().and_then(LabError::help)
 }
 
 /// Enters the sandbox with all that has to be made before.

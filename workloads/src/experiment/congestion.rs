@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::net::{Ipv4Addr, TcpListener};
 
+use longhaul_emulator::kernel_law::KernelLawError;
 use nix::errno::Errno;
 use nix::sys::socket::{setsockopt, sockopt};
 
@@ -14,6 +15,15 @@ pub struct CongestionControlError {
     message: String,
     /// The way out.
     pub help: String,
+}
+
+impl From<KernelLawError> for CongestionControlError {
+    fn from(error: KernelLawError) -> Self {
+        CongestionControlError {
+            message: error.to_string(),
+            help: error.help(),
+        }
+    }
 }
 
 /// Asks the kernel by using `name` on a socket, which loads its module where the user may; a list of the loaded ones would

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use longhaul_emulator::capability::total_memory;
 use longhaul_emulator::guest::GuestMemory;
+use longhaul_emulator::kernel_law::KernelLaw;
 use longhaul_reports::folder::ResultWriter;
 use longhaul_reports::result::Bound;
 use longhaul_topologies::units::ByteSize;
@@ -109,16 +110,23 @@ pub(super) fn bounds(experiment: &Experiment) -> Result<Vec<Option<Bound>>, RunE
 }
 
 /// Checks that the kernel has them, before a lab comes up. Inside the sandbox, where a user may use more than outside.
-pub(super) fn congestion_controls(experiment: &Experiment) -> Result<(), RunError> {
+/// The kernel has `distance` for as long as the answer is held.
+pub(super) fn congestion_controls(experiment: &Experiment) -> Result<Option<KernelLaw>, RunError> {
+    let mut law = None;
     for point in &experiment.points {
-        if let Some(name) = point.stack.kernel_congestion_control() {
-            congestion::check(name).map_err(|source| RunError::CongestionControl {
-                stack: point.stack.name.clone(),
-                source,
-            })?;
+        let Some(name) = point.stack.kernel_congestion_control() else {
+            continue;
+        };
+        let refused = |source| RunError::CongestionControl {
+            stack: point.stack.name.clone(),
+            source,
+        };
+        if law.is_none() {
+            law = KernelLaw::for_name(Some(name)).map_err(|error| refused(error.into()))?;
         }
+        congestion::check(name).map_err(refused)?;
     }
-    Ok(())
+    Ok(law)
 }
 
 /// The least time that all iterations take together, as far as links bound them.

@@ -2,6 +2,7 @@
 //! while probes and counters are sampled, and everything lands in the result's folder as it comes.
 
 use std::future::Future;
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -109,7 +110,7 @@ pub enum RunError {
     Capture(#[from] CaptureError),
     /// No thread for the schedule of the links.
     #[error("cannot start the schedule of the links: {0}")]
-    Schedule(std::io::Error),
+    Schedule(io::Error),
     /// A thread of the run failed.
     #[error("a thread of the run failed: {0}")]
     Thread(#[from] JoinError),
@@ -132,7 +133,7 @@ pub async fn run(
     interrupt: impl Future<Output = ()>,
 ) -> Result<RunResult, RunError> {
     let bounds = bounds(experiment)?;
-    congestion_controls(experiment)?;
+    let _law = congestion_controls(experiment)?;
     let writer = ResultWriter::create(&options.out)?;
     let execution = match &options.lab {
         LabFacts::Host { command } => Some(Execution::begin(command.clone())),
@@ -260,6 +261,7 @@ impl Run<'_> {
         let options = LabOptions {
             engine: self.options.links,
             seed: derived_seed(self.experiment.seed, topology),
+            congestion_control: None,
         };
         let lab = Arc::new(Lab::up(description.clone(), &options).await?);
         let engine = lab.engine_kind();
@@ -337,6 +339,9 @@ impl Run<'_> {
                 prober.interval()
             );
             self.note(&mut notes, note);
+        }
+        if let WorkloadPlan::Command(_) = &plan.workload {
+            self.use_stack(plan, lab, &mut notes)?;
         }
         let (sampled, period) = (Arc::clone(lab), self.experiment.telemetry_period);
         let sampler =
@@ -484,6 +489,29 @@ impl Run<'_> {
         }
         world.stop().await;
         Ok(())
+    }
+
+    /// Gives programs, which do not know of stacks, the stack's congestion control unless they ask for another.
+    fn use_stack(
+        &mut self,
+        point: &PointPlan,
+        lab: &Lab,
+        notes: &mut Vec<String>,
+    ) -> Result<(), RunError> {
+        match lab.set_congestion_control(point.stack.kernel_congestion_control()) {
+            Err(LabError::CongestionControl { name, source, .. })
+                if source.kind() == io::ErrorKind::PermissionDenied =>
+            {
+                lab.set_congestion_control(None)?;
+                let note = format!(
+                    "programs have this machine's congestion control unless they ask for `{name}`: it is not in \
+                     net.ipv4.tcp_allowed_congestion_control"
+                );
+                self.note(notes, note);
+                Ok(())
+            }
+            set => Ok(set?),
+        }
     }
 
     async fn programs(
