@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use longhaul_topologies::model::{Channel, Direction, LaneState};
 
+use super::delivered::Delivered;
 use super::frame::Frame;
 use super::lanes::{LaneChooser, LaneView};
 use super::model::ChannelModel;
@@ -30,10 +31,11 @@ pub(super) struct Carrier {
     pub(super) model: ChannelModel<Rc<Frame>>,
     /// The shortest that a packet may take.
     pub(super) least_delay: Duration,
+    /// How far ahead it is certain what is delivered next.
+    foresight: Duration,
     /// What its packets are told of it.
     pub(super) hop: Hop,
-    pub(super) packets: u64,
-    pub(super) bytes: u64,
+    pub(super) count: Delivered,
     pub(super) engine_drops: u64,
     /// Where its packets are shown as they come.
     offered: Option<Box<Wiretap>>,
@@ -75,9 +77,9 @@ impl Carriers {
                     id,
                     model: ChannelModel::new(channel, Streams::new(seed, id)),
                     least_delay: channel.delay_range().0,
+                    foresight: foresight(channel),
                     hop: Hop::new(id, channel),
-                    packets: 0,
-                    bytes: 0,
+                    count: Delivered::default(),
                     engine_drops: 0,
                     offered: None,
                     delivered: None,
@@ -115,6 +117,11 @@ impl Carriers {
     /// The shortest that a packet may take on any channel; `None` without channels.
     pub(super) fn least_delay(&self) -> Option<Duration> {
         self.all.iter().map(|carrier| carrier.least_delay).min()
+    }
+
+    /// How far ahead it is certain what any channel delivers next; `None` without channels.
+    pub(super) fn foresight(&self) -> Option<Duration> {
+        self.all.iter().map(|carrier| carrier.foresight).min()
     }
 
     /// A frame reaches channel `channel`'s end, or one of the lanes beside it, at `now`. Tells `changed` which channels have
@@ -200,6 +207,15 @@ impl Carriers {
     }
 }
 
+/// Half of the shortest delay: what has arrived may be read half of that later. A packet that waits to be overtaken goes when the
+/// others come, or do not.
+fn foresight(channel: &Channel) -> Duration {
+    match channel.reordering {
+        None => channel.delay_range().0 / 2,
+        Some(_) => Duration::ZERO,
+    }
+}
+
 /// The wire packets that come, for a capture.
 fn offered<'a>(arrival: &Arrival<'a, Rc<Frame>>) -> Wiretapped<'a> {
     Wiretapped {
@@ -215,6 +231,7 @@ impl Carrier {
     pub(super) fn set(&mut self, now: Time, channel: &Channel) {
         self.model.set(now, channel);
         self.least_delay = channel.delay_range().0;
+        self.foresight = foresight(channel);
         self.hop = Hop::new(self.id, channel);
     }
 }
