@@ -111,12 +111,18 @@ impl Longhaul {
 
     /// Living processes whose working folder is the lab kernel's.
     fn processes(&self, lab: &str) -> usize {
-        let folder = self.path("runtime").join(lab).join("guest");
+        let folder = self.path("runtime").join(lab);
         let processes = fs::read_dir("/proc").unwrap();
         processes
             .filter_map(|entry| fs::read_link(entry.ok()?.path().join("cwd")).ok())
             .filter(|cwd| cwd.starts_with(&folder))
             .count()
+    }
+
+    /// Moves the folder away that the lab `n` shares with its kernel; `false`: it is not there yet.
+    fn cut_off(&self) -> bool {
+        let lab = self.path("runtime").join("n");
+        fs::rename(lab.join("guest"), lab.join("elsewhere")).is_ok()
     }
 
     /// What is in the runtime folder.
@@ -566,6 +572,42 @@ fn a_keeper_that_is_killed_leaves_nothing_that_clean_does_not_remove() {
     longhaul.succeed(&["clean"]);
     assert!(longhaul.left().is_empty(), "{:?}", longhaul.left());
     longhaul.up("n", &[]);
+}
+
+#[test]
+fn a_lab_whose_kernel_is_cut_off_ends_and_says_so() {
+    let Some(longhaul) = Longhaul::with_lab(&[]) else {
+        return;
+    };
+    let busy = longhaul.start("wall", &["sleep", "4321"]);
+    wait_until("it runs", || longhaul.labs()[0]["virtual"]["sessions"] == 1);
+    assert!(longhaul.cut_off());
+    let busy = busy.wait_with_output().unwrap();
+    assert_eq!(busy.status.code(), Some(1));
+    let said = text(&busy.stderr);
+    assert!(said.contains("runtime/n/guest is gone"), "{said}");
+    wait_until("its kernel dies", || longhaul.processes("n") == 0);
+    assert!(longhaul.succeed(&["status"]).contains("is gone"));
+    longhaul.succeed(&["clean"]);
+
+    longhaul.up("n", &[]);
+    assert!(longhaul.cut_off());
+    wait_until("one in which nothing runs dies, too", || {
+        longhaul.processes("n") == 0
+    });
+    longhaul.succeed(&["clean"]);
+
+    let mut up = longhaul.command(&["up", "pair.yaml", "--lab", "virtual", "--name", "n"]);
+    let up = up.stderr(Stdio::piped()).stdout(Stdio::null());
+    let up = up.spawn().unwrap();
+    wait_until("it boots", || longhaul.cut_off());
+    let up = up.wait_with_output().unwrap();
+    let said = text(&up.stderr);
+    assert!(!up.status.success(), "{said}");
+    assert!(said.contains("runtime/n/guest is gone"), "{said}");
+    wait_until("that kernel dies", || longhaul.processes("n") == 0);
+    longhaul.succeed(&["clean"]);
+    assert!(longhaul.left().is_empty(), "{:?}", longhaul.left());
 }
 
 #[test]

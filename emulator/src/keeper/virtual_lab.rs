@@ -152,7 +152,7 @@ enum End {
     Asked,
     /// The founding session failed.
     Failed,
-    /// The kernel has ended by itself.
+    /// The kernel has ended by itself, or nothing can be done in it any more.
     Died,
 }
 
@@ -171,6 +171,7 @@ impl Keeper {
             let sources = [
                 self.listener.as_fd(),
                 self.guest.end(),
+                self.guest.bond(),
                 self.end.as_fd(),
                 self.signals.as_fd(),
             ];
@@ -179,12 +180,13 @@ impl Keeper {
                 Err(nix::errno::Errno::EINTR) => continue,
                 outcome => outcome?,
             };
-            let [client, died, asked, signalled] =
+            let [client, died, cut_off, asked, signalled] =
                 sources.map(|source| source.any().unwrap_or(true));
             if asked || signalled {
                 return Ok(End::Asked);
             }
-            if died {
+            // An ancestor of the folder that was moved tells nobody: looked for when anything else happens.
+            if died || ((cut_off || !is_idle) && self.guest.is_cut_off()) {
                 return Ok(End::Died);
             }
             let is_late = !self.reception.is_founded() && booted.elapsed() > FOUNDING;
