@@ -8,6 +8,7 @@ use longhaul_topologies::model::{Channel, Direction, LaneState};
 use super::delivered::Delivered;
 use super::frame::Frame;
 use super::lanes::{LaneChooser, LaneView};
+use super::memory::bytes_held;
 use super::model::ChannelModel;
 use super::queue::Arrival;
 use super::random::Streams;
@@ -33,6 +34,8 @@ pub(super) struct Carrier {
     pub(super) least_delay: Duration,
     /// How far ahead it is certain what is delivered next.
     foresight: Duration,
+    /// What it and its queue can hold, in bytes.
+    held: u64,
     /// What its packets are told of it.
     pub(super) hop: Hop,
     pub(super) count: Delivered,
@@ -42,6 +45,7 @@ pub(super) struct Carrier {
     /// And as they leave.
     pub(super) delivered: Option<Box<Wiretap>>,
     bundle: usize,
+    mtu: u32,
 }
 
 /// The lanes of one link in one direction.
@@ -78,12 +82,14 @@ impl Carriers {
                     model: ChannelModel::new(channel, Streams::new(seed, id)),
                     least_delay: channel.delay_range().0,
                     foresight: foresight(channel),
+                    held: bytes_held(channel, plan.topology.mtu),
                     hop: Hop::new(id, channel),
                     count: Delivered::default(),
                     engine_drops: 0,
                     offered: None,
                     delivered: None,
                     bundle: bundles.len() - 2 + direction as usize,
+                    mtu: plan.topology.mtu,
                 });
             }
         }
@@ -122,6 +128,12 @@ impl Carriers {
     /// How far ahead it is certain what any channel delivers next; `None` without channels.
     pub(super) fn foresight(&self) -> Option<Duration> {
         self.all.iter().map(|carrier| carrier.foresight).min()
+    }
+
+    /// What all channels and their queues can hold, in bytes.
+    pub(super) fn held(&self) -> u64 {
+        let held = self.all.iter().map(|carrier| carrier.held);
+        held.fold(0, u64::saturating_add)
     }
 
     /// A frame reaches channel `channel`'s end, or one of the lanes beside it, at `now`. Tells `changed` which channels have
@@ -232,6 +244,7 @@ impl Carrier {
         self.model.set(now, channel);
         self.least_delay = channel.delay_range().0;
         self.foresight = foresight(channel);
+        self.held = bytes_held(channel, self.mtu);
         self.hop = Hop::new(self.id, channel);
     }
 }

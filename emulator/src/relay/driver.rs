@@ -26,7 +26,7 @@ use super::delivered::Amount;
 use super::egress::{Egress, Outcome};
 use super::frame::Pool;
 use super::output::{BATCH, Departure, LOOKAHEAD};
-use super::port::Ports;
+use super::port::{LARGE_RING, Ports};
 use super::punctuality::Punctuality;
 use super::schedule::Schedule;
 use crate::capture::Tap;
@@ -43,6 +43,9 @@ const LOOK_INTERVAL: Duration = Duration::from_micros(50);
 /// In a virtual lab nobody waits for what it brings about before it would be delivered, a link's delay later. No less often, so
 /// that a ring holds what arrives in between.
 const VIRTUAL_LOOK_INTERVAL: Duration = LOOKAHEAD;
+/// Where links hold more than this, the thread is woken by every frame there: what their senders have outstanding may come within an
+/// instant, and what the rings do not hold is lost.
+const UNWATCHED: u64 = LARGE_RING as u64 / 2;
 /// But at least so many times within a link's delay.
 const LOOKS_PER_DELAY: u32 = 4;
 
@@ -154,6 +157,7 @@ impl Driver {
     fn pace(&mut self) {
         let interval = match self.ports.output().departure() {
             Departure::AtOnce => LOOK_INTERVAL,
+            Departure::InTime if self.channels.held() > UNWATCHED => Duration::ZERO,
             Departure::InTime => VIRTUAL_LOOK_INTERVAL,
         };
         let patience = |delay: Duration| (delay / LOOKS_PER_DELAY).min(interval);

@@ -20,7 +20,7 @@ use crate::time::Time;
 /// Bytes of the ring for single packets: at 1500 bytes, a fiftieth of a second of 800,000 packets a second.
 const SMALL_RING: usize = 32 << 20;
 /// Bytes of the ring for super-packets: a fiftieth of a second of 30 Gbit/s.
-const LARGE_RING: usize = 80 << 20;
+pub(super) const LARGE_RING: usize = 80 << 20;
 
 /// What the rings take: the kernel's memory, which is never swapped out.
 pub(super) const RING_MEMORY: usize = SMALL_RING + LARGE_RING;
