@@ -513,6 +513,33 @@ proptest! {
     }
 
     #[test]
+    fn nothing_is_found_later_that_leaves_before_what_was_handed_over_ahead(channel in any_channel(), traffic in any_traffic()) {
+        // As the driver has it: frames are read up to a quarter of the shortest delay late.
+        let channel = Channel { reordering: None, ..channel };
+        let least = channel.delay_range().0;
+        let (ahead, patience) = (least / 2, least / 4);
+        let (mut model, mut handed_until) = (model(&channel), Time::default());
+        let hand_over = |model: &mut ChannelModel<u32>, by: Option<Time>, handed_until: &mut Time| {
+            while let Some(event) = model.next_event().filter(|&event| by.is_none_or(|by| event <= by)) {
+                let until = event + ahead;
+                while let Some(delivery) = model.poll(event, until) {
+                    prop_assert!(delivery.release >= *handed_until, "{delivery:?} after {handed_until:?}");
+                    prop_assert!(delivery.release <= until);
+                }
+                *handed_until = until;
+            }
+            Ok(())
+        };
+        let mut now = 0;
+        for (packet, &(gap, shape)) in (0..).zip(&traffic) {
+            now += gap;
+            hand_over(&mut model, Some(at(now) + patience), &mut handed_until)?;
+            offer_as(&mut model, at(now), packet, shape, packet);
+        }
+        hand_over(&mut model, None, &mut handed_until)?;
+    }
+
+    #[test]
     fn what_happens_does_not_depend_on_when_it_is_looked_at(channel in any_channel(), traffic in any_traffic()) {
         let run = |punctual: bool| {
             let mut model = model(&channel);
