@@ -119,10 +119,10 @@ impl Longhaul {
             .count()
     }
 
-    /// Moves the folder away that the lab `n` shares with its kernel; `false`: it is not there yet.
-    fn cut_off(&self) -> bool {
+    /// Moves the folder away that the lab `n` shares with its kernel.
+    fn cut_off(&self) {
         let lab = self.path("runtime").join("n");
-        fs::rename(lab.join("guest"), lab.join("elsewhere")).is_ok()
+        fs::rename(lab.join("guest"), lab.join("elsewhere")).unwrap();
     }
 
     /// What is in the runtime folder.
@@ -581,32 +581,39 @@ fn a_lab_whose_kernel_is_cut_off_ends_and_says_so() {
     };
     let busy = longhaul.start("wall", &["sleep", "4321"]);
     wait_until("it runs", || longhaul.labs()[0]["virtual"]["sessions"] == 1);
-    assert!(longhaul.cut_off());
+    longhaul.cut_off();
     let busy = busy.wait_with_output().unwrap();
     assert_eq!(busy.status.code(), Some(1));
     let said = text(&busy.stderr);
     assert!(said.contains("runtime/n/guest is gone"), "{said}");
-    wait_until("its kernel dies", || longhaul.processes("n") == 0);
     assert!(longhaul.succeed(&["status"]).contains("is gone"));
+    assert_eq!(longhaul.processes("n"), 0);
     longhaul.succeed(&["clean"]);
 
     longhaul.up("n", &[]);
-    assert!(longhaul.cut_off());
+    longhaul.cut_off();
     wait_until("one in which nothing runs dies, too", || {
-        longhaul.processes("n") == 0
+        text(&longhaul.run(&["status"]).stdout).contains("dead: ")
     });
+    assert_eq!(longhaul.processes("n"), 0);
     longhaul.succeed(&["clean"]);
 
     let mut up = longhaul.command(&["up", "pair.yaml", "--lab", "virtual", "--name", "n"]);
     let up = up.stderr(Stdio::piped()).stdout(Stdio::null());
     let up = up.spawn().unwrap();
-    wait_until("it boots", || longhaul.cut_off());
+    // What a kernel makes in its folder first (`umid`).
+    let booting = longhaul.path("runtime").join("n").join("guest/guest");
+    wait_until("it boots", || booting.exists());
+    longhaul.cut_off();
     let up = up.wait_with_output().unwrap();
     let said = text(&up.stderr);
     assert!(!up.status.success(), "{said}");
     assert!(said.contains("runtime/n/guest is gone"), "{said}");
     wait_until("that kernel dies", || longhaul.processes("n") == 0);
-    longhaul.succeed(&["clean"]);
+    wait_until("its keeper is gone", || {
+        longhaul.succeed(&["clean"]);
+        longhaul.left().is_empty()
+    });
     assert!(longhaul.left().is_empty(), "{:?}", longhaul.left());
 }
 

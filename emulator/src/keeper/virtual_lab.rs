@@ -258,7 +258,7 @@ impl Drop for Present {
 /// Lets a client's session in, and passes on what the client says, to its end.
 fn visit(mut wire: Wire, session: SessionSpec, reception: &Reception) -> io::Result<()> {
     if let Err(why) = reception.admits(&session) {
-        let refusal = Refusal::NotNow(reason(why).to_owned());
+        let refusal = Refusal::NotNow(reason(why));
         return wire.send(&Answer::Refused(refusal), &[]);
     }
     wire.send(&Answer::Welcome, &[])?;
@@ -269,7 +269,7 @@ fn visit(mut wire: Wire, session: SessionSpec, reception: &Reception) -> io::Res
     let caller = Box::new(Remote(stream.try_clone()?));
     let id = match reception.admit(session, caller) {
         Ok(id) => id,
-        Err(why) => return FromKeeper::Failed(reason(why).to_owned()).write(&mut stream),
+        Err(why) => return FromKeeper::Failed(reason(why)).write(&mut stream),
     };
     while let Ok(Some(FromClient::Tell(told))) = FromClient::read(&mut stream) {
         reception.tell(id, told);
@@ -280,10 +280,10 @@ fn visit(mut wire: Wire, session: SessionSpec, reception: &Reception) -> io::Res
 }
 
 /// Why a session is not let in, in words.
-fn reason(why: NotNow) -> &'static str {
+fn reason(why: NotNow) -> String {
     match why {
-        NotNow::Founding => "the lab is still starting: try again in a moment",
-        NotNow::Closed => "the lab is going down",
+        NotNow::Founding => "the lab is still starting: try again in a moment".to_owned(),
+        NotNow::Closed(reason) => format!("it is going down: {reason}"),
     }
 }
 
