@@ -119,6 +119,14 @@ impl Longhaul {
             .count()
     }
 
+    /// Removes what is left of labs whose keepers go, which may take them a moment.
+    fn clean(&self) {
+        wait_until("the keeper is gone", || {
+            self.succeed(&["clean"]);
+            self.left().is_empty()
+        });
+    }
+
     /// Moves the folder away that the lab `n` shares with its kernel.
     fn cut_off(&self) {
         let lab = self.path("runtime").join("n");
@@ -569,8 +577,7 @@ fn a_keeper_that_is_killed_leaves_nothing_that_clean_does_not_remove() {
         text(&busy.stderr)
     );
     wait_until("its kernel dies", || longhaul.processes("n") == 0);
-    longhaul.succeed(&["clean"]);
-    assert!(longhaul.left().is_empty(), "{:?}", longhaul.left());
+    longhaul.clean();
     longhaul.up("n", &[]);
 }
 
@@ -588,7 +595,7 @@ fn a_lab_whose_kernel_is_cut_off_ends_and_says_so() {
     assert!(said.contains("runtime/n/guest is gone"), "{said}");
     assert!(longhaul.succeed(&["status"]).contains("is gone"));
     assert_eq!(longhaul.processes("n"), 0);
-    longhaul.succeed(&["clean"]);
+    longhaul.clean();
 
     longhaul.up("n", &[]);
     longhaul.cut_off();
@@ -596,7 +603,7 @@ fn a_lab_whose_kernel_is_cut_off_ends_and_says_so() {
         text(&longhaul.run(&["status"]).stdout).contains("dead: ")
     });
     assert_eq!(longhaul.processes("n"), 0);
-    longhaul.succeed(&["clean"]);
+    longhaul.clean();
 
     let mut up = longhaul.command(&["up", "pair.yaml", "--lab", "virtual", "--name", "n"]);
     let up = up.stderr(Stdio::piped()).stdout(Stdio::null());
@@ -610,11 +617,7 @@ fn a_lab_whose_kernel_is_cut_off_ends_and_says_so() {
     assert!(!up.status.success(), "{said}");
     assert!(said.contains("runtime/n/guest is gone"), "{said}");
     wait_until("that kernel dies", || longhaul.processes("n") == 0);
-    wait_until("its keeper is gone", || {
-        longhaul.succeed(&["clean"]);
-        longhaul.left().is_empty()
-    });
-    assert!(longhaul.left().is_empty(), "{:?}", longhaul.left());
+    longhaul.clean();
 }
 
 #[test]
