@@ -418,6 +418,33 @@ fn an_interrupted_run_keeps_what_it_found_and_a_killed_one_leaves_nothing_runnin
     assert!(longhaul.labs().is_empty());
 }
 
+#[test]
+fn a_run_whose_kernel_is_cut_off_ends_and_says_so() {
+    let Some(longhaul) = Longhaul::new() else {
+        return;
+    };
+    let mut command = longhaul.command(&["run", "dice.yaml", "--lab", "virtual", "--no-charts"]);
+    command.args(["--out", "cut", "--set", "workload.iterations=5000"]);
+    command.stderr(Stdio::piped()).stdout(Stdio::null());
+    let run = command.spawn().unwrap();
+    let samples = longhaul.path("cut").join("samples.csv");
+    wait_until("samples come", || lines(&samples) >= 5);
+    let [lab] = &longhaul.labs()[..] else {
+        panic!("{:?}", longhaul.labs());
+    };
+    let folder = longhaul.path("runtime").join(lab);
+    fs::rename(folder.join("guest"), folder.join("elsewhere")).unwrap();
+    let done = run.wait_with_output().unwrap();
+    assert_eq!(done.status.code(), Some(1), "{}", text(&done.stderr));
+    assert!(
+        text(&done.stderr).contains("guest is gone"),
+        "{}",
+        text(&done.stderr)
+    );
+    assert!(!is_used(&folder.join("elsewhere")));
+    assert!(longhaul.labs().is_empty());
+}
+
 /// Whether a living process has its working folder there.
 fn is_used(folder: &Path) -> bool {
     let processes = fs::read_dir("/proc").unwrap();

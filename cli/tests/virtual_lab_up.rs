@@ -111,12 +111,26 @@ impl Longhaul {
 
     /// Living processes whose working folder is the lab kernel's.
     fn processes(&self, lab: &str) -> usize {
-        let folder = self.path("runtime").join(lab).join("guest");
+        let folder = self.path("runtime").join(lab);
         let processes = fs::read_dir("/proc").unwrap();
         processes
             .filter_map(|entry| fs::read_link(entry.ok()?.path().join("cwd")).ok())
             .filter(|cwd| cwd.starts_with(&folder))
             .count()
+    }
+
+    /// Removes what is left of labs whose keepers go, which may take them a moment.
+    fn clean(&self) {
+        wait_until("the keeper is gone", || {
+            self.succeed(&["clean"]);
+            self.left().is_empty()
+        });
+    }
+
+    /// Moves the folder away that the lab `n` shares with its kernel.
+    fn cut_off(&self) {
+        let lab = self.path("runtime").join("n");
+        fs::rename(lab.join("guest"), lab.join("elsewhere")).unwrap();
     }
 
     /// What is in the runtime folder.
@@ -563,9 +577,47 @@ fn a_keeper_that_is_killed_leaves_nothing_that_clean_does_not_remove() {
         text(&busy.stderr)
     );
     wait_until("its kernel dies", || longhaul.processes("n") == 0);
-    longhaul.succeed(&["clean"]);
-    assert!(longhaul.left().is_empty(), "{:?}", longhaul.left());
+    longhaul.clean();
     longhaul.up("n", &[]);
+}
+
+#[test]
+fn a_lab_whose_kernel_is_cut_off_ends_and_says_so() {
+    let Some(longhaul) = Longhaul::with_lab(&[]) else {
+        return;
+    };
+    let busy = longhaul.start("wall", &["sleep", "4321"]);
+    wait_until("it runs", || longhaul.labs()[0]["virtual"]["sessions"] == 1);
+    longhaul.cut_off();
+    let busy = busy.wait_with_output().unwrap();
+    assert_eq!(busy.status.code(), Some(1));
+    let said = text(&busy.stderr);
+    assert!(said.contains("runtime/n/guest is gone"), "{said}");
+    assert!(longhaul.succeed(&["status"]).contains("is gone"));
+    assert_eq!(longhaul.processes("n"), 0);
+    longhaul.clean();
+
+    longhaul.up("n", &[]);
+    longhaul.cut_off();
+    wait_until("one in which nothing runs dies, too", || {
+        text(&longhaul.run(&["status"]).stdout).contains("dead: ")
+    });
+    assert_eq!(longhaul.processes("n"), 0);
+    longhaul.clean();
+
+    let mut up = longhaul.command(&["up", "pair.yaml", "--lab", "virtual", "--name", "n"]);
+    let up = up.stderr(Stdio::piped()).stdout(Stdio::null());
+    let up = up.spawn().unwrap();
+    // What a kernel makes in its folder first (`umid`).
+    let booting = longhaul.path("runtime").join("n").join("guest/guest");
+    wait_until("it boots", || booting.exists());
+    longhaul.cut_off();
+    let up = up.wait_with_output().unwrap();
+    let said = text(&up.stderr);
+    assert!(!up.status.success(), "{said}");
+    assert!(said.contains("runtime/n/guest is gone"), "{said}");
+    wait_until("that kernel dies", || longhaul.processes("n") == 0);
+    longhaul.clean();
 }
 
 #[test]

@@ -16,6 +16,7 @@
 //!
 //! - `job`: what both sides know.
 //! - `boot`: the kernel as a process.
+//! - `bond`: the folder that both share, watched.
 //! - `watch`: what the guest prints, how its time passes, and how it ends.
 //! - [`init`]: the inside.
 //! - `session`: what both sides know of a session. `reception`: where it is handed in. `door`: how it gets inside, which is also
@@ -25,6 +26,7 @@
 //! - `memory`: how much a guest needs, and where it can lie.
 
 mod agent;
+mod bond;
 mod boot;
 mod clock;
 mod door;

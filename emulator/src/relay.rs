@@ -20,6 +20,7 @@ mod alarm;
 mod carriers;
 mod checksum;
 mod clocks;
+mod delivered;
 mod driver;
 mod egress;
 mod frame;
@@ -31,6 +32,7 @@ pub(crate) mod listener;
 mod loss;
 mod memory;
 mod model;
+mod output;
 mod port;
 mod propagation;
 mod punctuality;
@@ -63,6 +65,7 @@ pub use self::tuning::{Grant, Tuning};
 use crate::capability::available_memory;
 use crate::capture::Tap;
 use crate::engine::{ChannelCounters, EngineError, EngineKind, Lateness, LinkEngine};
+use crate::guest;
 use crate::namespace::Namespace;
 use crate::plan::{ChannelId, LabPlan};
 
@@ -208,7 +211,12 @@ impl LinkEngine for Relay {
     }
 
     fn handicaps(&self) -> Vec<String> {
-        self.tuning.denied()
+        // In a virtual lab no time passes until the thread runs, whatever it was denied.
+        if guest::init::is_guest() {
+            Vec::new()
+        } else {
+            self.tuning.denied()
+        }
     }
 
     fn lateness(&mut self) -> Option<Lateness> {

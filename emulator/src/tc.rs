@@ -2,6 +2,7 @@
 //!
 //! - [`bottleneck`]: rate and queue of a lane or a port: TBF over a FIFO or over a [`queue`] that marks or drops early.
 //! - [`delay_line`]: delay, jitter, loss, duplication and corruption: netem.
+//! - `departure`: packets that leave at the instants they carry: fq.
 //! - [`redirect`]: frames from one interface's ingress to another's egress: ingress, matchall or u32, mirred.
 //! - [`socket`]: a blocking netlink socket, for what must not wait for a runtime; [`stats`] reads the qdiscs' counters.
 //!
@@ -9,6 +10,7 @@
 
 pub mod bottleneck;
 pub mod delay_line;
+pub(crate) mod departure;
 mod encode;
 pub mod queue;
 pub mod redirect;

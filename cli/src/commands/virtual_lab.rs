@@ -331,9 +331,10 @@ impl Witness for Screen {
 impl From<GuestError> for Failure {
     fn from(error: GuestError) -> Self {
         let exit = match &error {
-            GuestError::Panicked { .. } | GuestError::Died { .. } | GuestError::Stalled { .. } => {
-                Exit::NotHeld
-            }
+            GuestError::Panicked { .. }
+            | GuestError::Died { .. }
+            | GuestError::CutOff { .. }
+            | GuestError::Stalled { .. } => Exit::NotHeld,
             GuestError::Killed => Exit::Interrupted,
             _ => Exit::Lacking,
         };

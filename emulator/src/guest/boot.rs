@@ -17,6 +17,7 @@ use nix::sys::signal::{SigSet, Signal};
 use nix::unistd::{Pid, setpgid};
 
 use super::GuestError;
+use super::bond::Bond;
 use super::clock::{Clock, Gate, Open};
 use super::job::{EPOCH, GuestSpec, JOB, Job, Mount, Shared, Work};
 use super::reception::Reception;
@@ -51,6 +52,7 @@ const PROGRAMS: [&str; 17] = [
 pub struct Guest {
     pub(super) kernel: Child,
     pub(super) shared: Shared,
+    pub(super) bond: Bond,
     pub(super) clock: Clock,
     pub(super) booted: Instant,
     pub(super) memory: ByteSize,
@@ -96,6 +98,9 @@ impl Guest {
             .mode(0o700)
             .create(shared.path())
             .map_err(failed("make a folder for the lab kernel"))?;
+        let bond = Bond::watch(shared.path()).map_err(failed(
+            "watch the folder that it shares with the lab kernel",
+        ))?;
         let job = job(work, spec).map_err(failed("find this program's own files"))?;
         let text =
             serde_json::to_vec(&job).map_err(|error| failed("write its job")(error.into()))?;
@@ -118,6 +123,7 @@ impl Guest {
         Ok(Guest {
             kernel: kernel.0.take().expect("nobody has taken it"),
             shared,
+            bond,
             clock,
             booted,
             memory: spec.memory,

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use nix::fcntl::{FallocateFlags, fallocate};
 
+use super::GuestError;
 use super::clock::{Gate, STRETCH};
 use super::job::{End, Shared};
 use super::reception::{Caller, Desk, Founding, Inbox, PIECE, SessionId, State, Told};
@@ -195,7 +196,12 @@ impl Door {
                     if arrival.spec.founding {
                         state.founding = Founding::Failed;
                     }
-                    let reason = format!("cannot hand it to the lab kernel: {error}");
+                    let reason = if self.shared.path().exists() {
+                        format!("cannot hand it to the lab kernel: {error}")
+                    } else {
+                        let folder = self.shared.path().to_owned();
+                        GuestError::CutOff { folder }.to_string()
+                    };
                     arrival.caller.ended(Err(reason));
                 }
             }

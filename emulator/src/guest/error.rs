@@ -65,6 +65,14 @@ pub enum GuestError {
         /// Where its memory lay.
         place: PathBuf,
     },
+    /// The folder that both sides share is no longer there.
+    #[error(
+        "{} is gone, through which longhaul and the lab kernel speak to each other, so the lab was ended: keep what cleans up away from it, or name another place with LONGHAUL_RUNTIME_DIR", folder.display()
+    )]
+    CutOff {
+        /// Where it was.
+        folder: PathBuf,
+    },
     /// The kernel ended without a word.
     #[error("the lab kernel ended before its command did: {said}")]
     Died {

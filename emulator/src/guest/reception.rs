@@ -47,12 +47,12 @@ pub enum Told {
 pub struct SessionId(pub(super) u64);
 
 /// Why a session is not let in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NotNow {
     /// The founding session has not ended yet.
     Founding,
-    /// The guest is being switched off.
-    Closed,
+    /// The guest is being switched off; why.
+    Closed(String),
 }
 
 /// The reception; its clones are the same one.
@@ -208,8 +208,10 @@ impl Desk {
 impl State {
     /// How far the founding is once a session has been let in.
     fn admits(&self, spec: &SessionSpec) -> Result<Founding, NotNow> {
+        if let Some(reason) = &self.closed {
+            return Err(NotNow::Closed(reason.clone()));
+        }
         match (spec.founding, self.founding) {
-            _ if self.closed.is_some() => Err(NotNow::Closed),
             (true, Founding::Awaited) => Ok(Founding::Begun),
             (false, Founding::Succeeded) => Ok(Founding::Succeeded),
             _ => Err(NotNow::Founding),

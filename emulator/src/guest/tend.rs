@@ -50,6 +50,16 @@ impl Tended {
         self.end.as_fd()
     }
 
+    /// Can be read once it may be [cut off](Self::is_cut_off).
+    pub fn bond(&self) -> BorrowedFd<'_> {
+        self.guest.bond.as_fd()
+    }
+
+    /// Whether the folder that it shares with this side is gone: nothing can be done in it any more.
+    pub fn is_cut_off(&self) -> bool {
+        self.guest.bond.is_broken()
+    }
+
     /// How much time has passed since the boot.
     pub fn passed(&self) -> Passed {
         self.guest.passed()

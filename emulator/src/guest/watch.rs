@@ -155,6 +155,9 @@ impl Guest {
             }
             if surveyed.elapsed() >= SURVEY {
                 surveyed = Instant::now();
+                if self.bond.is_broken() {
+                    return Err(self.cut_off());
+                }
                 let pid = self.kernel.id();
                 peak = peak.max(spinning::peak_memory(pid).unwrap_or(peak));
                 if let Some(spinning) = stall.look(self.clock.now(), pid, SPINS) {
@@ -195,9 +198,19 @@ impl Guest {
         }
     }
 
+    /// What is to be said of one whose shared folder is gone.
+    pub(super) fn cut_off(&self) -> GuestError {
+        GuestError::CutOff {
+            folder: self.bond.folder().to_owned(),
+        }
+    }
+
     /// Why it ended without a word.
     pub(super) fn autopsy(&mut self) -> GuestError {
         kill(&mut self.kernel);
+        if self.bond.is_broken() {
+            return self.cut_off();
+        }
         let console = tail(&self.shared.console());
         let line = |what: &str| console.lines().find(|line| line.contains(what));
         if let Some(said) = line("Out of memory") {

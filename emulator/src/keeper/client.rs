@@ -331,6 +331,8 @@ impl Connection {
             ),
             Err(error) => error,
         };
+        // One that has died meanwhile: what from says more.
+        Registry::open()?.live(&self.name)?;
         Err(KeeperError::lab("talk to", &self.name, error))
     }
 

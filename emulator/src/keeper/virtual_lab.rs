@@ -152,7 +152,7 @@ enum End {
     Asked,
     /// The founding session failed.
     Failed,
-    /// The kernel has ended by itself.
+    /// The kernel has ended by itself, or nothing can be done in it any more.
     Died,
 }
 
@@ -171,6 +171,7 @@ impl Keeper {
             let sources = [
                 self.listener.as_fd(),
                 self.guest.end(),
+                self.guest.bond(),
                 self.end.as_fd(),
                 self.signals.as_fd(),
             ];
@@ -179,12 +180,13 @@ impl Keeper {
                 Err(nix::errno::Errno::EINTR) => continue,
                 outcome => outcome?,
             };
-            let [client, died, asked, signalled] =
+            let [client, died, cut_off, asked, signalled] =
                 sources.map(|source| source.any().unwrap_or(true));
             if asked || signalled {
                 return Ok(End::Asked);
             }
-            if died {
+            // An ancestor of the folder that was moved tells nobody: looked for when anything else happens.
+            if died || ((cut_off || !is_idle) && self.guest.is_cut_off()) {
                 return Ok(End::Died);
             }
             let is_late = !self.reception.is_founded() && booted.elapsed() > FOUNDING;
@@ -256,7 +258,7 @@ impl Drop for Present {
 /// Lets a client's session in, and passes on what the client says, to its end.
 fn visit(mut wire: Wire, session: SessionSpec, reception: &Reception) -> io::Result<()> {
     if let Err(why) = reception.admits(&session) {
-        let refusal = Refusal::NotNow(reason(why).to_owned());
+        let refusal = Refusal::NotNow(reason(why));
         return wire.send(&Answer::Refused(refusal), &[]);
     }
     wire.send(&Answer::Welcome, &[])?;
@@ -267,7 +269,7 @@ fn visit(mut wire: Wire, session: SessionSpec, reception: &Reception) -> io::Res
     let caller = Box::new(Remote(stream.try_clone()?));
     let id = match reception.admit(session, caller) {
         Ok(id) => id,
-        Err(why) => return FromKeeper::Failed(reason(why).to_owned()).write(&mut stream),
+        Err(why) => return FromKeeper::Failed(reason(why)).write(&mut stream),
     };
     while let Ok(Some(FromClient::Tell(told))) = FromClient::read(&mut stream) {
         reception.tell(id, told);
@@ -278,10 +280,10 @@ fn visit(mut wire: Wire, session: SessionSpec, reception: &Reception) -> io::Res
 }
 
 /// Why a session is not let in, in words.
-fn reason(why: NotNow) -> &'static str {
+fn reason(why: NotNow) -> String {
     match why {
-        NotNow::Founding => "the lab is still starting: try again in a moment",
-        NotNow::Closed => "the lab is going down",
+        NotNow::Founding => "the lab is still starting: try again in a moment".to_owned(),
+        NotNow::Closed(reason) => format!("it is going down: {reason}"),
     }
 }
 

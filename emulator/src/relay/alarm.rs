@@ -96,6 +96,11 @@ impl Alarm {
         })
     }
 
+    /// When it goes off, if it is set.
+    pub(super) fn set_to(&self) -> Option<Time> {
+        self.set
+    }
+
     /// Something was delivered at `now`.
     pub(super) fn delivered(&mut self, now: Time) {
         self.paid = self.paid.max(now) + self.pace.interval;

@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use longhaul_topologies::model::{Channel, Direction, LaneState};
 
+use super::delivered::Delivered;
 use super::frame::Frame;
 use super::lanes::{LaneChooser, LaneView};
+use super::memory::bytes_held;
 use super::model::ChannelModel;
 use super::queue::Arrival;
 use super::random::Streams;
@@ -30,16 +32,20 @@ pub(super) struct Carrier {
     pub(super) model: ChannelModel<Rc<Frame>>,
     /// The shortest that a packet may take.
     pub(super) least_delay: Duration,
+    /// How far ahead it is certain what is delivered next.
+    foresight: Duration,
+    /// What it and its queue can hold, in bytes.
+    held: u64,
     /// What its packets are told of it.
     pub(super) hop: Hop,
-    pub(super) packets: u64,
-    pub(super) bytes: u64,
+    pub(super) count: Delivered,
     pub(super) engine_drops: u64,
     /// Where its packets are shown as they come.
     offered: Option<Box<Wiretap>>,
     /// And as they leave.
     pub(super) delivered: Option<Box<Wiretap>>,
     bundle: usize,
+    mtu: u32,
 }
 
 /// The lanes of one link in one direction.
@@ -75,13 +81,15 @@ impl Carriers {
                     id,
                     model: ChannelModel::new(channel, Streams::new(seed, id)),
                     least_delay: channel.delay_range().0,
+                    foresight: foresight(channel),
+                    held: bytes_held(channel, plan.topology.mtu),
                     hop: Hop::new(id, channel),
-                    packets: 0,
-                    bytes: 0,
+                    count: Delivered::default(),
                     engine_drops: 0,
                     offered: None,
                     delivered: None,
                     bundle: bundles.len() - 2 + direction as usize,
+                    mtu: plan.topology.mtu,
                 });
             }
         }
@@ -115,6 +123,17 @@ impl Carriers {
     /// The shortest that a packet may take on any channel; `None` without channels.
     pub(super) fn least_delay(&self) -> Option<Duration> {
         self.all.iter().map(|carrier| carrier.least_delay).min()
+    }
+
+    /// How far ahead it is certain what any channel delivers next; `None` without channels.
+    pub(super) fn foresight(&self) -> Option<Duration> {
+        self.all.iter().map(|carrier| carrier.foresight).min()
+    }
+
+    /// What all channels and their queues can hold, in bytes.
+    pub(super) fn held(&self) -> u64 {
+        let held = self.all.iter().map(|carrier| carrier.held);
+        held.fold(0, u64::saturating_add)
     }
 
     /// A frame reaches channel `channel`'s end, or one of the lanes beside it, at `now`. Tells `changed` which channels have
@@ -200,6 +219,15 @@ impl Carriers {
     }
 }
 
+/// Half of the shortest delay: what has arrived may be read half of that later. A packet that waits to be overtaken goes when the
+/// others come, or do not.
+fn foresight(channel: &Channel) -> Duration {
+    match channel.reordering {
+        None => channel.delay_range().0 / 2,
+        Some(_) => Duration::ZERO,
+    }
+}
+
 /// The wire packets that come, for a capture.
 fn offered<'a>(arrival: &Arrival<'a, Rc<Frame>>) -> Wiretapped<'a> {
     Wiretapped {
@@ -215,6 +243,8 @@ impl Carrier {
     pub(super) fn set(&mut self, now: Time, channel: &Channel) {
         self.model.set(now, channel);
         self.least_delay = channel.delay_range().0;
+        self.foresight = foresight(channel);
+        self.held = bytes_held(channel, self.mtu);
         self.hop = Hop::new(self.id, channel);
     }
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use nix::time::{ClockId, clock_gettime};
 
+use crate::guest;
 use crate::time::Time;
 
 /// Both clocks at one moment, to tell when a frame arrived that the kernel stamped on the other.
@@ -18,6 +19,65 @@ pub(super) struct Clocks {
 /// `CLOCK_MONOTONIC`.
 pub(super) fn now() -> Time {
     Time::from_nanos(u64::try_from(read(ClockId::CLOCK_MONOTONIC).as_nanos()).unwrap_or(u64::MAX))
+}
+
+/// The clocks for a thread that asks often.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Watch {
+    /// They go on while the thread works.
+    Running,
+    /// They stand still until the thread sleeps, as a virtual lab's do, where a look at one is a system call.
+    Still {
+        /// What it is now, once that is known.
+        now: Option<Time>,
+        /// How far `CLOCK_REALTIME` is ahead, which nothing in a lab changes.
+        realtime_ahead: Duration,
+    },
+}
+
+impl Watch {
+    pub(super) fn of_this_clock() -> Self {
+        if guest::init::is_guest() {
+            let clocks = Clocks::now();
+            Watch::Still {
+                now: None,
+                realtime_ahead: clocks
+                    .realtime
+                    .saturating_sub(clocks.monotonic.since(Time::default())),
+            }
+        } else {
+            Watch::Running
+        }
+    }
+
+    /// `CLOCK_MONOTONIC`.
+    pub(super) fn now(&mut self) -> Time {
+        match self {
+            Watch::Running => now(),
+            Watch::Still { now: known, .. } => *known.get_or_insert_with(now),
+        }
+    }
+
+    /// Both clocks.
+    pub(super) fn clocks(&mut self) -> Clocks {
+        match *self {
+            Watch::Running => Clocks::now(),
+            Watch::Still { realtime_ahead, .. } => {
+                let monotonic = self.now();
+                Clocks {
+                    monotonic,
+                    realtime: monotonic.since(Time::default()) + realtime_ahead,
+                }
+            }
+        }
+    }
+
+    /// The thread has slept, and was woken by a timer that was set to `alarm`, if by any.
+    pub(super) fn slept(&mut self, alarm: Option<Time>) {
+        if let Watch::Still { now, .. } = self {
+            *now = alarm;
+        }
+    }
 }
 
 /// Two looks at one clock with one at the other between them are as good as simultaneous if no more than this passed: a look
@@ -71,6 +131,22 @@ mod tests {
 
     fn monotonic_of(stamp: Duration) -> Time {
         CLOCKS.monotonic_of(stamp, EARLIEST)
+    }
+
+    #[test]
+    fn clocks_that_stand_still_are_looked_at_once_a_sleep_and_not_where_the_timer_told() {
+        let mut watch = Watch::Still {
+            now: Some(EARLIEST),
+            realtime_ahead: Duration::from_secs(5),
+        };
+        assert_eq!(watch.now(), EARLIEST);
+        assert_eq!(watch.clocks().realtime, Duration::from_nanos(5_000_000_800));
+        watch.slept(Some(Time::from_nanos(900)));
+        assert_eq!(watch.now(), Time::from_nanos(900));
+        watch.slept(None);
+        let seen = watch.now();
+        assert!(seen > Time::from_nanos(900));
+        assert_eq!(watch.now(), seen);
     }
 
     #[test]

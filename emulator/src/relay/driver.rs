@@ -21,10 +21,12 @@ use nix::sys::eventfd::EventFd;
 
 use super::alarm::Alarm;
 use super::carriers::Carriers;
-use super::clocks::now;
-use super::egress::{BATCH, Egress, Outcome};
+use super::clocks::{Watch, now};
+use super::delivered::Amount;
+use super::egress::{Egress, Outcome};
 use super::frame::Pool;
-use super::port::Ports;
+use super::output::{BATCH, Departure, LOOKAHEAD};
+use super::port::{LARGE_RING, Ports};
 use super::punctuality::Punctuality;
 use super::schedule::Schedule;
 use crate::capture::Tap;
@@ -38,6 +40,12 @@ const TURN: usize = 2 * BATCH;
 /// While frames keep coming, the thread looks for them at this interval rather than being woken by each, which costs their
 /// senders as much as the thread: they are stamped, so nothing is lost by it.
 const LOOK_INTERVAL: Duration = Duration::from_micros(50);
+/// In a virtual lab nobody waits for what it brings about before it would be delivered, a link's delay later. No less often, so
+/// that a ring holds what arrives in between.
+const VIRTUAL_LOOK_INTERVAL: Duration = LOOKAHEAD;
+/// Where links hold more than this, the thread is woken by every frame there: what their senders have outstanding may come within an
+/// instant, and what the rings do not hold is lost.
+const UNWATCHED: u64 = LARGE_RING as u64 / 2;
 /// But at least so many times within a link's delay.
 const LOOKS_PER_DELAY: u32 = 4;
 
@@ -68,6 +76,7 @@ pub(super) struct Driver {
     /// The same but for frames.
     quiet: Epoll,
     alarm: Alarm,
+    watch: Watch,
     wake: Arc<EventFd>,
     commands: Receiver<Command>,
     /// Lane `n` has ports `2n` (its `a` side) and `2n + 1`.
@@ -76,9 +85,13 @@ pub(super) struct Driver {
     /// Channel `i` carries what port `i` receives to port `i ^ 1`.
     channels: Carriers,
     schedule: Schedule,
+    /// Channels whose turn it is.
+    due: Vec<usize>,
     pool: Pool,
     /// How long frames may wait in the rings; none where a link has no delay to speak of.
     patience: Duration,
+    /// How far ahead packets are handed over that leave in time by themselves.
+    ahead: Duration,
     punctuality: Punctuality,
 }
 
@@ -119,27 +132,50 @@ impl Driver {
         }
         let channels = Carriers::new(plan, seed);
         let punctuality = Punctuality::new().map_err(|error| failed("make a histogram", error))?;
-        Ok(Driver {
+        let mut driver = Driver {
             events,
             quiet,
             alarm,
+            watch: Watch::of_this_clock(),
             wake,
             commands,
             schedule: Schedule::new(channels.len()),
-            patience: patience(&channels),
+            due: Vec::new(),
+            patience: Duration::ZERO,
+            ahead: Duration::ZERO,
             ports,
             egress: Egress::default(),
             channels,
             pool: Pool::default(),
             punctuality,
-        })
+        };
+        driver.pace();
+        Ok(driver)
+    }
+
+    /// How often the thread has to wake up for links with these delays.
+    fn pace(&mut self) {
+        let interval = match self.ports.output().departure() {
+            Departure::AtOnce => LOOK_INTERVAL,
+            Departure::InTime if self.channels.held() > UNWATCHED => Duration::ZERO,
+            Departure::InTime => VIRTUAL_LOOK_INTERVAL,
+        };
+        let patience = |delay: Duration| (delay / LOOKS_PER_DELAY).min(interval);
+        self.patience = self.channels.least_delay().map_or(Duration::ZERO, patience);
+        self.ahead = self
+            .channels
+            .foresight()
+            .map_or(Duration::ZERO, |foresight| foresight.min(LOOKAHEAD));
     }
 
     /// Works until the other side of the commands is gone.
     pub(super) fn run(mut self) -> Result<(), DriverError> {
         let mut events = [EpollEvent::empty(); 8];
         loop {
-            let due = self.deliver();
+            let due = match self.ports.output().departure() {
+                Departure::AtOnce => self.deliver(),
+                Departure::InTime => self.hand_over(),
+            };
             let received = self.receive();
             let timeout = if due == Due::More || received == TURN {
                 EpollTimeout::ZERO
@@ -156,11 +192,13 @@ impl Driver {
                 Err(error) => return Err(failed("wait for packets", error)),
             };
             if timeout == EpollTimeout::NONE {
-                self.punctuality.woke(now());
+                let rang = events[..ready].iter().any(|event| event.data() == TIMER);
+                self.watch.slept(self.alarm.set_to().filter(|_| rang));
+                self.punctuality.woke(self.watch.now());
             }
             for event in &events[..ready] {
                 match event.data() {
-                    TIMER => self.alarm.rang(now()),
+                    TIMER => self.alarm.rang(self.watch.now()),
                     WAKE => {
                         if let Asked::Stop = self.obey()? {
                             return Ok(());
@@ -186,7 +224,7 @@ impl Driver {
 
     /// Sets the timer; answers how long to wait.
     fn prepare_to_wait(&mut self, received: usize) -> Result<EpollTimeout, DriverError> {
-        let now = now();
+        let now = self.watch.now();
         // Where some came, more will.
         let look = (received > 0 && !self.patience.is_zero()).then(|| now + self.patience);
         let next = self.schedule.next().into_iter().chain(look).min();
@@ -197,7 +235,7 @@ impl Driver {
 
     /// Sends what is due.
     fn deliver(&mut self) -> Due {
-        let now = now();
+        let now = self.watch.now();
         let mut delivered = 0;
         let mut rest = Due::Nothing;
         // As many turns as there are channels, the most overdue first; then the sockets get theirs, even if some channel
@@ -209,7 +247,7 @@ impl Driver {
             let most = delivered + BATCH;
             while delivered < most {
                 let carrier = self.channels.at(channel);
-                let Some(delivery) = carrier.model.poll(now) else {
+                let Some(delivery) = carrier.model.poll(now, now) else {
                     break;
                 };
                 delivered += 1;
@@ -231,38 +269,69 @@ impl Driver {
         rest
     }
 
-    fn flush(&mut self) {
-        let socket = self.ports.output();
-        self.egress.flush(socket, &mut self.pool, |sent, packet| {
-            let carrier = self.channels.at(sent.channel);
-            match sent.outcome {
-                Outcome::Taken => {
-                    carrier.packets += sent.packets;
-                    carrier.bytes += sent.bytes;
-                    self.punctuality.released(sent.release, sent.left);
-                    if let Some(tap) = &mut carrier.delivered {
-                        tap.record(sent.left, &packet.wiretapped());
-                    }
-                }
-                Outcome::Refused => carrier.engine_drops += sent.packets,
+    /// Hands over what falls due before long, of all channels in the order in which it is to leave: an interface may get
+    /// packets of several.
+    fn hand_over(&mut self) -> Due {
+        let now = self.watch.now();
+        let until = now + self.ahead;
+        while let Some(channel) = self.schedule.due(until) {
+            self.due.push(channel);
+        }
+        for channel in self.due.drain(..) {
+            let carrier = self.channels.at(channel);
+            while let Some(delivery) = carrier.model.poll(now, until) {
+                self.egress.push(channel, &carrier.hop, delivery);
             }
-        });
+            self.schedule.set(channel, carrier.model.next_event());
+        }
+        self.egress.sort();
+        self.flush();
+        Due::Nothing
+    }
+
+    fn flush(&mut self) {
+        let (output, watch) = (self.ports.output(), &mut self.watch);
+        self.egress
+            .flush(output, watch, &mut self.pool, |sent, packet| {
+                let carrier = self.channels.at(sent.channel);
+                match sent.outcome {
+                    Outcome::Taken => {
+                        let amount = Amount {
+                            packets: sent.packets,
+                            bytes: sent.bytes,
+                        };
+                        carrier.count.add(sent.left, sent.handed, amount);
+                        self.punctuality.released(sent.release, sent.left);
+                        if let Some(tap) = &mut carrier.delivered {
+                            tap.record(sent.left, &packet.wiretapped());
+                        }
+                    }
+                    Outcome::Refused => carrier.engine_drops += sent.packets,
+                }
+            });
     }
 
     /// Takes in what has arrived; answers how many frames that were.
     fn receive(&mut self) -> usize {
-        self.ports.receive(TURN, |port, arrival, received, exit| {
+        let Driver {
+            ports,
+            watch,
+            channels,
+            schedule,
+            pool,
+            ..
+        } = self;
+        ports.receive(TURN, watch, |port, arrival, received, exit| {
             if received.truncated {
-                self.channels.at(port).engine_drops += 1;
+                channels.at(port).engine_drops += 1;
                 return;
             }
-            let frame = self.pool.copy(&received, exit);
-            let schedule = &mut self.schedule;
-            self.channels.offer(port, arrival, &frame, |channel, next| {
+            let frame = pool.copy(&received, exit);
+            channels.offer(port, arrival, &frame, |channel, next| {
                 schedule.set(channel, next);
             });
             // Nothing of it is left if it was dropped.
-            self.pool.recycle(frame);
+            pool.recycle(frame);
         })
     }
 
@@ -281,11 +350,13 @@ impl Driver {
                     let _ = answer.send(self.punctuality.take());
                 }
                 Ok(Command::Set(id, channel, answer)) => {
+                    // What came before is to find the link as it was.
+                    while self.receive() == TURN {}
                     if let Some(at) = self.channels.find(id) {
                         let carrier = self.channels.at(at);
                         carrier.set(now(), &channel);
                         self.schedule.set(at, carrier.model.next_event());
-                        self.patience = patience(&self.channels);
+                        self.pace();
                     }
                     let _ = answer.send(());
                 }
@@ -316,9 +387,10 @@ impl Driver {
         for (carrier, drops) in self.channels.all().iter_mut().zip(drops) {
             let queue = carrier.model.queue(now());
             let tally = carrier.model.tally();
+            let delivered = carrier.count.by(now());
             let counters = ChannelCounters {
-                packets: carrier.packets,
-                bytes: carrier.bytes,
+                packets: delivered.packets,
+                bytes: delivered.bytes,
                 queue_drops: tally.queue_drops,
                 early_drops: tally.early_drops,
                 marks: tally.marks,
@@ -354,12 +426,6 @@ const TIMER: u64 = 0;
 const WAKE: u64 = 1;
 const LINKS: u64 = 2;
 const FRAMES: u64 = 3;
-
-fn patience(channels: &Carriers) -> Duration {
-    channels.least_delay().map_or(Duration::ZERO, |delay| {
-        (delay / LOOKS_PER_DELAY).min(LOOK_INTERVAL)
-    })
-}
 
 fn failed(step: &str, source: impl Into<io::Error>) -> DriverError {
     DriverError {

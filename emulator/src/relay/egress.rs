@@ -1,31 +1,19 @@
-//! Packets on their way out, handed to the kernel in batches.
+//! Packets on their way out, and what became of them.
 
-use std::io;
 use std::ops::Range;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::rc::Rc;
 
-use nix::errno::Errno;
-use nix::libc;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-
-use super::clocks::now;
+use super::clocks::Watch;
 use super::frame::{Frame, Pool};
+use super::output::{BATCH, Departure, Output};
 use super::propagation::{Delivery, PacketState};
 use super::queue::Marking;
 use super::segment;
 use super::stamp::{self, Hop};
 use super::traffic;
-use super::vnet::{VNET_HEADER, VnetHeader};
+use super::vnet::VnetHeader;
 use super::wiretap::Wiretapped;
 use crate::time::Time;
-
-/// How many packets go out with one system call. More save little (a call costs a fraction of a packet's way through the
-/// receiver's stack) and make the last ones late.
-pub(super) const BATCH: usize = 16;
-
-/// How often a full socket buffer is waited for, a millisecond at most each time, before the packet counts as dropped.
-const RETRIES: u32 = 3;
 
 /// The packets of one batch, whatever interface each leaves by.
 #[derive(Debug, Default)]
@@ -39,14 +27,14 @@ pub(super) struct Egress {
 #[derive(Debug)]
 pub(super) struct Outgoing {
     channel: usize,
-    interface: u32,
-    vnet: VnetHeader,
+    pub(super) interface: u32,
+    pub(super) vnet: VnetHeader,
     /// Rewritten headers, or the whole packet where it was changed.
-    header: Vec<u8>,
-    frame: Rc<Frame>,
+    pub(super) header: Vec<u8>,
+    pub(super) frame: Rc<Frame>,
     /// What of the frame follows the header.
-    rest: Range<usize>,
-    release: Time,
+    pub(super) rest: Range<usize>,
+    pub(super) release: Time,
     segments: Range<u32>,
     bytes: u64,
 }
@@ -60,7 +48,9 @@ pub(super) struct Sent {
     pub(super) outcome: Outcome,
     /// When it should have left.
     pub(super) release: Time,
-    /// When it had left for certain.
+    /// When it was with the kernel for certain.
+    pub(super) handed: Time,
+    /// When it had left for certain, or will.
     pub(super) left: Time,
     /// The wire packets it stands for.
     pub(super) packets: u64,
@@ -138,28 +128,38 @@ impl Egress {
         });
     }
 
-    /// Sends the batch on `socket` and tells `report` what became of each, in order, and which it was.
+    /// Brings the batch into the order in which it is to leave.
+    pub(super) fn sort(&mut self) {
+        self.queued.sort_by_key(|out| out.release);
+    }
+
+    /// Sends the batch and tells `report` what became of each, in order, and which it was.
     pub(super) fn flush(
         &mut self,
-        socket: BorrowedFd<'_>,
+        output: &Output,
+        watch: &mut Watch,
         pool: &mut Pool,
         mut report: impl FnMut(Sent, &Outgoing),
     ) {
         let mut done = 0;
         while done < self.queued.len() {
-            let (outcome, count) = match send_patiently(socket, &self.queued[done..]) {
+            let (outcome, count) = match output.send(&self.queued[done..]) {
                 Ok(count) => (Outcome::Taken, count),
                 // The error is the first packet's; those behind it get their own chance.
                 Err(_) => (Outcome::Refused, 1),
             };
             // After the system call, so this is the most that it can have been.
-            let left = now();
+            let handed = watch.now();
             for out in &self.queued[done..done + count] {
                 let sent = Sent {
                     channel: out.channel,
                     outcome,
                     release: out.release,
-                    left,
+                    handed,
+                    left: match output.departure() {
+                        Departure::AtOnce => handed,
+                        Departure::InTime => handed.max(out.release),
+                    },
                     packets: out.segments.len() as u64,
                     bytes: out.bytes,
                 };
@@ -186,63 +186,4 @@ impl Outgoing {
             segments: 0..self.segments.len() as u32,
         }
     }
-}
-
-/// Waits a bounded time for room.
-fn send_patiently(socket: BorrowedFd<'_>, batch: &[Outgoing]) -> io::Result<usize> {
-    for _ in 0..RETRIES {
-        match send(socket, batch) {
-            Err(Errno::EAGAIN | Errno::ENOBUFS) => {
-                let mut fds = [PollFd::new(socket.as_fd(), PollFlags::POLLOUT)];
-                // Whether there is room now shows in the next attempt.
-                let _ = poll(&mut fds, PollTimeout::from(1u8));
-            }
-            Err(Errno::EINTR) => {}
-            other => return Ok(other?),
-        }
-    }
-    Ok(send(socket, batch)?)
-}
-
-/// One `sendmmsg`: how many packets the kernel took, at least one.
-fn send(socket: BorrowedFd<'_>, batch: &[Outgoing]) -> nix::Result<usize> {
-    let count = batch.len().min(BATCH);
-    // SAFETY: all-zero iovec, sockaddr_ll and mmsghdr are valid and empty.
-    let (mut parts, mut addresses, mut messages) = unsafe {
-        (
-            std::mem::zeroed::<[[libc::iovec; 3]; BATCH]>(),
-            std::mem::zeroed::<[libc::sockaddr_ll; BATCH]>(),
-            std::mem::zeroed::<[libc::mmsghdr; BATCH]>(),
-        )
-    };
-    let rooms = parts.iter_mut().zip(&mut addresses).zip(&mut messages);
-    for (out, ((parts, address), message)) in batch.iter().zip(rooms) {
-        address.sll_family = libc::AF_PACKET as u16;
-        address.sll_ifindex = out.interface as i32;
-        message.msg_hdr.msg_name = std::ptr::from_mut(address).cast();
-        message.msg_hdr.msg_namelen = size_of_val(address) as libc::socklen_t;
-        let vnet: &[u8; VNET_HEADER] = bytemuck::cast_ref(&out.vnet);
-        // Most packets have no header of their own; to leave it out saves the kernel a look at it.
-        let order: [&[u8]; 3] = match &*out.header {
-            [] => [vnet, &out.frame.bytes[out.rest.clone()], &[]],
-            header => [vnet, header, &out.frame.bytes[out.rest.clone()]],
-        };
-        *parts = order.map(|part| libc::iovec {
-            iov_base: part.as_ptr().cast_mut().cast(),
-            iov_len: part.len(),
-        });
-        message.msg_hdr.msg_iov = parts.as_mut_ptr();
-        message.msg_hdr.msg_iovlen = if out.header.is_empty() { 2 } else { 3 };
-    }
-    // SAFETY: `messages` holds `count` messages, which point into `parts`, `addresses` and `batch`; all outlive the call,
-    // which only reads them (but for `msg_len`, which is ours).
-    let sent = unsafe {
-        libc::sendmmsg(
-            socket.as_raw_fd(),
-            messages.as_mut_ptr(),
-            count as libc::c_uint,
-            libc::MSG_DONTWAIT,
-        )
-    };
-    Errno::result(sent).map(|sent| sent as usize)
 }

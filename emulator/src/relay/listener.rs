@@ -3,7 +3,7 @@
 use std::io;
 use std::os::fd::BorrowedFd;
 
-use super::clocks::now;
+use super::clocks::{Watch, now};
 use super::frame::Frame;
 use super::rings::{Rings, RingsSpec};
 use super::wiretap::{Wiretap, Wiretapped};
@@ -57,7 +57,7 @@ impl Listener {
     /// If the sockets are broken.
     pub(crate) fn take(&mut self) -> io::Result<bool> {
         let Listener { rings, frame, tap } = self;
-        let taken = rings.receive(TURN, |arrival, received| {
+        let taken = rings.receive(TURN, &mut Watch::Running, |arrival, received| {
             if received.truncated {
                 return tap.missed(1);
             }

@@ -151,10 +151,11 @@ impl<P: Handle> ChannelModel<P> {
         self.advance(arrival.now);
     }
 
-    /// The next delivery whose release has come.
-    pub(super) fn poll(&mut self, now: Time) -> Option<Delivery<P>> {
+    /// The next delivery whose release comes by `until`, as far as is certain `now`. If that is less ahead than the shortest
+    /// delay, none that is found later comes before it.
+    pub(super) fn poll(&mut self, now: Time, until: Time) -> Option<Delivery<P>> {
         self.advance(now);
-        self.propagation.poll(now)
+        self.propagation.poll(now, until)
     }
 
     /// When to call [`poll`](Self::poll) next; `None` if nothing is under way. Never later than the next release.

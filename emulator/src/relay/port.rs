@@ -9,17 +9,18 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use nix::net::if_::if_nametoindex;
-use socket2::Socket;
 
+use super::clocks::Watch;
 use super::links::{Event, LinkEvents};
-use super::ring::{self, Received};
+use super::output::Output;
+use super::ring::Received;
 use super::rings::{Rings, RingsSpec};
 use crate::time::Time;
 
 /// Bytes of the ring for single packets: at 1500 bytes, a fiftieth of a second of 800,000 packets a second.
 const SMALL_RING: usize = 32 << 20;
 /// Bytes of the ring for super-packets: a fiftieth of a second of 30 Gbit/s.
-const LARGE_RING: usize = 80 << 20;
+pub(super) const LARGE_RING: usize = 80 << 20;
 
 /// What the rings take: the kernel's memory, which is never swapped out.
 pub(super) const RING_MEMORY: usize = SMALL_RING + LARGE_RING;
@@ -30,7 +31,7 @@ pub(super) struct Ports {
     ports: Vec<Port>,
     by_index: HashMap<u32, usize>,
     rings: Rings,
-    output: Socket,
+    output: Output,
     links: LinkEvents,
     /// Where the last frame came from.
     last_port: usize,
@@ -78,7 +79,8 @@ impl Ports {
             by_index: ports.iter().map(|port| port.index).zip(0..).collect(),
             rings: Rings::open(spec, now)
                 .map_err(|error| ("open a packet ring".to_owned(), error))?,
-            output: ring::output().map_err(|error| ("open a packet socket".to_owned(), error))?,
+            output: Output::open(ports.iter().map(|port| port.index))
+                .map_err(|error| ("open a socket to send on".to_owned(), error))?,
             ports,
             links,
             last_port: 0,
@@ -95,9 +97,9 @@ impl Ports {
         self.links.as_fd()
     }
 
-    /// The socket to send on.
-    pub(super) fn output(&self) -> BorrowedFd<'_> {
-        self.output.as_fd()
+    /// The way out.
+    pub(super) fn output(&self) -> &Output {
+        &self.output
     }
 
     /// Hands up to `limit` frames to `take`, oldest first, with the interface that each came by, the instant, and the
@@ -105,6 +107,7 @@ impl Ports {
     pub(super) fn receive(
         &mut self,
         limit: usize,
+        watch: &mut Watch,
         mut take: impl FnMut(usize, Time, Received<'_>, u32),
     ) -> usize {
         let Ports {
@@ -114,7 +117,7 @@ impl Ports {
             last_port,
             ..
         } = self;
-        rings.receive(limit, |arrival, received| {
+        rings.receive(limit, watch, |arrival, received| {
             if let Some(&port) = by_index.get(&received.interface) {
                 take(port, arrival, received, ports[port ^ 1].index);
                 *last_port = port;

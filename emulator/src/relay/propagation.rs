@@ -205,8 +205,8 @@ impl<P: Handle> Propagation<P> {
         self.dispatch(entry, &mut run, PacketState::Intact);
     }
 
-    /// The next delivery whose release has come by `now`.
-    pub(super) fn poll(&mut self, now: Time) -> Option<Delivery<P>> {
+    /// The next delivery whose release comes by `until`, as far as is certain `now`.
+    pub(super) fn poll(&mut self, now: Time, until: Time) -> Option<Delivery<P>> {
         self.give_up_on_overtaking(now);
         let next = [self.in_order.front(), self.by_delay.peek()]
             .into_iter()
@@ -214,7 +214,7 @@ impl<P: Handle> Propagation<P> {
         // The greatest is the next.
         let sequence = next
             .max()
-            .filter(|next| next.delivery.release <= now)?
+            .filter(|next| next.delivery.release <= until)?
             .sequence;
         let is_in_order = self
             .in_order

@@ -84,8 +84,8 @@ impl Ring {
     /// Opens a ring; frames arrive from now on. `up_to` is the longest frame it takes.
     pub(super) fn open(spec: RingSpec, up_to: u32) -> io::Result<Self> {
         let socket = packet_socket()?;
-        set(&socket, libc::PACKET_VERSION, &TPACKET_V2)?;
-        set(&socket, libc::PACKET_IGNORE_OUTGOING, &1)?;
+        set(&socket, libc::SOL_PACKET, libc::PACKET_VERSION, &TPACKET_V2)?;
+        set(&socket, libc::SOL_PACKET, libc::PACKET_IGNORE_OUTGOING, &1)?;
         socket.attach_filter(&by_length(spec.longer_than, up_to))?;
         let request = libc::tpacket_req {
             tp_block_size: spec.block() as u32,
@@ -93,7 +93,7 @@ impl Ring {
             tp_frame_size: spec.slot as u32,
             tp_frame_nr: spec.slots() as u32,
         };
-        set(&socket, libc::PACKET_RX_RING, &request)?;
+        set(&socket, libc::SOL_PACKET, libc::PACKET_RX_RING, &request)?;
         let length: std::num::NonZeroUsize = (spec.block() * spec.blocks)
             .try_into()
             .map_err(io::Error::other)?;
@@ -234,22 +234,14 @@ impl Drop for Ring {
     }
 }
 
-/// A socket to send on by any interface of the network namespace; it receives nothing. One of its own, as the kernel tells
-/// whoever watches a socket of every packet that has left its buffer.
-pub(super) fn output() -> io::Result<Socket> {
-    let socket = packet_socket()?;
-    set(&socket, libc::PACKET_QDISC_BYPASS, &1)?;
-    Ok(socket)
-}
-
 /// A socket of packets with virtio headers, which receives nothing before it is bound.
-fn packet_socket() -> io::Result<Socket> {
+pub(super) fn packet_socket() -> io::Result<Socket> {
     let socket = Socket::new(
         Domain::PACKET,
         Type::RAW.cloexec().nonblocking(),
         Some(Protocol::from(0)),
     )?;
-    set(&socket, libc::PACKET_VNET_HDR, &1)?;
+    set(&socket, libc::SOL_PACKET, libc::PACKET_VNET_HDR, &1)?;
     Ok(socket)
 }
 
@@ -282,13 +274,19 @@ fn by_length(longer_than: u32, up_to: u32) -> [SockFilter; 7] {
 /// `LOOPBACK_IFINDEX` of net/flow.h.
 const LOOPBACK: u32 = 1;
 
-fn set<T>(socket: &Socket, option: libc::c_int, value: &T) -> io::Result<()> {
+/// setsockopt(2).
+pub(super) fn set<T>(
+    socket: &Socket,
+    level: libc::c_int,
+    option: libc::c_int,
+    value: &T,
+) -> io::Result<()> {
     let length = size_of::<T>() as libc::socklen_t;
     // SAFETY: `value` is readable for `length` bytes; the callers pass the type that the option takes.
     let answer = unsafe {
         libc::setsockopt(
             socket.as_raw_fd(),
-            libc::SOL_PACKET,
+            level,
             option,
             std::ptr::from_ref(value).cast(),
             length,

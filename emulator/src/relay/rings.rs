@@ -3,7 +3,7 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
-use super::clocks::Clocks;
+use super::clocks::{Clocks, Watch};
 use super::ring::{Received, Ring, RingSpec, SLOT_OVERHEAD};
 use crate::time::Time;
 
@@ -80,19 +80,23 @@ impl Rings {
     pub(super) fn receive(
         &mut self,
         limit: usize,
+        watch: &mut Watch,
         mut take: impl FnMut(Time, Received<'_>),
     ) -> usize {
-        let mut clocks = Clocks::now();
+        let looked = watch.now();
+        let mut clocks: Option<Clocks> = None;
         for taken in 0..limit {
             let Some((side, received)) = self.oldest() else {
-                self.last_arrival = clocks.monotonic;
+                let now = clocks.map_or(looked, |clocks| clocks.monotonic);
+                self.last_arrival = self.last_arrival.max(now);
                 return taken;
             };
-            if received.stamp > clocks.realtime {
-                // It came while others were taken in: held against the clocks before that, it would seem to have come then,
-                // and leave too early.
-                clocks = Clocks::now();
-            }
+            // One that came while others were taken in would, held against the clocks before that, seem to have come then,
+            // and leave too early.
+            let clocks = match clocks {
+                Some(clocks) if received.stamp <= clocks.realtime => clocks,
+                _ => *clocks.insert(watch.clocks()),
+            };
             // Later frames came later, whatever a stepped clock says.
             let arrival = clocks.monotonic_of(received.stamp, self.last_arrival);
             take(arrival, received);

@@ -220,5 +220,8 @@ fn whoever_has_a_session_hears_why_there_is_no_guest_any_more() {
         let last = heard.try_iter().last();
         assert_eq!(last, Some(Heard::Ended(Err("it went up in smoke".into()))));
     }
-    assert_eq!(stage.reception.admits(&spec(false)), Err(NotNow::Closed));
+    assert_eq!(
+        stage.reception.admits(&spec(false)),
+        Err(NotNow::Closed("it went up in smoke".into()))
+    );
 }

@@ -73,7 +73,7 @@ fn drain(model: &mut ChannelModel<u32>) -> Vec<Delivery<u32>> {
     let mut out = Vec::new();
     while let Some(now) = model.next_event() {
         let before = out.len();
-        while let Some(delivery) = model.poll(now) {
+        while let Some(delivery) = model.poll(now, now) {
             assert_eq!(delivery.release, now, "released when it was due");
             out.push(delivery);
         }
@@ -126,7 +126,7 @@ fn without_a_rate_a_packet_takes_exactly_the_delay_and_stays_whole() {
             sent: 45 * 1514,
         },
     };
-    assert_eq!(model.poll(at(40_000_122)), None);
+    assert_eq!(model.poll(at(40_000_122), at(40_000_122)), None);
     assert_eq!(drain(&mut model), [expected]);
 }
 
@@ -502,7 +502,7 @@ proptest! {
         // Polled once, long after: time is logical, so nothing changes but when it is seen.
         let late = at(now + 1_000_000_000_000);
         let mut delivered = 0;
-        while let Some(delivery) = model.poll(late) {
+        while let Some(delivery) = model.poll(late, late) {
             delivered += delivery.segments.len() as u64;
             prop_assert!(delivery.release < late);
         }
@@ -513,6 +513,33 @@ proptest! {
     }
 
     #[test]
+    fn nothing_is_found_later_that_leaves_before_what_was_handed_over_ahead(channel in any_channel(), traffic in any_traffic()) {
+        // As the driver has it: frames are read up to a quarter of the shortest delay late.
+        let channel = Channel { reordering: None, ..channel };
+        let least = channel.delay_range().0;
+        let (ahead, patience) = (least / 2, least / 4);
+        let (mut model, mut handed_until) = (model(&channel), Time::default());
+        let hand_over = |model: &mut ChannelModel<u32>, by: Option<Time>, handed_until: &mut Time| {
+            while let Some(event) = model.next_event().filter(|&event| by.is_none_or(|by| event <= by)) {
+                let until = event + ahead;
+                while let Some(delivery) = model.poll(event, until) {
+                    prop_assert!(delivery.release >= *handed_until, "{delivery:?} after {handed_until:?}");
+                    prop_assert!(delivery.release <= until);
+                }
+                *handed_until = until;
+            }
+            Ok(())
+        };
+        let mut now = 0;
+        for (packet, &(gap, shape)) in (0..).zip(&traffic) {
+            now += gap;
+            hand_over(&mut model, Some(at(now) + patience), &mut handed_until)?;
+            offer_as(&mut model, at(now), packet, shape, packet);
+        }
+        hand_over(&mut model, None, &mut handed_until)?;
+    }
+
+    #[test]
     fn what_happens_does_not_depend_on_when_it_is_looked_at(channel in any_channel(), traffic in any_traffic()) {
         let run = |punctual: bool| {
             let mut model = model(&channel);
@@ -520,13 +547,13 @@ proptest! {
             for (packet, &(gap, shape)) in (0..).zip(&traffic) {
                 now += gap;
                 while let Some(event) = model.next_event().filter(|&event| punctual && event <= at(now)) {
-                    while let Some(delivery) = model.poll(event) {
+                    while let Some(delivery) = model.poll(event, event) {
                         out.push(delivery);
                     }
                 }
                 offer_as(&mut model, at(now), packet, shape, packet);
             }
-            while let Some(delivery) = model.poll(at(now + 1_000_000_000_000)) {
+            while let Some(delivery) = model.poll(at(now + 1_000_000_000_000), at(now + 1_000_000_000_000)) {
                 out.push(delivery);
             }
             (out, model.tally())
@@ -577,7 +604,7 @@ proptest! {
                 }
             }
             let mut out = Vec::new();
-            while let Some(delivery) = model.poll(at(now + 1_000_000_000_000)) {
+            while let Some(delivery) = model.poll(at(now + 1_000_000_000_000), at(now + 1_000_000_000_000)) {
                 let number = |segment| if grouped { delivery.packet * 100 + segment } else { delivery.packet };
                 out.extend(delivery.segments.clone().map(|segment| (number(segment), (delivery.state, delivery.marking), delivery.release)));
             }
@@ -598,7 +625,7 @@ proptest! {
 fn a_packet_that_is_read_late_leaves_as_if_it_had_been_read_in_time() {
     let mut model = model(&channel(Some(1_000_000_000), None, MILLISECOND));
     offer(&mut model, at(0), 1, shape(1));
-    assert_eq!(model.poll(at(900_000)), None);
+    assert_eq!(model.poll(at(900_000), at(900_000)), None);
     offer(&mut model, at(5_000), 2, shape(1));
     offer(&mut model, at(500_000), 3, shape(1));
     let releases: Vec<_> = drain(&mut model)
