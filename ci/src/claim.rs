@@ -9,6 +9,8 @@ mod catalogue;
 mod expectation;
 mod judgement;
 mod measure;
+#[cfg(test)]
+mod tests;
 
 use longhaul_topologies::document::DocumentPath;
 use longhaul_topologies::{Document, InputError};

@@ -1,0 +1,157 @@
+//! Claims held against results that are made up.
+
+use longhaul_reports::result::LabKind;
+use longhaul_topologies::Document;
+
+use super::*;
+use crate::example;
+
+/// A claim that expects `expect`.
+fn claim(expect: &str) -> Claim {
+    let text = format!(
+        "name: made-up\ntitle: t\nclaim: c\nsource: s\nscaling: none\nexperiment: {{}}\nexpect:\n{expect}"
+    );
+    Claim::of(&Document::from_text("made-up", &text).unwrap()).unwrap()
+}
+
+/// Of stacks `slow` and `fast` over `delay` 1ms and 10ms, with the busbw of each, twice.
+fn judged(expect: &str, slow: [f64; 2], fast: [f64; 2]) -> Judgement {
+    let mut result = example::run(LabKind::Virtual, &[1.0]);
+    let template = result.points[0].clone();
+    result.points.clear();
+    for repeat in 0..2 {
+        for (stack, figures) in [("slow", slow), ("fast", fast)] {
+            for (delay, busbw) in ["1ms", "10ms"].into_iter().zip(figures) {
+                let mut point = template.clone();
+                point.stack = stack.to_owned();
+                point.settings = [("delay".to_owned(), delay.to_owned())].into();
+                point.repeat = repeat;
+                point.summaries.truncate(1);
+                // The median of both repeats is the figure.
+                point.summaries[0].busbw_gbps = busbw * (0.9 + 0.2 * repeat as f64);
+                result.points.push(point);
+            }
+        }
+    }
+    Judgement::of(&claim(expect), &result)
+}
+
+fn holds(expect: &str, slow: [f64; 2], fast: [f64; 2]) -> bool {
+    let judgement = judged(expect, slow, fast);
+    assert_eq!(judgement.findings.len(), 1, "{:?}", judgement.verdict);
+    judgement.findings[0].holds
+}
+
+#[test]
+fn a_ratio_is_held_against_its_bounds() {
+    let expect = "- {says: s, measure: busbw, of: {stack: fast, settings: {delay: 10ms}}, over: {stack: slow}, must: {be_at_least: 2, be_at_most: 3}}";
+    assert!(holds(expect, [1.0, 1.0], [1.0, 2.5]));
+    assert!(!holds(expect, [1.0, 1.0], [1.0, 1.9]));
+    assert!(!holds(expect, [1.0, 1.0], [1.0, 3.1]));
+}
+
+#[test]
+fn readings_are_medians_over_repeats_along_the_axis() {
+    let expect =
+        "- {says: s, measure: busbw, of: {stack: fast}, along: delay, must: {be_at_least: 0}}";
+    let judgement = judged(expect, [1.0, 1.0], [4.0, 2.0]);
+    let readings = &judgement.findings[0].readings;
+    let at: Vec<&str> = readings.iter().map(|reading| reading.at.as_str()).collect();
+    assert_eq!(at, ["1ms", "10ms"]);
+    assert!((readings[0].value - 4.0).abs() < 1e-9 && (readings[1].value - 2.0).abs() < 1e-9);
+}
+
+#[test]
+fn shapes_are_told_apart() {
+    let of = |must: &str| {
+        format!("- {{says: s, measure: busbw, of: {{stack: fast}}, along: delay, must: {{{must}}}}}")
+    };
+    let rising = [1.0, 2.0];
+    let falling = [2.0, 1.0];
+    let flat = [1.0, 1.04];
+    for (must, held) in [
+        ("rise_by: 1.5", [true, false, false]),
+        ("fall_by: 1.5", [false, true, false]),
+        ("vary_by_at_most: 0.05", [false, false, true]),
+        ("peak_at: [1ms]", [false, true, false]),
+    ] {
+        for (figures, held) in [rising, falling, flat].into_iter().zip(held) {
+            assert_eq!(holds(&of(must), [1.0, 1.0], figures), held, "{must} {figures:?}");
+        }
+    }
+}
+
+#[test]
+fn a_part_that_does_not_hold_makes_it_partly() {
+    let one = "- {says: s, measure: busbw, of: {stack: fast, settings: {delay: 1ms}}, must: {be_at_least: 2}}";
+    let other = "- {says: s, measure: busbw, of: {stack: fast, settings: {delay: 10ms}}, must: {be_at_least: 2}}";
+    let both = format!("{one}\n{other}");
+    for (figures, verdict) in [
+        ([3.0, 3.0], Verdict::Reproduced),
+        ([3.0, 1.0], Verdict::Partly),
+        ([1.0, 1.0], Verdict::NotReproduced),
+    ] {
+        assert_eq!(judged(&both, [1.0, 1.0], figures).verdict, verdict);
+    }
+}
+
+#[test]
+fn what_the_run_does_not_have_or_tell_apart_is_no_verdict() {
+    for (expect, why) in [
+        (
+            "- {says: s, measure: busbw, of: {stack: other}, must: {be_at_least: 1}}",
+            "the run has no busbw of other",
+        ),
+        (
+            "- {says: s, measure: busbw, must: {be_at_least: 1}}",
+            "the run has several of any point: they differ in delay",
+        ),
+        (
+            "- {says: s, measure: busbw, along: delay, must: {be_at_least: 1}}",
+            "the run has several of any point: they differ in the stack",
+        ),
+    ] {
+        let verdict = judged(expect, [1.0, 1.0], [1.0, 1.0]).verdict;
+        assert_eq!(verdict, Verdict::Undecided { why: why.to_owned() });
+    }
+}
+
+#[test]
+fn an_unfaithful_run_proves_nothing() {
+    let mut result = example::run(LabKind::Virtual, &[1.0]);
+    result.points[0].fidelity.faithful = false;
+    result.points[0].fidelity.findings = vec!["the loss was off".to_owned()];
+    let expect = "- {says: s, measure: busbw, along: stack, must: {be_at_least: 0}}";
+    let judgement = Judgement::of(&claim(expect), &result);
+    let Verdict::Undecided { why } = &judgement.verdict else {
+        panic!("{:?}", judgement.verdict);
+    };
+    assert!(why.contains("the loss was off"), "{why}");
+}
+
+#[test]
+fn a_claim_that_expects_nothing_is_refused_at_its_line() {
+    let refused = |expect: &str| {
+        let text = format!(
+            "name: made-up\ntitle: t\nclaim: c\nsource: s\nscaling: none\nexperiment: {{}}\nexpect: {expect}"
+        );
+        Claim::of(&Document::from_text("made-up", &text).unwrap())
+            .unwrap_err()
+            .to_string()
+    };
+    assert!(refused("[]").contains("a claim expects something"));
+    assert!(refused("[{says: s, measure: busbw, must: {}}]").contains("it expects nothing"));
+    let single = "[{says: s, measure: busbw, must: {rise_by: 2}}]";
+    assert!(refused(single).contains("along: size"));
+}
+
+#[test]
+fn every_claim_of_the_catalogue_is_named_as_its_file_and_reads() {
+    for entry in entries() {
+        let (claim, _) = open(entry.name).unwrap();
+        assert_eq!(claim.name, entry.name);
+        assert_eq!(open(&entry.number.to_string()).unwrap().0.name, entry.name);
+    }
+    let error = open("xgs-allreduce").unwrap_err();
+    assert_eq!(error.help.as_deref(), Some("did you mean `xgs-all-reduce`?"));
+}
