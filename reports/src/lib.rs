@@ -14,6 +14,7 @@ pub mod chart;
 #[cfg(test)]
 mod example;
 pub mod folder;
+mod described;
 mod format;
 pub mod map;
 pub mod result;

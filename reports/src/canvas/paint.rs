@@ -16,19 +16,40 @@ use plotters::style::{Color, FontTransform, ShapeStyle};
 use crate::canvas::lines::{dashes, segments};
 use crate::canvas::{Across, Canvas, Direction, Place, Shape};
 use crate::folder::{FolderError, io_error};
-use crate::theme::{self, PAPER};
+use crate::theme::{self, PAPER, Theme};
 
 /// Backends place shapes on whole pixels; an SVG is drawn this much larger and scaled down by its view box.
 const SVG_SCALE: f64 = 8.0;
 
-/// PNGs have this many pixels per pixel of the canvas, for dense screens and print.
-const PNG_SCALE: u32 = 2;
+/// PNGs of no stated size have this many pixels per pixel of the canvas, for dense screens and print.
+const PNG_SCALE: f64 = 2.0;
 
 /// Each pixel of a PNG is the mean of this many by this many drawn ones: the backend does not smooth thick lines.
 const PNG_OVERSAMPLING: u32 = 2;
 
 /// The bitmap backend sets text this share of its size higher than the SVG backend does.
 const BITMAP_TEXT_SHIFT: f64 = 0.12;
+
+/// How a canvas becomes a file.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Paint {
+    pub theme: Theme,
+    /// Pixels of the file for one of the canvas.
+    pub scale: f64,
+}
+
+impl Paint {
+    /// An SVG as large as the canvas.
+    pub const SVG: Self = Self {
+        theme: Theme::Light,
+        scale: 1.0,
+    };
+    /// A PNG for dense screens.
+    pub const PNG: Self = Self {
+        theme: Theme::Light,
+        scale: PNG_SCALE,
+    };
+}
 
 /// What is painted on, as far as the backends differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,17 +60,24 @@ enum Target {
 
 impl Canvas {
     /// The picture as SVG, its font inside.
-    pub fn to_svg(&self) -> String {
-        let size = self.scaled_size(SVG_SCALE);
+    pub fn to_svg(&self, paint: Paint) -> String {
+        let size = (
+            (self.width * SVG_SCALE).round() as u32,
+            (self.height * SVG_SCALE).round() as u32,
+        );
         let mut svg = String::new();
         {
             let area = SVGBackend::with_string(&mut svg, size).into_drawing_area();
-            self.paint(&area, SVG_SCALE, Target::Svg)
+            self.paint(&area, SVG_SCALE, Target::Svg, paint.theme)
                 .expect("writing into a string does not fail");
         }
         // The backend's first tag gives the size as drawn: the view box keeps that, the picture gets its own.
         let drawn = format!("width=\"{}\" height=\"{}\"", size.0, size.1);
-        let shown = format!("width=\"{}\" height=\"{}\"", self.width, self.height);
+        let shown = format!(
+            "width=\"{}\" height=\"{}\"",
+            whole(self.width * paint.scale),
+            whole(self.height * paint.scale)
+        );
         let style = format!(
             "<style>@font-face{{font-family:\"{}\";src:url(data:font/ttf;base64,{})}}</style>",
             theme::FONT_FACE,
@@ -66,21 +94,25 @@ impl Canvas {
     }
 
     /// Writes the picture as SVG.
-    pub fn write_svg(&self, file: &Path) -> Result<(), FolderError> {
-        fs::write(file, self.to_svg()).map_err(io_error("write", file))
+    pub fn write_svg(&self, file: &Path, paint: Paint) -> Result<(), FolderError> {
+        fs::write(file, self.to_svg(paint)).map_err(io_error("write", file))
     }
 
     /// Writes the picture as PNG.
-    pub fn write_png(&self, file: &Path) -> Result<(), FolderError> {
+    pub fn write_png(&self, file: &Path, paint: Paint) -> Result<(), FolderError> {
         let failed = |error: &dyn std::fmt::Display| {
             io_error("write", file)(io::Error::other(error.to_string()))
         };
-        let scale = PNG_SCALE * PNG_OVERSAMPLING;
-        let (width, height) = self.scaled_size(f64::from(scale));
+        let size = (
+            whole(self.width * paint.scale) as u32,
+            whole(self.height * paint.scale) as u32,
+        );
+        let (width, height) = (size.0 * PNG_OVERSAMPLING, size.1 * PNG_OVERSAMPLING);
         let mut drawn = vec![0; (width * height * 3) as usize];
         {
             let area = BitMapBackend::with_buffer(&mut drawn, (width, height)).into_drawing_area();
-            self.paint(&area, f64::from(scale), Target::Bitmap)
+            let scale = paint.scale * f64::from(PNG_OVERSAMPLING);
+            self.paint(&area, scale, Target::Bitmap, paint.theme)
                 .map_err(|error| failed(&error))?;
         }
         let (smooth, size) = shrink(&drawn, (width, height), PNG_OVERSAMPLING);
@@ -91,30 +123,25 @@ impl Canvas {
         backend.present().map_err(|error| failed(&error))
     }
 
-    fn scaled_size(&self, scale: f64) -> (u32, u32) {
-        (
-            (self.width * scale).round() as u32,
-            (self.height * scale).round() as u32,
-        )
-    }
-
     fn paint<B: DrawingBackend>(
         &self,
         area: &DrawingArea<B, Shift>,
         scale: f64,
         target: Target,
+        theme: Theme,
     ) -> Result<(), DrawingAreaErrorKind<B::ErrorType>> {
         let place = |(x, y): Place| ((x * scale).round() as i32, (y * scale).round() as i32);
-        area.fill(&PAPER)?;
+        area.fill(&theme.shade(PAPER))?;
         for shape in &self.shapes {
             match shape {
-                Shape::Line { points, stroke } => {
+                Shape::Line { points, stroke, .. } => {
+                    let stroke = theme.line(*stroke);
                     let style = ShapeStyle {
                         color: stroke.colour.to_rgba(),
                         filled: false,
                         stroke_width: (stroke.width * scale).round() as u32,
                     };
-                    for piece in dashes(points, *stroke) {
+                    for piece in dashes(points, stroke) {
                         match target {
                             Target::Svg => {
                                 let places: Vec<_> = piece.into_iter().map(place).collect();
@@ -134,14 +161,15 @@ impl Canvas {
                     points,
                     colour,
                     opacity,
+                    ..
                 } => {
                     area.draw(&Polygon::new(
                         points.iter().copied().map(place).collect::<Vec<_>>(),
-                        colour.mix(*opacity).filled(),
+                        theme.shade(*colour).mix(*opacity).filled(),
                     ))?;
                 }
                 Shape::Dot { at, radius, colour } => {
-                    area.draw(&Circle::new(place(*at), radius * scale, colour.filled()))?;
+                    area.draw(&Circle::new(place(*at), radius * scale, theme.shade(*colour).filled()))?;
                 }
                 Shape::Label { at, label } => {
                     let across = match label.across {
@@ -163,7 +191,7 @@ impl Canvas {
                     };
                     let font = theme::font(label.size * scale).transform(turn);
                     let style = font
-                        .color(&label.colour)
+                        .color(&theme.shade(label.colour))
                         .pos(Pos::new(across, VPos::Center));
                     area.draw(&Text::new(label.text.as_str(), place(at), style))?;
                 }
@@ -171,6 +199,11 @@ impl Canvas {
         }
         area.present()
     }
+}
+
+/// A size in whole pixels: what scaling leaves of a fraction is none of the picture's.
+fn whole(size: f64) -> f64 {
+    (size - 1e-6).ceil()
 }
 
 /// Means of `by` by `by` pixels of three bytes.
@@ -228,7 +261,7 @@ pub(crate) fn assert_svg(file: &Path, canvas: &Canvas) {
 #[cfg(test)]
 pub(crate) fn assert_png(file: &Path, canvas: &Canvas) {
     let image = image::open(file).unwrap().to_rgb8();
-    let scale = f64::from(PNG_SCALE);
+    let scale = PNG_SCALE;
     assert_eq!(
         image.dimensions(),
         (

@@ -1,8 +1,9 @@
 //! One panel: its header, its axes, and what lies between them.
 
-use crate::canvas::{Across, Canvas, Direction, Frame, Label, Place};
+use crate::canvas::{Across, Canvas, Direction, Frame, Label, Place, Plot};
 use crate::chart::figure::text::shorten;
-use crate::chart::figure::{KEY, KEY_GAP, LEFT, Layout, Panel};
+use crate::chart::figure::{Area, Figure, KEY, KEY_GAP, Key, LEFT, Layout, Panel, Part};
+use crate::format::significant;
 use crate::theme::{self, BODY, GRID, INK, MUTED, SMALL, Stroke};
 
 /// What stands above a panel's frame.
@@ -45,6 +46,7 @@ impl Panel {
         frame: Frame,
         header: &Header,
         x_label: Option<&String>,
+        legend: &[(Key, String)],
     ) {
         self.draw_title(canvas, frame, frame.top - header.height() + BODY / 2.0);
         self.draw_axes(canvas, frame);
@@ -66,7 +68,12 @@ impl Panel {
             (frame.left - LEFT + 12.0, (frame.top + frame.bottom) / 2.0),
             upright,
         );
-        self.draw_data(canvas, frame);
+        canvas.plot(Plot {
+            frame,
+            x: self.x.scale(),
+            y: self.y.scale(),
+        });
+        self.draw_data(canvas, frame, legend);
         self.draw_marks(canvas, frame);
     }
 
@@ -156,11 +163,11 @@ impl Panel {
         }
     }
 
-    fn draw_data(&self, canvas: &mut Canvas, frame: Frame) {
+    fn draw_data(&self, canvas: &mut Canvas, frame: Frame, legend: &[(Key, String)]) {
         for area in &self.areas {
             let outline = area.outline.iter();
             let outline = outline.map(|&point| self.place(frame, point)).collect();
-            canvas.area(outline, area.colour, area.opacity);
+            canvas.told_area(outline, area.colour, area.opacity, self.tip(area));
         }
         for curve in &self.curves {
             for run in &curve.runs {
@@ -171,7 +178,10 @@ impl Panel {
                     [only] if curve.key.marker.is_none() => {
                         canvas.dot(only, 2.0, curve.key.stroke.colour);
                     }
-                    _ => canvas.line(points, curve.key.stroke),
+                    _ => {
+                        let name = Figure::name_of(self, legend, curve.key);
+                        canvas.curve(points, curve.key.stroke, name);
+                    }
                 }
             }
         }
@@ -183,6 +193,26 @@ impl Panel {
                 }
             }
         }
+    }
+
+    /// What an area tells who points at it; a range is told by the curve in it.
+    fn tip(&self, area: &Area) -> String {
+        let heights = || area.outline.iter().map(|corner| corner.1);
+        let (low, high) = (
+            heights().fold(f64::INFINITY, f64::min),
+            heights().fold(f64::NEG_INFINITY, f64::max),
+        );
+        let value = match area.part {
+            Part::Range => return String::new(),
+            Part::Bar => significant(high),
+            Part::Quartiles => format!("{} to {}", significant(low), significant(high)),
+        };
+        let places = area.outline.iter().map(|corner| corner.0);
+        let middle = places.sum::<f64>() / area.outline.len().max(1) as f64;
+        let at = self.x.nearest(middle).unwrap_or_default();
+        let parts = [at.as_str(), area.name.as_str()];
+        let named: Vec<&str> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+        format!("{}: {value} · {}", named.join(", "), self.y.label)
     }
 
     fn place(&self, frame: Frame, (x, y): (f64, f64)) -> Place {

@@ -1,0 +1,252 @@
+//! A canvas as SVG inside a page: colours are the page's variables, so that they follow its theme; the font is the page's; and places
+//! say what they stand for, so that the page's script can tell a reader.
+
+use std::fmt::Write;
+
+use crate::canvas::{Across, Canvas, Direction, Place, Plot, Scale, Shape, Trace};
+use crate::theme::{self, Colour, Dash};
+
+/// How wide a line is for a finger.
+const BROAD: u32 = 16;
+
+impl Canvas {
+    /// The picture as an `svg` element; `title` is what a screen reader says.
+    pub fn to_inline_svg(&self, title: &str) -> String {
+        let mut svg = format!(
+            r#"<svg viewBox="0 0 {} {}" role="img" aria-label="{}"><g fill="none" stroke-linejoin="round">"#,
+            number(self.width),
+            number(self.height),
+            escaped(title)
+        );
+        for shape in &self.shapes {
+            draw(&mut svg, shape).expect("writing into a string does not fail");
+        }
+        svg.push_str("</g>");
+        for plot in &self.plots {
+            hearing(&mut svg, plot).expect("writing into a string does not fail");
+        }
+        svg.push_str("</svg>");
+        svg
+    }
+}
+
+fn draw(svg: &mut String, shape: &Shape) -> std::fmt::Result {
+    match shape {
+        Shape::Line {
+            points,
+            stroke,
+            trace,
+        } => {
+            let dash = match stroke.dash {
+                Dash::Solid => "",
+                Dash::Dashed => r#" stroke-dasharray="7 4""#,
+                Dash::Dotted => r#" stroke-dasharray="2 3""#,
+            };
+            let (colour, width) = (paint(stroke.colour), number(stroke.width));
+            write!(
+                svg,
+                r#"<polyline stroke="{colour}" stroke-width="{width}"{dash}"#
+            )?;
+            let places = places(points);
+            match trace {
+                None => write!(svg, r#" points="{places}"/>"#),
+                Some(Trace::Values(plot, name)) => {
+                    let name = escaped(name);
+                    write!(
+                        svg,
+                        r#" data-plot="{plot}" data-name="{name}" points="{places}"/>"#
+                    )
+                }
+                // A thin line is hard to point at: over it lies a broad one that cannot be seen.
+                Some(Trace::Thing(tip)) => {
+                    let tip = escaped(tip);
+                    write!(
+                        svg,
+                        r#" points="{places}"/><polyline stroke="transparent" stroke-width="{BROAD}" pointer-events="stroke" data-tip="{tip}" points="{places}"/>"#
+                    )
+                }
+            }
+        }
+        Shape::Area {
+            points,
+            colour,
+            opacity,
+            tip,
+        } => {
+            write!(svg, r#"<polygon fill="{}""#, paint(*colour))?;
+            if *opacity < 1.0 {
+                write!(svg, r#" fill-opacity="{}""#, number(*opacity))?;
+            }
+            if !tip.is_empty() {
+                write!(svg, r#" data-tip="{}""#, escaped(tip))?;
+            }
+            write!(svg, r#" points="{}"/>"#, places(points))
+        }
+        Shape::Dot { at, radius, colour } => write!(
+            svg,
+            r#"<circle cx="{}" cy="{}" r="{}" fill="{}"/>"#,
+            number(at.0),
+            number(at.1),
+            number(*radius),
+            paint(*colour)
+        ),
+        Shape::Label { at, label } => {
+            let anchor = match label.across {
+                Across::Left => "start",
+                Across::Middle => "middle",
+                Across::Right => "end",
+            };
+            let (x, y) = (number(at.0), number(at.1));
+            let turn = match label.direction {
+                Direction::Right => String::new(),
+                Direction::Up => format!(r#" transform="rotate(-90 {x} {y})""#),
+            };
+            write!(
+                svg,
+                r#"<text x="{x}" y="{y}" dy=".35em" fill="{}" font-size="{}" text-anchor="{anchor}"{turn}>{}</text>"#,
+                paint(label.colour),
+                number(label.size),
+                escaped(&label.text)
+            )
+        }
+    }
+}
+
+/// Over all, what takes the pointer and knows what places stand for.
+fn hearing(svg: &mut String, plot: &Plot) -> std::fmt::Result {
+    let scale = |scale: &Scale| {
+        let kind = if scale.is_log { "log" } else { "even" };
+        let names = scale.names.iter();
+        let names = names.map(|(value, name)| format!("|{value}|{}", name.replace('|', "/")));
+        escaped(&format!(
+            "{kind}|{}|{}|{}|{}{}",
+            scale.low,
+            scale.high,
+            scale.label.replace('|', "/"),
+            scale.unit,
+            names.collect::<String>()
+        ))
+    };
+    let frame = plot.frame;
+    write!(
+        svg,
+        r#"<rect class="plot" x="{}" y="{}" width="{}" height="{}" fill="transparent" data-x="{}" data-y="{}"/>"#,
+        number(frame.left),
+        number(frame.top),
+        number(frame.right - frame.left),
+        number(frame.bottom - frame.top),
+        scale(&plot.x),
+        scale(&plot.y)
+    )
+}
+
+/// A hundredth of a pixel is finer than any eye, and reads values back to four digits.
+fn number(value: f64) -> String {
+    let text = format!("{value:.2}");
+    match text.trim_end_matches('0').trim_end_matches('.') {
+        "-0" => "0".to_owned(),
+        short => short.to_owned(),
+    }
+}
+
+fn places(points: &[Place]) -> String {
+    let each: Vec<String> = points
+        .iter()
+        .map(|(x, y)| format!("{},{}", number(*x), number(*y)))
+        .collect();
+    each.join(" ")
+}
+
+/// A colour as the page's variable for it.
+fn paint(colour: Colour) -> String {
+    match theme::variable(colour) {
+        Some(name) => format!("var(--{name})"),
+        None => format!("rgb({} {} {})", colour.0, colour.1, colour.2),
+    }
+}
+
+/// Text inside an element or a quoted attribute; what XML cannot hold becomes a replacement character.
+fn escaped(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => safe.push_str("&amp;"),
+            '<' => safe.push_str("&lt;"),
+            '>' => safe.push_str("&gt;"),
+            '"' => safe.push_str("&quot;"),
+            '\'' => safe.push_str("&#39;"),
+            c if c.is_control() => safe.push('\u{fffd}'),
+            c => safe.push(c),
+        }
+    }
+    safe
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::canvas::{Frame, Label};
+    use crate::theme::{INK, SMALL, Stroke};
+
+    fn canvas() -> Canvas {
+        let mut canvas = Canvas::new(100.0, 50.0);
+        let scale = |label: &str| Scale {
+            label: label.to_owned(),
+            low: 0.0,
+            high: 2.0,
+            is_log: false,
+            unit: "ms",
+            names: Vec::new(),
+        };
+        canvas.plot(Plot {
+            frame: Frame {
+                left: 10.0,
+                top: 5.0,
+                right: 90.0,
+                bottom: 45.0,
+            },
+            x: scale("size"),
+            y: scale("\"<rate>\""),
+        });
+        let stroke = Stroke::dashed(theme::stroke(0).colour, 2.0);
+        canvas.curve(vec![(10.0, 45.0), (90.004, 5.0)], stroke, "a<b & 'c'");
+        canvas.label(
+            (1.0, 2.0),
+            Label::new(
+                "</text><script>alert(1)</script>\u{1}",
+                SMALL,
+                INK,
+                Across::Left,
+            ),
+        );
+        canvas
+    }
+
+    #[test]
+    fn an_inline_picture_is_well_formed_and_holds_texts_as_text() {
+        let svg = canvas().to_inline_svg("a \"title\"");
+        let document = roxmltree::Document::parse(&svg).unwrap();
+        let find = |tag: &str| {
+            document
+                .descendants()
+                .find(|node| node.has_tag_name(tag))
+                .unwrap()
+        };
+        assert_eq!(
+            document.root_element().attribute("aria-label"),
+            Some("a \"title\"")
+        );
+        assert_eq!(
+            find("text").text(),
+            Some("</text><script>alert(1)</script>\u{fffd}")
+        );
+        let line = find("polyline");
+        assert_eq!(line.attribute("data-name"), Some("a<b & 'c'"));
+        assert_eq!(line.attribute("stroke"), Some("var(--s0)"));
+        assert_eq!(line.attribute("points"), Some("10,45 90,5"));
+        assert_eq!(
+            find("rect").attribute("data-y"),
+            Some("even|0|2|\"<rate>\"|ms")
+        );
+    }
+}
