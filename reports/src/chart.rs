@@ -30,7 +30,9 @@ pub use trend::{Trend, draw_trend};
 
 use crate::canvas::Paint;
 pub(crate) use crate::chart::figure::{Figure, Room, shorten};
-use crate::chart::figure::{Key, WIDTH};
+use crate::chart::figure::Key;
+pub(crate) use crate::chart::figure::WIDTH;
+pub(crate) use crate::chart::over_time::time_range;
 use crate::folder::{FolderError, ResultFolder, io_error};
 use crate::format::plural;
 use crate::result::{Computing, RunResult, Workload};

@@ -12,7 +12,7 @@ use crate::chart::figure::text::wrap;
 use crate::theme::{ALARM, BODY, Colour, INK, MUTED, Marker, SMALL, Stroke, TITLE, text_width};
 
 /// As wide as a page, and as a line of charts in a report.
-pub(super) const WIDTH: f64 = 1000.0;
+pub(crate) const WIDTH: f64 = 1000.0;
 const MARGIN: f64 = 24.0;
 /// Room left of a panel for tick labels and the axis label.
 const LEFT: f64 = 78.0;

@@ -148,7 +148,7 @@ pub(super) fn instants(samples: &[(f64, f64)]) -> Vec<Stretch> {
 }
 
 /// From the first to the last thing observed.
-pub(super) fn time_range(folder: &ResultFolder) -> (f64, f64) {
+pub(crate) fn time_range(folder: &ResultFolder) -> (f64, f64) {
     let times = || folder.telemetry.iter().map(|row| row.time_s);
     (
         times().fold(f64::INFINITY, f64::min),

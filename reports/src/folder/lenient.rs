@@ -170,8 +170,6 @@ fn read_result(path: &Path, remarks: &mut Vec<String>) -> Result<RunResult, Fold
                 _ => format!("{whole} points are"),
             }
         ));
-        // It may have come to its end: the file does not tell.
-        result.outcome = Outcome::Unfinished;
     } else if let Some(error) = first_error {
         remarks.push(format!(
             "{} of {} in result.json cannot be read ({error}) and are left out.",
