@@ -29,9 +29,9 @@ pub use kind::{ChartError, Format, Kind, Look, Picture};
 pub use trend::{Trend, draw_trend};
 
 use crate::canvas::Paint;
-pub(crate) use crate::chart::figure::{Figure, Room, shorten};
 use crate::chart::figure::Key;
 pub(crate) use crate::chart::figure::WIDTH;
+pub(crate) use crate::chart::figure::{Figure, Room, shorten};
 pub(crate) use crate::chart::over_time::time_range;
 use crate::folder::{FolderError, ResultFolder, io_error};
 use crate::format::plural;
@@ -314,7 +314,7 @@ mod tests {
     #[test]
     fn texts_stand_apart_on_a_phone_too() {
         const PHONE: Room = Room {
-            width: 460.0,
+            width: 380.0,
             height: None,
         };
         for (shape, data) in shapes() {

@@ -54,7 +54,8 @@ pub(crate) struct Measured {
 
 /// Both directions of every link, in the topology's order.
 pub(crate) fn ways(topology: &Topology, result: &RunResult) -> Vec<[Way; 2]> {
-    let both = |link: &Link| Direction::BOTH.map(|direction| way(topology, link, direction, result));
+    let both =
+        |link: &Link| Direction::BOTH.map(|direction| way(topology, link, direction, result));
     topology.links.iter().map(both).collect()
 }
 
@@ -77,7 +78,8 @@ fn way(topology: &Topology, link: &Link, direction: Direction, result: &RunResul
         lane.is_some_and(|lane| lane.starts_with(" lane "))
     };
     let checks = points().flat_map(|point| &point.fidelity.checks);
-    let worst = |pick: fn(&DelaySummary) -> f64| delays.iter().map(|delay| pick(delay)).reduce(f64::max);
+    let worst =
+        |pick: fn(&DelaySummary) -> f64| delays.iter().map(|delay| pick(delay)).reduce(f64::max);
     Way {
         asked: asked(link, direction),
         measured: measured(&checks.filter(of_link).collect::<Vec<_>>()),
@@ -123,7 +125,10 @@ fn measured(checks: &[&FidelityRow]) -> Vec<Measured> {
     };
     let mut worst: Vec<&FidelityRow> = Vec::new();
     for check in checks {
-        match worst.iter_mut().find(|kept| kept.quantity == check.quantity) {
+        match worst
+            .iter_mut()
+            .find(|kept| kept.quantity == check.quantity)
+        {
             Some(kept) if strain(check) > strain(kept) => *kept = check,
             Some(_) => {}
             None => worst.push(check),
@@ -147,7 +152,9 @@ fn losses(channels: &[&ChannelSummary]) -> String {
         (sum(|one| one.outage_drops), "lost in outages"),
     ];
     let told = counts.iter().filter(|(count, _)| *count > 0);
-    let told: Vec<String> = told.map(|(count, what)| format!("{count} {what}")).collect();
+    let told: Vec<String> = told
+        .map(|(count, what)| format!("{count} {what}"))
+        .collect();
     told.join(", ")
 }
 
@@ -171,10 +178,24 @@ pub(crate) fn links_csv(topology: &Topology, result: &RunResult) -> String {
     };
     row(["from", "to", "asked", "quantity", "measured", "within"]);
     for way in ways(topology, result).iter().flatten() {
-        row([&way.from, &way.to, &way.asked, "bytes", &way.bytes.to_string(), ""]);
+        row([
+            &way.from,
+            &way.to,
+            &way.asked,
+            "bytes",
+            &way.bytes.to_string(),
+            "",
+        ]);
         for one in &way.measured {
             let within = one.within.to_string();
-            row([&way.from, &way.to, &way.asked, &one.quantity, &one.value, &within]);
+            row([
+                &way.from,
+                &way.to,
+                &way.asked,
+                &one.quantity,
+                &one.value,
+                &within,
+            ]);
         }
     }
     let text = writer.into_inner().expect("memory takes all");
@@ -198,7 +219,11 @@ mod tests {
         let topology = topology(&result).unwrap();
         let [forward, back] = &ways(&topology, &result)[0];
         assert_eq!((&*forward.from, &*forward.to), ("virginia", "dublin"));
-        assert!(forward.asked.starts_with("500 Mbit/s, "), "{}", forward.asked);
+        assert!(
+            forward.asked.starts_with("500 Mbit/s, "),
+            "{}",
+            forward.asked
+        );
         assert_eq!(forward.measured[0].value, "29 ms");
         assert!(!forward.measured[0].within && back.measured[0].within);
         let csv = links_csv(&topology, &result);
@@ -211,7 +236,10 @@ mod tests {
         for name in ["/etc/passwd", "./topology.yaml", "no-such"] {
             result.experiment = serde_json::json!({ "topology": name });
             let refusal = topology(&result).unwrap_err();
-            assert!(refusal.contains("no topology of the catalogue"), "{refusal}");
+            assert!(
+                refusal.contains("no topology of the catalogue"),
+                "{refusal}"
+            );
         }
     }
 }

@@ -190,3 +190,112 @@ fn verdict(is_good: bool, good: &str, bad: &str) -> Markup {
     }
 }
 
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::example::{self, Shape};
+    use crate::folder::ResultFolder;
+
+    fn opened(change: impl FnOnce(&mut ResultFolder)) -> Opened {
+        let (result, telemetry) = example::run(&Shape {
+            changes: 3,
+            seconds: 2.0,
+            ..Shape::default()
+        });
+        let mut folder = ResultFolder { result, telemetry };
+        change(&mut folder);
+        Opened::from(folder)
+    }
+
+    #[test]
+    fn a_report_has_every_section_that_there_is_something_to_say_in() {
+        let report = render(&[opened(|_| {})]);
+        for id in [
+            "links",
+            "results",
+            "charts",
+            "changes",
+            "heat",
+            "fidelity",
+            "environment",
+            "again",
+        ] {
+            assert!(report.contains(&format!("<section id=\"{id}\">")), "{id}");
+            assert!(report.contains(&format!("href=\"#{id}\"")), "{id}");
+        }
+        assert!(report.contains("longhaul run quickstart --seed 1"));
+        let empty = render(&[opened(|folder| {
+            folder.result.points.clear();
+            folder.telemetry.clear();
+        })]);
+        assert!(!empty.contains("id=\"charts\"") && empty.contains("nothing was measured"));
+    }
+
+    #[test]
+    fn no_text_of_a_result_becomes_markup() {
+        const BAD: &str = "</script></style><img src=x onerror=alert(1)>\"'&";
+        let bad = || BAD.to_owned();
+        let report = render(&[opened(|folder| {
+            let result = &mut folder.result;
+            result.name = bad();
+            result.description = bad();
+            result.environment.links = bad();
+            result.environment.machine.cpu = bad();
+            result.experiment = serde_json::json!({ "topology": { "name": BAD }, BAD: BAD });
+            result.run_details.as_mut().unwrap().command = bad();
+            for point in &mut result.points {
+                point.stack = bad();
+                point.settings.insert(bad(), bad());
+                point.fidelity.findings = vec![bad()];
+                point.fidelity.notes = vec![bad()];
+                point.fidelity.checks[0].channel = bad();
+                point.timeline[0].change = bad();
+                point.bound.as_mut().unwrap().reason = bad();
+            }
+            for row in &mut folder.telemetry {
+                row.name = row.name.replace("dublin", BAD);
+            }
+        })]);
+        assert!(!report.contains("<img"), "a text became markup");
+        assert_eq!(report.matches("</script>").count(), 1);
+        assert_eq!(report.matches("</style>").count(), 1);
+        assert!(report.contains("&lt;img src=x onerror=alert(1)&gt;&quot;"));
+    }
+
+    #[test]
+    fn a_report_asks_for_nothing_from_outside() {
+        let report = render(&[opened(|_| {}), opened(|_| {})]);
+        assert!(report.contains("default-src 'none'"));
+        for outside in ["src=\"http", "href=\"http", "url(http", "@import", "file:"] {
+            assert!(!report.contains(outside), "{outside}");
+        }
+        let digest = BASE64_STANDARD.encode(Sha256::digest(SCRIPT));
+        assert!(
+            report.contains(&format!("&#39;sha256-{digest}&#39;"))
+                || report.contains(&format!("'sha256-{digest}'"))
+        );
+    }
+
+    #[test]
+    fn results_stand_side_by_side_under_names_of_their_own() {
+        let report = render(&[opened(|_| {}), opened(|folder| folder.result.seed = 9)]);
+        assert!(report.contains("2 results side by side"));
+        for text in [
+            "quickstart #1",
+            "quickstart #2",
+            "id=\"r2-links\"",
+            "cubic, result quickstart #2",
+        ] {
+            assert!(report.contains(text), "{text}");
+        }
+        let mut ids: Vec<&str> = report
+            .split("id=\"")
+            .skip(1)
+            .filter_map(|rest| rest.split('"').next())
+            .collect();
+        let all = ids.len();
+        ids.sort_unstable();
+        ids.dedup();
+        assert_eq!(ids.len(), all, "an anchor is there twice");
+    }
+}

@@ -8,15 +8,17 @@
 //! - [`chart`]: charts as SVG and PNG, fonts embedded.
 //! - [`map`]: a topology drawn on the globe or as a graph.
 //! - [`html`]: a report of one result or several as one file that opens anywhere.
+//! - [`export`]: results as what other programs read.
 //! - [`combine`]: several results as one, for charts and tables that compare them.
 //! - [`Theme`]: what a picture is for; with it, the font, the colours and the sizes that charts and maps share.
 
 mod canvas;
 pub mod chart;
+mod described;
 #[cfg(test)]
 mod example;
+pub mod export;
 pub mod folder;
-mod described;
 mod format;
 pub mod html;
 pub mod map;

@@ -114,7 +114,10 @@ mod tests {
     #[test]
     fn results_become_series_that_say_whose_they_are() {
         let all = combine(&[opened(&["cubic", "bbr"]), opened(&["cubic"])]);
-        let labels: Vec<String> = Series::of(&all.result).into_iter().map(|s| s.label).collect();
+        let labels: Vec<String> = Series::of(&all.result)
+            .into_iter()
+            .map(|s| s.label)
+            .collect();
         assert_eq!(
             labels,
             [
@@ -127,12 +130,18 @@ mod tests {
         assert!(last.began_s > all.result.points[1].ended_s);
         let own: Vec<_> = all.telemetry.iter().filter(|row| row.point == 2).collect();
         assert!(!own.is_empty());
-        assert!(own.iter().all(|row| (last.began_s..=last.ended_s).contains(&row.time_s)));
+        assert!(
+            own.iter()
+                .all(|row| (last.began_s..=last.ended_s).contains(&row.time_s))
+        );
     }
 
     #[test]
     fn a_lone_result_stays_as_it_is() {
         let one = opened(&["cubic"]);
-        assert_eq!(combine(std::slice::from_ref(&one)).result, one.folder.result);
+        assert_eq!(
+            combine(std::slice::from_ref(&one)).result,
+            one.folder.result
+        );
     }
 }

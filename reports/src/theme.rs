@@ -121,12 +121,7 @@ const SHADES: [(&str, Colour, Colour, Colour); 14] = [
         Colour(0x8c, 0xcc, 0xf2),
         Colour(0x2c, 0x7c, 0xb0),
     ),
-    (
-        "s6",
-        PALETTE[6],
-        Colour(0xff, 0xff, 0xff),
-        Colour(0, 0, 0),
-    ),
+    ("s6", PALETTE[6], Colour(0xff, 0xff, 0xff), Colour(0, 0, 0)),
 ];
 
 impl Theme {

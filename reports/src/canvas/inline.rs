@@ -6,6 +6,10 @@ use std::fmt::Write;
 use crate::canvas::{Across, Canvas, Direction, Place, Plot, Scale, Shape, Trace};
 use crate::theme::{self, Colour, Dash};
 
+/// Sizes of text are from the highest to the lowest stroke of the font, as the other backends take them; a style sheet means its em
+/// (plotters-svg divides by the same).
+const SIZE_PER_EM: f64 = 1.24;
+
 /// How wide a line is for a finger.
 const BROAD: u32 = 16;
 
@@ -105,7 +109,7 @@ fn draw(svg: &mut String, shape: &Shape) -> std::fmt::Result {
                 svg,
                 r#"<text x="{x}" y="{y}" dy=".35em" fill="{}" font-size="{}" text-anchor="{anchor}"{turn}>{}</text>"#,
                 paint(label.colour),
-                number(label.size),
+                number(label.size / SIZE_PER_EM),
                 escaped(&label.text)
             )
         }

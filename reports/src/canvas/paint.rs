@@ -169,7 +169,11 @@ impl Canvas {
                     ))?;
                 }
                 Shape::Dot { at, radius, colour } => {
-                    area.draw(&Circle::new(place(*at), radius * scale, theme.shade(*colour).filled()))?;
+                    area.draw(&Circle::new(
+                        place(*at),
+                        radius * scale,
+                        theme.shade(*colour).filled(),
+                    ))?;
                 }
                 Shape::Label { at, label } => {
                     let across = match label.across {

@@ -37,13 +37,7 @@ pub(super) fn busbw_vs_size(folder: &ResultFolder) -> Option<Figure> {
         .iter()
         .enumerate()
         .filter(|(index, _)| chosen.contains(index))
-        .map(|(index, one)| {
-            (
-                marked_key(index),
-                runs[index].clone(),
-                one.label.clone(),
-            )
-        })
+        .map(|(index, one)| (marked_key(index), runs[index].clone(), one.label.clone()))
         .filter(|(_, run, _)| !run.is_empty())
         .collect();
     let sizes = || lines.iter().flat_map(|line| &line.1).map(|point| point.0);

@@ -332,9 +332,14 @@ impl Figure {
     /// Whether its markers stand at more than one place along the axis.
     pub(super) fn has_several_places(&self) -> bool {
         self.panels.iter().any(|panel| {
-            let marked = panel.curves.iter().filter(|curve| curve.key.marker.is_some());
+            let marked = panel
+                .curves
+                .iter()
+                .filter(|curve| curve.key.marker.is_some());
             let mut places = marked.flat_map(|curve| curve.runs.iter().flatten().map(|p| p.0));
-            places.next().is_some_and(|first| places.any(|other| other != first))
+            places
+                .next()
+                .is_some_and(|first| places.any(|other| other != first))
         })
     }
 

@@ -321,7 +321,9 @@ mod tests {
         );
         let paper = image::open(&png).unwrap().to_rgb8().get_pixel(0, 0).0;
         assert_eq!(paper, [0x17, 0x19, 0x1c]);
-        let [svg, _] = picture.write(&out.path().join("chart.svg"), Format::Svg).unwrap();
+        let [svg, _] = picture
+            .write(&out.path().join("chart.svg"), Format::Svg)
+            .unwrap();
         let svg = fs::read_to_string(svg).unwrap();
         assert!(svg.contains(r#"width="700" height="500""#) && svg.contains("Mine"));
         let numbers = fs::read_to_string(numbers).unwrap();

@@ -46,9 +46,6 @@ mod tests {
 
     #[test]
     fn few_are_all_drawn_and_nothing_is_said() {
-        assert_eq!(
-            choose(&[3.0, 1.0], MOST, "series"),
-            (vec![0, 1], None)
-        );
+        assert_eq!(choose(&[3.0, 1.0], MOST, "series"), (vec![0, 1], None));
     }
 }

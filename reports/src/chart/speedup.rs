@@ -76,7 +76,9 @@ pub(super) fn speedup_over_distance(
             marks: Vec::new(),
         });
     }
-    notes.push("distance is the round-trip time that is described between the farthest sites".to_owned());
+    notes.push(
+        "distance is the round-trip time that is described between the farthest sites".to_owned(),
+    );
     let mut legend: Vec<(Key, String)> = stacks
         .iter()
         .enumerate()
@@ -86,7 +88,11 @@ pub(super) fn speedup_over_distance(
     Some(Figure {
         name: "speedup-over-distance".to_owned(),
         title: format!("Speed-up over {baseline} by distance"),
-        subtitle: format!("{} · {}, mean time", subject(&folder.result), placement.name()),
+        subtitle: format!(
+            "{} · {}, mean time",
+            subject(&folder.result),
+            placement.name()
+        ),
         layout: Layout::Grid,
         warning: None,
         panels,
@@ -166,7 +172,8 @@ mod tests {
         assert_eq!(distances, [20.0, 160.0]);
         let busbw = |stack: &str, delay: &str| {
             let mut points = folder.result.points.iter();
-            let point = points.find(|p| p.stack == stack && p.settings.values().any(|v| v == delay));
+            let point =
+                points.find(|p| p.stack == stack && p.settings.values().any(|v| v == delay));
             point.unwrap().summaries[0].busbw_gbps
         };
         for (at, delay) in [(0, "10ms"), (1, "80ms")] {

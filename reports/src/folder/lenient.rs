@@ -35,7 +35,16 @@ impl From<ResultFolder> for Opened {
     }
 }
 
+/// Files of a result's folder that nothing may be written over.
+const OWN_FILES: [&str; 3] = [RESULT_FILE, SAMPLES_FILE, TELEMETRY_FILE];
+
 impl Opened {
+    /// Whether `path` is called as one of the files that a run wrote and that cannot be made again.
+    pub fn is_own_file(path: &Path) -> bool {
+        let name = path.file_name();
+        OWN_FILES.iter().any(|own| name == Some(own.as_ref()))
+    }
+
     /// Reads the folder of a run, or its `result.json`.
     ///
     /// # Errors
@@ -138,7 +147,9 @@ fn read_result(path: &Path, remarks: &mut Vec<String>) -> Result<RunResult, Fold
             None => foreign("it has no `schema_version` and `points`"),
         });
     };
-    let longhaul = value["longhaul_version"].as_str().unwrap_or("of unknown version");
+    let longhaul = value["longhaul_version"]
+        .as_str()
+        .unwrap_or("of unknown version");
     refuse_newer(version, longhaul).map_err(|message| malformed(path, message))?;
     if version == 1 {
         version_1::upgrade(&mut value);
@@ -226,13 +237,18 @@ fn read_rows<T: DeserializeOwned>(
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let text = match fs::read(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            remarks.push(format!("{name} is missing: what it would tell is not shown."));
+            remarks.push(format!(
+                "{name} is missing: what it would tell is not shown."
+            ));
             return Ok(Vec::new());
         }
         text => text.map_err(io_error("read", path))?,
     };
     // What follows the last line feed was cut off by a kill.
-    let whole = text.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1);
+    let whole = text
+        .iter()
+        .rposition(|&byte| byte == b'\n')
+        .map_or(0, |end| end + 1);
     if whole < text.len() {
         remarks.push(format!("The last line of {name} is cut off and left out."));
     }
@@ -261,7 +277,9 @@ fn read_rows<T: DeserializeOwned>(
 fn reason(error: &csv::Error) -> String {
     match error.kind() {
         csv::ErrorKind::Deserialize { err, .. } => err.to_string(),
-        csv::ErrorKind::UnequalLengths { expected_len, len, .. } => {
+        csv::ErrorKind::UnequalLengths {
+            expected_len, len, ..
+        } => {
             format!("{len} fields in place of {expected_len}")
         }
         csv::ErrorKind::Utf8 { .. } => "it is no UTF-8".to_owned(),
@@ -316,7 +334,10 @@ mod tests {
                 Ok(opened) => {
                     let points = &opened.folder.result.points;
                     assert_eq!(points[..], result.points[..points.len()]);
-                    let told = opened.remarks.iter().any(|remark| remark.contains("cut off"));
+                    let told = opened
+                        .remarks
+                        .iter()
+                        .any(|remark| remark.contains("cut off"));
                     assert!(told, "{:?}", opened.remarks);
                     whole.push(points.len());
                 }

@@ -16,7 +16,11 @@ const AT_ONCE: f64 = 0.05;
 pub(super) fn section(result: &RunResult) -> Option<Markup> {
     let mut rows = Vec::new();
     for point in &result.points {
-        rows.extend(together(point).into_iter().map(|entries| row(point, &entries)));
+        rows.extend(
+            together(point)
+                .into_iter()
+                .map(|entries| row(point, &entries)),
+        );
     }
     if rows.is_empty() {
         return None;
@@ -52,7 +56,10 @@ fn together(point: &Point) -> Vec<Vec<&TimelineEntry>> {
 fn row(point: &Point, entries: &[&TimelineEntry]) -> Vec<Markup> {
     let first = entries[0];
     let began = point.schedule_began_s.unwrap_or(point.began_s);
-    let late = entries.iter().map(|entry| entry.late_us).fold(0.0, f64::max);
+    let late = entries
+        .iter()
+        .map(|entry| entry.late_us)
+        .fold(0.0, f64::max);
     let places: Vec<String> = entries
         .iter()
         .map(|entry| format!("{} lane {}", entry.link, entry.lane))

@@ -5,8 +5,8 @@ use maud::{Markup, PreEscaped, html};
 use crate::chart::{self, Figure, Room, WIDTH};
 use crate::folder::ResultFolder;
 
-/// How wide a picture for phones is drawn: its text is then as large on a screen of 390 pixels as the page's small print.
-pub(super) const NARROW: f64 = 460.0;
+/// How wide a picture for phones is drawn: about as wide as their screens, so that its text keeps its size.
+pub(super) const NARROW: f64 = 380.0;
 
 /// Every chart of a result.
 pub(super) fn section(folder: &ResultFolder) -> Option<Markup> {
@@ -31,7 +31,10 @@ fn drawn(wide: &[Figure], narrow: &[Figure]) -> Option<Markup> {
             height: None,
         };
         let canvas = figure.draw_in(room);
-        canvas.map_or_else(|_| String::new(), |canvas| canvas.to_inline_svg(&figure.title))
+        canvas.map_or_else(
+            |_| String::new(),
+            |canvas| canvas.to_inline_svg(&figure.title),
+        )
     };
     (!wide.is_empty()).then(|| {
         html! {

@@ -15,7 +15,10 @@ pub(super) fn section(result: &RunResult) -> Option<Markup> {
     if let Some(kernel) = &environment.lab_kernel {
         facts.push(("lab kernel", format!("{} ({})", kernel.version, kernel.key)));
     }
-    let outside = result.run_details.as_ref().and_then(|details| details.virtual_lab.as_ref());
+    let outside = result
+        .run_details
+        .as_ref()
+        .and_then(|details| details.virtual_lab.as_ref());
     if let Some(lab) = outside {
         facts.extend(machine(&lab.machine));
         facts.push(("virtual time", time(lab.virtual_seconds * 1e6)));
@@ -33,7 +36,10 @@ pub(super) fn section(result: &RunResult) -> Option<Markup> {
             facts.push(("finished", finished.clone()));
         }
     }
-    facts.push(("schema of the result", format!("version {}", result.schema_version)));
+    facts.push((
+        "schema of the result",
+        format!("version {}", result.schema_version),
+    ));
     facts.retain(|fact| !fact.1.is_empty());
     Some(html! {
         dl.facts { @for (term, fact) in &facts { div { dt { (term) } dd { (fact) } } } }
@@ -50,7 +56,10 @@ fn machine(machine: &Machine) -> Vec<(&'static str, String)> {
         memory => bytes(memory as f64),
     };
     vec![
-        ("kernel", format!("{} {}", machine.kernel, machine.architecture)),
+        (
+            "kernel",
+            format!("{} {}", machine.kernel, machine.architecture),
+        ),
         ("distribution", machine.distribution.clone()),
         ("CPUs", count),
         ("memory", memory),

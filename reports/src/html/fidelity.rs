@@ -21,7 +21,13 @@ pub(super) fn section(result: &RunResult) -> Option<Markup> {
     let checks: Vec<(usize, &FidelityRow)> = result
         .points
         .iter()
-        .flat_map(|point| point.fidelity.checks.iter().map(|check| (point.index, check)))
+        .flat_map(|point| {
+            point
+                .fidelity
+                .checks
+                .iter()
+                .map(|check| (point.index, check))
+        })
         .collect();
     let (good, off): (Vec<_>, Vec<_>) = checks.iter().copied().partition(|(_, check)| check.within);
     let mut notes: Vec<&str> = Vec::new();
@@ -30,7 +36,11 @@ pub(super) fn section(result: &RunResult) -> Option<Markup> {
             notes.push(note);
         }
     }
-    let say = format!("{} of {} as described", good.len(), plural(checks.len(), "figure"));
+    let say = format!(
+        "{} of {} as described",
+        good.len(),
+        plural(checks.len(), "figure")
+    );
     Some(html! {
         p { (verdict(off.is_empty(), &say, &say)) " " span.muted { (engine(result)) } }
         @if !off.is_empty() { (rows(&off)) }
@@ -60,7 +70,15 @@ fn rows(checks: &[(usize, &FidelityRow)]) -> Markup {
         ]
     };
     let shown: Vec<Vec<Markup>> = checks.iter().take(MOST).map(row).collect();
-    let head = ["point", "channel", "quantity", "described", "measured", "allowed ±", ""];
+    let head = [
+        "point",
+        "channel",
+        "quantity",
+        "described",
+        "measured",
+        "allowed ±",
+        "",
+    ];
     html! {
         (table(&head, &shown, 3))
         @if checks.len() > MOST { p.muted { "The first " (MOST) " of " (checks.len()) "; result.json has all." } }
@@ -71,7 +89,9 @@ fn rows(checks: &[(usize, &FidelityRow)]) -> Markup {
 fn engine(result: &RunResult) -> String {
     let points = || result.points.iter().map(|point| &point.fidelity);
     let drops: u64 = points().map(|fidelity| fidelity.engine_drops).sum();
-    let cpu = points().map(|fidelity| fidelity.cpu_use).fold(0.0, f64::max);
+    let cpu = points()
+        .map(|fidelity| fidelity.cpu_use)
+        .fold(0.0, f64::max);
     let late = points().filter_map(|fidelity| fidelity.lateness);
     let late = late.map(|late| late.p99_us).reduce(f64::max);
     let mut text = format!(

@@ -51,7 +51,9 @@ pub(super) fn side_by_side(results: &[Opened], names: &[String]) -> Markup {
                 let fact = facts.iter().find(|fact| fact.0 == *term);
                 html! { (fact.map_or("", |fact| &fact.1)) }
             };
-            std::iter::once(html! { (term) }).chain(all.iter().map(of)).collect()
+            std::iter::once(html! { (term) })
+                .chain(all.iter().map(of))
+                .collect()
         })
         .collect();
     let line = |title: &str, of: &dyn Fn(&RunResult) -> Markup| {
@@ -60,13 +62,18 @@ pub(super) fn side_by_side(results: &[Opened], names: &[String]) -> Markup {
     };
     rows.push(line("fidelity", &faithful));
     rows.push(line("outcome", &outcome));
-    let head: Vec<&str> = std::iter::once("").chain(names.iter().map(String::as_str)).collect();
+    let head: Vec<&str> = std::iter::once("")
+        .chain(names.iter().map(String::as_str))
+        .collect();
     table(&head, &rows, usize::MAX)
 }
 
 fn faithful(result: &RunResult) -> Markup {
     let points = &result.points;
-    let off = points.iter().filter(|point| !point.fidelity.faithful).count();
+    let off = points
+        .iter()
+        .filter(|point| !point.fidelity.faithful)
+        .count();
     let bad = format!("not faithful in {off} of {}", plural(points.len(), "point"));
     html! {
         @if points.is_empty() { span.muted { "nothing was measured" } }
@@ -107,7 +114,8 @@ fn findings(result: &RunResult) -> Vec<String> {
         }
     }
     let told = found.into_iter();
-    told.map(|(text, points)| format!("{text} (point {})", points.join(", "))).collect()
+    told.map(|(text, points)| format!("{text} (point {})", points.join(", ")))
+        .collect()
 }
 
 fn facts(result: &RunResult) -> Vec<(&'static str, String)> {
@@ -125,7 +133,10 @@ fn facts(result: &RunResult) -> Vec<(&'static str, String)> {
             ..
         }) => facts.push((
             "workload",
-            format!("{collective} ({algorithm}) of {data_type}, {}", plural(*ranks, "rank")),
+            format!(
+                "{collective} ({algorithm}) of {data_type}, {}",
+                plural(*ranks, "rank")
+            ),
         )),
         Some(Workload::Command { command }) => facts.push(("workload", command.join(" "))),
         None => {}
@@ -145,7 +156,10 @@ fn facts(result: &RunResult) -> Vec<(&'static str, String)> {
     };
     facts.push(("lab", lab.to_owned()));
     if environment.computing == Computing::Free {
-        facts.push(("computing", "free: times are the network's alone".to_owned()));
+        facts.push((
+            "computing",
+            "free: times are the network's alone".to_owned(),
+        ));
     }
     facts.push(("links carried by", environment.links.clone()));
     facts.push(("points", result.points.len().to_string()));

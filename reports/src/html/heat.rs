@@ -36,6 +36,9 @@ const PHONE: Size = Size {
     columns: 60,
 };
 
+/// Small text, in a style sheet's measure.
+const TEXT: &str = "11";
+
 const ROW: f64 = 20.0;
 const GAP: f64 = 2.0;
 const AXIS: f64 = 24.0;
@@ -104,7 +107,9 @@ pub(super) fn section(folder: &ResultFolder) -> Option<Markup> {
         lanes.sort_by(|a, b| carried(&b.1).total_cmp(&carried(&a.1)));
         lanes.truncate(MOST_ROWS);
     }
-    let maps = Heat::ALL.iter().filter_map(|&heat| map(folder, heat, &lanes, time));
+    let maps = Heat::ALL
+        .iter()
+        .filter_map(|&heat| map(folder, heat, &lanes, time));
     Some(html! {
         @for map in maps { (map) }
         @if all > MOST_ROWS { p.muted { "The " (MOST_ROWS) " busiest of " (all) " lanes." } }
@@ -115,7 +120,11 @@ pub(super) fn section(folder: &ResultFolder) -> Option<Markup> {
 fn lanes(folder: &ResultFolder) -> BTreeMap<&str, Lane> {
     let mut lanes: BTreeMap<&str, Lane> = BTreeMap::new();
     let mut last: BTreeMap<(&str, &str, usize), (f64, f64)> = BTreeMap::new();
-    for row in folder.telemetry.iter().filter(|row| row.entity == Entity::Channel) {
+    for row in folder
+        .telemetry
+        .iter()
+        .filter(|row| row.entity == Entity::Channel)
+    {
         let kind = match row.metric.as_str() {
             metric::BYTES => Heat::Use,
             metric::QUEUE_BYTES => Heat::Queue,
@@ -130,10 +139,22 @@ fn lanes(folder: &ResultFolder) -> BTreeMap<&str, Lane> {
         };
         let to = row.time_s;
         match kind {
-            Heat::Queue => lane.queue.push(Seen { from, to, value: row.value }),
+            Heat::Queue => lane.queue.push(Seen {
+                from,
+                to,
+                value: row.value,
+            }),
             // A counter that went back is a gap.
-            Heat::Use if row.value >= value => lane.bytes.push(Seen { from, to, value: row.value - value }),
-            Heat::Marks if row.value > value => lane.marks.push(Seen { from, to, value: row.value - value }),
+            Heat::Use if row.value >= value => lane.bytes.push(Seen {
+                from,
+                to,
+                value: row.value - value,
+            }),
+            Heat::Marks if row.value > value => lane.marks.push(Seen {
+                from,
+                to,
+                value: row.value - value,
+            }),
             Heat::Use | Heat::Marks => {}
         }
     }
@@ -141,7 +162,12 @@ fn lanes(folder: &ResultFolder) -> BTreeMap<&str, Lane> {
 }
 
 /// Nothing if all of it is 0.
-fn map(folder: &ResultFolder, heat: Heat, lanes: &[(&str, Lane)], time: (f64, f64)) -> Option<Markup> {
+fn map(
+    folder: &ResultFolder,
+    heat: Heat,
+    lanes: &[(&str, Lane)],
+    time: (f64, f64),
+) -> Option<Markup> {
     let rows = |columns: usize| -> Vec<Vec<f64>> {
         let row = |(_, lane): &(&str, Lane)| columns_of(heat, lane, time, columns);
         lanes.iter().map(row).collect()
@@ -175,8 +201,16 @@ fn columns_of(heat: Heat, lane: &Lane, time: (f64, f64), columns: usize) -> Vec<
         Heat::Use => {
             for seen in &lane.bytes {
                 let per_second = seen.value * 8.0 / (seen.to - seen.from);
-                for (index, value) in values.iter_mut().enumerate().take(column(seen.to) + 1).skip(column(seen.from)) {
-                    let (from, to) = (time.0 + index as f64 * width, time.0 + (index + 1) as f64 * width);
+                for (index, value) in values
+                    .iter_mut()
+                    .enumerate()
+                    .take(column(seen.to) + 1)
+                    .skip(column(seen.from))
+                {
+                    let (from, to) = (
+                        time.0 + index as f64 * width,
+                        time.0 + (index + 1) as f64 * width,
+                    );
                     *value += per_second * (seen.to.min(to) - seen.from.max(from)).max(0.0) / width;
                 }
             }
@@ -199,7 +233,11 @@ fn columns_of(heat: Heat, lane: &Lane, time: (f64, f64), columns: usize) -> Vec<
 /// The described rate of a lane, `virginia>dublin/0`.
 fn described_rate(folder: &ResultFolder, name: &str) -> Option<f64> {
     let (link, lane) = name.rsplit_once('/')?;
-    let mut channels = folder.result.points.iter().flat_map(|point| &point.channels);
+    let mut channels = folder
+        .result
+        .points
+        .iter()
+        .flat_map(|point| &point.channels);
     let channel = channels.find(|one| one.link == link && one.lane.to_string() == lane)?;
     channel.rate_bps.map(|rate| rate as f64)
 }
@@ -220,7 +258,7 @@ fn picture(
     html! {
         svg viewBox={ "0 0 " (size.width) " " (height) } role="img" aria-label={ (heat.title()) " of every lane over time" } {
             @for (row, ((name, _), values)) in lanes.iter().zip(rows).enumerate() {
-                text x="0" y=(y(row) + ROW / 2.0) dy=".35em" font-size=(SMALL) fill="var(--ink)" {
+                text x="0" y=(y(row) + ROW / 2.0) dy=".35em" font-size=(TEXT) fill="var(--ink)" {
                     (shorten(name, SMALL, size.names - 8.0))
                 }
                 rect x=(size.names) y=(y(row)) width=(size.width - size.names) height=(ROW) fill="var(--grid)" fill-opacity=".45" {}
@@ -232,7 +270,7 @@ fn picture(
                     data-values=(told(heat, values)) {}
             }
             @for share in ticks {
-                text x=(format!("{:.1}", size.names + share * (size.width - size.names))) y=(height - 8.0) font-size=(SMALL) fill="var(--muted)"
+                text x=(format!("{:.1}", size.names + share * (size.width - size.names))) y=(height - 8.0) font-size=(TEXT) fill="var(--muted)"
                     text-anchor=(if share == 0.0 { "start" } else if share == 1.0 { "end" } else { "middle" }) {
                     (significant(time.0 + share * (time.1 - time.0))) " s"
                 }
@@ -275,13 +313,33 @@ mod tests {
     #[test]
     fn what_was_carried_is_spread_over_its_time_and_queues_keep_their_peak() {
         let lane = Lane {
-            bytes: vec![Seen { from: 0.5, to: 2.5, value: 200.0 }],
+            bytes: vec![Seen {
+                from: 0.5,
+                to: 2.5,
+                value: 200.0,
+            }],
             queue: vec![
-                Seen { from: 0.0, to: 1.2, value: 7.0 },
-                Seen { from: 1.2, to: 1.8, value: 900.0 },
-                Seen { from: 1.8, to: 1.9, value: 3.0 },
+                Seen {
+                    from: 0.0,
+                    to: 1.2,
+                    value: 7.0,
+                },
+                Seen {
+                    from: 1.2,
+                    to: 1.8,
+                    value: 900.0,
+                },
+                Seen {
+                    from: 1.8,
+                    to: 1.9,
+                    value: 3.0,
+                },
             ],
-            marks: vec![Seen { from: 3.0, to: 4.0, value: 5.0 }],
+            marks: vec![Seen {
+                from: 3.0,
+                to: 4.0,
+                value: 5.0,
+            }],
         };
         let columns = |heat| columns_of(heat, &lane, (0.0, 4.0), 4);
         assert_eq!(columns(Heat::Use), [400.0, 800.0, 400.0, 0.0]);

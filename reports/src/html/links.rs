@@ -17,10 +17,17 @@ pub(super) fn section(folder: &ResultFolder) -> Option<Markup> {
         Err(why) if result.points.is_empty() => {
             return Some(html! { p.muted { "No map: " (why) "." } });
         }
-        Err(why) => return Some(html! { p.muted { "No map: " (why) ". What the links measured is told under Fidelity." } }),
+        Err(why) => {
+            return Some(
+                html! { p.muted { "No map: " (why) ". What the links measured is told under Fidelity." } },
+            );
+        }
     };
     let ways = described::ways(&topology, result);
-    let tips: Vec<String> = ways.iter().map(|both| both.each_ref().map(tip).join("\n")).collect();
+    let tips: Vec<String> = ways
+        .iter()
+        .map(|both| both.each_ref().map(tip).join("\n"))
+        .collect();
     let title = format!("map of {}", topology.name);
     let draw = |width| map::picture(&topology, width, &tips).to_inline_svg(&title);
     let rows: Vec<Vec<Markup>> = ways.iter().flatten().map(row).collect();
@@ -74,4 +81,3 @@ fn tip(way: &Way) -> String {
     }
     lines.join("\n")
 }
-

@@ -35,12 +35,24 @@ pub(super) fn section(result: &RunResult) -> Option<Markup> {
 
 fn collective(series: &Series<'_>) -> Markup {
     let summaries = series.summaries();
-    let iterations = summaries.iter().map(|row| row.iterations).max().unwrap_or(0);
+    let iterations = summaries
+        .iter()
+        .map(|row| row.iterations)
+        .max()
+        .unwrap_or(0);
     let wrong: u64 = summaries.iter().map(|row| row.wrong).sum();
     let rows: Vec<Vec<Markup>> = summaries.iter().map(row).collect();
     let head = [
-        "size", "", "time (µs)", "algbw (GB/s)", "busbw (GB/s)", "#wrong", "p50 (µs)", "p95 (µs)",
-        "p99 (µs)", "of the bound",
+        "size",
+        "",
+        "time (µs)",
+        "algbw (GB/s)",
+        "busbw (GB/s)",
+        "#wrong",
+        "p50 (µs)",
+        "p95 (µs)",
+        "p99 (µs)",
+        "of the bound",
     ];
     html! {
         h3 { (series.label) }
@@ -147,7 +159,9 @@ pub(super) fn comparison(result: &RunResult) -> Option<Markup> {
     };
     let table_rows: Vec<Vec<Markup>> = all.iter().take(MOST_TABLES).map(line).collect();
     let sizes: Vec<String> = sizes.iter().map(|&size| bytes(size as f64)).collect();
-    let head: Vec<&str> = std::iter::once("series").chain(sizes.iter().map(String::as_str)).collect();
+    let head: Vec<&str> = std::iter::once("series")
+        .chain(sizes.iter().map(String::as_str))
+        .collect();
     Some(html! {
         (table(&head, &table_rows, 1))
         p.muted {

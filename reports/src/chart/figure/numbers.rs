@@ -49,9 +49,10 @@ fn values(area: &Area) -> Vec<(&'static str, f64, f64)> {
             let least = second.iter().rev().map(|(x, y)| ("least", *x, *y));
             greatest.chain(least).collect()
         }
-        Part::Bar => area.outline.get(1).map_or_else(Vec::new, |corner| {
-            vec![("bar", middle(area), corner.1)]
-        }),
+        Part::Bar => area
+            .outline
+            .get(1)
+            .map_or_else(Vec::new, |corner| vec![("bar", middle(area), corner.1)]),
         Part::Quartiles => {
             let heights = || area.outline.iter().map(|corner| corner.1);
             let (low, high) = (
