@@ -30,7 +30,7 @@ pub use trend::{Trend, draw_trend};
 
 use crate::canvas::Paint;
 use crate::chart::figure::Key;
-pub(crate) use crate::chart::figure::WIDTH;
+use crate::chart::figure::WIDTH;
 pub(crate) use crate::chart::figure::{Figure, Room, shorten};
 pub(crate) use crate::chart::over_time::time_range;
 use crate::folder::{FolderError, ResultFolder, io_error};
@@ -312,17 +312,19 @@ mod tests {
     }
 
     #[test]
-    fn texts_stand_apart_on_a_phone_too() {
-        const PHONE: Room = Room {
-            width: 380.0,
-            height: None,
-        };
-        for (shape, data) in shapes() {
-            let folder = folder(&data);
-            let further = further_figures(&folder, PHONE.width);
-            for figure in figures(&folder, PHONE.width).iter().chain(&further) {
-                let canvas = figure.draw_in(PHONE).unwrap();
-                canvas.assert_texts_apart(&format!("{shape}/{}", figure.name));
+    fn texts_stand_apart_in_reports_and_on_phones_too() {
+        for width in [380.0, 880.0] {
+            let room = Room {
+                width,
+                height: None,
+            };
+            for (shape, data) in shapes() {
+                let folder = folder(&data);
+                let further = further_figures(&folder, width);
+                for figure in figures(&folder, width).iter().chain(&further) {
+                    let canvas = figure.draw_in(room).unwrap();
+                    canvas.assert_texts_apart(&format!("{shape}/{} {width}", figure.name));
+                }
             }
         }
     }

@@ -19,7 +19,7 @@ use crate::format::plural;
 use crate::theme::{BODY, INK, MUTED, SEA, SMALL, Stroke, TITLE};
 
 /// As wide as a page.
-pub(crate) const WIDTH: f64 = 1100.0;
+const WIDTH: f64 = 1100.0;
 const MARGIN: f64 = 24.0;
 
 /// Where sites and links lie on the canvas.

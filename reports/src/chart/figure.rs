@@ -12,8 +12,10 @@ use crate::chart::figure::text::wrap;
 use crate::theme::{ALARM, BODY, Colour, INK, MUTED, Marker, SMALL, Stroke, TITLE, text_width};
 
 /// As wide as a page, and as a line of charts in a report.
-pub(crate) const WIDTH: f64 = 1000.0;
+pub(super) const WIDTH: f64 = 1000.0;
 const MARGIN: f64 = 24.0;
+/// From one line of a title to the next.
+const TITLE_LINE: f64 = 26.0;
 /// Room left of a panel for tick labels and the axis label.
 const LEFT: f64 = 78.0;
 /// Room right of a panel for half a tick label.
@@ -238,9 +240,12 @@ impl Figure {
         }
         .min(fitting);
         let subtitle = wrap(&self.subtitle, SMALL + 1.0, inner);
-        let top = MARGIN + TITLE + 8.0 + subtitle.len() as f64 * 19.0 + 6.0;
+        let title = wrap(&self.title, TITLE, inner);
+        let below_title = MARGIN + TITLE_LINE * title.len().saturating_sub(1) as f64 + TITLE;
+        let top = below_title + 8.0 + subtitle.len() as f64 * 19.0 + 6.0;
+        let cell_width = (inner - PANEL_GAP * (columns - 1) as f64) / columns as f64;
         let headers: Vec<Header> = (0..self.panels.len())
-            .map(|index| Header::of(&self.panels[index], self.layout, index == 0))
+            .map(|index| Header::of(&self.panels[index], self.layout, index == 0, cell_width))
             .collect();
         let rows = self.panels.len().div_ceil(columns);
         let last_row = rows.saturating_sub(1);
@@ -287,19 +292,17 @@ impl Figure {
             .unwrap_or((notes_top + below(notes.len())).ceil());
         let mut canvas = Canvas::new(width, height);
 
-        let title = shorten(&self.title, TITLE, inner);
-        canvas.label(
-            (MARGIN, MARGIN + TITLE / 2.0),
-            Label::new(title, TITLE, INK, Across::Left),
-        );
+        for (line, text) in title.iter().enumerate() {
+            let y = MARGIN + TITLE / 2.0 + TITLE_LINE * line as f64;
+            canvas.label((MARGIN, y), Label::new(text, TITLE, INK, Across::Left));
+        }
         for (line, text) in subtitle.iter().enumerate() {
-            let y = MARGIN + TITLE + 14.0 + line as f64 * 19.0;
+            let y = below_title + 14.0 + line as f64 * 19.0;
             canvas.label(
                 (MARGIN, y),
                 Label::new(text, SMALL + 1.0, MUTED, Across::Left),
             );
         }
-        let cell_width = (inner - PANEL_GAP * (columns - 1) as f64) / columns as f64;
         for (index, (panel, header)) in self.panels.iter().zip(headers).enumerate() {
             let (row, column) = (index / columns, index % columns);
             let left = MARGIN + column as f64 * (cell_width + PANEL_GAP);

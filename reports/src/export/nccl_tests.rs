@@ -61,7 +61,7 @@ fn block(text: &mut String, name: &str, series: &Series<'_>) -> std::fmt::Result
         )?;
         for _ in 0..2 {
             let [time, algbw, busbw, wrong] = right;
-            write!(text, "  {time:>7}  {algbw:>6}  {busbw:>6}  {wrong:>5}")?;
+            write!(text, "  {time:>7}  {algbw:>6}  {busbw:>6} {wrong:>6}")?;
         }
         writeln!(text)
     };

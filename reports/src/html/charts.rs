@@ -2,8 +2,11 @@
 
 use maud::{Markup, PreEscaped, html};
 
-use crate::chart::{self, Figure, Room, WIDTH};
+use crate::chart::{self, Figure, Room};
 use crate::folder::ResultFolder;
+
+/// How wide a picture for a page is drawn: somewhat narrower than it is shown, so that its text is easily read.
+pub(super) const WIDE: f64 = 880.0;
 
 /// How wide a picture for phones is drawn: about as wide as their screens, so that its text keeps its size.
 pub(super) const NARROW: f64 = 380.0;
@@ -15,7 +18,7 @@ pub(super) fn section(folder: &ResultFolder) -> Option<Markup> {
         figures.extend(chart::further_figures(folder, width));
         figures
     };
-    drawn(&all(WIDTH), &all(NARROW))
+    drawn(&all(WIDE), &all(NARROW))
 }
 
 /// The charts that hold several results against each other.
@@ -39,7 +42,7 @@ fn drawn(wide: &[Figure], narrow: &[Figure]) -> Option<Markup> {
     (!wide.is_empty()).then(|| {
         html! {
             @for (wide, narrow) in wide.iter().zip(narrow) {
-                (twice(&draw(wide, WIDTH), &draw(narrow, NARROW)))
+                (twice(&draw(wide, WIDE), &draw(narrow, NARROW)))
             }
         }
     })

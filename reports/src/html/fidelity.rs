@@ -42,7 +42,11 @@ pub(super) fn section(result: &RunResult) -> Option<Markup> {
         plural(checks.len(), "figure")
     );
     Some(html! {
-        p { (verdict(off.is_empty(), &say, &say)) " " span.muted { (engine(result)) } }
+        p { (verdict(off.is_empty(), &say, &say)) " "
+            @if off.is_empty() && result.points.iter().any(|point| !point.fidelity.faithful) {
+                span.bad { "✗ what else was off stands at the top" } " "
+            }
+            span.muted { (engine(result)) } }
         @if !off.is_empty() { (rows(&off)) }
         @if good.len() <= ALL_UP_TO {
             @if !good.is_empty() { (rows(&good)) }

@@ -7,7 +7,7 @@ use maud::{Markup, html};
 use crate::chart::{shorten, time_range};
 use crate::folder::ResultFolder;
 use crate::format::{bytes, plural, rate, significant};
-use crate::html::charts::NARROW;
+use crate::html::charts::{NARROW, WIDE as WIDE_CHARTS};
 use crate::result::{Entity, metric};
 use crate::theme::SMALL;
 
@@ -16,6 +16,9 @@ const MOST_ROWS: usize = 24;
 
 /// Steps of shade: more cannot be told apart.
 const LEVELS: usize = 10;
+
+/// Less than this share of the full shade is left white.
+const LEAST_SHARE: f64 = 0.01;
 
 /// The size of a map: its width, that of the names, and its columns.
 #[derive(Clone, Copy, Debug)]
@@ -26,8 +29,8 @@ struct Size {
 }
 
 const WIDE: Size = Size {
-    width: 1000.0,
-    names: 190.0,
+    width: WIDE_CHARTS,
+    names: 170.0,
     columns: 160,
 };
 const PHONE: Size = Size {
@@ -282,9 +285,11 @@ fn picture(
 /// For each step of shade the cells that have it, neighbours joined.
 fn levels(values: &[f64], full: f64, (left, top): (f64, f64), cell: f64) -> Vec<(usize, String)> {
     let level = |value: f64| match value > 0.0 && full > 0.0 {
-        // What is not nothing is seen.
-        true => ((value / full * LEVELS as f64).round() as usize).clamp(1, LEVELS),
-        false => 0,
+        // What is more than the lab's own probes is seen.
+        true if value / full >= LEAST_SHARE => {
+            ((value / full * LEVELS as f64).round() as usize).clamp(1, LEVELS)
+        }
+        _ => 0,
     };
     let mut paths = vec![String::new(); LEVELS + 1];
     let mut at = 0;

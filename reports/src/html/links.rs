@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use crate::described::{self, Way};
 use crate::folder::ResultFolder;
 use crate::format::{bytes, time};
-use crate::html::charts::{NARROW, twice};
+use crate::html::charts::{NARROW, WIDE, twice};
 use crate::html::table;
 use crate::map;
 
@@ -40,7 +40,7 @@ pub(super) fn section(folder: &ResultFolder) -> Option<Markup> {
         "dropped, marked",
     ];
     Some(html! {
-        (twice(&draw(map::WIDTH), &draw(NARROW)))
+        (twice(&draw(WIDE), &draw(NARROW)))
         (table(&head, &rows, usize::MAX))
         @if result.points.iter().any(|point| !point.settings.is_empty()) {
             p.muted { "Described before what is swept. Measured: of all points, what strained its bound most." }

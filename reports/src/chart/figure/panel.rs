@@ -2,28 +2,48 @@
 
 use crate::canvas::{Across, Canvas, Direction, Frame, Label, Place, Plot};
 use crate::chart::figure::text::shorten;
-use crate::chart::figure::{Area, Figure, KEY, KEY_GAP, Key, LEFT, Layout, Panel, Part};
+use crate::chart::figure::{Area, Figure, KEY, KEY_GAP, Key, LEFT, Layout, Panel, Part, RIGHT};
 use crate::format::significant;
 use crate::theme::{self, BODY, GRID, INK, MUTED, SMALL, Stroke};
 
 /// What stands above a panel's frame.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Header {
+    /// A line for each key, where they have no room beside each other.
+    key_lines: usize,
     title: f64,
     spans: f64,
     marks: f64,
+}
+
+/// From one line of keys to the next.
+const KEY_LINE: f64 = 20.0;
+
+/// What a key takes with its text and the room to the next.
+fn key_width(text: &str) -> f64 {
+    KEY + KEY_GAP + theme::text_width(text, BODY) + 24.0
 }
 
 /// Room on either side of a mark's label.
 pub(super) const MARK_GAP: f64 = 3.0;
 
 impl Header {
-    /// Of a stack only the first panel names the spans.
-    pub fn of(panel: &Panel, layout: Layout, first: bool) -> Self {
+    /// On a cell of `width`. Of a stack only the first panel names the spans.
+    pub fn of(panel: &Panel, layout: Layout, first: bool, width: f64) -> Self {
         let titled = !panel.title.is_empty() || !panel.keys.is_empty();
+        let keys = panel.keys.iter().map(|(_, text)| key_width(text));
+        let key_lines = match keys.sum::<f64>() > width - LEFT - RIGHT {
+            true => panel.keys.len(),
+            false => 1,
+        };
         let named = panel.spans.len() > 1 && (layout == Layout::Grid || first);
         Self {
-            title: if titled { 24.0 } else { 4.0 },
+            key_lines,
+            title: if titled {
+                24.0 + KEY_LINE * (key_lines - 1) as f64
+            } else {
+                4.0
+            },
             spans: if named { 18.0 } else { 0.0 },
             marks: if panel.marks.iter().any(|mark| !mark.label.is_empty()) {
                 18.0
@@ -48,7 +68,7 @@ impl Panel {
         x_label: Option<&String>,
         legend: &[(Key, String)],
     ) {
-        self.draw_title(canvas, frame, frame.top - header.height() + BODY / 2.0);
+        self.draw_title(canvas, frame, header);
         self.draw_axes(canvas, frame);
         if self.spans.len() > 1 {
             self.draw_spans(canvas, frame, header);
@@ -77,17 +97,20 @@ impl Panel {
         self.draw_marks(canvas, frame);
     }
 
-    fn draw_title(&self, canvas: &mut Canvas, frame: Frame, y: f64) {
+    fn draw_title(&self, canvas: &mut Canvas, frame: Frame, header: &Header) {
+        let mut y = frame.top - header.height() + BODY / 2.0;
         let left = frame.left - LEFT + 10.0;
         if !self.title.is_empty() {
             let title = shorten(&self.title, BODY, frame.right - left);
             canvas.label((left, y), Label::new(title, BODY, INK, Across::Left));
         }
-        let room = (frame.right - frame.left) / self.keys.len().max(1) as f64;
         let mut x = frame.left;
         for (key, text) in &self.keys {
-            key.draw(canvas, (x, y), text, room);
-            x += (KEY + KEY_GAP + theme::text_width(text, BODY) + 24.0).min(room);
+            key.draw(canvas, (x, y), text, frame.right - x);
+            match header.key_lines {
+                1 => x += key_width(text),
+                _ => y += KEY_LINE,
+            }
         }
     }
 
