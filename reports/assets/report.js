@@ -88,10 +88,11 @@
       const known = best.get(curve.name);
       if (!known || Math.abs(point[0] - at.x) < Math.abs(known.point[0] - at.x)) best.set(curve.name, { ...curve, point });
     }
-    const found = [...best.values()].filter(({ point }) => Math.abs(point[0] - at.x) < box.width / 8);
-    if (found.length === 0) return hide();
+    if (best.size === 0) return hide();
+    // The nearest place that has a value, and what the others have there: where one has a gap, it says nothing.
+    const place = nearest([...best.values()].map(({ point }) => point), at.x)[0];
+    const found = [...best.values()].filter(({ point }) => Math.abs(point[0] - place) < box.width / 50);
     found.sort((a, b) => Math.abs(a.point[1] - at.y) - Math.abs(b.point[1] - at.y));
-    const place = nearest(found.map(({ point }) => point), at.x)[0];
     const lines = [{ text: `${x.label ? x.label + ': ' : ''}${told(x, valueAt(x, (place - box.left) / box.width))}` }];
     for (const { name, colour, point } of found.slice(0, 12)) {
       const value = valueAt(y, (box.top + box.height - point[1]) / box.height);

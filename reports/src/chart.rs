@@ -29,6 +29,7 @@ pub use kind::{ChartError, Format, Kind, Look, Picture};
 pub use trend::{Trend, draw_trend};
 
 use crate::canvas::Paint;
+pub(crate) use crate::chart::bandwidth::placement;
 use crate::chart::figure::Key;
 use crate::chart::figure::WIDTH;
 pub(crate) use crate::chart::figure::{Figure, Room, shorten};

@@ -40,6 +40,9 @@ pub(super) fn busbw_vs_size(folder: &ResultFolder) -> Option<Figure> {
         .map(|(index, one)| (marked_key(index), runs[index].clone(), one.label.clone()))
         .filter(|(_, run, _)| !run.is_empty())
         .collect();
+    if lines.is_empty() {
+        return None;
+    }
     let sizes = || lines.iter().flat_map(|line| &line.1).map(|point| point.0);
     let x = Axis::bytes(
         "size of the whole array",
@@ -117,8 +120,14 @@ pub(super) fn iteration_time_cdf(folder: &ResultFolder) -> Option<Figure> {
             stats::percentile(&stats::sorted(&times), 50.0).unwrap_or(0.0)
         })
         .collect();
-    let (chosen, note) = many::choose(&medians, many::MOST, "series");
+    let (mut chosen, note) = many::choose(&medians, many::MOST, "series");
     notes.extend(note);
+    // What ran nothing of this has no line.
+    chosen.retain(|&index| {
+        series[index]
+            .samples()
+            .any(|one| one.placement == placement)
+    });
     let panels = sizes.iter().map(|&size| {
         let curves: Vec<Curve> = series
             .iter()
@@ -219,13 +228,19 @@ fn in_place_note(series: &[Series<'_>]) -> Option<String> {
     ))
 }
 
-/// The placement that is shown: out-of-place where there is one.
-pub(super) fn placement(series: &[Series<'_>]) -> Option<Placement> {
-    series
-        .iter()
-        .flat_map(|series| series.points.iter().flat_map(|point| &point.summaries))
-        .map(|row| row.placement)
-        .min()
+/// The placement that is shown: the one that most series ran, out-of-place where that is both.
+pub(crate) fn placement(series: &[Series<'_>]) -> Option<Placement> {
+    let ran = |placement| {
+        let rows = |one: &&Series<'_>| {
+            let mut rows = one.points.iter().flat_map(|point| &point.summaries);
+            rows.any(|row| row.placement == placement)
+        };
+        series.iter().filter(rows).count()
+    };
+    let counted = [Placement::OutOfPlace, Placement::InPlace].map(|one| (one, ran(one)));
+    let some = counted.into_iter().filter(|(_, count)| *count > 0);
+    some.reduce(|first, second| if second.1 > first.1 { second } else { first })
+        .map(|(placement, _)| placement)
 }
 
 /// The bus bandwidth of a series at each size, in megabits per second.

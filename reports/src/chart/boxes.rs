@@ -9,10 +9,13 @@ use crate::folder::ResultFolder;
 use crate::format;
 use crate::series::Series;
 use crate::stats;
-use crate::theme::{self, INK, MUTED, Stroke};
+use crate::theme::{self, INK, MUTED, SMALL, Stroke, text_width};
 
 /// A panel has room for so many boxes with their names.
 const MOST_BOXES: usize = 12;
+
+/// Pixels that the names of all series have on the narrowest panel; wider ones give way to numbers.
+const NAMES_FIT: f64 = 200.0;
 
 /// Half the width of a box, and of a whisker's end, as shares of the room of a name.
 const HALF_BOX: f64 = 0.3;
@@ -20,8 +23,10 @@ const HALF_END: f64 = 0.12;
 
 /// One panel per size, one box per series.
 pub(super) fn iteration_time_box(folder: &ResultFolder) -> Option<Figure> {
-    let all = Series::of(&folder.result);
+    let mut all = Series::of(&folder.result);
     let placement = placement(&all)?;
+    // What ran nothing of this has no box.
+    all.retain(|one| one.samples().any(|sample| sample.placement == placement));
     let (sizes, mut notes) = largest_sizes(&all, placement)?;
     let medians: Vec<f64> = all
         .iter()
@@ -33,37 +38,44 @@ pub(super) fn iteration_time_box(folder: &ResultFolder) -> Option<Figure> {
     let (chosen, note) = many::choose(&medians, MOST_BOXES, "series");
     notes.extend(note);
     let series: Vec<&Series<'_>> = chosen.iter().map(|&index| &all[index]).collect();
+    let widest = series.iter().map(|one| text_width(&one.label, SMALL));
+    let are_numbered = widest.fold(0.0, f64::max) * series.len() as f64 > NAMES_FIT;
     let panels = sizes.iter().map(|&size| {
         let times = series.iter().map(|one| {
             let times = times_ms(one, placement, size);
             (one.label.as_str(), stats::sorted(&times))
         });
-        panel(&times.collect::<Vec<_>>(), format::bytes(size as f64))
+        let times = times.collect::<Vec<_>>();
+        panel(&times, are_numbered, format::bytes(size as f64))
     });
+    let mut legend = Vec::new();
+    if are_numbered {
+        let numbered = series.iter().enumerate().map(|(index, one)| {
+            let key = Key::bar(theme::stroke(index).colour);
+            (key, format!("{} {}", index + 1, one.label))
+        });
+        legend.extend(numbered);
+    }
+    legend.push((median_key(), "median".to_owned()));
+    legend.push((whisker_key(), "least to greatest".to_owned()));
     Some(Figure {
         name: "iteration-time-box".to_owned(),
         title: "How iteration times are spread".to_owned(),
         subtitle: format!(
-            "{} · {} · warm-up left out",
+            "{} · {} · boxes from the first to the third quartile, warm-up left out",
             subject(&folder.result),
             placement.name()
         ),
         layout: Layout::Grid,
         warning: None,
         panels: panels.collect(),
-        legend: vec![
-            (
-                Key::bar(theme::stroke(0).colour),
-                "first to third quartile".to_owned(),
-            ),
-            (median_key(), "median".to_owned()),
-            (whisker_key(), "least to greatest".to_owned()),
-        ],
+        legend,
         notes,
     })
 }
 
-fn panel(series: &[(&str, Vec<f64>)], title: String) -> Panel {
+/// Boxes beside each other, by name or by number.
+fn panel(series: &[(&str, Vec<f64>)], are_numbered: bool, title: String) -> Panel {
     let (mut areas, mut medians, mut whiskers) = (Vec::new(), Vec::<Run>::new(), Vec::<Run>::new());
     for (index, (name, sorted)) in series.iter().enumerate() {
         let at = index as f64;
@@ -104,7 +116,13 @@ fn panel(series: &[(&str, Vec<f64>)], title: String) -> Panel {
         Axis::from_zero("time of an iteration (ms)", high)
     };
     let names = series.iter().enumerate();
-    let names = names.map(|(index, (name, _))| (index as f64, (*name).to_owned()));
+    let names = names.map(|(index, (name, _))| {
+        let name = match are_numbered {
+            true => (index + 1).to_string(),
+            false => (*name).to_owned(),
+        };
+        (index as f64, name)
+    });
     let room = 0.5 / (series.len() as f64 - 1.0).max(1.0);
     Panel {
         title,
@@ -143,7 +161,7 @@ mod tests {
     #[test]
     fn a_box_stands_at_its_quartiles_and_whiskers_reach_the_extremes() {
         let sorted: Vec<f64> = (1..=100).map(f64::from).collect();
-        let panel = panel(&[("cubic", sorted)], String::new());
+        let panel = panel(&[("cubic", sorted)], false, String::new());
         let corners: Vec<f64> = panel.areas[0].outline.iter().map(|c| c.1).collect();
         assert_eq!(corners, [25.0, 75.0, 75.0, 25.0]);
         let ends: Vec<f64> = panel.curves[0].runs.iter().flatten().map(|p| p.1).collect();

@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 
 use maud::{Markup, html};
 
+use crate::chart;
 use crate::format::{bytes, decimals_for, plural, rate};
 use crate::html::{table, verdict};
-use crate::result::{Placement, RunResult, Summary, Workload};
+use crate::result::{RunResult, Summary, Workload};
 use crate::series::Series;
 use crate::stats;
 
@@ -131,9 +132,10 @@ pub(super) fn comparison(result: &RunResult) -> Option<Markup> {
     if all.len() < 2 {
         return None;
     }
-    let rows = || all.iter().flat_map(|(_, rows)| rows);
-    let placement: Placement = rows().map(|row| row.placement).min()?;
-    let sizes: BTreeSet<u64> = rows()
+    let placement = chart::placement(&Series::of(result))?;
+    let sizes: BTreeSet<u64> = all
+        .iter()
+        .flat_map(|(_, rows)| rows)
         .filter(|row| row.placement == placement)
         .map(|row| row.size_bytes)
         .collect();

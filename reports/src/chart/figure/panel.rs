@@ -233,8 +233,9 @@ impl Panel {
         let places = area.outline.iter().map(|corner| corner.0);
         let middle = places.sum::<f64>() / area.outline.len().max(1) as f64;
         let at = self.x.nearest(middle).unwrap_or_default();
-        let parts = [at.as_str(), area.name.as_str()];
-        let named: Vec<&str> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+        let mut named = vec![at.as_str(), area.name.as_str()];
+        named.retain(|part| !part.is_empty());
+        named.dedup();
         format!("{}: {value} · {}", named.join(", "), self.y.label)
     }
 
