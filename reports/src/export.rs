@@ -7,9 +7,13 @@
 
 mod markdown;
 mod nccl_tests;
+#[cfg(feature = "parquet")]
+mod parquet;
 mod rows;
 
 use crate::folder::Opened;
+#[cfg(feature = "parquet")]
+pub use parquet::{ParquetError, write_parquet};
 
 /// What an export is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
