@@ -108,7 +108,7 @@ pub struct RunArgs {
     #[arg(long, value_name = "N", default_value_t = DEFAULT_BYTES, value_parser = clap::value_parser!(u32).range(1..=i64::from(MOST_BYTES)))]
     pub capture_bytes: u32,
 
-    /// Draw no charts
+    /// Draw no charts and write no report
     #[arg(long)]
     pub no_charts: bool,
 
@@ -493,8 +493,8 @@ fn names<T: Copy + Send + Sync + 'static, const N: usize>(
 
 /// `1200x675`.
 fn size(text: &str) -> Result<(u32, u32), String> {
-    // A PNG of more pixels would take gigabytes while it is drawn.
-    const MOST: u32 = 10_000;
+    // A PNG of more pixels would take gigabytes while it is drawn; an SVG is sharp at any size.
+    const MOST: u32 = 4096;
     let (width, height) = text
         .split_once(['x', '×'])
         .ok_or("write a width and a height with an x between them, as in 1200x675")?;

@@ -178,6 +178,22 @@ impl Canvas {
         }
     }
 
+    /// The same in the middle of a canvas as high as `height`, which must not be lower. For pictures without plots.
+    pub fn centred(mut self, height: f64) -> Self {
+        let down = (height - self.height) / 2.0;
+        let shift = |place: &mut Place| place.1 += down;
+        for shape in &mut self.shapes {
+            match shape {
+                Shape::Line { points, .. } | Shape::Area { points, .. } => {
+                    points.iter_mut().for_each(shift);
+                }
+                Shape::Dot { at, .. } | Shape::Label { at, .. } => shift(at),
+            }
+        }
+        self.height = height;
+        self
+    }
+
     pub fn line(&mut self, points: Vec<Place>, stroke: Stroke) {
         self.shapes.push(Shape::Line {
             points,

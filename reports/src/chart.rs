@@ -331,6 +331,53 @@ mod tests {
     }
 
     #[test]
+    fn of_a_thousand_series_some_are_drawn_and_the_reader_is_told() {
+        let (mut result, telemetry) = example::run(&Shape {
+            stacks: &["cubic"],
+            seconds: 0.0,
+            ..Shape::default()
+        });
+        let point = result.points[0].clone();
+        result.points = (0..1000)
+            .map(|index| {
+                let mut point = point.clone();
+                point.index = index;
+                point.stack = format!("stack-{index}");
+                for row in &mut point.summaries {
+                    row.busbw_gbps *= 1.0 + (index * 7919 % 1009) as f64;
+                }
+                point
+            })
+            .collect();
+        let busbw = |point: &crate::result::Point| point.summaries[0].busbw_gbps;
+        let least = result
+            .points
+            .iter()
+            .min_by(|a, b| busbw(a).total_cmp(&busbw(b)));
+        let greatest = result
+            .points
+            .iter()
+            .max_by(|a, b| busbw(a).total_cmp(&busbw(b)));
+        let extremes = [least, greatest].map(|point| point.unwrap().stack.clone());
+        let folder = ResultFolder { result, telemetry };
+        let figure = bandwidth::busbw_vs_size(&folder).unwrap();
+        for extreme in &extremes {
+            assert!(
+                figure.legend.iter().any(|(_, name)| name == extreme),
+                "{extreme}"
+            );
+        }
+        assert!(figure.legend.len() < 40, "{} entries", figure.legend.len());
+        assert!(
+            figure
+                .notes
+                .iter()
+                .any(|note| note.starts_with("24 of 1000 series"))
+        );
+        figure.draw().assert_texts_apart("a thousand series");
+    }
+
+    #[test]
     fn charts_come_in_reading_order_and_only_with_data() {
         let names = |shape: &Shape| {
             figures(&folder(shape), WIDTH)

@@ -24,8 +24,9 @@ const SVG_SCALE: f64 = 8.0;
 /// PNGs of no stated size have this many pixels per pixel of the canvas, for dense screens and print.
 const PNG_SCALE: f64 = 2.0;
 
-/// Each pixel of a PNG is the mean of this many by this many drawn ones: the backend does not smooth thick lines.
-const PNG_OVERSAMPLING: u32 = 2;
+/// So many pixels at least are drawn, along each side, for one of the canvas, and those of the PNG are their means: the backend does not
+/// smooth thick lines, and rounds them to whole pixels.
+const LEAST_DRAWN: f64 = 4.0;
 
 /// The bitmap backend sets text this share of its size higher than the SVG backend does.
 const BITMAP_TEXT_SHIFT: f64 = 0.12;
@@ -107,15 +108,16 @@ impl Canvas {
             whole(self.width * paint.scale) as u32,
             whole(self.height * paint.scale) as u32,
         );
-        let (width, height) = (size.0 * PNG_OVERSAMPLING, size.1 * PNG_OVERSAMPLING);
-        let mut drawn = vec![0; (width * height * 3) as usize];
+        let oversampling = (LEAST_DRAWN / paint.scale).ceil() as u32;
+        let (width, height) = (size.0 * oversampling, size.1 * oversampling);
+        let mut drawn = vec![0; width as usize * height as usize * 3];
         {
             let area = BitMapBackend::with_buffer(&mut drawn, (width, height)).into_drawing_area();
-            let scale = paint.scale * f64::from(PNG_OVERSAMPLING);
+            let scale = paint.scale * f64::from(oversampling);
             self.paint(&area, scale, Target::Bitmap, paint.theme)
                 .map_err(|error| failed(&error))?;
         }
-        let (smooth, size) = shrink(&drawn, (width, height), PNG_OVERSAMPLING);
+        let (smooth, size) = shrink(&drawn, (width, height), oversampling);
         let mut backend = BitMapBackend::new(file, size);
         backend
             .blit_bitmap((0, 0), size, &smooth)
@@ -213,13 +215,15 @@ fn whole(size: f64) -> f64 {
 /// Means of `by` by `by` pixels of three bytes.
 fn shrink(pixels: &[u8], (width, height): (u32, u32), by: u32) -> (Vec<u8>, (u32, u32)) {
     let size = (width / by, height / by);
-    let mut small = Vec::with_capacity((size.0 * size.1 * 3) as usize);
+    let mut small = Vec::with_capacity(size.0 as usize * size.1 as usize * 3);
     for y in 0..size.1 {
         for x in 0..size.0 {
             for channel in 0..3 {
                 let of = |dx, dy| {
                     u32::from(
-                        pixels[(((y * by + dy) * width + x * by + dx) * 3 + channel) as usize],
+                        pixels[((y * by + dy) as usize * width as usize + (x * by + dx) as usize)
+                            * 3
+                            + channel],
                     )
                 };
                 let sum: u32 = (0..by)

@@ -160,4 +160,46 @@ mod tests {
         assert_eq!(figure.panels.len(), 2, "no rate was seen");
         figure.draw().assert_texts_apart("flows");
     }
+
+    #[test]
+    fn one_spike_among_a_hundred_thousand_samples_is_drawn() {
+        const SAMPLES: u32 = 100_000;
+        let (result, _) = example::run(&Shape {
+            seconds: 0.0,
+            ..Shape::default()
+        });
+        let value = |step| if step == 41_234 { 3e6 } else { 1e5 };
+        let row = |step: u32| TelemetryRow {
+            time_s: f64::from(step) * 0.01,
+            point: 0,
+            entity: Entity::Connection,
+            name: "virginia-0>dublin-0/0".to_owned(),
+            metric: metric::CWND_BYTES.to_owned(),
+            value: value(step),
+        };
+        let telemetry = (0..SAMPLES).map(row).collect();
+        let figure = flows_over_time(&ResultFolder { result, telemetry }, 1000.0).unwrap();
+        let svg = figure.draw().to_inline_svg("");
+        let line = svg.split("data-name=\"virginia-0").nth(1).unwrap();
+        let points = line.split("points=\"").nth(1).unwrap();
+        let heights: Vec<f64> = points
+            .split('"')
+            .next()
+            .unwrap()
+            .split(' ')
+            .map(|place| place.split(',').nth(1).unwrap().parse().unwrap())
+            .collect();
+        assert!(heights.len() < 5000, "{} points", heights.len());
+        // Drawn heights grow downwards: the spike alone is thirty times as high as the rest.
+        let top = heights.iter().copied().fold(f64::MAX, f64::min);
+        let spikes = heights.iter().filter(|height| **height == top).count();
+        let bottom = heights.iter().copied().fold(f64::MIN, f64::max);
+        assert_eq!(spikes, 1);
+        assert!(bottom - top > 300.0, "{top} to {bottom}");
+        assert_eq!(
+            figure.to_csv().lines().count(),
+            SAMPLES as usize + 1,
+            "numbers are not thinned"
+        );
+    }
 }

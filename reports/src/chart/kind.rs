@@ -226,13 +226,27 @@ impl Picture {
             scale,
             numbers,
         };
+        let too_small = |width: f64, height: f64| {
+            let whole = |size: f64| (size * scale).ceil() as u32;
+            let asked = look.size.unwrap_or((whole(room.width), whole(height)));
+            ChartError::TooSmall {
+                kind: kind.name(),
+                asked,
+                least: (asked.0.max(whole(width)), asked.1.max(whole(height))),
+            }
+        };
         if kind == Kind::Map {
             let mut topology = described::topology(&folder.result).map_err(ChartError::Topology)?;
             let numbers = described::links_csv(&topology, &folder.result);
             if let Some(title) = &look.title {
                 topology.name.clone_from(title);
             }
-            return Ok(picture(map::picture(&topology, room.width, &[]), numbers));
+            let map = map::picture(&topology, room.width, &[]);
+            return match room.height {
+                Some(height) if height < map.height => Err(too_small(map.width, map.height)),
+                Some(height) => Ok(picture(map.centred(height), numbers)),
+                None => Ok(picture(map, numbers)),
+            };
         }
         let nothing = ChartError::Nothing {
             kind: kind.name(),
@@ -243,16 +257,8 @@ impl Picture {
         if let Some(title) = &look.title {
             figure.title.clone_from(title);
         }
-        let canvas = figure.draw_in(room).map_err(|least| {
-            let whole = |size: f64| (size * scale).ceil() as u32;
-            let TooSmall { width, height } = least;
-            let asked = look.size.unwrap_or((whole(room.width), whole(height)));
-            ChartError::TooSmall {
-                kind: kind.name(),
-                asked,
-                least: (asked.0.max(whole(width)), asked.1.max(whole(height))),
-            }
-        })?;
+        let canvas = figure.draw_in(room);
+        let canvas = canvas.map_err(|TooSmall { width, height }| too_small(width, height))?;
         Ok(picture(canvas, figure.to_csv()))
     }
 
@@ -357,6 +363,23 @@ mod tests {
             error(Kind::Speedup, &unknown),
             "no stack is called reno: there are cubic, bbr"
         );
+    }
+
+    #[test]
+    fn a_map_has_the_size_that_was_asked_for() {
+        let mut folder = folder();
+        folder.result.experiment = serde_json::json!({ "topology": "three-continents" });
+        let map = |size| {
+            let look = Look {
+                size: Some(size),
+                ..Look::default()
+            };
+            Picture::draw(Kind::Map, &folder, &look)
+        };
+        let canvas = map((800, 700)).unwrap().canvas;
+        assert_eq!((canvas.width, canvas.height), (800.0, 700.0));
+        canvas.assert_texts_apart("map");
+        assert!(matches!(map((800, 100)), Err(ChartError::TooSmall { .. })));
     }
 
     #[test]

@@ -68,7 +68,7 @@ pub(super) fn speedup_over_distance(
         panels.push(Panel {
             title: format::bytes(size as f64),
             keys: Vec::new(),
-            y: Axis::from_zero("bus bandwidth, times the baseline's", high.max(1.0)),
+            y: Axis::from_zero("busbw ÷ the baseline's", high.max(1.0)),
             x,
             areas: Vec::new(),
             curves,

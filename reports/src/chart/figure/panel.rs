@@ -80,9 +80,16 @@ impl Panel {
                 Label::new(label, SMALL, INK, Across::Middle),
             );
         }
+        // A little longer than the axis, but not into what stands above it.
+        let room = frame.bottom - frame.top + 20.0;
         let upright = Label {
             direction: Direction::Up,
-            ..Label::new(&self.y.label, SMALL, INK, Across::Middle)
+            ..Label::new(
+                shorten(&self.y.label, SMALL, room),
+                SMALL,
+                INK,
+                Across::Middle,
+            )
         };
         canvas.label(
             (frame.left - LEFT + 12.0, (frame.top + frame.bottom) / 2.0),
