@@ -64,10 +64,10 @@
     if (plot.curves) return plot.curves;
     const svg = plot.ownerSVGElement;
     const index = [...svg.querySelectorAll('rect.plot')].indexOf(plot);
-    plot.curves = [...svg.querySelectorAll(`polyline[data-plot="${index}"]`)].map((line) => ({
+    plot.curves = [...svg.querySelectorAll(`path[data-plot="${index}"]`)].map((line) => ({
       name: line.dataset.name,
       colour: line.getAttribute('stroke'),
-      points: line.getAttribute('points').split(' ').map((pair) => pair.split(',').map(Number)),
+      points: line.getAttribute('d').slice(1).split(/[M ]/).map((pair) => pair.split(',').map(Number)),
     }));
     return plot.curves;
   };

@@ -72,7 +72,7 @@ enum Shape {
 }
 
 /// What a line stands for.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 enum Trace {
     /// Values of the plot of that index, as a series of that name.
     Values(usize, String),

@@ -1,5 +1,7 @@
 //! Several results as one, so that every chart that compares series compares those of different results.
 
+use std::collections::BTreeMap;
+
 use crate::folder::{Opened, ResultFolder};
 use crate::result::{Outcome, RunResult};
 
@@ -70,13 +72,13 @@ pub fn combine(results: &[Opened]) -> ResultFolder {
         let shift = began - start;
         began = times().fold(start, f64::max) + shift + PAUSE_S;
         let base = combined.result.points.len();
-        let number = |index: usize| {
-            let position = result.points.iter().position(|point| point.index == index);
-            position.map(|position| base + position)
-        };
+        let numbers: BTreeMap<usize, usize> = (base..)
+            .zip(&result.points)
+            .map(|(number, point)| (point.index, number))
+            .collect();
         let moved = telemetry.iter().filter_map(|row| {
             let mut row = row.clone();
-            row.point = number(row.point)?;
+            row.point = *numbers.get(&row.point)?;
             row.time_s += shift;
             Some(row)
         });

@@ -22,8 +22,8 @@ impl Canvas {
             number(self.height),
             escaped(title)
         );
-        for shape in &self.shapes {
-            draw(&mut svg, shape).expect("writing into a string does not fail");
+        for shapes in self.shapes.chunk_by(alike) {
+            draw(&mut svg, shapes).expect("writing into a string does not fail");
         }
         svg.push_str("</g>");
         for plot in &self.plots {
@@ -34,31 +34,71 @@ impl Canvas {
     }
 }
 
-fn draw(svg: &mut String, shape: &Shape) -> std::fmt::Result {
-    match shape {
-        Shape::Line {
-            points,
-            stroke,
-            trace,
-        } => {
+/// Whether two shapes, one after the other, can be one element: thousands of them would each say the same.
+fn alike(a: &Shape, b: &Shape) -> bool {
+    match (a, b) {
+        (
+            Shape::Line { stroke, trace, .. },
+            Shape::Line {
+                stroke: other_stroke,
+                trace: other_trace,
+                ..
+            },
+        ) => {
+            let is_thing = matches!(trace, Some(Trace::Thing(_)));
+            stroke == other_stroke && trace == other_trace && !is_thing
+        }
+        (
+            Shape::Area {
+                colour,
+                opacity,
+                tip,
+                ..
+            },
+            Shape::Area {
+                colour: other_colour,
+                opacity: other_opacity,
+                tip: other_tip,
+                ..
+            },
+        ) => {
+            let look = (colour, opacity) == (other_colour, other_opacity);
+            look && tip.is_empty() && other_tip.is_empty()
+        }
+        (
+            Shape::Dot { radius, colour, .. },
+            Shape::Dot {
+                radius: other_radius,
+                colour: other_colour,
+                ..
+            },
+        ) => (radius, colour) == (other_radius, other_colour),
+        _ => false,
+    }
+}
+
+/// Draws shapes that are [`alike`] as one element.
+fn draw(svg: &mut String, shapes: &[Shape]) -> std::fmt::Result {
+    match &shapes[0] {
+        Shape::Line { stroke, trace, .. } => {
             let dash = match stroke.dash {
                 Dash::Solid => "",
                 Dash::Dashed => r#" stroke-dasharray="7 4""#,
                 Dash::Dotted => r#" stroke-dasharray="2 3""#,
             };
-            let (colour, width) = (paint(stroke.colour), number(stroke.width));
+            let (colour, width, path) =
+                (paint(stroke.colour), number(stroke.width), path(shapes, ""));
             write!(
                 svg,
-                r#"<polyline stroke="{colour}" stroke-width="{width}"{dash}"#
+                r#"<path stroke="{colour}" stroke-width="{width}"{dash}"#
             )?;
-            let places = places(points);
             match trace {
-                None => write!(svg, r#" points="{places}"/>"#),
+                None => write!(svg, r#" d="{path}"/>"#),
                 Some(Trace::Values(plot, name)) => {
                     let name = escaped(name);
                     write!(
                         svg,
-                        r#" data-plot="{plot}" data-name="{name}" points="{places}"/>"#
+                        r#" data-plot="{plot}" data-name="{name}" d="{path}"/>"#
                     )
                 }
                 // A thin line is hard to point at: over it lies a broad one that cannot be seen.
@@ -66,33 +106,33 @@ fn draw(svg: &mut String, shape: &Shape) -> std::fmt::Result {
                     let tip = escaped(tip);
                     write!(
                         svg,
-                        r#" points="{places}"/><polyline stroke="transparent" stroke-width="{BROAD}" pointer-events="stroke" data-tip="{tip}" points="{places}"/>"#
+                        r#" d="{path}"/><path stroke="transparent" stroke-width="{BROAD}" pointer-events="stroke" data-tip="{tip}" d="{path}"/>"#
                     )
                 }
             }
         }
         Shape::Area {
-            points,
             colour,
             opacity,
             tip,
+            ..
         } => {
-            write!(svg, r#"<polygon fill="{}""#, paint(*colour))?;
+            write!(svg, r#"<path fill="{}""#, paint(*colour))?;
             if *opacity < 1.0 {
                 write!(svg, r#" fill-opacity="{}""#, number(*opacity))?;
             }
             if !tip.is_empty() {
                 write!(svg, r#" data-tip="{}""#, escaped(tip))?;
             }
-            write!(svg, r#" points="{}"/>"#, places(points))
+            write!(svg, r#" d="{}"/>"#, path(shapes, "z"))
         }
-        Shape::Dot { at, radius, colour } => write!(
+        // A line without length and with round ends.
+        Shape::Dot { radius, colour, .. } => write!(
             svg,
-            r#"<circle cx="{}" cy="{}" r="{}" fill="{}"/>"#,
-            number(at.0),
-            number(at.1),
-            number(*radius),
-            paint(*colour)
+            r#"<path stroke="{}" stroke-width="{}" stroke-linecap="round" d="{}"/>"#,
+            paint(*colour),
+            number(2.0 * radius),
+            path(shapes, "h0")
         ),
         Shape::Label { at, label } => {
             let anchor = match label.across {
@@ -153,12 +193,24 @@ fn number(value: f64) -> String {
     }
 }
 
-fn places(points: &[Place]) -> String {
-    let each: Vec<String> = points
-        .iter()
-        .map(|(x, y)| format!("{},{}", number(*x), number(*y)))
-        .collect();
-    each.join(" ")
+/// The outlines of shapes, one after the other, each with an end.
+fn path(shapes: &[Shape], end: &str) -> String {
+    let mut path = String::new();
+    for shape in shapes {
+        let points: &[Place] = match shape {
+            Shape::Line { points, .. } | Shape::Area { points, .. } => points,
+            Shape::Dot { at, .. } => std::slice::from_ref(at),
+            Shape::Label { .. } => &[],
+        };
+        for (index, (x, y)) in points.iter().enumerate() {
+            path.push(if index == 0 { 'M' } else { ' ' });
+            path += &number(*x);
+            path.push(',');
+            path += &number(*y);
+        }
+        path += end;
+    }
+    path
 }
 
 /// A colour as the page's variable for it.
@@ -227,6 +279,23 @@ mod tests {
     }
 
     #[test]
+    fn what_looks_alike_is_one_element() {
+        let mut canvas = canvas();
+        let before = canvas.to_inline_svg("").matches("<path").count();
+        for step in 0..1000 {
+            let at = (f64::from(step), 10.0);
+            canvas.curve(vec![at, (at.0, 20.0)], Stroke::solid(INK, 1.0), "runs");
+        }
+        for step in 0..1000 {
+            canvas.dot((f64::from(step), 10.0), 2.0, INK);
+        }
+        let svg = canvas.to_inline_svg("");
+        assert_eq!(svg.matches("<path").count(), before + 2);
+        assert!(svg.contains("M998,10 998,20M999,10 999,20"));
+        assert!(svg.contains("M998,10h0M999,10h0"));
+    }
+
+    #[test]
     fn an_inline_picture_is_well_formed_and_holds_texts_as_text() {
         let svg = canvas().to_inline_svg("a \"title\"");
         let document = roxmltree::Document::parse(&svg).unwrap();
@@ -244,10 +313,10 @@ mod tests {
             find("text").text(),
             Some("</text><script>alert(1)</script>\u{fffd}")
         );
-        let line = find("polyline");
+        let line = find("path");
         assert_eq!(line.attribute("data-name"), Some("a<b & 'c'"));
         assert_eq!(line.attribute("stroke"), Some("var(--s0)"));
-        assert_eq!(line.attribute("points"), Some("10,45 90,5"));
+        assert_eq!(line.attribute("d"), Some("M10,45 90,5"));
         assert_eq!(
             find("rect").attribute("data-y"),
             Some("even|0|2|\"<rate>\"|ms")

@@ -181,7 +181,7 @@ mod tests {
         let figure = flows_over_time(&ResultFolder { result, telemetry }, 1000.0).unwrap();
         let svg = figure.draw().to_inline_svg("");
         let line = svg.split("data-name=\"virginia-0").nth(1).unwrap();
-        let points = line.split("points=\"").nth(1).unwrap();
+        let points = line.split("d=\"M").nth(1).unwrap();
         let heights: Vec<f64> = points
             .split('"')
             .next()

@@ -1,6 +1,7 @@
 //! Reading for reports: what is whole is used, and what is not is told. A gate judges only whole results
 //! ([`ResultFolder::open`]); a reader wants to see what there is.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -66,9 +67,9 @@ impl Opened {
             );
         }
         fill_in(&mut result.points, samples);
-        let known = |row: &TelemetryRow| result.points.iter().any(|point| point.index == row.point);
+        let known: BTreeSet<usize> = result.points.iter().map(|point| point.index).collect();
         let before = telemetry.len();
-        telemetry.retain(known);
+        telemetry.retain(|row| known.contains(&row.point));
         if telemetry.len() < before {
             let lines = plural(before - telemetry.len(), "line");
             remarks.push(format!(

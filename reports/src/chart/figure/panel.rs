@@ -24,6 +24,9 @@ fn key_width(text: &str) -> f64 {
     KEY + KEY_GAP + theme::text_width(text, BODY) + 24.0
 }
 
+/// Between the lines that part spans.
+const LEAST_SPAN: f64 = 4.0;
+
 /// Room on either side of a mark's label.
 pub(super) const MARK_GAP: f64 = 3.0;
 
@@ -159,13 +162,18 @@ impl Panel {
     fn draw_spans(&self, canvas: &mut Canvas, frame: Frame, header: &Header) {
         let named = header.spans > 0.0;
         let x = |value| self.place(frame, (value, self.y.low())).0;
+        let mut free_from = f64::NEG_INFINITY;
         for span in &self.spans {
             let (from, to) = (x(span.from), x(span.to));
             let overhang = if named { 4.0 + header.marks } else { 0.0 };
-            canvas.line(
-                vec![(from, frame.top - overhang), (from, frame.bottom)],
-                Stroke::dashed(MUTED, 0.7),
-            );
+            // Lines closer than this would be a surface.
+            if from >= free_from {
+                canvas.line(
+                    vec![(from, frame.top - overhang), (from, frame.bottom)],
+                    Stroke::dashed(MUTED, 0.7),
+                );
+                free_from = from + LEAST_SPAN;
+            }
             if named && theme::text_width(&span.name, SMALL) < to - from {
                 let name = Label::new(&span.name, SMALL, MUTED, Across::Left);
                 canvas.label((from + 2.0, frame.top - header.marks - 10.0), name);
@@ -200,19 +208,20 @@ impl Panel {
             canvas.told_area(outline, area.colour, area.opacity, self.tip(area));
         }
         for curve in &self.curves {
+            let name = Figure::name_of(self, legend, curve.key);
+            // A run of one value is a dot.
+            let mut lone = Vec::new();
             for run in &curve.runs {
                 let places = run.iter().map(|&point| self.place(frame, point));
                 let points = thin(&places.collect::<Vec<_>>());
                 match points[..] {
                     [] => {}
-                    [only] if curve.key.marker.is_none() => {
-                        canvas.dot(only, 2.0, curve.key.stroke.colour);
-                    }
-                    _ => {
-                        let name = Figure::name_of(self, legend, curve.key);
-                        canvas.curve(points, curve.key.stroke, name);
-                    }
+                    [only] if curve.key.marker.is_none() => lone.push(only),
+                    _ => canvas.curve(points, curve.key.stroke, name),
                 }
+            }
+            for place in thin(&lone) {
+                canvas.dot(place, 2.0, curve.key.stroke.colour);
             }
         }
         // Markers above all lines, so that none is hidden.
