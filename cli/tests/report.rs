@@ -25,7 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 struct Desk(tempfile::TempDir);
 
 impl Desk {
-    /// With the recording of a small run as `run`, and that of a virtual lab, without samples and telemetry, as `virtual.json`.
+    /// With the recording of a small run as `run`, and that of another, without samples and telemetry, as `other.json`.
     fn new() -> Self {
         let desk = Self(tempfile::tempdir().unwrap());
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
@@ -222,6 +222,24 @@ fn exports_are_what_their_readers_read() {
         .assert()
         .code(2)
         .stdout(contains("name a file for the export with --to"));
+}
+
+#[test]
+fn parquet_is_written_or_said_to_be_missing() {
+    let desk = Desk::new();
+    let export = ["run", "--export", "parquet", "--to", "run.parquet"];
+    if !cfg!(feature = "parquet") {
+        let without = contains("--features parquet");
+        desk.report(&export).assert().code(3).stderr(without);
+        return;
+    }
+    let assert = desk.report(&export).assert().success();
+    assert.stdout("run.parquet\nrun.telemetry.parquet\n");
+    for file in ["run.parquet", "run.telemetry.parquet"] {
+        // The magic number at either end (Apache Parquet, file format).
+        let bytes = fs::read(desk.path(file)).unwrap();
+        assert!(bytes.starts_with(b"PAR1") && bytes.ends_with(b"PAR1"));
+    }
 }
 
 #[test]

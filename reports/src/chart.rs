@@ -33,6 +33,7 @@ pub(crate) use crate::chart::bandwidth::placement;
 use crate::chart::figure::Key;
 use crate::chart::figure::WIDTH;
 pub(crate) use crate::chart::figure::{Figure, Room, shorten};
+pub(crate) use crate::chart::marks::AT_ONCE;
 pub(crate) use crate::chart::over_time::time_range;
 use crate::folder::{FolderError, ResultFolder, io_error};
 use crate::format::plural;
@@ -96,10 +97,17 @@ pub(crate) fn figures(folder: &ResultFolder, width: f64) -> Vec<Figure> {
         delay::jitter_cdf(folder),
     ];
     all.extend(others.into_iter().flatten());
-    for figure in &mut all {
-        figure.warning = caveat(&folder.result);
-    }
-    all
+    warned(&folder.result, all.into_iter())
+}
+
+/// Figures that say if the run was not faithful.
+fn warned(result: &RunResult, figures: impl Iterator<Item = Figure>) -> Vec<Figure> {
+    let warning = caveat(result);
+    let warned = |mut figure: Figure| {
+        figure.warning.clone_from(&warning);
+        figure
+    };
+    figures.map(warned).collect()
 }
 
 /// The charts of a report that a run's folder has not, in reading order.
@@ -109,11 +117,7 @@ pub(crate) fn further_figures(folder: &ResultFolder, width: f64) -> Vec<Figure> 
         speedup::speedup_over_distance(folder, None).filter(Figure::has_several_places),
         flows::flows_over_time(folder, width),
     ];
-    let warned = |mut figure: Figure| {
-        figure.warning = caveat(&folder.result);
-        figure
-    };
-    all.into_iter().flatten().map(warned).collect()
+    warned(&folder.result, all.into_iter().flatten())
 }
 
 /// The charts that hold several results against each other.
@@ -131,11 +135,7 @@ pub(crate) fn comparing_figures(folder: &ResultFolder) -> Vec<Figure> {
         delay::delay_cdf(folder),
         delay::jitter_cdf(folder),
     ];
-    let warned = |mut figure: Figure| {
-        figure.warning = caveat(&folder.result);
-        figure
-    };
-    all.into_iter().flatten().map(warned).collect()
+    warned(&folder.result, all.into_iter().flatten())
 }
 
 /// `quickstart: all_reduce, 6 ranks on 3 …`: what was run, for subtitles.

@@ -3,7 +3,7 @@
 use longhaul_topologies::model::{Channel, Direction, Link};
 use longhaul_topologies::{Document, Topology, catalogue, validate};
 
-use crate::format::{bytes, rate, significant, time};
+use crate::format::{quantity, rate, time};
 use crate::result::{ChannelSummary, DelaySummary, FidelityRow, RunResult};
 
 /// The topology of the experiment, without what is swept; in words why there is none.
@@ -115,21 +115,13 @@ fn asked(link: &Link, direction: Direction) -> String {
 
 /// Of each quantity the check that strained its bound most.
 fn measured(checks: &[&FidelityRow]) -> Vec<Measured> {
-    let strain = |check: &FidelityRow| {
-        let off = (check.measured - check.asked).abs();
-        if check.bound > 0.0 {
-            off / check.bound
-        } else {
-            off
-        }
-    };
     let mut worst: Vec<&FidelityRow> = Vec::new();
     for check in checks {
         match worst
             .iter_mut()
             .find(|kept| kept.quantity == check.quantity)
         {
-            Some(kept) if strain(check) > strain(kept) => *kept = check,
+            Some(kept) if check.strain() > kept.strain() => *kept = check,
             Some(_) => {}
             None => worst.push(check),
         }
@@ -156,17 +148,6 @@ fn losses(channels: &[&ChannelSummary]) -> String {
         .map(|(count, what)| format!("{count} {what}"))
         .collect();
     told.join(", ")
-}
-
-/// A value of a check in its unit.
-pub(crate) fn quantity(value: f64, unit: &str) -> String {
-    match unit {
-        "us" => time(value),
-        "bit/s" => rate(value),
-        "bytes" => bytes(value),
-        "" => significant(value),
-        unit => format!("{} {unit}", significant(value)),
-    }
 }
 
 /// The links with what was measured, a line per direction and quantity.

@@ -6,7 +6,7 @@ use crate::chart::figure::{Mark, marks_fit};
 use crate::result::{Point, RunResult, TimelineEntry};
 
 /// Channels that change within this many seconds in the same way are one change.
-const AT_ONCE: f64 = 0.05;
+pub(crate) const AT_ONCE: f64 = 0.05;
 
 /// More marks on a panel than this hide what lies behind them.
 const MOST: usize = 60;

@@ -2,15 +2,13 @@
 
 use maud::{Markup, html};
 
+use crate::chart::AT_ONCE;
 use crate::format::time;
 use crate::html::table;
 use crate::result::{Point, RunResult, Source, TimelineEntry};
 
 /// More lines than this are not read; result.json has all.
 const MOST: usize = 200;
-
-/// Channels that change within this many seconds in the same way are one line.
-const AT_ONCE: f64 = 0.05;
 
 /// Every change; nothing if there was none.
 pub(super) fn section(result: &RunResult) -> Option<Markup> {

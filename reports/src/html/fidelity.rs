@@ -2,8 +2,7 @@
 
 use maud::{Markup, html};
 
-use crate::described::quantity;
-use crate::format::{plural, time};
+use crate::format::{plural, quantity, time};
 use crate::html::{table, verdict};
 use crate::result::{FidelityRow, RunResult};
 
