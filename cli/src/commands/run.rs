@@ -151,7 +151,7 @@ fn once(needs: &Needs, args: &RunArgs, out: &Path, output: Output) -> Result<Don
     }
     ResultFolder::complete(out, details)?;
     if !args.no_charts {
-        html::write(&[ResultFolder::open(out)?.into()], &out.join(REPORT_FILE))?;
+        html::write(&[Opened::read(out)?], &out.join(REPORT_FILE))?;
     }
     Ok(done)
 }
