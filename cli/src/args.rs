@@ -2,9 +2,13 @@
 
 use std::path::PathBuf;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use longhaul_emulator::capture::{DEFAULT_BYTES, MOST_BYTES};
+use longhaul_reports::Theme;
+use longhaul_reports::chart::{Format, Kind};
+use longhaul_reports::export::Export;
 
 /// Emulate the WAN between data centres, run real collectives over it, measure throughput and jitter.
 #[derive(Debug, Parser)]
@@ -49,6 +53,8 @@ pub enum Command {
     Gate(GateArgs),
     /// Show the figures of two runs side by side, with their ratios
     Compare(CompareArgs),
+    /// Make a report of runs as one HTML file, a chart of them for a paper or a slide, or a file for other programs
+    Report(ReportArgs),
     /// List, show, check or draw topologies
     #[command(subcommand)]
     Topologies(TopologiesCommand),
@@ -104,7 +110,7 @@ pub struct RunArgs {
     #[arg(long, value_name = "N", default_value_t = DEFAULT_BYTES, value_parser = clap::value_parser!(u32).range(1..=i64::from(MOST_BYTES)))]
     pub capture_bytes: u32,
 
-    /// Draw no charts
+    /// Draw no charts and write no report
     #[arg(long)]
     pub no_charts: bool,
 
@@ -466,6 +472,91 @@ pub struct KernelBuildArgs {
     /// How many compilers run at once [default: as many as there are CPUs]
     #[arg(long, value_name = "N")]
     pub jobs: Option<std::num::NonZeroUsize>,
+}
+
+#[derive(Debug, Args)]
+pub struct ReportArgs {
+    /// Folders that `longhaul run` wrote, also of runs that were cut short; several stand side by side
+    #[arg(required = true, value_name = "RESULT")]
+    pub results: Vec<PathBuf>,
+
+    /// The file to write [default: report.html in the folder of a lone result, else here; a chart goes into KIND.svg here, an export to
+    /// standard output]
+    #[arg(long, value_name = "FILE")]
+    pub to: Option<PathBuf>,
+
+    /// Draw one chart, and write the numbers behind it beside it as CSV
+    #[arg(long, value_name = "KIND", value_parser = names(Kind::ALL.map(|kind| (kind.name(), kind))))]
+    pub chart: Option<Kind>,
+
+    /// Write what other programs read
+    #[arg(long, value_name = "FORMAT", conflicts_with = "chart", value_parser = names(Export::ALL))]
+    pub export: Option<Export>,
+
+    #[command(flatten)]
+    pub look: LookArgs,
+}
+
+/// How a chart looks.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Charts")]
+pub struct LookArgs {
+    /// The kind of file [default: by the ending of --to, else svg]
+    #[arg(long, requires = "chart", value_parser = names(Format::ALL))]
+    pub format: Option<Format>,
+
+    /// Width and height in pixels, as in 1200x675 [default: 1000 wide, as high as it needs; twice that in a png]
+    #[arg(long, requires = "chart", value_name = "WxH", value_parser = size)]
+    pub size: Option<(u32, u32)>,
+
+    /// Its colours
+    #[arg(long, requires = "chart", default_value = "light", value_parser = names(Theme::ALL))]
+    pub theme: Theme,
+
+    /// The height of its ordinary text in pixels, from 4 to 100; lines and marks grow with it [default: 15]
+    #[arg(long, requires = "chart", value_name = "N", value_parser = font_size)]
+    pub font_size: Option<f64>,
+
+    /// A title in place of its own
+    #[arg(long, requires = "chart", value_name = "TEXT")]
+    pub title: Option<String>,
+
+    /// The stack that speedup-over-distance holds the others against [default: the first]
+    #[arg(long, requires = "chart", value_name = "STACK")]
+    pub baseline: Option<String>,
+}
+
+/// A parser of names that each stand for a value.
+fn names<T: Copy + Send + Sync + 'static, const N: usize>(
+    values: [(&'static str, T); N],
+) -> impl TypedValueParser<Value = T> {
+    PossibleValuesParser::new(values.map(|(name, _)| name)).map(move |chosen| {
+        let mut all = values.iter();
+        let found = all.find(|(name, _)| *name == chosen);
+        found.expect("the parser knows no other names").1
+    })
+}
+
+/// `1200x675`.
+fn size(text: &str) -> Result<(u32, u32), String> {
+    // A PNG of more pixels would take gigabytes while it is drawn; an SVG is sharp at any size.
+    const MOST: u32 = 4096;
+    let (width, height) = text
+        .split_once(['x', '×'])
+        .ok_or("write a width and a height with an x between them, as in 1200x675")?;
+    let side = |text: &str| match text.parse() {
+        Ok(side @ 1..=MOST) => Ok(side),
+        _ => Err(format!("`{text}` is no number of pixels from 1 to {MOST}")),
+    };
+    Ok((side(width)?, side(height)?))
+}
+
+/// A height of text that can be read and drawn.
+fn font_size(text: &str) -> Result<f64, String> {
+    text.parse()
+        .ok()
+        .filter(|size| (4.0..=100.0).contains(size))
+        .ok_or_else(|| "write a number of pixels from 4 to 100".to_owned())
 }
 
 #[derive(Debug, Subcommand)]

@@ -10,6 +10,7 @@ mod kernel;
 mod lab;
 mod link;
 mod manual;
+mod report;
 mod reproduce;
 mod run;
 mod topologies;
@@ -37,6 +38,7 @@ pub fn run(command: Command, output: Output) -> Result<Exit, Failure> {
         Command::Baseline(command) => baseline::run(&command, output),
         Command::Gate(args) => gate::run(&args, output),
         Command::Compare(args) => compare::run(&args, output),
+        Command::Report(args) => report::run(&args, output),
         Command::Topologies(command) => topologies::run(command, output),
         Command::Kernel(command) => kernel::run(command, output),
         Command::Doctor => doctor::run(output),

@@ -1,8 +1,10 @@
 //! A picture as a list of shapes in pixels.
 
+mod inline;
 mod lines;
 mod paint;
 
+pub(crate) use paint::Paint;
 #[cfg(test)]
 pub(crate) use paint::{assert_png, assert_svg};
 
@@ -17,6 +19,29 @@ pub(crate) struct Canvas {
     pub width: f64,
     pub height: f64,
     shapes: Vec<Shape>,
+    plots: Vec<Plot>,
+}
+
+/// A part of the canvas whose places stand for values, so that a reader can ask for them.
+#[derive(Clone, Debug)]
+pub(crate) struct Plot {
+    pub frame: Frame,
+    pub x: Scale,
+    pub y: Scale,
+}
+
+/// What the places along one side of a plot stand for.
+#[derive(Clone, Debug)]
+pub(crate) struct Scale {
+    pub label: String,
+    pub low: f64,
+    pub high: f64,
+    /// Equal ratios are equally far apart, not equal differences.
+    pub is_log: bool,
+    /// What the values are counted in, where the label does not say; may be empty.
+    pub unit: &'static str,
+    /// Values that are called by a name.
+    pub names: Vec<(f64, String)>,
 }
 
 #[derive(Clone, Debug)]
@@ -24,12 +49,16 @@ enum Shape {
     Line {
         points: Vec<Place>,
         stroke: Stroke,
+        /// What it stands for, if anything.
+        trace: Option<Trace>,
     },
     Area {
         points: Vec<Place>,
         colour: Colour,
         /// 1 hides what is behind.
         opacity: f64,
+        /// What a reader is told who asks; empty for what stands for nothing.
+        tip: String,
     },
     Dot {
         at: Place,
@@ -40,6 +69,15 @@ enum Shape {
         at: Place,
         label: Label,
     },
+}
+
+/// What a line stands for.
+#[derive(Clone, Debug, PartialEq)]
+enum Trace {
+    /// Values of the plot of that index, as a series of that name.
+    Values(usize, String),
+    /// A thing, and what a reader is told who asks.
+    Thing(String),
 }
 
 /// Text on one line.
@@ -136,19 +174,71 @@ impl Canvas {
             width,
             height,
             shapes: Vec::new(),
+            plots: Vec::new(),
         }
     }
 
+    /// The same in the middle of a canvas as high as `height`, which must not be lower. For pictures without plots.
+    pub fn centred(mut self, height: f64) -> Self {
+        let down = (height - self.height) / 2.0;
+        let shift = |place: &mut Place| place.1 += down;
+        for shape in &mut self.shapes {
+            match shape {
+                Shape::Line { points, .. } | Shape::Area { points, .. } => {
+                    points.iter_mut().for_each(shift);
+                }
+                Shape::Dot { at, .. } | Shape::Label { at, .. } => shift(at),
+            }
+        }
+        self.height = height;
+        self
+    }
+
     pub fn line(&mut self, points: Vec<Place>, stroke: Stroke) {
-        self.shapes.push(Shape::Line { points, stroke });
+        self.shapes.push(Shape::Line {
+            points,
+            stroke,
+            trace: None,
+        });
+    }
+
+    /// Says what places stand for; the curves that follow are of this plot.
+    pub fn plot(&mut self, plot: Plot) {
+        self.plots.push(plot);
+    }
+
+    /// A line whose points stand for values of the last plot.
+    pub fn curve(&mut self, points: Vec<Place>, stroke: Stroke, name: &str) {
+        let plot = self.plots.len().checked_sub(1);
+        let trace = plot.map(|plot| Trace::Values(plot, name.to_owned()));
+        self.shapes.push(Shape::Line {
+            points,
+            stroke,
+            trace,
+        });
+    }
+
+    /// A line that tells `tip` to who asks.
+    pub fn told_line(&mut self, points: Vec<Place>, stroke: Stroke, tip: String) {
+        self.shapes.push(Shape::Line {
+            points,
+            stroke,
+            trace: Some(Trace::Thing(tip)),
+        });
     }
 
     /// Fills an outline; opacity 1 hides what is behind.
     pub fn area(&mut self, points: Vec<Place>, colour: Colour, opacity: f64) {
+        self.told_area(points, colour, opacity, String::new());
+    }
+
+    /// An area that tells `tip` to who asks.
+    pub fn told_area(&mut self, points: Vec<Place>, colour: Colour, opacity: f64, tip: String) {
         self.shapes.push(Shape::Area {
             points,
             colour,
             opacity,
+            tip,
         });
     }
 

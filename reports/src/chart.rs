@@ -2,14 +2,21 @@
 //!
 //! A series is a stack with its settings, repeats pooled. Every value shown is computed from the files of the
 //! result; what a chart leaves out, it says.
+//!
+//! [`draw_all`] is what a run keeps; [`Kind`] and [`Look`] are for who wants one chart, for a paper or a slide.
 
 mod axis;
 mod bandwidth;
+mod boxes;
 mod delay;
 mod distribution;
 mod figure;
+mod flows;
+mod kind;
+mod many;
 mod marks;
 mod over_time;
+mod speedup;
 mod sweep;
 mod traffic;
 mod trend;
@@ -18,9 +25,16 @@ mod verification;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+pub use kind::{ChartError, Format, Kind, Look, Picture};
 pub use trend::{Trend, draw_trend};
 
-use crate::chart::figure::{Figure, Key};
+use crate::canvas::Paint;
+pub(crate) use crate::chart::bandwidth::placement;
+use crate::chart::figure::Key;
+use crate::chart::figure::WIDTH;
+pub(crate) use crate::chart::figure::{Figure, Room, shorten};
+pub(crate) use crate::chart::marks::AT_ONCE;
+pub(crate) use crate::chart::over_time::time_range;
 use crate::folder::{FolderError, ResultFolder, io_error};
 use crate::format::plural;
 use crate::result::{Computing, RunResult, Workload};
@@ -35,7 +49,7 @@ use crate::verification::Verification;
 pub fn draw_all(folder: &ResultFolder, out: &Path) -> Result<Vec<PathBuf>, FolderError> {
     fs::create_dir_all(out).map_err(io_error("make the folder", out))?;
     let mut files = Vec::new();
-    for figure in figures(folder) {
+    for figure in figures(folder, WIDTH) {
         files.extend(write_both(&figure, out)?);
     }
     Ok(files)
@@ -56,13 +70,13 @@ pub fn draw_verification(found: &Verification, out: &Path) -> Result<Vec<PathBuf
 fn write_both(figure: &Figure, out: &Path) -> Result<[PathBuf; 2], FolderError> {
     let canvas = figure.draw();
     let [svg, png] = ["svg", "png"].map(|ending| out.join(format!("{}.{ending}", figure.name)));
-    canvas.write_svg(&svg)?;
-    canvas.write_png(&png)?;
+    canvas.write_svg(&svg, Paint::SVG)?;
+    canvas.write_png(&png, Paint::PNG)?;
     Ok([svg, png])
 }
 
-/// Every chart there is data for, in reading order.
-fn figures(folder: &ResultFolder) -> Vec<Figure> {
+/// Every chart of a run's folder that there is data for, in reading order, to be drawn in `width`.
+pub(crate) fn figures(folder: &ResultFolder, width: f64) -> Vec<Figure> {
     let mut all = sweep::against_settings(folder);
     match bandwidth::sizes(&folder.result) {
         0 => {}
@@ -75,18 +89,53 @@ fn figures(folder: &ResultFolder) -> Vec<Figure> {
     }
     let others = [
         bandwidth::iteration_time_cdf(folder),
-        traffic::throughput_over_time(folder),
-        traffic::queue_over_time(folder),
-        delay::delay_over_time(folder),
-        delay::jitter_over_time(folder),
+        traffic::throughput_over_time(folder, width),
+        traffic::queue_over_time(folder, width),
+        delay::delay_over_time(folder, width),
+        delay::jitter_over_time(folder, width),
         delay::delay_cdf(folder),
         delay::jitter_cdf(folder),
     ];
     all.extend(others.into_iter().flatten());
-    for figure in &mut all {
-        figure.warning = caveat(&folder.result);
-    }
-    all
+    warned(&folder.result, all.into_iter())
+}
+
+/// Figures that say if the run was not faithful.
+fn warned(result: &RunResult, figures: impl Iterator<Item = Figure>) -> Vec<Figure> {
+    let warning = caveat(result);
+    let warned = |mut figure: Figure| {
+        figure.warning.clone_from(&warning);
+        figure
+    };
+    figures.map(warned).collect()
+}
+
+/// The charts of a report that a run's folder has not, in reading order.
+pub(crate) fn further_figures(folder: &ResultFolder, width: f64) -> Vec<Figure> {
+    let all = [
+        boxes::iteration_time_box(folder),
+        speedup::speedup_over_distance(folder, None).filter(Figure::has_several_places),
+        flows::flows_over_time(folder, width),
+    ];
+    warned(&folder.result, all.into_iter().flatten())
+}
+
+/// The charts that hold several results against each other.
+pub(crate) fn comparing_figures(folder: &ResultFolder) -> Vec<Figure> {
+    let busbw = match bandwidth::sizes(&folder.result) {
+        0 => None,
+        1 => sweep::by_stack(folder),
+        _ => bandwidth::busbw_vs_size(folder),
+    };
+    let all = [
+        busbw,
+        boxes::iteration_time_box(folder),
+        bandwidth::iteration_time_cdf(folder),
+        speedup::speedup_over_distance(folder, None).filter(Figure::has_several_places),
+        delay::delay_cdf(folder),
+        delay::jitter_cdf(folder),
+    ];
+    warned(&folder.result, all.into_iter().flatten())
 }
 
 /// `quickstart: all_reduce, 6 ranks on 3 …`: what was run, for subtitles.
@@ -255,7 +304,7 @@ mod tests {
     #[test]
     fn every_text_lies_inside_the_picture_and_over_no_other() {
         for (shape, data) in shapes() {
-            for figure in figures(&folder(&data)) {
+            for figure in figures(&folder(&data), WIDTH) {
                 let canvas = figure.draw();
                 let labels = canvas.assert_texts_apart(&format!("{shape}/{}", figure.name));
                 assert!(labels > 8, "{shape}/{} has hardly any text", figure.name);
@@ -264,9 +313,74 @@ mod tests {
     }
 
     #[test]
+    fn texts_stand_apart_in_reports_and_on_phones_too() {
+        for width in [380.0, 880.0] {
+            let room = Room {
+                width,
+                height: None,
+            };
+            for (shape, data) in shapes() {
+                let folder = folder(&data);
+                let further = further_figures(&folder, width);
+                for figure in figures(&folder, width).iter().chain(&further) {
+                    let canvas = figure.draw_in(room).unwrap();
+                    canvas.assert_texts_apart(&format!("{shape}/{} {width}", figure.name));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn of_a_thousand_series_some_are_drawn_and_the_reader_is_told() {
+        let (mut result, telemetry) = example::run(&Shape {
+            stacks: &["cubic"],
+            seconds: 0.0,
+            ..Shape::default()
+        });
+        let point = result.points[0].clone();
+        result.points = (0..1000)
+            .map(|index| {
+                let mut point = point.clone();
+                point.index = index;
+                point.stack = format!("stack-{index}");
+                for row in &mut point.summaries {
+                    row.busbw_gbps *= 1.0 + (index * 7919 % 1009) as f64;
+                }
+                point
+            })
+            .collect();
+        let busbw = |point: &crate::result::Point| point.summaries[0].busbw_gbps;
+        let least = result
+            .points
+            .iter()
+            .min_by(|a, b| busbw(a).total_cmp(&busbw(b)));
+        let greatest = result
+            .points
+            .iter()
+            .max_by(|a, b| busbw(a).total_cmp(&busbw(b)));
+        let extremes = [least, greatest].map(|point| point.unwrap().stack.clone());
+        let folder = ResultFolder { result, telemetry };
+        let figure = bandwidth::busbw_vs_size(&folder).unwrap();
+        for extreme in &extremes {
+            assert!(
+                figure.legend.iter().any(|(_, name)| name == extreme),
+                "{extreme}"
+            );
+        }
+        assert!(figure.legend.len() < 40, "{} entries", figure.legend.len());
+        assert!(
+            figure
+                .notes
+                .iter()
+                .any(|note| note.starts_with("24 of 1000 series"))
+        );
+        figure.draw().assert_texts_apart("a thousand series");
+    }
+
+    #[test]
     fn charts_come_in_reading_order_and_only_with_data() {
         let names = |shape: &Shape| {
-            figures(&folder(shape))
+            figures(&folder(shape), WIDTH)
                 .iter()
                 .map(|figure| figure.name.clone())
                 .collect::<Vec<_>>()
@@ -307,7 +421,7 @@ mod tests {
                 seconds: 1.0,
                 ..Shape::default()
             };
-            figures(&folder(&shape))[0].title.clone()
+            figures(&folder(&shape), WIDTH)[0].title.clone()
         };
         assert_eq!(
             first(("links.0.queue", &["1bdp", "4bdp"])),
@@ -323,7 +437,7 @@ mod tests {
     fn every_chart_of_an_unfaithful_run_says_so() {
         let mut folder = folder(&Shape::default());
         assert!(
-            figures(&folder)
+            figures(&folder, WIDTH)
                 .iter()
                 .all(|figure| figure.warning.is_none())
         );
@@ -334,14 +448,14 @@ mod tests {
                 .labels()
                 .any(|(text, _)| text.starts_with("not faithful in 1 of 2 points"))
         };
-        assert!(figures(&folder).iter().all(warned));
+        assert!(figures(&folder, WIDTH).iter().all(warned));
     }
 
     #[test]
     fn every_chart_of_a_virtual_lab_says_that_computing_was_free() {
         let mut folder = folder(&Shape::default());
         folder.result.environment = example::virtual_environment();
-        for figure in figures(&folder) {
+        for figure in figures(&folder, WIDTH) {
             let drawn = figure.draw();
             drawn.assert_texts_apart(&figure.name);
             assert!(
@@ -364,8 +478,8 @@ mod tests {
             let out = keep.as_deref().unwrap_or(temporary.path()).join(shape);
             let folder = folder(&data);
             let files = draw_all(&folder, &out).unwrap();
-            assert_eq!(files.len(), 2 * figures(&folder).len());
-            for (pair, figure) in files.chunks(2).zip(figures(&folder)) {
+            assert_eq!(files.len(), 2 * figures(&folder, WIDTH).len());
+            for (pair, figure) in files.chunks(2).zip(figures(&folder, WIDTH)) {
                 let canvas = figure.draw();
                 crate::canvas::assert_svg(&pair[0], &canvas);
                 crate::canvas::assert_png(&pair[1], &canvas);

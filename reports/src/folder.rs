@@ -4,6 +4,7 @@
 //! CSV files are appended to and flushed per iteration and per sampling period. A run that was killed can leave
 //! its last CSV line cut off: readers use the whole lines.
 
+mod lenient;
 mod reader;
 mod writer;
 
@@ -12,6 +13,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+pub use lenient::Opened;
 pub use reader::ResultFolder;
 pub use writer::ResultWriter;
 

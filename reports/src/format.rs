@@ -28,6 +28,17 @@ pub(crate) fn bytes(bytes: f64) -> String {
     format!("{} {unit}", significant(bytes / scale))
 }
 
+/// A value in a unit as results name it: `us`, `bit/s`, `bytes`, `%`, `packets`, or none.
+pub(crate) fn quantity(value: f64, unit: &str) -> String {
+    match unit {
+        "us" => time(value),
+        "bit/s" => rate(value),
+        "bytes" => bytes(value),
+        "" => significant(value),
+        unit => format!("{} {unit}", significant(value)),
+    }
+}
+
 /// Three significant digits, whole numbers in full, no trailing zeros.
 pub(crate) fn significant(value: f64) -> String {
     if value == 0.0 || !value.is_finite() {

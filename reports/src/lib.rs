@@ -7,18 +7,28 @@
 //! - [`table`]: tables in nccl-tests' columns.
 //! - [`chart`]: charts as SVG and PNG, fonts embedded.
 //! - [`map`]: a topology drawn on the globe or as a graph.
-//! - `theme`: the font, the colours and the sizes that charts and maps share.
+//! - [`html`]: a report of one result or several as one file that opens anywhere.
+//! - [`export`]: results as what other programs read.
+//! - [`combine`]: several results as one, for charts and tables that compare them.
+//! - [`Theme`]: what a picture is for; with it, the font, the colours and the sizes that charts and maps share.
 
 mod canvas;
 pub mod chart;
+mod described;
 #[cfg(test)]
 mod example;
+pub mod export;
 pub mod folder;
 mod format;
+pub mod html;
 pub mod map;
 pub mod result;
 mod series;
+mod side_by_side;
 pub mod stats;
 pub mod table;
 mod theme;
 pub mod verification;
+
+pub use side_by_side::combine;
+pub use theme::Theme;

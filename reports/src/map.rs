@@ -12,11 +12,13 @@ use std::path::Path;
 
 use longhaul_topologies::Topology;
 
-use crate::canvas::{Across, Canvas, Frame, Label, Place};
+use crate::canvas::{Across, Canvas, Frame, Label, Paint, Place};
+use crate::chart::shorten;
 use crate::folder::FolderError;
 use crate::format::plural;
 use crate::theme::{BODY, INK, MUTED, SEA, SMALL, Stroke, TITLE};
 
+/// As wide as a page.
 const WIDTH: f64 = 1100.0;
 const MARGIN: f64 = 24.0;
 
@@ -40,8 +42,8 @@ struct Layout {
 /// If the ending is neither, or the file cannot be written.
 pub fn draw(topology: &Topology, file: &Path) -> Result<(), FolderError> {
     match file.extension().and_then(OsStr::to_str) {
-        Some("svg") => picture(topology).write_svg(file),
-        Some("png") => picture(topology).write_png(file),
+        Some("svg") => picture(topology, WIDTH, &[]).write_svg(file, Paint::SVG),
+        Some("png") => picture(topology, WIDTH, &[]).write_png(file, Paint::PNG),
         _ => Err(FolderError::Malformed {
             path: file.to_owned(),
             message: "maps are drawn as .svg or .png: let the name end in one of them".to_owned(),
@@ -49,17 +51,18 @@ pub fn draw(topology: &Topology, file: &Path) -> Result<(), FolderError> {
     }
 }
 
-fn picture(topology: &Topology) -> Canvas {
+/// The map on a canvas of `width`; `tips` are what links tell who points at them, by their index.
+pub(crate) fn picture(topology: &Topology, width: f64, tips: &[String]) -> Canvas {
     let top = MARGIN + TITLE + 34.0;
     let layout =
-        globe::layout(topology, WIDTH, top).unwrap_or_else(|| graph::layout(topology, WIDTH, top));
+        globe::layout(topology, width, top).unwrap_or_else(|| graph::layout(topology, width, top));
     let frame = layout.frame;
 
     // Labels first: links without room for theirs are listed below the frame, which decides the height.
     let mut annotations = labels::place(topology, &layout);
     let listed: Vec<String> = annotations.unplaced.drain(..).collect();
     let height = frame.bottom + 14.0 + 20.0 * (listed.len() + 1) as f64 + 4.0;
-    let mut canvas = Canvas::new(WIDTH, height.ceil());
+    let mut canvas = Canvas::new(width, height.ceil());
 
     canvas.label(
         (MARGIN, MARGIN + TITLE / 2.0),
@@ -72,9 +75,10 @@ fn picture(topology: &Topology) -> Canvas {
         plural(topology.links.len(), "link"),
         "labels: rate and round-trip time".to_owned(),
     ];
+    let subtitle = shorten(&subtitle.join(" · "), SMALL + 1.0, width - 2.0 * MARGIN);
     canvas.label(
         (MARGIN, MARGIN + TITLE + 16.0),
-        Label::new(subtitle.join(" · "), SMALL + 1.0, MUTED, Across::Left),
+        Label::new(subtitle, SMALL + 1.0, MUTED, Across::Left),
     );
 
     if !layout.land.is_empty() {
@@ -89,7 +93,10 @@ fn picture(topology: &Topology) -> Canvas {
             ..Stroke::solid(crate::theme::stroke(link % 6).colour, 2.0)
         };
         for piece in path {
-            canvas.line(piece.clone(), stroke);
+            match tips.get(link) {
+                Some(tip) => canvas.told_line(piece.clone(), stroke, tip.clone()),
+                None => canvas.line(piece.clone(), stroke),
+            }
         }
     }
     for &site in &layout.sites {
@@ -109,6 +116,7 @@ fn picture(topology: &Topology) -> Canvas {
     }
     for (line, text) in listed.iter().enumerate() {
         let y = frame.bottom + 18.0 + 20.0 * line as f64;
+        let text = shorten(text, BODY - 1.0, width - 2.0 * MARGIN);
         canvas.label((MARGIN, y), Label::new(text, BODY - 1.0, INK, Across::Left));
     }
     let note = Label::new(layout.note, SMALL - 1.0, MUTED, Across::Left);
@@ -134,7 +142,7 @@ mod tests {
     #[test]
     fn texts_of_the_catalogue_lie_inside_the_picture_and_over_no_other() {
         for topology in catalogue_topologies() {
-            let canvas = picture(&topology);
+            let canvas = picture(&topology, WIDTH, &[]);
             let labels = canvas.assert_texts_apart(&topology.name);
             assert!(
                 labels >= 3 + topology.sites.len() + topology.links.len(),
@@ -150,7 +158,7 @@ mod tests {
             topology.sites[0].coordinates = None;
             assert!(globe::layout(&topology, WIDTH, 80.0).is_none());
             assert!(
-                picture(&topology)
+                picture(&topology, WIDTH, &[])
                     .labels()
                     .any(|(text, _)| text.contains(&topology.links.len().to_string()))
             );
@@ -165,7 +173,7 @@ mod tests {
         let out = keep.as_deref().unwrap_or(temporary.path());
         let drawn = if keep.is_some() { usize::MAX } else { 1 };
         for topology in catalogue_topologies().into_iter().rev().take(drawn) {
-            let canvas = picture(&topology);
+            let canvas = picture(&topology, WIDTH, &[]);
             let file = |ending: &str| out.join(format!("map-{}.{ending}", topology.name));
             draw(&topology, &file("svg")).unwrap();
             crate::canvas::assert_svg(&file("svg"), &canvas);

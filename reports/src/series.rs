@@ -68,8 +68,10 @@ impl<'a> Series<'a> {
         ) = (&self.points[..], self.workload())
         {
             let samples: Vec<Sample> = self.samples().cloned().collect();
-            if let Ok(pooled) = stats::summarise(&samples, collective, *ranks, self.bound()) {
-                return pooled;
+            // A result that lost its samples still has what they came to in its first repeat.
+            match stats::summarise(&samples, collective, *ranks, self.bound()) {
+                Ok(pooled) if !pooled.is_empty() => return pooled,
+                _ => {}
             }
         }
         self.points[0].summaries.clone()

@@ -34,6 +34,148 @@ const PALETTE: [Colour; 7] = [
     Colour(0x00, 0x00, 0x00),
 ];
 
+/// What a picture is for. Drawing code speaks the light theme's colours; the others are put in their place when it is painted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Theme {
+    /// Dark on white.
+    #[default]
+    Light,
+    /// Light on near-black, for slides.
+    Dark,
+    /// For paper without colour: darker, and series that only their colour told apart differ in the rhythm of their lines.
+    Print,
+}
+
+/// Every colour that pictures use: its name in a style sheet, then light, dark, and for print.
+const SHADES: [(&str, Colour, Colour, Colour); 14] = [
+    ("ink", INK, Colour(0xe6, 0xe6, 0xe6), Colour(0, 0, 0)),
+    (
+        "muted",
+        MUTED,
+        Colour(0xa8, 0xa8, 0xa8),
+        Colour(0x40, 0x40, 0x40),
+    ),
+    (
+        "alarm",
+        ALARM,
+        Colour(0xff, 0x8a, 0x5c),
+        Colour(0x80, 0x20, 0x00),
+    ),
+    (
+        "grid",
+        GRID,
+        Colour(0x38, 0x3b, 0x40),
+        Colour(0xd0, 0xd0, 0xd0),
+    ),
+    (
+        "paper",
+        PAPER,
+        Colour(0x17, 0x19, 0x1c),
+        Colour(0xff, 0xff, 0xff),
+    ),
+    (
+        "sea",
+        SEA,
+        Colour(0x1d, 0x22, 0x28),
+        Colour(0xff, 0xff, 0xff),
+    ),
+    (
+        "land",
+        LAND,
+        Colour(0x35, 0x3a, 0x36),
+        Colour(0xe8, 0xe8, 0xe8),
+    ),
+    (
+        "s0",
+        PALETTE[0],
+        Colour(0x4a, 0xa8, 0xe8),
+        Colour(0x00, 0x4a, 0x78),
+    ),
+    (
+        "s1",
+        PALETTE[1],
+        Colour(0xf0, 0x85, 0x3c),
+        Colour(0xb0, 0x4a, 0x00),
+    ),
+    (
+        "s2",
+        PALETTE[2],
+        Colour(0x2f, 0xc0, 0x98),
+        Colour(0x00, 0x70, 0x50),
+    ),
+    (
+        "s3",
+        PALETTE[3],
+        Colour(0xdc, 0x95, 0xbc),
+        Colour(0x96, 0x48, 0x74),
+    ),
+    (
+        "s4",
+        PALETTE[4],
+        Colour(0xf0, 0xb8, 0x40),
+        Colour(0xa8, 0x70, 0x00),
+    ),
+    (
+        "s5",
+        PALETTE[5],
+        Colour(0x8c, 0xcc, 0xf2),
+        Colour(0x2c, 0x7c, 0xb0),
+    ),
+    ("s6", PALETTE[6], Colour(0xff, 0xff, 0xff), Colour(0, 0, 0)),
+];
+
+impl Theme {
+    /// All of them, with their names.
+    pub const ALL: [(&'static str, Self); 3] = [
+        ("light", Self::Light),
+        ("dark", Self::Dark),
+        ("print", Self::Print),
+    ];
+
+    /// This theme's shade of a colour of the light one.
+    pub(crate) fn shade(self, colour: Colour) -> Colour {
+        let shade = SHADES.iter().find(|shade| shade.1 == colour);
+        match (self, shade) {
+            (Self::Light, _) | (_, None) => colour,
+            (Self::Dark, Some(shade)) => shade.2,
+            (Self::Print, Some(shade)) => shade.3,
+        }
+    }
+
+    /// A line as this theme draws it.
+    pub(crate) fn line(self, line: Stroke) -> Stroke {
+        let series = PALETTE.iter().position(|colour| *colour == line.colour);
+        let dash = match (self, line.dash, series) {
+            // Blocks of colour are lines as well.
+            (Self::Print, Dash::Solid, Some(series)) if line.width < 5.0 => {
+                [Dash::Solid, Dash::Dashed, Dash::Dotted][series % 3]
+            }
+            (_, dash, _) => dash,
+        };
+        Stroke {
+            colour: self.shade(line.colour),
+            dash,
+            ..line
+        }
+    }
+
+    /// The shades as variables of a style sheet: `--ink:#222222;…`.
+    pub(crate) fn variables(self) -> String {
+        let shades = SHADES.iter();
+        let variable = |shade: &(&str, Colour, Colour, Colour)| {
+            let Colour(red, green, blue) = self.shade(shade.1);
+            format!("--{}:#{red:02x}{green:02x}{blue:02x};", shade.0)
+        };
+        shades.map(variable).collect()
+    }
+}
+
+/// The variable of [`Theme::variables`] that holds a colour of the light theme.
+pub(crate) fn variable(colour: Colour) -> Option<&'static str> {
+    let shade = SHADES.iter().find(|shade| shade.1 == colour);
+    shade.map(|shade| shade.0)
+}
+
 /// Text sizes, in pixels.
 pub(crate) const TITLE: f64 = 21.0;
 pub(crate) const BODY: f64 = 15.0;
@@ -123,4 +265,45 @@ pub(crate) fn text_width(text: &str, size: f64) -> f64 {
         .box_size(text)
         .expect("the embedded font measures any text");
     f64::from(width) / 10.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Contrast as WCAG 2.2 defines it ("contrast ratio").
+    fn contrast(a: Colour, b: Colour) -> f64 {
+        let luminance = |Colour(red, green, blue): Colour| {
+            let linear = |channel: u8| {
+                let share = f64::from(channel) / 255.0;
+                if share <= 0.040_45 {
+                    share / 12.92
+                } else {
+                    ((share + 0.055) / 1.055).powf(2.4)
+                }
+            };
+            0.2126 * linear(red) + 0.7152 * linear(green) + 0.0722 * linear(blue)
+        };
+        let (a, b) = (luminance(a), luminance(b));
+        (a.max(b) + 0.05) / (a.min(b) + 0.05)
+    }
+
+    #[test]
+    fn text_can_be_read_in_every_theme() {
+        for (name, theme) in Theme::ALL {
+            let paper = theme.shade(PAPER);
+            for colour in [INK, MUTED, ALARM] {
+                let contrast = contrast(theme.shade(colour), paper);
+                // WCAG 2.2, success criterion 1.4.3.
+                assert!(contrast >= 4.5, "{name} {colour:?}: {contrast:.2}");
+            }
+        }
+    }
+
+    #[test]
+    fn on_paper_series_differ_in_more_than_colour() {
+        let lines: Vec<Dash> = (0..3).map(|i| Theme::Print.line(stroke(i)).dash).collect();
+        assert_eq!(lines, [Dash::Solid, Dash::Dashed, Dash::Dotted]);
+        assert_eq!(Theme::Light.line(stroke(1)), stroke(1));
+    }
 }

@@ -8,7 +8,8 @@ use longhaul_ci::verdict::{Verdict, judge};
 use longhaul_emulator::guest::{self, Ended};
 use longhaul_emulator::keeper::{LabName, Purpose, Registration};
 use longhaul_emulator::sandbox::Privilege;
-use longhaul_reports::folder::{FolderError, RESULT_FILE, ResultFolder};
+use longhaul_reports::folder::{FolderError, Opened, RESULT_FILE, ResultFolder};
+use longhaul_reports::html::{self, REPORT_FILE};
 use longhaul_reports::result::{LabKernel, RunResult};
 use longhaul_reports::{chart, table};
 use longhaul_workloads::experiment::{
@@ -149,6 +150,9 @@ fn once(needs: &Needs, args: &RunArgs, out: &Path, output: Output) -> Result<Don
         done.json.push(b'\n');
     }
     ResultFolder::complete(out, details)?;
+    if !args.no_charts {
+        html::write(&[Opened::read(out)?], &out.join(REPORT_FILE))?;
+    }
     Ok(done)
 }
 
@@ -217,9 +221,14 @@ fn command_line() -> String {
         .join(" ")
 }
 
+/// The charts, and the report but in a virtual lab: there the command, which it tells, is known outside only.
 fn draw(out: &Path) -> Result<Vec<PathBuf>, Failure> {
     let folder = ResultFolder::open(out)?;
-    Ok(chart::draw_all(&folder, &out.join("charts"))?)
+    let charts = chart::draw_all(&folder, &out.join("charts"))?;
+    if !guest::init::is_guest() {
+        html::write(&[Opened::from(folder)], &out.join(REPORT_FILE))?;
+    }
+    Ok(charts)
 }
 
 fn report(result: &RunResult, out: &Path, charts: &[PathBuf], output: Output) {
@@ -250,6 +259,7 @@ fn report(result: &RunResult, out: &Path, charts: &[PathBuf], output: Output) {
                     charts.len(),
                     out.join("charts").display()
                 ));
+                text.push_str(&format!("\nreport:  {}", out.join(REPORT_FILE).display()));
             }
             text
         },

@@ -16,19 +16,41 @@ use plotters::style::{Color, FontTransform, ShapeStyle};
 use crate::canvas::lines::{dashes, segments};
 use crate::canvas::{Across, Canvas, Direction, Place, Shape};
 use crate::folder::{FolderError, io_error};
-use crate::theme::{self, PAPER};
+use crate::theme::{self, PAPER, Theme};
 
 /// Backends place shapes on whole pixels; an SVG is drawn this much larger and scaled down by its view box.
 const SVG_SCALE: f64 = 8.0;
 
-/// PNGs have this many pixels per pixel of the canvas, for dense screens and print.
-const PNG_SCALE: u32 = 2;
+/// PNGs of no stated size have this many pixels per pixel of the canvas, for dense screens and print.
+const PNG_SCALE: f64 = 2.0;
 
-/// Each pixel of a PNG is the mean of this many by this many drawn ones: the backend does not smooth thick lines.
-const PNG_OVERSAMPLING: u32 = 2;
+/// So many pixels at least are drawn, along each side, for one of the canvas, and those of the PNG are their means: the backend does not
+/// smooth thick lines, and rounds them to whole pixels.
+const LEAST_DRAWN: f64 = 4.0;
 
 /// The bitmap backend sets text this share of its size higher than the SVG backend does.
 const BITMAP_TEXT_SHIFT: f64 = 0.12;
+
+/// How a canvas becomes a file.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Paint {
+    pub theme: Theme,
+    /// Pixels of the file for one of the canvas.
+    pub scale: f64,
+}
+
+impl Paint {
+    /// An SVG as large as the canvas.
+    pub const SVG: Self = Self {
+        theme: Theme::Light,
+        scale: 1.0,
+    };
+    /// A PNG for dense screens.
+    pub const PNG: Self = Self {
+        theme: Theme::Light,
+        scale: PNG_SCALE,
+    };
+}
 
 /// What is painted on, as far as the backends differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,17 +61,24 @@ enum Target {
 
 impl Canvas {
     /// The picture as SVG, its font inside.
-    pub fn to_svg(&self) -> String {
-        let size = self.scaled_size(SVG_SCALE);
+    pub fn to_svg(&self, paint: Paint) -> String {
+        let size = (
+            (self.width * SVG_SCALE).round() as u32,
+            (self.height * SVG_SCALE).round() as u32,
+        );
         let mut svg = String::new();
         {
             let area = SVGBackend::with_string(&mut svg, size).into_drawing_area();
-            self.paint(&area, SVG_SCALE, Target::Svg)
+            self.paint(&area, SVG_SCALE, Target::Svg, paint.theme)
                 .expect("writing into a string does not fail");
         }
         // The backend's first tag gives the size as drawn: the view box keeps that, the picture gets its own.
         let drawn = format!("width=\"{}\" height=\"{}\"", size.0, size.1);
-        let shown = format!("width=\"{}\" height=\"{}\"", self.width, self.height);
+        let shown = format!(
+            "width=\"{}\" height=\"{}\"",
+            whole(self.width * paint.scale),
+            whole(self.height * paint.scale)
+        );
         let style = format!(
             "<style>@font-face{{font-family:\"{}\";src:url(data:font/ttf;base64,{})}}</style>",
             theme::FONT_FACE,
@@ -66,24 +95,29 @@ impl Canvas {
     }
 
     /// Writes the picture as SVG.
-    pub fn write_svg(&self, file: &Path) -> Result<(), FolderError> {
-        fs::write(file, self.to_svg()).map_err(io_error("write", file))
+    pub fn write_svg(&self, file: &Path, paint: Paint) -> Result<(), FolderError> {
+        fs::write(file, self.to_svg(paint)).map_err(io_error("write", file))
     }
 
     /// Writes the picture as PNG.
-    pub fn write_png(&self, file: &Path) -> Result<(), FolderError> {
+    pub fn write_png(&self, file: &Path, paint: Paint) -> Result<(), FolderError> {
         let failed = |error: &dyn std::fmt::Display| {
             io_error("write", file)(io::Error::other(error.to_string()))
         };
-        let scale = PNG_SCALE * PNG_OVERSAMPLING;
-        let (width, height) = self.scaled_size(f64::from(scale));
-        let mut drawn = vec![0; (width * height * 3) as usize];
+        let size = (
+            whole(self.width * paint.scale) as u32,
+            whole(self.height * paint.scale) as u32,
+        );
+        let oversampling = (LEAST_DRAWN / paint.scale).ceil() as u32;
+        let (width, height) = (size.0 * oversampling, size.1 * oversampling);
+        let mut drawn = vec![0; width as usize * height as usize * 3];
         {
             let area = BitMapBackend::with_buffer(&mut drawn, (width, height)).into_drawing_area();
-            self.paint(&area, f64::from(scale), Target::Bitmap)
+            let scale = paint.scale * f64::from(oversampling);
+            self.paint(&area, scale, Target::Bitmap, paint.theme)
                 .map_err(|error| failed(&error))?;
         }
-        let (smooth, size) = shrink(&drawn, (width, height), PNG_OVERSAMPLING);
+        let (smooth, size) = shrink(&drawn, (width, height), oversampling);
         let mut backend = BitMapBackend::new(file, size);
         backend
             .blit_bitmap((0, 0), size, &smooth)
@@ -91,30 +125,25 @@ impl Canvas {
         backend.present().map_err(|error| failed(&error))
     }
 
-    fn scaled_size(&self, scale: f64) -> (u32, u32) {
-        (
-            (self.width * scale).round() as u32,
-            (self.height * scale).round() as u32,
-        )
-    }
-
     fn paint<B: DrawingBackend>(
         &self,
         area: &DrawingArea<B, Shift>,
         scale: f64,
         target: Target,
+        theme: Theme,
     ) -> Result<(), DrawingAreaErrorKind<B::ErrorType>> {
         let place = |(x, y): Place| ((x * scale).round() as i32, (y * scale).round() as i32);
-        area.fill(&PAPER)?;
+        area.fill(&theme.shade(PAPER))?;
         for shape in &self.shapes {
             match shape {
-                Shape::Line { points, stroke } => {
+                Shape::Line { points, stroke, .. } => {
+                    let stroke = theme.line(*stroke);
                     let style = ShapeStyle {
                         color: stroke.colour.to_rgba(),
                         filled: false,
                         stroke_width: (stroke.width * scale).round() as u32,
                     };
-                    for piece in dashes(points, *stroke) {
+                    for piece in dashes(points, stroke) {
                         match target {
                             Target::Svg => {
                                 let places: Vec<_> = piece.into_iter().map(place).collect();
@@ -134,14 +163,19 @@ impl Canvas {
                     points,
                     colour,
                     opacity,
+                    ..
                 } => {
                     area.draw(&Polygon::new(
                         points.iter().copied().map(place).collect::<Vec<_>>(),
-                        colour.mix(*opacity).filled(),
+                        theme.shade(*colour).mix(*opacity).filled(),
                     ))?;
                 }
                 Shape::Dot { at, radius, colour } => {
-                    area.draw(&Circle::new(place(*at), radius * scale, colour.filled()))?;
+                    area.draw(&Circle::new(
+                        place(*at),
+                        radius * scale,
+                        theme.shade(*colour).filled(),
+                    ))?;
                 }
                 Shape::Label { at, label } => {
                     let across = match label.across {
@@ -163,7 +197,7 @@ impl Canvas {
                     };
                     let font = theme::font(label.size * scale).transform(turn);
                     let style = font
-                        .color(&label.colour)
+                        .color(&theme.shade(label.colour))
                         .pos(Pos::new(across, VPos::Center));
                     area.draw(&Text::new(label.text.as_str(), place(at), style))?;
                 }
@@ -173,16 +207,23 @@ impl Canvas {
     }
 }
 
+/// A size in whole pixels: what scaling leaves of a fraction is none of the picture's.
+fn whole(size: f64) -> f64 {
+    (size - 1e-6).ceil()
+}
+
 /// Means of `by` by `by` pixels of three bytes.
 fn shrink(pixels: &[u8], (width, height): (u32, u32), by: u32) -> (Vec<u8>, (u32, u32)) {
     let size = (width / by, height / by);
-    let mut small = Vec::with_capacity((size.0 * size.1 * 3) as usize);
+    let mut small = Vec::with_capacity(size.0 as usize * size.1 as usize * 3);
     for y in 0..size.1 {
         for x in 0..size.0 {
             for channel in 0..3 {
                 let of = |dx, dy| {
                     u32::from(
-                        pixels[(((y * by + dy) * width + x * by + dx) * 3 + channel) as usize],
+                        pixels[((y * by + dy) as usize * width as usize + (x * by + dx) as usize)
+                            * 3
+                            + channel],
                     )
                 };
                 let sum: u32 = (0..by)
@@ -228,7 +269,7 @@ pub(crate) fn assert_svg(file: &Path, canvas: &Canvas) {
 #[cfg(test)]
 pub(crate) fn assert_png(file: &Path, canvas: &Canvas) {
     let image = image::open(file).unwrap().to_rgb8();
-    let scale = f64::from(PNG_SCALE);
+    let scale = PNG_SCALE;
     assert_eq!(
         image.dimensions(),
         (

@@ -1,5 +1,6 @@
 //! An axis: a range of values, how they are spread, and its ticks.
 
+use crate::canvas::Scale;
 use crate::format;
 
 /// A range of values with its label.
@@ -124,6 +125,46 @@ impl Axis {
     /// The greatest value it shows.
     pub fn high(&self) -> f64 {
         self.high
+    }
+
+    /// What its places stand for.
+    pub fn scale(&self) -> Scale {
+        Scale {
+            label: self.label.clone(),
+            low: self.low,
+            high: self.high,
+            is_log: self.spread == Spread::Log,
+            unit: match self.ticks {
+                Ticks::Times => "ms",
+                Ticks::Bytes => "B",
+                Ticks::Round | Ticks::Named(_) => "",
+            },
+            names: match &self.ticks {
+                Ticks::Named(names) => names.clone(),
+                Ticks::Round | Ticks::Times | Ticks::Bytes => Vec::new(),
+            },
+        }
+    }
+
+    /// The name of a value that has one.
+    pub fn text(&self, value: f64) -> Option<String> {
+        match &self.ticks {
+            Ticks::Named(names) => names
+                .iter()
+                .find(|name| name.0 == value && !name.1.is_empty())
+                .map(|name| name.1.clone()),
+            Ticks::Round | Ticks::Times | Ticks::Bytes => None,
+        }
+    }
+
+    /// The name of the named value that lies nearest.
+    pub fn nearest(&self, value: f64) -> Option<String> {
+        let Ticks::Named(names) = &self.ticks else {
+            return None;
+        };
+        let off = |name: &(f64, String)| (name.0 - value).abs();
+        let nearest = names.iter().min_by(|a, b| off(a).total_cmp(&off(b)));
+        nearest.map(|name| name.1.clone())
     }
 
     /// Where a value lies: 0 at the low end, 1 at the high end; what is outside lies at the end.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::chart::axis::Axis;
 use crate::chart::distribution::{line_legend, range_of, share_axis, steps};
 use crate::chart::figure::{Curve, Figure, Key, Layout, Panel, Run};
-use crate::chart::{marked_key, subject};
+use crate::chart::{many, marked_key, subject};
 use crate::folder::ResultFolder;
 use crate::format;
 use crate::result::{Placement, RunResult, Workload};
@@ -28,18 +28,21 @@ pub(super) fn busbw_vs_size(folder: &ResultFolder) -> Option<Figure> {
     let placement = placement(&series)?;
     let mut notes = vec!["bus bandwidth of the mean time, as in nccl-tests".to_owned()];
     notes.extend(in_place_note(&series));
+    let runs: Vec<Run> = series.iter().map(|one| measured(one, placement)).collect();
+    let mean = |run: &Run| stats::mean(&run.iter().map(|point| point.1).collect::<Vec<_>>());
+    let means: Vec<f64> = runs.iter().map(|run| mean(run).unwrap_or(0.0)).collect();
+    let (chosen, note) = many::choose(&means, many::MOST, "series");
+    notes.extend(note);
     let mut lines: Vec<(Key, Run, String)> = series
         .iter()
         .enumerate()
-        .map(|(index, one)| {
-            (
-                marked_key(index),
-                measured(one, placement),
-                one.label.clone(),
-            )
-        })
+        .filter(|(index, _)| chosen.contains(index))
+        .map(|(index, one)| (marked_key(index), runs[index].clone(), one.label.clone()))
         .filter(|(_, run, _)| !run.is_empty())
         .collect();
+    if lines.is_empty() {
+        return None;
+    }
     let sizes = || lines.iter().flat_map(|line| &line.1).map(|point| point.0);
     let x = Axis::bytes(
         "size of the whole array",
@@ -109,32 +112,29 @@ pub(super) fn busbw_vs_size(folder: &ResultFolder) -> Option<Figure> {
 pub(super) fn iteration_time_cdf(folder: &ResultFolder) -> Option<Figure> {
     let series = Series::of(&folder.result);
     let placement = placement(&series)?;
-    let mut sizes: Vec<u64> = series
+    let (sizes, mut notes) = largest_sizes(&series, placement)?;
+    let medians: Vec<f64> = series
         .iter()
-        .flat_map(Series::samples)
-        .filter(|sample| sample.placement == placement)
-        .map(|sample| sample.size_bytes)
+        .map(|one| {
+            let times = times_ms(one, placement, sizes[sizes.len() - 1]);
+            stats::percentile(&stats::sorted(&times), 50.0).unwrap_or(0.0)
+        })
         .collect();
-    sizes.sort_unstable();
-    sizes.dedup();
-    if sizes.is_empty() {
-        return None;
-    }
-    let mut notes = Vec::new();
-    if sizes.len() > MOST_SIZES {
-        notes.push(format!("the {MOST_SIZES} largest of {} sizes", sizes.len()));
-        sizes.drain(..sizes.len() - MOST_SIZES);
-    }
+    let (mut chosen, note) = many::choose(&medians, many::MOST, "series");
+    notes.extend(note);
+    // What ran nothing of this has no line.
+    chosen.retain(|&index| {
+        series[index]
+            .samples()
+            .any(|one| one.placement == placement)
+    });
     let panels = sizes.iter().map(|&size| {
         let curves: Vec<Curve> = series
             .iter()
             .enumerate()
+            .filter(|(index, _)| chosen.contains(index))
             .filter_map(|(index, series)| {
-                let times: Vec<f64> = series
-                    .samples()
-                    .filter(|sample| sample.placement == placement && sample.size_bytes == size)
-                    .map(|sample| sample.time_us / 1e3)
-                    .collect();
+                let times = times_ms(series, placement, size);
                 let key = Key::line(theme::stroke(index));
                 (!times.is_empty()).then(|| Curve {
                     key,
@@ -165,9 +165,37 @@ pub(super) fn iteration_time_cdf(folder: &ResultFolder) -> Option<Figure> {
         layout: Layout::Grid,
         warning: None,
         panels: panels.collect(),
-        legend: line_legend(&series),
+        legend: line_legend(&series, &chosen),
         notes,
     })
+}
+
+/// The largest sizes that were measured at a placement, ascending, and a note if some were left out.
+pub(super) fn largest_sizes(
+    series: &[Series<'_>],
+    placement: Placement,
+) -> Option<(Vec<u64>, Vec<String>)> {
+    let samples = series.iter().flat_map(Series::samples);
+    let sizes: BTreeSet<u64> = samples
+        .filter(|sample| sample.placement == placement)
+        .map(|sample| sample.size_bytes)
+        .collect();
+    let mut sizes: Vec<u64> = sizes.into_iter().collect();
+    let mut notes = Vec::new();
+    if sizes.len() > MOST_SIZES {
+        notes.push(format!("the {MOST_SIZES} largest of {} sizes", sizes.len()));
+        sizes.drain(..sizes.len() - MOST_SIZES);
+    }
+    (!sizes.is_empty()).then_some((sizes, notes))
+}
+
+/// The times of a series' iterations of a size, in milliseconds.
+pub(super) fn times_ms(series: &Series<'_>, placement: Placement, size: u64) -> Vec<f64> {
+    let samples = series.samples();
+    samples
+        .filter(|sample| sample.placement == placement && sample.size_bytes == size)
+        .map(|sample| sample.time_us / 1e3)
+        .collect()
 }
 
 /// How far in-place is from out-of-place, which is shown, where both were run.
@@ -200,13 +228,19 @@ fn in_place_note(series: &[Series<'_>]) -> Option<String> {
     ))
 }
 
-/// The placement that is shown: out-of-place where there is one.
-pub(super) fn placement(series: &[Series<'_>]) -> Option<Placement> {
-    series
-        .iter()
-        .flat_map(|series| series.points.iter().flat_map(|point| &point.summaries))
-        .map(|row| row.placement)
-        .min()
+/// The placement that is shown: the one that most series ran, out-of-place where that is both.
+pub(crate) fn placement(series: &[Series<'_>]) -> Option<Placement> {
+    let ran = |placement| {
+        let rows = |one: &&Series<'_>| {
+            let mut rows = one.points.iter().flat_map(|point| &point.summaries);
+            rows.any(|row| row.placement == placement)
+        };
+        series.iter().filter(rows).count()
+    };
+    let counted = [Placement::OutOfPlace, Placement::InPlace].map(|one| (one, ran(one)));
+    let some = counted.into_iter().filter(|(_, count)| *count > 0);
+    some.reduce(|first, second| if second.1 > first.1 { second } else { first })
+        .map(|(placement, _)| placement)
 }
 
 /// The bus bandwidth of a series at each size, in megabits per second.

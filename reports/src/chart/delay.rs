@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::chart::distribution::{line_legend, range_of, share_axis, steps};
 use crate::chart::figure::{Curve, Figure, Key, Layout, Panel};
 use crate::chart::over_time::{self, About, Floor, Pair, Stretch};
-use crate::chart::subject;
+use crate::chart::{many, subject};
 use crate::folder::ResultFolder;
 use crate::result::{Entity, Percentiles, metric};
 use crate::series::Series;
@@ -22,7 +22,7 @@ type Delays = Vec<(f64, f64)>;
 pub(super) type Paths = BTreeMap<(String, String), BTreeMap<usize, Delays>>;
 
 /// The one-way delay of every probe, per pair of sites.
-pub(super) fn delay_over_time(folder: &ResultFolder) -> Option<Figure> {
+pub(super) fn delay_over_time(folder: &ResultFolder, width: f64) -> Option<Figure> {
     let about = About {
         name: "delay-over-time",
         title: "One-way delay between sites over time",
@@ -30,6 +30,7 @@ pub(super) fn delay_over_time(folder: &ResultFolder) -> Option<Figure> {
         axis: "one-way delay (ms)",
         floor: Floor::Least,
         described: "described delay",
+        width,
     };
     let delays = |delays: &Delays| over_time::instants(delays);
     let (mut pairs, notes) = varied_pairs(folder, delays);
@@ -41,7 +42,7 @@ pub(super) fn delay_over_time(folder: &ResultFolder) -> Option<Figure> {
 }
 
 /// Interarrival jitter after every probe, per pair of sites.
-pub(super) fn jitter_over_time(folder: &ResultFolder) -> Option<Figure> {
+pub(super) fn jitter_over_time(folder: &ResultFolder, width: f64) -> Option<Figure> {
     let about = About {
         name: "jitter-over-time",
         title: "Jitter between sites over time",
@@ -49,6 +50,7 @@ pub(super) fn jitter_over_time(folder: &ResultFolder) -> Option<Figure> {
         axis: "jitter (ms)",
         floor: Floor::Zero,
         described: "",
+        width,
     };
     let (pairs, notes) = varied_pairs(folder, |delays| {
         // It is defined over arrivals, which may be in another order.
@@ -149,14 +151,23 @@ fn distributions(
     of_point: impl Fn(usize) -> Vec<f64>,
 ) -> Option<Figure> {
     let series = Series::of(&folder.result);
+    let pools: Vec<Vec<f64>> = series
+        .iter()
+        .map(|one| {
+            let points = one.points.iter();
+            points.flat_map(|point| of_point(point.index)).collect()
+        })
+        .collect();
+    let median = |pool: &Vec<f64>| stats::percentile(&stats::sorted(pool), 50.0).unwrap_or(0.0);
+    let medians: Vec<f64> = pools.iter().map(median).collect();
+    let (chosen, note) = many::choose(&medians, many::MOST, "series");
     let mut curves = Vec::new();
-    for (index, one) in series.iter().enumerate() {
-        let points = one.points.iter();
-        let pool: Vec<f64> = points.flat_map(|point| of_point(point.index)).collect();
+    for &index in &chosen {
+        let pool = &pools[index];
         if !pool.is_empty() {
             curves.push(Curve {
                 key: Key::line(theme::stroke(index)),
-                runs: vec![steps(&stats::cdf(&pool))],
+                runs: vec![steps(&stats::cdf(pool))],
             });
         }
     }
@@ -180,8 +191,8 @@ fn distributions(
             spans: Vec::new(),
             marks: Vec::new(),
         }],
-        legend: line_legend(&series),
-        notes: Vec::new(),
+        legend: line_legend(&series, &chosen),
+        notes: note.into_iter().collect(),
     })
 }
 

@@ -6,13 +6,10 @@ use crate::series::Series;
 use crate::stats;
 use crate::theme;
 
-/// Series by the look of their lines.
-pub(super) fn line_legend(series: &[Series<'_>]) -> Vec<(Key, String)> {
-    series
-        .iter()
-        .enumerate()
-        .map(|(index, one)| (Key::line(theme::stroke(index)), one.label.clone()))
-        .collect()
+/// Those series by the look of their lines.
+pub(super) fn line_legend(series: &[Series<'_>], chosen: &[usize]) -> Vec<(Key, String)> {
+    let entry = |&index: &usize| (Key::line(theme::stroke(index)), series[index].label.clone());
+    chosen.iter().map(entry).collect()
 }
 
 /// The axis of a cumulative distribution.

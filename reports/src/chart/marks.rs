@@ -6,7 +6,7 @@ use crate::chart::figure::{Mark, marks_fit};
 use crate::result::{Point, RunResult, TimelineEntry};
 
 /// Channels that change within this many seconds in the same way are one change.
-const AT_ONCE: f64 = 0.05;
+pub(crate) const AT_ONCE: f64 = 0.05;
 
 /// More marks on a panel than this hide what lies behind them.
 const MOST: usize = 60;
@@ -29,8 +29,8 @@ pub(super) struct Marks {
 type Sites = (String, String);
 
 impl Marks {
-    /// Of panels of those sites, over `time`: what changed on the link between the two, or, where none joins them, on any link.
-    pub fn of(result: &RunResult, sites: &[&Sites], time: (f64, f64)) -> Self {
+    /// Of panels of those sites, over `time`, on a figure of `width`: what changed on the link between the two, or, where none joins them, on any link.
+    pub fn of(result: &RunResult, sites: &[&Sites], time: (f64, f64), width: f64) -> Self {
         let mut panels: Vec<Vec<Mark>> = sites.iter().map(|sites| changes(result, sites)).collect();
         let any = panels.iter().any(|marks| !marks.is_empty());
         let mut notes = Vec::new();
@@ -44,7 +44,7 @@ impl Marks {
                 "{left_out} changes of links are not drawn: result.json has them as `timeline`"
             ));
         }
-        if !panels.iter().all(|marks| marks_fit(marks, time)) {
+        if !panels.iter().all(|marks| marks_fit(marks, time, width)) {
             notes.push(number(&mut panels));
         }
         Marks { panels, notes, any }
@@ -140,6 +140,7 @@ fn whose(point: &Point, together: &[&TimelineEntry], ways: &[String; 2]) -> Stri
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::chart::figure::WIDTH;
     use crate::example::{self, Shape};
 
     const TIME: (f64, f64) = (1.5, 7.5);
@@ -151,7 +152,8 @@ mod tests {
             ..Shape::default()
         };
         let (result, _) = example::run(&shape);
-        Marks::of(&result, &[&(sites.0.to_owned(), sites.1.to_owned())], TIME)
+        let sites = (sites.0.to_owned(), sites.1.to_owned());
+        Marks::of(&result, &[&sites], TIME, WIDTH)
     }
 
     #[test]

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use crate::chart::axis::Axis;
-use crate::chart::figure::{Area, Curve, Figure, Key, Layout, Panel, Run, Span, span_fits};
+use crate::chart::figure::{Area, Curve, Figure, Key, Layout, Panel, Part, Run, Span, span_fits};
 use crate::chart::marks::Marks;
 use crate::chart::subject;
 use crate::folder::ResultFolder;
@@ -64,6 +64,8 @@ pub(super) struct About<'a> {
     pub floor: Floor,
     /// What the described value is called in the legend.
     pub described: &'a str,
+    /// How wide the figure will be drawn.
+    pub width: f64,
 }
 
 /// One panel per pair; nothing if there is none.
@@ -86,10 +88,10 @@ pub(super) fn figure(
             "lines are means of every {bin} s; shades reach from the least to the greatest sample"
         ));
     }
-    let (spans, numbered) = spans(&folder.result, time);
+    let (spans, numbered) = spans(&folder.result, time, about.width);
     notes.extend(numbered);
     let sites: Vec<_> = pairs.iter().map(|pair| &pair.sites).collect();
-    let marks = Marks::of(&folder.result, &sites, time);
+    let marks = Marks::of(&folder.result, &sites, time, about.width);
     notes.extend(marks.notes);
     let described = Key::line(Stroke::dashed(INK, 1.3));
     let any_described = pairs.iter().any(|pair| pair.described != [None; 2]);
@@ -146,7 +148,7 @@ pub(super) fn instants(samples: &[(f64, f64)]) -> Vec<Stretch> {
 }
 
 /// From the first to the last thing observed.
-fn time_range(folder: &ResultFolder) -> (f64, f64) {
+pub(crate) fn time_range(folder: &ResultFolder) -> (f64, f64) {
     let times = || folder.telemetry.iter().map(|row| row.time_s);
     (
         times().fold(f64::INFINITY, f64::min),
@@ -162,10 +164,8 @@ fn panel(
     described: Key,
 ) -> Panel {
     let (a, b) = &pair.sites;
-    let keys = [(a, b), (b, a)]
-        .into_iter()
-        .enumerate()
-        .map(|(way, (from, to))| (way_key(way), format!("{from} → {to}")));
+    let names = [(a, b), (b, a)].map(|(from, to)| format!("{from} → {to}"));
+    let keys = (0..).map(way_key).zip(names.iter().cloned());
     let (mut areas, mut curves) = (Vec::new(), Vec::new());
     for (way, stretches) in pair.ways.iter().enumerate() {
         let key = way_key(way);
@@ -177,6 +177,8 @@ fn panel(
                     outline: range(bins),
                     colour: key.stroke.colour,
                     opacity: RANGE_OPACITY,
+                    part: Part::Range,
+                    name: names[way].clone(),
                 }));
                 let means = |bins: &Vec<Bin>| bins.iter().map(|bin| bin.mean).collect::<Vec<_>>();
                 bins.iter().map(|bins| stairs(&means(bins))).collect()
@@ -319,7 +321,11 @@ fn range(bins: &[Bin]) -> Run {
 
 /// The points as parts of the time axis, by the names of their series; by numbers, with a note of what they mean, if a
 /// name does not fit.
-fn spans(result: &RunResult, time: (f64, f64)) -> (Vec<Span>, Option<String>) {
+pub(super) fn spans(
+    result: &RunResult,
+    time: (f64, f64),
+    width: f64,
+) -> (Vec<Span>, Option<String>) {
     let series = Series::of(result);
     let named = |name: &dyn Fn(usize) -> String| -> Vec<Span> {
         let of = |(number, one): (usize, &Series<'_>)| {
@@ -334,7 +340,7 @@ fn spans(result: &RunResult, time: (f64, f64)) -> (Vec<Span>, Option<String>) {
         series.iter().enumerate().flat_map(of).collect()
     };
     let spans = named(&|number| series[number].label.clone());
-    if spans.len() < 2 || spans.iter().all(|span| span_fits(span, time)) {
+    if spans.len() < 2 || spans.iter().all(|span| span_fits(span, time, width)) {
         return (spans, None);
     }
     let meanings = series

@@ -176,7 +176,7 @@ impl<'a> Sweep<'a> {
         bound: impl Fn(&Series<'_>) -> Option<f64>,
     ) -> Option<Panel> {
         let (mut areas, mut curves, mut bounds) = (Vec::new(), Vec::new(), Vec::<Run>::new());
-        for (index, (_, series)) in self.groups.iter().enumerate() {
+        for (index, (name, series)) in self.groups.iter().enumerate() {
             let found = |of: &dyn Fn(&Series<'_>) -> Option<f64>| -> Run {
                 let places = self.scale.values().iter().zip(series);
                 places
@@ -199,7 +199,7 @@ impl<'a> Sweep<'a> {
                     let left = |place: f64| place - BARS_WIDTH / 2.0 + index as f64 * width;
                     areas.extend(measured.into_iter().map(|(place, value)| {
                         let ends = (left(place), left(place) + width * 0.94);
-                        Area::bar(ends, value, theme::stroke(index).colour)
+                        Area::bar(ends, value, theme::stroke(index).colour, name)
                     }));
                     bounds.extend(limits.into_iter().map(|(place, limit)| {
                         vec![(left(place), limit), (left(place) + width * 0.94, limit)]

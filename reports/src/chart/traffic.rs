@@ -23,7 +23,7 @@ struct LinkSamples {
 type NamedLink = ((String, String), LinkSamples);
 
 /// Delivered bits per second, per link and direction.
-pub(super) fn throughput_over_time(folder: &ResultFolder) -> Option<Figure> {
+pub(super) fn throughput_over_time(folder: &ResultFolder, width: f64) -> Option<Figure> {
     let carried = |samples: &Samples| increase(samples);
     let (links, notes) = busiest(by_link(folder, metric::BYTES), carried);
     let about = About {
@@ -33,6 +33,7 @@ pub(super) fn throughput_over_time(folder: &ResultFolder) -> Option<Figure> {
         axis: "throughput (Mbit/s)",
         floor: Floor::Zero,
         described: "described rate, all lanes",
+        width,
     };
     let pairs: Vec<Pair> = links
         .into_iter()
@@ -46,7 +47,7 @@ pub(super) fn throughput_over_time(folder: &ResultFolder) -> Option<Figure> {
 }
 
 /// Bytes in the bottleneck queues, per link and direction.
-pub(super) fn queue_over_time(folder: &ResultFolder) -> Option<Figure> {
+pub(super) fn queue_over_time(folder: &ResultFolder, width: f64) -> Option<Figure> {
     let most = |samples: &Samples| samples.iter().map(|sample| sample.1).fold(0.0, f64::max);
     let (links, notes) = busiest(by_link(folder, metric::QUEUE_BYTES), most);
     let about = About {
@@ -56,6 +57,7 @@ pub(super) fn queue_over_time(folder: &ResultFolder) -> Option<Figure> {
         axis: "queued (KiB)",
         floor: Floor::Zero,
         described: "",
+        width,
     };
     let kib = |samples: &Samples| {
         let kib = samples.iter().map(|&(time, bytes)| (time, bytes / 1024.0));

@@ -63,12 +63,7 @@ fn read_result(path: &Path) -> Result<RunResult, FolderError> {
     let text = fs::read(path).map_err(io_error("read", path))?;
     let version: Version =
         serde_json::from_slice(&text).map_err(|error| malformed(error.to_string()))?;
-    if version.schema_version > SCHEMA_VERSION {
-        return Err(malformed(format!(
-            "schema version {} is newer than {SCHEMA_VERSION}, the newest known here; read it with longhaul {} or newer",
-            version.schema_version, version.longhaul_version
-        )));
-    }
+    refuse_newer(version.schema_version.into(), &version.longhaul_version).map_err(malformed)?;
     let result = match version.schema_version {
         1 => serde_json::from_slice(&text).and_then(|mut older| {
             version_1::upgrade(&mut older);
@@ -77,6 +72,16 @@ fn read_result(path: &Path) -> Result<RunResult, FolderError> {
         _ => serde_json::from_slice(&text),
     };
     result.map_err(|error| malformed(error.to_string()))
+}
+
+/// Says which longhaul reads a schema that this one does not know.
+pub(super) fn refuse_newer(version: u64, longhaul: &str) -> Result<(), String> {
+    if version > u64::from(SCHEMA_VERSION) {
+        return Err(format!(
+            "schema version {version} is newer than {SCHEMA_VERSION}, the newest known here; read it with longhaul {longhaul} or newer"
+        ));
+    }
+    Ok(())
 }
 
 /// The whole lines of a CSV file: what follows the last line feed was cut off by a kill.
@@ -96,7 +101,7 @@ fn read_csv<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>, FolderError> {
 }
 
 /// Gives points without samples those of `samples.csv`, and their summaries.
-fn fill_in(points: &mut [Point], rows: Vec<SampleRow>) {
+pub(super) fn fill_in(points: &mut [Point], rows: Vec<SampleRow>) {
     let mut by_point: BTreeMap<usize, Vec<Sample>> = BTreeMap::new();
     for row in rows {
         let samples = by_point.entry(row.point).or_default();

@@ -17,6 +17,9 @@ const LAND: &str = include_str!("../../assets/land.txt");
 /// Where the farthest sites are closer than this, coastlines at 1:110 million say nothing.
 const LEAST_EXTENT_KM: f64 = 400.0;
 
+/// Lower maps have no room for names.
+const LEAST_HEIGHT: f64 = 210.0;
+
 /// Points per great circle.
 const STEPS: usize = 96;
 
@@ -111,7 +114,10 @@ impl View {
         let frame_width = width - 2.0 * MARGIN;
         let mut across = frame_width / (east - west);
         let mut down = across / shrink;
-        let (least, most) = (frame_width * 0.4, frame_width * 0.6);
+        let (least, most) = (
+            (frame_width * 0.4).max(LEAST_HEIGHT),
+            (frame_width * 0.6).max(LEAST_HEIGHT),
+        );
         let wanted = (north - south) * down;
         if wanted > most {
             // Too high: a smaller scale, and more east and west of it (never the same place twice).

@@ -10,6 +10,9 @@ use crate::format::{plural, rate, time};
 use crate::map::Layout;
 use crate::theme::{BODY, INK, SMALL};
 
+/// On a narrower map sites have their bare names.
+const COMPACT: f64 = 600.0;
+
 /// Labels with their places, and the links that had no room for theirs.
 #[derive(Clone, Debug)]
 pub(super) struct Annotations {
@@ -38,7 +41,11 @@ pub(super) fn place(topology: &Topology, layout: &Layout) -> Annotations {
         unplaced: Vec::new(),
     };
     for (site, &at) in topology.sites.iter().zip(&layout.sites) {
-        let label = |across| Label::new(site_text(site), BODY, INK, across);
+        let text = match layout.frame.right - layout.frame.left < COMPACT {
+            true => site.name.clone(),
+            false => site_text(site),
+        };
+        let label = |across| Label::new(&text, BODY, INK, across);
         let candidates = [
             ((11.0, 0.0), Across::Left),
             ((-11.0, 0.0), Across::Right),
@@ -57,7 +64,7 @@ pub(super) fn place(topology: &Topology, layout: &Layout) -> Annotations {
             taken.push(padded(chosen.label.frame(chosen.at)));
             annotations.placed.push(chosen);
         } else {
-            annotations.unplaced.push(site_text(site));
+            annotations.unplaced.push(text);
         }
     }
     for (index, link) in topology.links.iter().enumerate() {

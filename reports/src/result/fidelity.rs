@@ -65,3 +65,15 @@ pub struct FidelityRow {
     /// Within the bound.
     pub within: bool,
 }
+
+impl FidelityRow {
+    /// How far off it was, as a share of the allowed distance.
+    pub(crate) fn strain(&self) -> f64 {
+        let off = (self.measured - self.asked).abs();
+        if self.bound > 0.0 {
+            off / self.bound
+        } else {
+            off
+        }
+    }
+}

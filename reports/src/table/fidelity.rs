@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::format::{plural, rate, significant, time};
+use crate::format::{plural, quantity, time};
 use crate::result::{Computing, Environment, FidelityRow, Point, RunResult};
 use crate::table::grid::{Align, Grid, fitting, paragraph};
 
@@ -154,22 +154,12 @@ fn worst<'a>(checks: &[(usize, &'a FidelityRow)]) -> Vec<(usize, &'a FidelityRow
             .iter_mut()
             .find(|kept| kept.1.quantity == check.1.quantity)
         {
-            Some(kept) if strain(check.1) > strain(kept.1) => *kept = *check,
+            Some(kept) if check.1.strain() > kept.1.strain() => *kept = *check,
             Some(_) => {}
             None => worst.push(*check),
         }
     }
     worst
-}
-
-/// How far off, as a share of the allowed distance.
-fn strain(check: &FidelityRow) -> f64 {
-    let off = (check.measured - check.asked).abs();
-    if check.bound > 0.0 {
-        off / check.bound
-    } else {
-        off
-    }
 }
 
 fn layout(checks: &[(usize, &FidelityRow)], detail: Detail) -> String {
@@ -216,13 +206,4 @@ fn layout(checks: &[(usize, &FidelityRow)], detail: Detail) -> String {
         column(&|row| if row.within { "ok" } else { "OFF" }.to_owned()),
     );
     grid.render()
-}
-
-/// A value of a check in its unit.
-fn quantity(value: f64, unit: &str) -> String {
-    match unit {
-        "us" => time(value),
-        "bit/s" => rate(value),
-        unit => format!("{} {unit}", significant(value)),
-    }
 }

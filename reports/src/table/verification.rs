@@ -1,6 +1,6 @@
 //! What `verify` found, channel by channel.
 
-use crate::format::{bytes, plural, rate, significant, time};
+use crate::format::{plural, quantity};
 use crate::table::grid::{Align, Grid, fitting, paragraph};
 use crate::verification::{Verification, VerificationRow};
 
@@ -123,17 +123,6 @@ fn layout(rows: &[VerificationRow], detail: Detail) -> String {
         }),
     );
     grid.render()
-}
-
-/// A value in its unit.
-fn quantity(value: f64, unit: &str) -> String {
-    match unit {
-        "us" => time(value),
-        "bit/s" => rate(value),
-        "bytes" => bytes(value),
-        "" => significant(value),
-        unit => format!("{} {unit}", significant(value)),
-    }
 }
 
 #[cfg(test)]

@@ -1,28 +1,52 @@
 //! One panel: its header, its axes, and what lies between them.
 
-use crate::canvas::{Across, Canvas, Direction, Frame, Label, Place};
+use crate::canvas::{Across, Canvas, Direction, Frame, Label, Place, Plot};
 use crate::chart::figure::text::shorten;
-use crate::chart::figure::{KEY, KEY_GAP, LEFT, Layout, Panel};
+use crate::chart::figure::{Area, Figure, KEY, KEY_GAP, Key, LEFT, Layout, Panel, Part, RIGHT};
+use crate::format::significant;
 use crate::theme::{self, BODY, GRID, INK, MUTED, SMALL, Stroke};
 
 /// What stands above a panel's frame.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Header {
+    /// A line for each key, where they have no room beside each other.
+    key_lines: usize,
     title: f64,
     spans: f64,
     marks: f64,
 }
 
+/// From one line of keys to the next.
+const KEY_LINE: f64 = 20.0;
+
+/// What a key takes with its text and the room to the next.
+fn key_width(text: &str) -> f64 {
+    KEY + KEY_GAP + theme::text_width(text, BODY) + 24.0
+}
+
+/// Between the lines that part spans.
+const LEAST_SPAN: f64 = 4.0;
+
 /// Room on either side of a mark's label.
 pub(super) const MARK_GAP: f64 = 3.0;
 
 impl Header {
-    /// Of a stack only the first panel names the spans.
-    pub fn of(panel: &Panel, layout: Layout, first: bool) -> Self {
+    /// On a cell of `width`. Of a stack only the first panel names the spans.
+    pub fn of(panel: &Panel, layout: Layout, first: bool, width: f64) -> Self {
         let titled = !panel.title.is_empty() || !panel.keys.is_empty();
+        let keys = panel.keys.iter().map(|(_, text)| key_width(text));
+        let key_lines = match keys.sum::<f64>() > width - LEFT - RIGHT {
+            true => panel.keys.len(),
+            false => 1,
+        };
         let named = panel.spans.len() > 1 && (layout == Layout::Grid || first);
         Self {
-            title: if titled { 24.0 } else { 4.0 },
+            key_lines,
+            title: if titled {
+                24.0 + KEY_LINE * (key_lines - 1) as f64
+            } else {
+                4.0
+            },
             spans: if named { 18.0 } else { 0.0 },
             marks: if panel.marks.iter().any(|mark| !mark.label.is_empty()) {
                 18.0
@@ -45,8 +69,9 @@ impl Panel {
         frame: Frame,
         header: &Header,
         x_label: Option<&String>,
+        legend: &[(Key, String)],
     ) {
-        self.draw_title(canvas, frame, frame.top - header.height() + BODY / 2.0);
+        self.draw_title(canvas, frame, header);
         self.draw_axes(canvas, frame);
         if self.spans.len() > 1 {
             self.draw_spans(canvas, frame, header);
@@ -58,29 +83,44 @@ impl Panel {
                 Label::new(label, SMALL, INK, Across::Middle),
             );
         }
+        // A little longer than the axis, but not into what stands above it.
+        let room = frame.bottom - frame.top + 20.0;
         let upright = Label {
             direction: Direction::Up,
-            ..Label::new(&self.y.label, SMALL, INK, Across::Middle)
+            ..Label::new(
+                shorten(&self.y.label, SMALL, room),
+                SMALL,
+                INK,
+                Across::Middle,
+            )
         };
         canvas.label(
             (frame.left - LEFT + 12.0, (frame.top + frame.bottom) / 2.0),
             upright,
         );
-        self.draw_data(canvas, frame);
+        canvas.plot(Plot {
+            frame,
+            x: self.x.scale(),
+            y: self.y.scale(),
+        });
+        self.draw_data(canvas, frame, legend);
         self.draw_marks(canvas, frame);
     }
 
-    fn draw_title(&self, canvas: &mut Canvas, frame: Frame, y: f64) {
+    fn draw_title(&self, canvas: &mut Canvas, frame: Frame, header: &Header) {
+        let mut y = frame.top - header.height() + BODY / 2.0;
         let left = frame.left - LEFT + 10.0;
         if !self.title.is_empty() {
             let title = shorten(&self.title, BODY, frame.right - left);
             canvas.label((left, y), Label::new(title, BODY, INK, Across::Left));
         }
-        let room = (frame.right - frame.left) / self.keys.len().max(1) as f64;
         let mut x = frame.left;
         for (key, text) in &self.keys {
-            key.draw(canvas, (x, y), text, room);
-            x += (KEY + KEY_GAP + theme::text_width(text, BODY) + 24.0).min(room);
+            key.draw(canvas, (x, y), text, frame.right - x);
+            match header.key_lines {
+                1 => x += key_width(text),
+                _ => y += KEY_LINE,
+            }
         }
     }
 
@@ -122,13 +162,18 @@ impl Panel {
     fn draw_spans(&self, canvas: &mut Canvas, frame: Frame, header: &Header) {
         let named = header.spans > 0.0;
         let x = |value| self.place(frame, (value, self.y.low())).0;
+        let mut free_from = f64::NEG_INFINITY;
         for span in &self.spans {
             let (from, to) = (x(span.from), x(span.to));
             let overhang = if named { 4.0 + header.marks } else { 0.0 };
-            canvas.line(
-                vec![(from, frame.top - overhang), (from, frame.bottom)],
-                Stroke::dashed(MUTED, 0.7),
-            );
+            // Lines closer than this would be a surface.
+            if from >= free_from {
+                canvas.line(
+                    vec![(from, frame.top - overhang), (from, frame.bottom)],
+                    Stroke::dashed(MUTED, 0.7),
+                );
+                free_from = from + LEAST_SPAN;
+            }
             if named && theme::text_width(&span.name, SMALL) < to - from {
                 let name = Label::new(&span.name, SMALL, MUTED, Across::Left);
                 canvas.label((from + 2.0, frame.top - header.marks - 10.0), name);
@@ -156,23 +201,27 @@ impl Panel {
         }
     }
 
-    fn draw_data(&self, canvas: &mut Canvas, frame: Frame) {
+    fn draw_data(&self, canvas: &mut Canvas, frame: Frame, legend: &[(Key, String)]) {
         for area in &self.areas {
             let outline = area.outline.iter();
             let outline = outline.map(|&point| self.place(frame, point)).collect();
-            canvas.area(outline, area.colour, area.opacity);
+            canvas.told_area(outline, area.colour, area.opacity, self.tip(area));
         }
         for curve in &self.curves {
+            let name = Figure::name_of(self, legend, curve.key);
+            // A run of one value is a dot.
+            let mut lone = Vec::new();
             for run in &curve.runs {
                 let places = run.iter().map(|&point| self.place(frame, point));
                 let points = thin(&places.collect::<Vec<_>>());
                 match points[..] {
                     [] => {}
-                    [only] if curve.key.marker.is_none() => {
-                        canvas.dot(only, 2.0, curve.key.stroke.colour);
-                    }
-                    _ => canvas.line(points, curve.key.stroke),
+                    [only] if curve.key.marker.is_none() => lone.push(only),
+                    _ => canvas.curve(points, curve.key.stroke, name),
                 }
+            }
+            for place in thin(&lone) {
+                canvas.dot(place, 2.0, curve.key.stroke.colour);
             }
         }
         // Markers above all lines, so that none is hidden.
@@ -183,6 +232,27 @@ impl Panel {
                 }
             }
         }
+    }
+
+    /// What an area tells who points at it; a range is told by the curve in it.
+    fn tip(&self, area: &Area) -> String {
+        let heights = || area.outline.iter().map(|corner| corner.1);
+        let (low, high) = (
+            heights().fold(f64::INFINITY, f64::min),
+            heights().fold(f64::NEG_INFINITY, f64::max),
+        );
+        let value = match area.part {
+            Part::Range => return String::new(),
+            Part::Bar => significant(high),
+            Part::Quartiles => format!("{} to {}", significant(low), significant(high)),
+        };
+        let places = area.outline.iter().map(|corner| corner.0);
+        let middle = places.sum::<f64>() / area.outline.len().max(1) as f64;
+        let at = self.x.nearest(middle).unwrap_or_default();
+        let mut named = vec![at.as_str(), area.name.as_str()];
+        named.retain(|part| !part.is_empty());
+        named.dedup();
+        format!("{}: {value} · {}", named.join(", "), self.y.label)
     }
 
     fn place(&self, frame: Frame, (x, y): (f64, f64)) -> Place {

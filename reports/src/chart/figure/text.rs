@@ -3,7 +3,7 @@
 use crate::theme::text_width;
 
 /// The text, cut to fit `width` with an ellipsis.
-pub(super) fn shorten(text: &str, size: f64, width: f64) -> String {
+pub(crate) fn shorten(text: &str, size: f64, width: f64) -> String {
     if text_width(text, size) <= width {
         return text.to_owned();
     }

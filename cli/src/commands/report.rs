@@ -1,0 +1,182 @@
+//! `report`: runs as a page, as a chart, or as what other programs read.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+
+use longhaul_reports::chart::{ChartError, Format, Kind, Look, Picture};
+use longhaul_reports::combine;
+use longhaul_reports::export::Export;
+use longhaul_reports::folder::Opened;
+use longhaul_reports::html::{self, REPORT_FILE};
+use serde_json::json;
+
+use crate::args::{LookArgs, ReportArgs};
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::output::Output;
+
+/// Reads what is whole of every result and writes what was asked for.
+pub fn run(args: &ReportArgs, output: Output) -> Result<Exit, Failure> {
+    let mut results = Vec::new();
+    for path in &args.results {
+        let opened = Opened::read(path)?;
+        for remark in &opened.remarks {
+            output.aside(format!("note: {}: {remark}", path.display()));
+        }
+        results.push(opened);
+    }
+    let files = match (args.chart, args.export) {
+        (Some(kind), _) => chart(kind, &results, args)?,
+        (None, Some(export)) => return exported(export, &results, args, output),
+        (None, None) => page(&results, args)?,
+    };
+    told(&results, &files, output);
+    Ok(Exit::Fine)
+}
+
+fn told(results: &[Opened], files: &[PathBuf], output: Output) {
+    let remarks: Vec<&[String]> = results.iter().map(|one| one.remarks.as_slice()).collect();
+    output.either(&json!({ "files": files, "remarks": remarks }), || {
+        let files: Vec<String> = files
+            .iter()
+            .map(|file| file.display().to_string())
+            .collect();
+        files.join("\n")
+    });
+}
+
+fn page(results: &[Opened], args: &ReportArgs) -> Result<Vec<PathBuf>, Failure> {
+    let file = args.to.clone().unwrap_or_else(|| match &args.results[..] {
+        [folder] if folder.is_dir() => folder.join(REPORT_FILE),
+        _ => PathBuf::from(REPORT_FILE),
+    });
+    spare_results(&file)?;
+    html::write(results, &file)?;
+    Ok(vec![file])
+}
+
+fn chart(kind: Kind, results: &[Opened], args: &ReportArgs) -> Result<Vec<PathBuf>, Failure> {
+    let format = format(&args.look, args.to.as_deref())?;
+    let file = args
+        .to
+        .clone()
+        .unwrap_or_else(|| Path::new(kind.name()).with_extension(format.ending()));
+    spare_results(&file)?;
+    spare_results(&file.with_extension("csv"))?;
+    if kind == Kind::Map && results.len() > 1 {
+        return Err(Failure::with_help(
+            Exit::Usage,
+            "--chart map: several results have several maps",
+            "name one result",
+        ));
+    }
+    let look = Look {
+        theme: args.look.theme,
+        size: args.look.size,
+        font_size: args.look.font_size,
+        title: args.look.title.clone(),
+        baseline: args.look.baseline.clone(),
+    };
+    let picture = Picture::draw(kind, &combine(results), &look)?;
+    Ok(picture.write(&file, format)?.into())
+}
+
+/// What was asked for, else what the file's name says.
+fn format(look: &LookArgs, to: Option<&Path>) -> Result<Format, Failure> {
+    let ending = to.and_then(Path::extension).and_then(OsStr::to_str);
+    let by_ending = ending.and_then(|ending| {
+        let mut all = Format::ALL.iter();
+        all.find(|(name, _)| *name == ending)
+            .map(|(_, format)| *format)
+    });
+    match (look.format, by_ending, to) {
+        (Some(format), _, _) | (None, Some(format), _) => Ok(format),
+        (None, None, None) => Ok(Format::default()),
+        (None, None, Some(to)) => Err(Failure::with_help(
+            Exit::Usage,
+            format!("--to {}: its ending is neither .svg nor .png", to.display()),
+            "let it end in one of them, or say which with --format",
+        )),
+    }
+}
+
+fn exported(
+    export: Export,
+    results: &[Opened],
+    args: &ReportArgs,
+    output: Output,
+) -> Result<Exit, Failure> {
+    if let Some(to) = &args.to {
+        spare_results(to)?;
+    }
+    let Some(text) = export.text(results) else {
+        return columns(results, args, output);
+    };
+    match &args.to {
+        Some(to) => {
+            write(to, &text)?;
+            told(results, std::slice::from_ref(to), output);
+        }
+        None if output.is_json() && export != Export::Json => {
+            return Err(Failure::with_help(
+                Exit::Usage,
+                "--json leaves standard output to JSON",
+                "name a file for the export with --to, or take --export json",
+            ));
+        }
+        None => output.json_text(text.as_bytes()),
+    }
+    Ok(Exit::Fine)
+}
+
+#[cfg(feature = "parquet")]
+fn columns(results: &[Opened], args: &ReportArgs, output: Output) -> Result<Exit, Failure> {
+    let Some(to) = &args.to else {
+        return Err(Failure::with_help(
+            Exit::Usage,
+            "--export parquet: that is no text for a terminal",
+            "name a file with --to",
+        ));
+    };
+    let files = longhaul_reports::export::write_parquet(results, to)
+        .map_err(|error| Failure::new(Exit::Usage, &error))?;
+    told(results, &files, output);
+    Ok(Exit::Fine)
+}
+
+#[cfg(not(feature = "parquet"))]
+fn columns(_: &[Opened], _: &ReportArgs, _: Output) -> Result<Exit, Failure> {
+    Err(Failure::with_help(
+        Exit::Lacking,
+        "--export parquet: this longhaul was built without it",
+        "build it with `cargo build --release --features parquet`, or take --export csv",
+    ))
+}
+
+/// A report goes over an older report, never over what a run measured.
+fn spare_results(file: &Path) -> Result<(), Failure> {
+    if Opened::is_own_file(file) {
+        return Err(Failure::with_help(
+            Exit::Usage,
+            format!("{} is a name of a run's own files", file.display()),
+            "give the file another name",
+        ));
+    }
+    Ok(())
+}
+
+fn write(path: &Path, text: &str) -> Result<(), Failure> {
+    std::fs::write(path, text).map_err(|error| {
+        Failure::with_help(
+            Exit::Usage,
+            format!("cannot write {}: {error}", path.display()),
+            "name a file in a folder that is there",
+        )
+    })
+}
+
+impl From<ChartError> for Failure {
+    fn from(error: ChartError) -> Self {
+        Failure::new(Exit::Usage, &error)
+    }
+}

@@ -1,0 +1,180 @@
+//! Iteration times as box plots, series beside each other.
+
+use crate::chart::axis::{Axis, Spread};
+use crate::chart::bandwidth::{largest_sizes, placement, times_ms};
+use crate::chart::figure::{Area, Curve, Figure, Key, Layout, Panel, Part, Run};
+use crate::chart::many;
+use crate::chart::subject;
+use crate::folder::ResultFolder;
+use crate::format;
+use crate::series::Series;
+use crate::stats;
+use crate::theme::{self, INK, MUTED, SMALL, Stroke, text_width};
+
+/// A panel has room for so many boxes with their names.
+const MOST_BOXES: usize = 12;
+
+/// Pixels that the names of all series have on the narrowest panel; wider ones give way to numbers.
+const NAMES_FIT: f64 = 200.0;
+
+/// Half the width of a box, and of a whisker's end, as shares of the room of a name.
+const HALF_BOX: f64 = 0.3;
+const HALF_END: f64 = 0.12;
+
+/// One panel per size, one box per series.
+pub(super) fn iteration_time_box(folder: &ResultFolder) -> Option<Figure> {
+    let mut all = Series::of(&folder.result);
+    let placement = placement(&all)?;
+    // What ran nothing of this has no box.
+    all.retain(|one| one.samples().any(|sample| sample.placement == placement));
+    let (sizes, mut notes) = largest_sizes(&all, placement)?;
+    let medians: Vec<f64> = all
+        .iter()
+        .map(|one| {
+            let times = times_ms(one, placement, sizes[sizes.len() - 1]);
+            stats::percentile(&stats::sorted(&times), 50.0).unwrap_or(0.0)
+        })
+        .collect();
+    let (chosen, note) = many::choose(&medians, MOST_BOXES, "series");
+    notes.extend(note);
+    let series: Vec<&Series<'_>> = chosen.iter().map(|&index| &all[index]).collect();
+    let widest = series.iter().map(|one| text_width(&one.label, SMALL));
+    let are_numbered = widest.fold(0.0, f64::max) * series.len() as f64 > NAMES_FIT;
+    let panels = sizes.iter().map(|&size| {
+        let times = series.iter().map(|one| {
+            let times = times_ms(one, placement, size);
+            (one.label.as_str(), stats::sorted(&times))
+        });
+        let times = times.collect::<Vec<_>>();
+        panel(&times, are_numbered, format::bytes(size as f64))
+    });
+    let mut legend = Vec::new();
+    if are_numbered {
+        let numbered = series.iter().enumerate().map(|(index, one)| {
+            let key = Key::bar(theme::stroke(index).colour);
+            (key, format!("{} {}", index + 1, one.label))
+        });
+        legend.extend(numbered);
+    }
+    legend.push((median_key(), "median".to_owned()));
+    legend.push((whisker_key(), "least to greatest".to_owned()));
+    Some(Figure {
+        name: "iteration-time-box".to_owned(),
+        title: "How iteration times are spread".to_owned(),
+        subtitle: format!(
+            "{} · {} · boxes from the first to the third quartile, warm-up left out",
+            subject(&folder.result),
+            placement.name()
+        ),
+        layout: Layout::Grid,
+        warning: None,
+        panels: panels.collect(),
+        legend,
+        notes,
+    })
+}
+
+/// Boxes beside each other, by name or by number.
+fn panel(series: &[(&str, Vec<f64>)], are_numbered: bool, title: String) -> Panel {
+    let (mut areas, mut medians, mut whiskers) = (Vec::new(), Vec::<Run>::new(), Vec::<Run>::new());
+    for (index, (name, sorted)) in series.iter().enumerate() {
+        let at = index as f64;
+        let of = |percent| stats::percentile(sorted, percent);
+        let (Some(low), Some(first), Some(median), Some(third), Some(high)) =
+            (of(0.0), of(25.0), of(50.0), of(75.0), of(100.0))
+        else {
+            continue;
+        };
+        areas.push(Area {
+            outline: vec![
+                (at - HALF_BOX, first),
+                (at - HALF_BOX, third),
+                (at + HALF_BOX, third),
+                (at + HALF_BOX, first),
+            ],
+            colour: theme::stroke(index).colour,
+            opacity: 0.55,
+            part: Part::Quartiles,
+            name: (*name).to_owned(),
+        });
+        medians.push(vec![(at - HALF_BOX, median), (at + HALF_BOX, median)]);
+        for (from, to) in [(low, first), (third, high)] {
+            whiskers.push(vec![(at, from), (at, to)]);
+        }
+        for end in [low, high] {
+            whiskers.push(vec![(at - HALF_END, end), (at + HALF_END, end)]);
+        }
+    }
+    let values = || series.iter().flat_map(|(_, sorted)| sorted);
+    let (low, high) = (
+        values().copied().fold(f64::INFINITY, f64::min),
+        values().copied().fold(0.0, f64::max),
+    );
+    let y = if low > 0.0 && high / low > 30.0 {
+        Axis::times("time of an iteration", low / 1.1, high * 1.1)
+    } else {
+        Axis::from_zero("time of an iteration (ms)", high)
+    };
+    let names = series.iter().enumerate();
+    let names = names.map(|(index, (name, _))| {
+        let name = match are_numbered {
+            true => (index + 1).to_string(),
+            false => (*name).to_owned(),
+        };
+        (index as f64, name)
+    });
+    let room = 0.5 / (series.len() as f64 - 1.0).max(1.0);
+    Panel {
+        title,
+        keys: Vec::new(),
+        x: Axis::named("", Spread::Even, names.collect(), room),
+        y,
+        areas,
+        curves: vec![
+            Curve {
+                key: whisker_key(),
+                runs: whiskers,
+            },
+            Curve {
+                key: median_key(),
+                runs: medians,
+            },
+        ],
+        spans: Vec::new(),
+        marks: Vec::new(),
+    }
+}
+
+fn median_key() -> Key {
+    Key::line(Stroke::solid(INK, 2.4))
+}
+
+fn whisker_key() -> Key {
+    Key::line(Stroke::solid(MUTED, 1.2))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::example::{self, Shape};
+
+    #[test]
+    fn a_box_stands_at_its_quartiles_and_whiskers_reach_the_extremes() {
+        let sorted: Vec<f64> = (1..=100).map(f64::from).collect();
+        let panel = panel(&[("cubic", sorted)], false, String::new());
+        let corners: Vec<f64> = panel.areas[0].outline.iter().map(|c| c.1).collect();
+        assert_eq!(corners, [25.0, 75.0, 75.0, 25.0]);
+        let ends: Vec<f64> = panel.curves[0].runs.iter().flatten().map(|p| p.1).collect();
+        assert_eq!(ends.iter().copied().fold(f64::MAX, f64::min), 1.0);
+        assert_eq!(ends.iter().copied().fold(f64::MIN, f64::max), 100.0);
+        assert_eq!(panel.curves[1].runs[0][0].1, 50.0);
+    }
+
+    #[test]
+    fn texts_stand_apart() {
+        let (result, telemetry) = example::run(&Shape::default());
+        let figure = iteration_time_box(&ResultFolder { result, telemetry }).unwrap();
+        assert_eq!(figure.panels.len(), 4);
+        figure.draw().assert_texts_apart("boxes");
+    }
+}

@@ -1,0 +1,399 @@
+//! One chart, in the size and the colours that a paper or a slide wants.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::canvas::{Canvas, Paint};
+use crate::chart::figure::{Figure, Room, TooSmall, WIDTH};
+use crate::chart::{bandwidth, boxes, caveat, delay, flows, speedup, sweep, traffic};
+use crate::described;
+use crate::folder::{FolderError, ResultFolder, io_error};
+use crate::map;
+use crate::theme::{BODY, Theme};
+
+/// What a chart shows. A kind is named as its file is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Bus bandwidth against size; of one size, by stack.
+    Busbw,
+    /// Cumulative distributions of iteration times.
+    IterationTimeCdf,
+    /// Box plots of iteration times.
+    IterationTimeBox,
+    /// Bus bandwidth over that of a baseline stack, by distance.
+    Speedup,
+    /// What the links carried over time.
+    Throughput,
+    /// What stood in the bottleneck queues over time.
+    Queue,
+    /// One-way delay over time.
+    Delay,
+    /// Interarrival jitter over time.
+    Jitter,
+    /// Cumulative distributions of one-way delay.
+    DelayCdf,
+    /// Cumulative distributions of the changes of one-way delay.
+    JitterCdf,
+    /// Window, rate and round-trip time of each connection over time.
+    Flows,
+    /// The links on a map.
+    Map,
+}
+
+impl Kind {
+    /// All, in reading order.
+    pub const ALL: [Self; 12] = [
+        Self::Busbw,
+        Self::IterationTimeCdf,
+        Self::IterationTimeBox,
+        Self::Speedup,
+        Self::Throughput,
+        Self::Queue,
+        Self::Delay,
+        Self::Jitter,
+        Self::DelayCdf,
+        Self::JitterCdf,
+        Self::Flows,
+        Self::Map,
+    ];
+
+    /// Its name, and that of its file.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Busbw => "busbw-vs-size",
+            Self::IterationTimeCdf => "iteration-time-cdf",
+            Self::IterationTimeBox => "iteration-time-box",
+            Self::Speedup => "speedup-over-distance",
+            Self::Throughput => "throughput-over-time",
+            Self::Queue => "queue-over-time",
+            Self::Delay => "delay-over-time",
+            Self::Jitter => "jitter-over-time",
+            Self::DelayCdf => "delay-cdf",
+            Self::JitterCdf => "jitter-cdf",
+            Self::Flows => "flows-over-time",
+            Self::Map => "map",
+        }
+    }
+
+    /// What a result must have for it.
+    fn needs(self) -> &'static str {
+        match self {
+            Self::Busbw | Self::IterationTimeCdf | Self::IterationTimeBox => {
+                "the iterations of a collective"
+            }
+            Self::Speedup => {
+                "a collective by two stacks or more, and the probes that tell distances; --baseline names the stack to compare with"
+            }
+            Self::Throughput | Self::Queue => "the links' counters in telemetry.csv",
+            Self::Delay | Self::Jitter | Self::DelayCdf | Self::JitterCdf => {
+                "the probes in telemetry.csv"
+            }
+            Self::Flows => "connections between sites in telemetry.csv",
+            Self::Map => "a topology",
+        }
+    }
+
+    fn figure(self, folder: &ResultFolder, width: f64, baseline: Option<&str>) -> Option<Figure> {
+        let mut figure = match self {
+            Self::Busbw if bandwidth::sizes(&folder.result) == 1 => sweep::by_stack(folder),
+            Self::Busbw => bandwidth::busbw_vs_size(folder),
+            Self::IterationTimeCdf => bandwidth::iteration_time_cdf(folder),
+            Self::IterationTimeBox => boxes::iteration_time_box(folder),
+            Self::Speedup => speedup::speedup_over_distance(folder, baseline),
+            Self::Throughput => traffic::throughput_over_time(folder, width),
+            Self::Queue => traffic::queue_over_time(folder, width),
+            Self::Delay => delay::delay_over_time(folder, width),
+            Self::Jitter => delay::jitter_over_time(folder, width),
+            Self::DelayCdf => delay::delay_cdf(folder),
+            Self::JitterCdf => delay::jitter_cdf(folder),
+            Self::Flows => flows::flows_over_time(folder, width),
+            Self::Map => None,
+        }?;
+        figure.warning = caveat(&folder.result);
+        Some(figure)
+    }
+}
+
+/// What kind of file a chart becomes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Format {
+    /// Lines and letters: sharp at any size.
+    #[default]
+    Svg,
+    /// Pixels.
+    Png,
+}
+
+impl Format {
+    /// All of them, with their names, which are the files' endings.
+    pub const ALL: [(&'static str, Self); 2] = [("svg", Self::Svg), ("png", Self::Png)];
+
+    /// The ending of a file's name.
+    pub fn ending(self) -> &'static str {
+        match self {
+            Self::Svg => "svg",
+            Self::Png => "png",
+        }
+    }
+}
+
+/// How a chart is drawn.
+#[derive(Clone, Debug, Default)]
+pub struct Look {
+    /// Its colours.
+    pub theme: Theme,
+    /// Width and height in pixels [default: 1000 wide, as high as it needs; of a PNG twice that].
+    pub size: Option<(u32, u32)>,
+    /// The height of ordinary text in pixels; lines and marks grow with it [default: 15].
+    pub font_size: Option<f64>,
+    /// In place of the chart's own title.
+    pub title: Option<String>,
+    /// The stack that others are held against, where a chart does that [default: the first].
+    pub baseline: Option<String>,
+}
+
+/// Why there is no chart.
+#[derive(Debug, thiserror::Error)]
+pub enum ChartError {
+    /// The result lacks what it shows.
+    #[error("there is nothing to draw as {kind}: it takes {needs}")]
+    Nothing {
+        /// The chart's name.
+        kind: &'static str,
+        /// What is missing.
+        needs: &'static str,
+    },
+    /// Nothing could be seen on it.
+    #[error(
+        "{kind} has no room on {} × {} pixels: with this text it takes {} × {} at least; a smaller font size takes less",
+        asked.0, asked.1, least.0, least.1
+    )]
+    TooSmall {
+        /// The chart's name.
+        kind: &'static str,
+        /// What was asked for.
+        asked: (u32, u32),
+        /// What it takes.
+        least: (u32, u32),
+    },
+    /// There is no such stack.
+    #[error("no stack is called {baseline}: there are {stacks}")]
+    NoSuchStack {
+        /// What was asked for.
+        baseline: String,
+        /// What there is.
+        stacks: String,
+    },
+    /// The result's topology cannot be drawn.
+    #[error("the topology of this result cannot be drawn: {0}")]
+    Topology(String),
+    /// The file system said no.
+    #[error(transparent)]
+    Folder(#[from] FolderError),
+}
+
+/// A chart that is drawn, with the numbers behind it.
+#[derive(Clone, Debug)]
+pub struct Picture {
+    canvas: Canvas,
+    look: Look,
+    /// Pixels of a file for one of the canvas.
+    scale: f64,
+    numbers: String,
+}
+
+impl Picture {
+    /// Draws a chart.
+    ///
+    /// # Errors
+    /// If the result has nothing to show, or the size is too small to show it.
+    pub fn draw(kind: Kind, folder: &ResultFolder, look: &Look) -> Result<Self, ChartError> {
+        if let Some(baseline) = &look.baseline {
+            let mut points = folder.result.points.iter();
+            if points.all(|point| point.stack != *baseline) {
+                return Err(no_such_stack(folder, baseline));
+            }
+        }
+        // Text of another size is a canvas of another size, seen from nearer or farther: lines and marks keep in proportion.
+        let scale = look.font_size.map_or(1.0, |size| size / BODY);
+        let room = Room {
+            width: look.size.map_or(WIDTH, |size| f64::from(size.0)) / scale,
+            height: look.size.map(|size| f64::from(size.1) / scale),
+        };
+        let picture = |canvas, numbers| Self {
+            canvas,
+            look: look.clone(),
+            scale,
+            numbers,
+        };
+        let too_small = |width: f64, height: f64| {
+            let whole = |size: f64| (size * scale).ceil() as u32;
+            let asked = look.size.unwrap_or((whole(room.width), whole(height)));
+            ChartError::TooSmall {
+                kind: kind.name(),
+                asked,
+                least: (asked.0.max(whole(width)), asked.1.max(whole(height))),
+            }
+        };
+        if kind == Kind::Map {
+            let mut topology = described::topology(&folder.result).map_err(ChartError::Topology)?;
+            let numbers = described::links_csv(&topology, &folder.result);
+            if let Some(title) = &look.title {
+                topology.name.clone_from(title);
+            }
+            let map = map::picture(&topology, room.width, &[]);
+            return match room.height {
+                Some(height) if height < map.height => Err(too_small(map.width, map.height)),
+                Some(height) => Ok(picture(map.centred(height), numbers)),
+                None => Ok(picture(map, numbers)),
+            };
+        }
+        let nothing = ChartError::Nothing {
+            kind: kind.name(),
+            needs: kind.needs(),
+        };
+        let baseline = look.baseline.as_deref();
+        let mut figure = kind.figure(folder, room.width, baseline).ok_or(nothing)?;
+        if let Some(title) = &look.title {
+            figure.title.clone_from(title);
+        }
+        let canvas = figure.draw_in(room);
+        let canvas = canvas.map_err(|TooSmall { width, height }| too_small(width, height))?;
+        Ok(picture(canvas, figure.to_csv()))
+    }
+
+    /// Writes it, and its numbers beside it with the ending `.csv`; both files.
+    ///
+    /// # Errors
+    /// If a file cannot be written.
+    pub fn write(&self, file: &Path, format: Format) -> Result<[PathBuf; 2], FolderError> {
+        let paint = |dense: Paint| Paint {
+            theme: self.look.theme,
+            scale: match self.look.size {
+                // A size is the file's own.
+                Some(_) => self.scale,
+                None => self.scale * dense.scale,
+            },
+        };
+        match format {
+            Format::Svg => self.canvas.write_svg(file, paint(Paint::SVG))?,
+            Format::Png => self.canvas.write_png(file, paint(Paint::PNG))?,
+        }
+        let numbers = file.with_extension("csv");
+        fs::write(&numbers, &self.numbers).map_err(io_error("write", &numbers))?;
+        Ok([file.to_owned(), numbers])
+    }
+}
+
+fn no_such_stack(folder: &ResultFolder, baseline: &str) -> ChartError {
+    let mut stacks: Vec<&str> = Vec::new();
+    for point in &folder.result.points {
+        if !stacks.contains(&point.stack.as_str()) {
+            stacks.push(&point.stack);
+        }
+    }
+    ChartError::NoSuchStack {
+        baseline: baseline.to_owned(),
+        stacks: stacks.join(", "),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::example::{self, Shape};
+
+    fn folder() -> ResultFolder {
+        let (result, telemetry) = example::run(&Shape::default());
+        ResultFolder { result, telemetry }
+    }
+
+    #[test]
+    fn a_chart_has_the_size_that_was_asked_for_and_its_numbers_beside_it() {
+        let out = tempfile::tempdir().unwrap();
+        let look = Look {
+            theme: Theme::Dark,
+            size: Some((700, 500)),
+            font_size: Some(12.0),
+            title: Some("Mine".to_owned()),
+            baseline: None,
+        };
+        let picture = Picture::draw(Kind::Busbw, &folder(), &look).unwrap();
+        let file = out.path().join("chart.png");
+        let [png, numbers] = picture.write(&file, Format::Png).unwrap();
+        assert_eq!(
+            image::open(&png).unwrap().to_rgb8().dimensions(),
+            (700, 500)
+        );
+        let paper = image::open(&png).unwrap().to_rgb8().get_pixel(0, 0).0;
+        assert_eq!(paper, [0x17, 0x19, 0x1c]);
+        let [svg, _] = picture
+            .write(&out.path().join("chart.svg"), Format::Svg)
+            .unwrap();
+        let svg = fs::read_to_string(svg).unwrap();
+        assert!(svg.contains(r#"width="700" height="500""#) && svg.contains("Mine"));
+        let numbers = fs::read_to_string(numbers).unwrap();
+        let row = &folder().result.points[0].summaries[0];
+        let line = format!("cubic,line,{},{}", row.size_bytes, row.busbw_gbps * 8e3);
+        assert!(numbers.contains(&line), "{line}\n{numbers}");
+    }
+
+    #[test]
+    fn what_cannot_be_drawn_says_what_it_takes() {
+        let error = |kind, look: &Look| {
+            let (result, _) = example::run(&Shape::default());
+            let telemetry = Vec::new();
+            let drawn = Picture::draw(kind, &ResultFolder { result, telemetry }, look);
+            drawn.unwrap_err().to_string()
+        };
+        assert_eq!(
+            error(Kind::Delay, &Look::default()),
+            "there is nothing to draw as delay-over-time: it takes the probes in telemetry.csv"
+        );
+        let tiny = Look {
+            size: Some((300, 100)),
+            ..Look::default()
+        };
+        assert!(error(Kind::Busbw, &tiny).contains("no room on 300 × 100 pixels"));
+        let unknown = Look {
+            baseline: Some("reno".to_owned()),
+            ..Look::default()
+        };
+        assert_eq!(
+            error(Kind::Speedup, &unknown),
+            "no stack is called reno: there are cubic, bbr"
+        );
+    }
+
+    #[test]
+    fn a_map_has_the_size_that_was_asked_for() {
+        let mut folder = folder();
+        folder.result.experiment = serde_json::json!({ "topology": "three-continents" });
+        let map = |size| {
+            let look = Look {
+                size: Some(size),
+                ..Look::default()
+            };
+            Picture::draw(Kind::Map, &folder, &look)
+        };
+        let canvas = map((800, 700)).unwrap().canvas;
+        assert_eq!((canvas.width, canvas.height), (800.0, 700.0));
+        canvas.assert_texts_apart("map");
+        assert!(matches!(map((800, 100)), Err(ChartError::TooSmall { .. })));
+    }
+
+    #[test]
+    fn a_least_size_is_one_that_is_enough() {
+        let mut look = Look {
+            size: Some((200, 100)),
+            ..Look::default()
+        };
+        for _ in 0..3 {
+            match Picture::draw(Kind::Busbw, &folder(), &look) {
+                Err(ChartError::TooSmall { least, .. }) => look.size = Some(least),
+                other => return assert!(other.is_ok()),
+            }
+        }
+        panic!("{look:?} is still too small");
+    }
+}

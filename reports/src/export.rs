@@ -1,0 +1,109 @@
+//! Results as what other programs read.
+//!
+//! - `rows`: what all of them tell, a row per point, size and placement.
+//! - `nccl_tests`: what nccl-tests prints, to the column, for what parses that.
+//! - `markdown`: tables for a page or a pull request.
+//! - `parquet`: every iteration and every observed value, for data frames; with the feature `parquet`.
+
+mod markdown;
+mod nccl_tests;
+#[cfg(feature = "parquet")]
+mod parquet;
+mod rows;
+
+use crate::folder::Opened;
+#[cfg(feature = "parquet")]
+pub use parquet::{ParquetError, write_parquet};
+
+/// What an export is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Export {
+    /// A line per point, size and placement.
+    Csv,
+    /// The same with what they were measured on.
+    Json,
+    /// Tables.
+    Markdown,
+    /// What nccl-tests prints.
+    NcclTests,
+    /// Every sample and every observed value, in columns.
+    Parquet,
+}
+
+impl Export {
+    /// All of them, with their names.
+    pub const ALL: [(&'static str, Self); 5] = [
+        ("csv", Self::Csv),
+        ("json", Self::Json),
+        ("markdown", Self::Markdown),
+        ("nccl-tests", Self::NcclTests),
+        ("parquet", Self::Parquet),
+    ];
+
+    /// The export as text; nothing for [`Export::Parquet`], which is none.
+    pub fn text(self, results: &[Opened]) -> Option<String> {
+        match self {
+            Self::Csv => Some(rows::csv(results)),
+            Self::Json => Some(rows::json(results)),
+            Self::Markdown => Some(markdown::text(results)),
+            Self::NcclTests => Some(nccl_tests::text(results)),
+            Self::Parquet => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::example::{self, Shape};
+    use crate::folder::ResultFolder;
+
+    fn results() -> Vec<Opened> {
+        let (result, telemetry) = example::run(&Shape {
+            sweep: ("links.0.queue", &["1bdp", "a|b,\"c\""]),
+            sizes: &[1 << 20, 4 << 20],
+            seconds: 1.0,
+            ..Shape::default()
+        });
+        vec![Opened::from(ResultFolder { result, telemetry })]
+    }
+
+    #[test]
+    fn what_nccl_tests_prints() {
+        insta::assert_snapshot!(Export::NcclTests.text(&results()).unwrap());
+    }
+
+    #[test]
+    fn tables_in_markdown() {
+        insta::assert_snapshot!(Export::Markdown.text(&results()).unwrap());
+    }
+
+    #[test]
+    fn a_line_per_point_size_and_placement() {
+        let results = results();
+        let text = Export::Csv.text(&results).unwrap();
+        insta::assert_snapshot!(text.lines().take(3).collect::<Vec<_>>().join("\n"));
+        let rows: Vec<csv::StringRecord> = csv::Reader::from_reader(text.as_bytes())
+            .into_records()
+            .collect::<Result<_, _>>()
+            .unwrap();
+        let summaries = results[0].folder.result.points.iter();
+        assert_eq!(
+            rows.len(),
+            summaries.map(|point| point.summaries.len()).sum::<usize>()
+        );
+        assert!(rows.iter().any(|row| &row[3] == "links.0.queue=a|b,\"c\""));
+    }
+
+    #[test]
+    fn json_tells_the_same_with_what_it_was_measured_on() {
+        let text = Export::Json.text(&results()).unwrap();
+        let value: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let first = &value["results"][0];
+        assert_eq!(first["name"], "quickstart");
+        assert_eq!(first["points"][0]["stack"], "cubic");
+        assert_eq!(first["points"][0]["summaries"].as_array().unwrap().len(), 4);
+        assert_eq!(first["points"][0].get("samples"), None);
+        assert_eq!(first["points"][0]["faithful"], true);
+    }
+}

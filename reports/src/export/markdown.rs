@@ -1,0 +1,133 @@
+//! Tables for a page or a pull request.
+
+use crate::folder::Opened;
+use crate::format::{bytes, rate, time};
+use crate::result::{RunResult, Summary};
+use crate::series::Series;
+use crate::side_by_side;
+
+pub(super) fn text(results: &[Opened]) -> String {
+    let mut text = String::new();
+    for (opened, name) in results.iter().zip(side_by_side::names(results)) {
+        let result = &opened.folder.result;
+        text += &format!("## {}\n\n", cell(&name));
+        if !result.description.is_empty() {
+            text += &format!("{}\n\n", cell(&result.description));
+        }
+        for remark in &opened.remarks {
+            text += &format!("- {}\n", cell(remark));
+        }
+        text += &format!("{}\n\n", faithful(result));
+        text += &summaries(result);
+        text += &delays(result);
+        if let Some(details) = &result.run_details {
+            text += &format!(
+                "`{}`\n\n",
+                details.command.replace('`', "'").replace(['\n', '\r'], " ")
+            );
+        }
+    }
+    text
+}
+
+fn faithful(result: &RunResult) -> String {
+    let points = &result.points;
+    let off = points
+        .iter()
+        .filter(|point| !point.fidelity.faithful)
+        .count();
+    match off {
+        0 => "Faithful: the links were as described.".to_owned(),
+        _ => format!(
+            "**Not faithful** in {off} of {} points: do not trust these figures.",
+            points.len()
+        ),
+    }
+}
+
+fn summaries(result: &RunResult) -> String {
+    let rows: Vec<[String; 7]> = Series::of(result)
+        .iter()
+        .flat_map(|series| {
+            let label = cell(&series.label);
+            let row = move |row: Summary| {
+                [
+                    label.clone(),
+                    bytes(row.size_bytes as f64),
+                    row.placement.name().to_owned(),
+                    time(row.time_us),
+                    rate(row.busbw_gbps * 8e9),
+                    time(row.p99_us),
+                    row.wrong.to_string(),
+                ]
+            };
+            series.summaries().into_iter().map(row)
+        })
+        .collect();
+    table(
+        [
+            "series",
+            "size",
+            "placement",
+            "time",
+            "busbw",
+            "p99",
+            "wrong",
+        ],
+        &rows,
+        1,
+    )
+}
+
+fn delays(result: &RunResult) -> String {
+    let rows: Vec<[String; 6]> = result
+        .points
+        .iter()
+        .flat_map(|point| {
+            point.delays.iter().map(|delay| {
+                [
+                    format!("{} {}", point.index, cell(&point.stack)),
+                    cell(&format!("{} → {}", delay.from, delay.to)),
+                    time(delay.described_us),
+                    time(delay.delay_us.p50),
+                    time(delay.delay_us.p99),
+                    time(delay.pdv_us),
+                ]
+            })
+        })
+        .collect();
+    table(
+        ["point", "path", "described", "median", "p99", "PDV"],
+        &rows,
+        2,
+    )
+}
+
+/// Figures from the column `figures_from` on stand at the right.
+fn table<const N: usize>(head: [&str; N], rows: &[[String; N]], figures_from: usize) -> String {
+    if rows.is_empty() {
+        return String::new();
+    }
+    let line = |cells: &[String]| format!("| {} |\n", cells.join(" | "));
+    let rule = |index| if index >= figures_from { "---:" } else { "---" }.to_owned();
+    let rules: Vec<String> = (0..N).map(rule).collect();
+    let mut text = line(&head.map(str::to_owned)) + &line(&rules);
+    text.extend(rows.iter().map(|row| line(row)));
+    text + "\n"
+}
+
+/// Text that stays within its cell and is nothing but text.
+fn cell(text: &str) -> String {
+    let mut safe = String::new();
+    for c in text.chars() {
+        match c {
+            '|' | '<' | '>' | '*' | '_' | '`' | '[' | ']' | '\\' | '#' => {
+                safe.push('\\');
+                safe.push(c);
+            }
+            '\n' | '\r' => safe.push(' '),
+            c => safe.push(c),
+        }
+    }
+    safe
+}

@@ -1,0 +1,138 @@
+//! What nccl-tests prints (src/common.cu, `BenchTime` and `TestMain`), a block per series, repeats pooled.
+//!
+//! Columns are nccl-tests' own, in its order and width; bandwidths have more decimals where two would tell less than three digits, as
+//! long links carry little of a gigabyte per second.
+
+use std::fmt::Write;
+
+use crate::folder::Opened;
+use crate::format::{decimals_for, plural};
+use crate::result::{Placement, Summary, Workload};
+use crate::series::Series;
+use crate::side_by_side;
+use crate::stats;
+
+pub(super) fn text(results: &[Opened]) -> String {
+    let mut text = String::new();
+    for (opened, name) in results.iter().zip(side_by_side::names(results)) {
+        for series in Series::of(&opened.folder.result) {
+            block(&mut text, &name, &series).expect("writing into a string does not fail");
+        }
+    }
+    text
+}
+
+fn block(text: &mut String, name: &str, series: &Series<'_>) -> std::fmt::Result {
+    let Workload::Collective {
+        collective,
+        data_type,
+        op,
+        root,
+        ranks,
+        ..
+    } = series.workload()
+    else {
+        return Ok(());
+    };
+    let summaries = series.summaries();
+    let iterations = summaries
+        .iter()
+        .map(|row| row.iterations)
+        .max()
+        .unwrap_or(0);
+    writeln!(
+        text,
+        "# {name}: {}, {collective}, {}, {}",
+        series.label,
+        plural(*ranks, "rank"),
+        plural(iterations as usize, "iteration")
+    )?;
+    writeln!(text, "#")?;
+    writeln!(
+        text,
+        "# {:>10}  {:>12}  {:>8}  {:>6}  {:>6}           out-of-place                       in-place          ",
+        "", "", "", "", ""
+    )?;
+    let columns = |text: &mut String, left: [&str; 5], right: [&str; 4]| {
+        let [size, count, kind, op, root] = left;
+        write!(
+            text,
+            "# {size:>10}  {count:>12}  {kind:>8}  {op:>6}  {root:>6}"
+        )?;
+        for _ in 0..2 {
+            let [time, algbw, busbw, wrong] = right;
+            write!(text, "  {time:>7}  {algbw:>6}  {busbw:>6} {wrong:>6}")?;
+        }
+        writeln!(text)
+    };
+    columns(
+        text,
+        ["size", "count", "type", "redop", "root"],
+        ["time", "algbw", "busbw", "#wrong"],
+    )?;
+    columns(
+        text,
+        ["(B)", "(elements)", "", "", ""],
+        ["(us)", "(GB/s)", "(GB/s)", ""],
+    )?;
+    let mut sizes: Vec<(u64, u64)> = summaries
+        .iter()
+        .map(|row| (row.size_bytes, row.count))
+        .collect();
+    sizes.sort_unstable();
+    sizes.dedup();
+    for (size, count) in sizes {
+        let kind = type_name(data_type);
+        write!(
+            text,
+            "{size:>12}  {count:>12}  {kind:>8}  {op:>6}  {root:>6}"
+        )?;
+        for placement in [Placement::OutOfPlace, Placement::InPlace] {
+            let mut rows = summaries.iter();
+            let found = rows.find(|row| row.size_bytes == size && row.placement == placement);
+            match found {
+                Some(row) => write!(text, "{}", figures(row))?,
+                // As nccl-tests says it of what it does not check.
+                None => write!(
+                    text,
+                    "  {:>7}  {:>6}  {:>6}  {:>5}",
+                    "N/A", "N/A", "N/A", "N/A"
+                )?,
+            }
+        }
+        writeln!(text)?;
+    }
+    let wrong: u64 = summaries.iter().map(|row| row.wrong).sum();
+    let verdict = if wrong == 0 { "OK" } else { "FAILED" };
+    writeln!(text, "# Out of bounds values : {wrong} {verdict}")?;
+    let average = stats::average_busbw(&summaries).unwrap_or(0.0);
+    writeln!(text, "# Avg bus bandwidth    : {average:.6} ")?;
+    writeln!(text, "#\n")
+}
+
+fn figures(row: &Summary) -> String {
+    let time = match row.time_us {
+        time if time >= 10_000.0 => format!("{time:.0}"),
+        time if time >= 100.0 => format!("{time:.1}"),
+        time => format!("{time:.2}"),
+    };
+    let gbps = |value: f64| format!("{value:.0$}", decimals_for(value, 3).max(2));
+    format!(
+        "  {time:>7}  {:>6}  {:>6}  {:>5}",
+        gbps(row.algbw_gbps),
+        gbps(row.busbw_gbps),
+        row.wrong
+    )
+}
+
+/// nccl-tests' names (`test_typenames`); others as they are.
+fn type_name(data_type: &str) -> &str {
+    match data_type {
+        "f32" => "float",
+        "f64" => "double",
+        "bf16" => "bfloat16",
+        "i32" => "int32",
+        "i64" => "int64",
+        other => other,
+    }
+}

@@ -1,0 +1,221 @@
+//! Every iteration and every observed value, in columns for data frames: a file of samples, and beside it one of telemetry.
+//!
+//! Columns are called as in `samples.csv` and `telemetry.csv`, with `result` before them.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use parquet::basic::Compression;
+use parquet::data_type::{BoolType, ByteArray, ByteArrayType, DoubleType, Int64Type};
+use parquet::errors::ParquetError as Refusal;
+use parquet::file::properties::WriterProperties;
+use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
+use parquet::schema::parser::parse_message_type;
+
+use crate::export::rows::settings;
+use crate::folder::Opened;
+use crate::result::{Entity, Point, Sample, TelemetryRow};
+use crate::side_by_side;
+
+/// Rows of a group: some tens of megabytes in memory.
+const GROUP: usize = 1 << 18;
+
+const SAMPLES: &str = "message samples {
+    required binary result (UTF8); required int64 point; required binary stack (UTF8); required binary settings (UTF8);
+    required int64 repeat; required int64 size_bytes; required int64 count; required binary placement (UTF8);
+    required int64 iteration; required boolean warmup; required double start_s; required double time_us; required int64 wrong;
+}";
+
+const TELEMETRY: &str = "message telemetry {
+    required binary result (UTF8); required double time_s; required int64 point; required binary entity (UTF8);
+    required binary name (UTF8); required binary metric (UTF8); required double value;
+}";
+
+/// Why there is no file.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot write {}: {source}", path.display())]
+pub struct ParquetError {
+    path: PathBuf,
+    source: Refusal,
+}
+
+/// Writes `file`, and the telemetry beside it as `NAME.telemetry.parquet`; both files.
+///
+/// # Errors
+/// If a file cannot be written.
+pub fn write_parquet(results: &[Opened], file: &Path) -> Result<Vec<PathBuf>, ParquetError> {
+    let beside = file.with_extension("telemetry.parquet");
+    let names = side_by_side::names(results);
+    let samples: Vec<(&str, &Point, &Sample)> = results
+        .iter()
+        .zip(&names)
+        .flat_map(|(opened, name)| {
+            let points = opened.folder.result.points.iter();
+            points.flat_map(move |point| {
+                let samples = point.samples.iter();
+                samples.map(move |sample| (name.as_str(), point, sample))
+            })
+        })
+        .collect();
+    write(file, SAMPLES, &samples, |group, rows| {
+        texts(group, rows, |row| row.0)?;
+        whole(group, rows, |row| row.1.index as u64)?;
+        texts(group, rows, |row| &row.1.stack)?;
+        texts(group, rows, |row| settings(row.1))?;
+        whole(group, rows, |row| row.1.repeat as u64)?;
+        whole(group, rows, |row| row.2.size_bytes)?;
+        whole(group, rows, |row| row.2.count)?;
+        texts(group, rows, |row| row.2.placement.name())?;
+        whole(group, rows, |row| row.2.iteration)?;
+        yes_or_no(group, rows, |row| row.2.warmup)?;
+        numbers(group, rows, |row| row.2.start_s)?;
+        numbers(group, rows, |row| row.2.time_us)?;
+        whole(group, rows, |row| row.2.wrong)
+    })?;
+    let telemetry: Vec<(&str, &TelemetryRow)> = results
+        .iter()
+        .zip(&names)
+        .flat_map(|(opened, name)| {
+            let rows = opened.folder.telemetry.iter();
+            rows.map(move |row| (name.as_str(), row))
+        })
+        .collect();
+    write(&beside, TELEMETRY, &telemetry, |group, rows| {
+        texts(group, rows, |row| row.0)?;
+        numbers(group, rows, |row| row.1.time_s)?;
+        whole(group, rows, |row| row.1.point as u64)?;
+        texts(group, rows, |row| entity(row.1.entity))?;
+        texts(group, rows, |row| &row.1.name)?;
+        texts(group, rows, |row| &row.1.metric)?;
+        numbers(group, rows, |row| row.1.value)
+    })?;
+    Ok(vec![file.to_owned(), beside])
+}
+
+type Group<'a> = SerializedRowGroupWriter<'a, File>;
+
+/// A file of `rows` in groups that `columns` fills, in the order of the schema.
+fn write<T>(
+    path: &Path,
+    schema: &str,
+    rows: &[T],
+    columns: impl Fn(&mut Group<'_>, &[T]) -> Result<(), Refusal>,
+) -> Result<(), ParquetError> {
+    let write = || {
+        let file = File::create(path)?;
+        let schema = Arc::new(parse_message_type(schema)?);
+        let properties = WriterProperties::builder().set_compression(Compression::SNAPPY);
+        let mut writer = SerializedFileWriter::new(file, schema, Arc::new(properties.build()))?;
+        for rows in rows.chunks(GROUP) {
+            let mut group = writer.next_row_group()?;
+            columns(&mut group, rows)?;
+            group.close()?;
+        }
+        writer.close()
+    };
+    write().map(drop).map_err(|source| ParquetError {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+fn texts<'a, T, S: AsRef<str> + 'a>(
+    group: &mut Group<'_>,
+    rows: &'a [T],
+    of: impl Fn(&'a T) -> S,
+) -> Result<(), Refusal> {
+    let values: Vec<ByteArray> = rows
+        .iter()
+        .map(|row| ByteArray::from(of(row).as_ref()))
+        .collect();
+    let mut column = next(group)?;
+    column
+        .typed::<ByteArrayType>()
+        .write_batch(&values, None, None)?;
+    column.close()
+}
+
+fn numbers<T>(group: &mut Group<'_>, rows: &[T], of: impl Fn(&T) -> f64) -> Result<(), Refusal> {
+    let values: Vec<f64> = rows.iter().map(of).collect();
+    let mut column = next(group)?;
+    column
+        .typed::<DoubleType>()
+        .write_batch(&values, None, None)?;
+    column.close()
+}
+
+fn whole<T>(group: &mut Group<'_>, rows: &[T], of: impl Fn(&T) -> u64) -> Result<(), Refusal> {
+    let value = |row| i64::try_from(of(row)).unwrap_or(i64::MAX);
+    let values: Vec<i64> = rows.iter().map(value).collect();
+    let mut column = next(group)?;
+    column
+        .typed::<Int64Type>()
+        .write_batch(&values, None, None)?;
+    column.close()
+}
+
+fn yes_or_no<T>(group: &mut Group<'_>, rows: &[T], of: impl Fn(&T) -> bool) -> Result<(), Refusal> {
+    let values: Vec<bool> = rows.iter().map(of).collect();
+    let mut column = next(group)?;
+    column
+        .typed::<BoolType>()
+        .write_batch(&values, None, None)?;
+    column.close()
+}
+
+/// The column that is to be filled next.
+fn next<'a>(
+    group: &'a mut Group<'_>,
+) -> Result<parquet::file::writer::SerializedColumnWriter<'a>, Refusal> {
+    let column = group.next_column()?;
+    column.ok_or_else(|| Refusal::General("the schema has fewer columns".to_owned()))
+}
+
+/// As `telemetry.csv` has it.
+fn entity(entity: Entity) -> &'static str {
+    match entity {
+        Entity::Channel => "channel",
+        Entity::Connection => "connection",
+        Entity::Probe => "probe",
+        Entity::Host => "host",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use parquet::file::reader::{FileReader, SerializedFileReader};
+    use parquet::record::RowAccessor;
+
+    use super::*;
+    use crate::example::{self, Shape};
+    use crate::folder::ResultFolder;
+
+    #[test]
+    fn what_was_written_is_read_back_by_the_format_s_own_reader() {
+        let (result, telemetry) = example::run(&Shape {
+            seconds: 1.0,
+            ..Shape::default()
+        });
+        let sample = result.points[0].samples[5].clone();
+        let last = telemetry[telemetry.len() - 1].clone();
+        let samples: usize = result.points.iter().map(|point| point.samples.len()).sum();
+        let rows = telemetry.len();
+        let out = tempfile::tempdir().unwrap();
+        let opened = Opened::from(ResultFolder { result, telemetry });
+        let files = write_parquet(&[opened], &out.path().join("a.parquet")).unwrap();
+        let read = |file: &Path| {
+            let reader = SerializedFileReader::new(File::open(file).unwrap()).unwrap();
+            let rows = reader.get_row_iter(None).unwrap();
+            rows.collect::<Result<Vec<_>, _>>().unwrap()
+        };
+        let written = read(&files[0]);
+        assert_eq!(written.len(), samples);
+        assert_eq!(written[5].get_string(2).unwrap(), "cubic");
+        assert_eq!(written[5].get_double(11).unwrap(), sample.time_us);
+        let written = read(&files[1]);
+        assert_eq!(written.len(), rows);
+        assert_eq!(written[rows - 1].get_string(4).unwrap(), &last.name);
+        assert_eq!(written[rows - 1].get_double(6).unwrap(), last.value);
+    }
+}

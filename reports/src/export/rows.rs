@@ -1,0 +1,123 @@
+//! The summaries of every point, as lines and as JSON.
+
+use serde_json::{Value, json};
+
+use crate::folder::Opened;
+use crate::result::Point;
+use crate::side_by_side;
+
+const COLUMNS: [&str; 19] = [
+    "result",
+    "point",
+    "stack",
+    "settings",
+    "repeat",
+    "faithful",
+    "size_bytes",
+    "count",
+    "placement",
+    "iterations",
+    "time_us",
+    "algbw_gbps",
+    "busbw_gbps",
+    "p50_us",
+    "p95_us",
+    "p99_us",
+    "stdev_us",
+    "wrong",
+    "bound_share",
+];
+
+pub(super) fn csv(results: &[Opened]) -> String {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    let mut row = |fields: &[String]| {
+        let written = writer.write_record(fields);
+        written.expect("writing into memory does not fail");
+    };
+    row(&COLUMNS.map(str::to_owned));
+    for (opened, name) in results.iter().zip(side_by_side::names(results)) {
+        for point in &opened.folder.result.points {
+            for one in &point.summaries {
+                row(&[
+                    name.clone(),
+                    point.index.to_string(),
+                    point.stack.clone(),
+                    settings(point),
+                    point.repeat.to_string(),
+                    point.fidelity.faithful.to_string(),
+                    one.size_bytes.to_string(),
+                    one.count.to_string(),
+                    one.placement.name().to_owned(),
+                    one.iterations.to_string(),
+                    one.time_us.to_string(),
+                    one.algbw_gbps.to_string(),
+                    one.busbw_gbps.to_string(),
+                    one.p50_us.to_string(),
+                    one.p95_us.to_string(),
+                    one.p99_us.to_string(),
+                    one.stdev_us.to_string(),
+                    one.wrong.to_string(),
+                    one.bound_share
+                        .map_or_else(String::new, |share| share.to_string()),
+                ]);
+            }
+        }
+    }
+    let bytes = writer.into_inner().expect("memory takes all");
+    String::from_utf8(bytes).expect("texts are UTF-8")
+}
+
+/// `links.0.queue=1bdp algorithm=ring`, as in `samples.csv`.
+pub(super) fn settings(point: &Point) -> String {
+    let settings = point.settings.iter();
+    let settings: Vec<String> = settings
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect();
+    settings.join(" ")
+}
+
+pub(super) fn json(results: &[Opened]) -> String {
+    let all: Vec<Value> = results
+        .iter()
+        .zip(side_by_side::names(results))
+        .map(|(opened, name)| one(opened, &name))
+        .collect();
+    let text = serde_json::to_string_pretty(&json!({ "results": all }));
+    text.expect("our own types serialise") + "\n"
+}
+
+fn one(opened: &Opened, name: &str) -> Value {
+    let result = &opened.folder.result;
+    let points: Vec<Value> = result
+        .points
+        .iter()
+        .map(|point| {
+            json!({
+                "index": point.index,
+                "stack": point.stack,
+                "settings": point.settings,
+                "repeat": point.repeat,
+                "workload": point.workload,
+                "faithful": point.fidelity.faithful,
+                "findings": point.fidelity.findings,
+                "summaries": point.summaries,
+                "bound": point.bound,
+                "delays": point.delays,
+                "channels": point.channels,
+                "timeline": point.timeline,
+                "commands": point.commands,
+            })
+        })
+        .collect();
+    json!({
+        "name": name,
+        "schema_version": result.schema_version,
+        "longhaul_version": result.longhaul_version,
+        "seed": result.seed,
+        "outcome": result.outcome,
+        "remarks": opened.remarks,
+        "run_details": result.run_details,
+        "environment": result.environment,
+        "points": points,
+    })
+}

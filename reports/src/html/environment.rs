@@ -1,0 +1,87 @@
+//! Where it ran, and how to repeat it.
+
+use maud::{Markup, html};
+
+use crate::format::{bytes, time};
+use crate::result::{Machine, RunResult};
+
+/// The machine, the lab and the clock, as far as the result tells.
+pub(super) fn section(result: &RunResult) -> Option<Markup> {
+    let environment = &result.environment;
+    let mut facts: Vec<(&str, String)> = vec![
+        ("privilege", environment.privilege.clone()),
+        ("links carried by", environment.links.clone()),
+    ];
+    if let Some(kernel) = &environment.lab_kernel {
+        facts.push(("lab kernel", format!("{} ({})", kernel.version, kernel.key)));
+    }
+    let outside = result
+        .run_details
+        .as_ref()
+        .and_then(|details| details.virtual_lab.as_ref());
+    if let Some(lab) = outside {
+        facts.extend(machine(&lab.machine));
+        facts.push(("virtual time", time(lab.virtual_seconds * 1e6)));
+        facts.push((
+            "virtual seconds per wall second",
+            format!("{:.2}", lab.virtual_seconds_per_wall_second),
+        ));
+        facts.push(("most memory", bytes(lab.peak_memory_bytes as f64)));
+    } else {
+        facts.extend(machine(&environment.machine));
+    }
+    if let Some(details) = &result.run_details {
+        facts.push(("started", details.started.clone()));
+        if let Some(finished) = &details.finished {
+            facts.push(("finished", finished.clone()));
+        }
+    }
+    facts.push((
+        "schema of the result",
+        format!("version {}", result.schema_version),
+    ));
+    facts.retain(|fact| !fact.1.is_empty());
+    Some(html! {
+        dl.facts { @for (term, fact) in &facts { div { dt { (term) } dd { (fact) } } } }
+    })
+}
+
+fn machine(machine: &Machine) -> Vec<(&'static str, String)> {
+    let count = match machine.cpus {
+        0 => String::new(),
+        cpus => format!("{cpus} × {}", machine.cpu),
+    };
+    let memory = match machine.memory_bytes {
+        0 => String::new(),
+        memory => bytes(memory as f64),
+    };
+    vec![
+        (
+            "kernel",
+            format!("{} {}", machine.kernel, machine.architecture),
+        ),
+        ("distribution", machine.distribution.clone()),
+        ("CPUs", count),
+        ("memory", memory),
+    ]
+}
+
+/// The command, and the experiment in full.
+pub(super) fn again(result: &RunResult) -> Option<Markup> {
+    let experiment = serde_json::to_string_pretty(&result.experiment).unwrap_or_default();
+    Some(html! {
+        @match &result.run_details {
+            Some(details) => {
+                pre.command tabindex="0" { code { (details.command) } }
+                p.muted { "as it was typed, with longhaul " (result.longhaul_version) " and seed " (result.seed) }
+            }
+            None => p.muted { "The result does not tell its command: it is known only outside the virtual lab." },
+        }
+        @if !result.experiment.is_null() {
+            details {
+                summary { "The experiment with every default" }
+                pre tabindex="0" { code { (experiment) } }
+            }
+        }
+    })
+}
