@@ -1,0 +1,173 @@
+//! `reproduce`: claims that come with longhaul, and made-up ones on recorded results and in a lab.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use assert_cmd::Command;
+use longhaul_ci::claim::{self, Selection};
+use longhaul_workloads::experiment::{self, PointPlan};
+use predicates::prelude::*;
+use predicates::str::contains;
+use serde_json::Value;
+
+/// The exit code of a machine that lacks something.
+const LACKING: i32 = 3;
+
+fn longhaul(folder: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_longhaul"));
+    command.arg("reproduce").current_dir(folder);
+    command
+}
+
+/// A claim whose all_reduce of 64 KiB over a short link has at least `busbw` GB/s.
+fn claim(folder: &Path, busbw: f64) -> PathBuf {
+    let file = folder.join("made-up-claim.yaml");
+    let text = format!(
+        "name: made-up
+title: Two hosts reduce
+claim: An array of 64 KiB is reduced.
+source: this test
+scaling: none
+expect:
+  - {{says: in good time, measure: busbw, of: {{stack: any}}, must: {{be_at_least: {busbw}}}}}
+experiment:
+  name: made-up
+  topology:
+    name: two-sites
+    sites: [{{name: a, hosts: 1}}, {{name: b, hosts: 1}}]
+    links: [{{between: [a, b], rate: 10Mbit, delay: 1ms}}]
+  workload: {{collective: all_reduce, sizes: [64KiB], placements: [in-place], iterations: 2, warmup: 0}}
+  stacks: [{{name: any}}]
+"
+    );
+    fs::write(&file, text).unwrap();
+    file
+}
+
+#[test]
+fn every_claim_is_listed() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut listed = longhaul(folder.path()).arg("--list").assert().success();
+    for entry in claim::entries() {
+        listed = listed.stdout(contains(entry.name));
+    }
+    let json = longhaul(folder.path())
+        .args(["--list", "--json"])
+        .assert()
+        .success();
+    let rows: Vec<Value> = serde_json::from_slice(&json.get_output().stdout).unwrap();
+    assert_eq!(rows.len(), claim::entries().len());
+    assert!(
+        rows.iter()
+            .all(|row| row["claim"]["source"].as_str().is_some_and(|source| !source.is_empty()))
+    );
+}
+
+/// Whether `selection` takes a point of the experiment.
+fn is_of(selection: &Selection, point: &PointPlan) -> bool {
+    let settings = &selection.settings;
+    selection
+        .stack
+        .as_ref()
+        .is_none_or(|stack| *stack == point.stack.name)
+        && settings
+            .iter()
+            .all(|(name, value)| point.settings.get(name) == Some(value))
+}
+
+#[test]
+fn every_claim_is_of_points_that_its_experiment_has() {
+    let folder = tempfile::tempdir().unwrap();
+    for entry in claim::entries() {
+        let file = folder.path().join(entry.name).with_extension("yaml");
+        fs::write(&file, entry.text).unwrap();
+        let source = experiment::open(file.to_str().unwrap()).unwrap();
+        let experiment = source.load().unwrap_or_else(|error| panic!("{error}"));
+        let (claim, _) = claim::open(entry.name).unwrap();
+        for expectation in &claim.expect {
+            for selection in [Some(&expectation.of), expectation.over.as_ref()] {
+                let Some(selection) = selection else { continue };
+                let found = experiment.points.iter().any(|point| is_of(selection, point));
+                assert!(found, "{}: there is no {selection}", entry.name);
+            }
+            let known = |axis: &str| {
+                ["size", "stack"].contains(&axis)
+                    || experiment
+                        .points
+                        .iter()
+                        .all(|point| point.settings.contains_key(axis))
+            };
+            let axis = expectation.along.as_deref();
+            assert!(axis.is_none_or(known), "{}: along {axis:?}", entry.name);
+        }
+    }
+}
+
+#[test]
+fn an_unknown_claim_gets_the_way_on() {
+    let folder = tempfile::tempdir().unwrap();
+    longhaul(folder.path())
+        .arg("deep-bufers")
+        .assert()
+        .code(2)
+        .stderr(contains("did you mean `deep-buffers`?"));
+    longhaul(folder.path()).assert().code(2);
+}
+
+#[test]
+fn a_wrong_claim_is_told_by_line_before_anything_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = claim(folder.path(), 1.0);
+    let text = fs::read_to_string(&file).unwrap();
+    fs::write(&file, text.replace("be_at_least", "be_atleast")).unwrap();
+    longhaul(folder.path())
+        .arg(&file)
+        .assert()
+        .code(2)
+        .stderr(contains("made-up-claim.yaml:7"));
+    assert!(!folder.path().join("longhaul-results").exists());
+}
+
+#[test]
+fn a_claim_is_run_judged_and_written_down() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = |busbw: f64, out: &str| {
+        let file = claim(folder.path(), busbw);
+        longhaul(folder.path())
+            .args(["--lab", "host", "--out", out])
+            .arg(file)
+            .timeout(std::time::Duration::from_secs(120))
+            .assert()
+    };
+    let held = run(1e-6, "held");
+    if held.get_output().status.code() == Some(LACKING) {
+        println!("skipped: no lab can be made here");
+        return;
+    }
+    if held.get_output().status.code() == Some(4) {
+        println!("skipped: this machine is too busy for a faithful lab");
+        return;
+    }
+    held.success().stdout(contains("made-up: reproduced"));
+    let result = folder.path().join("held/made-up");
+    assert!(result.join("result.json").is_file());
+    let page = fs::read_to_string(folder.path().join("held/verdicts.md")).unwrap();
+    assert!(page.contains("**reproduced**"), "{page}");
+
+    // The same run, held against more than the line carries.
+    let file = claim(folder.path(), 1.0);
+    let judged = longhaul(folder.path())
+        .arg(&file)
+        .args(["--result", "held/made-up", "--json"])
+        .assert()
+        .code(1);
+    let found: Value = serde_json::from_slice(&judged.get_output().stdout).unwrap();
+    assert_eq!(found["judgements"][0]["verdict"], "not-reproduced");
+
+    // A result of something else says nothing of this claim.
+    longhaul(folder.path())
+        .args(["deep-buffers", "--result", "held/made-up"])
+        .assert()
+        .code(4)
+        .stdout(contains("the run has no queueing-delay-p99 of cubic").or(contains("undecided")));
+}
