@@ -57,10 +57,11 @@ fn every_claim_is_listed() {
         .success();
     let rows: Vec<Value> = serde_json::from_slice(&json.get_output().stdout).unwrap();
     assert_eq!(rows.len(), claim::entries().len());
-    assert!(
-        rows.iter()
-            .all(|row| row["claim"]["source"].as_str().is_some_and(|source| !source.is_empty()))
-    );
+    assert!(rows.iter().all(|row| {
+        row["claim"]["source"]
+            .as_str()
+            .is_some_and(|source| !source.is_empty())
+    }));
 }
 
 /// Whether `selection` takes a point of the experiment.
@@ -87,7 +88,10 @@ fn every_claim_is_of_points_that_its_experiment_has() {
         for expectation in &claim.expect {
             for selection in [Some(&expectation.of), expectation.over.as_ref()] {
                 let Some(selection) = selection else { continue };
-                let found = experiment.points.iter().any(|point| is_of(selection, point));
+                let found = experiment
+                    .points
+                    .iter()
+                    .any(|point| is_of(selection, point));
                 assert!(found, "{}: there is no {selection}", entry.name);
             }
             let known = |axis: &str| {

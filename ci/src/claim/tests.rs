@@ -64,7 +64,9 @@ fn readings_are_medians_over_repeats_along_the_axis() {
 #[test]
 fn shapes_are_told_apart() {
     let of = |must: &str| {
-        format!("- {{says: s, measure: busbw, of: {{stack: fast}}, along: delay, must: {{{must}}}}}")
+        format!(
+            "- {{says: s, measure: busbw, of: {{stack: fast}}, along: delay, must: {{{must}}}}}"
+        )
     };
     let rising = [1.0, 2.0];
     let falling = [2.0, 1.0];
@@ -76,7 +78,11 @@ fn shapes_are_told_apart() {
         ("peak_at: [1ms]", [false, true, false]),
     ] {
         for (figures, held) in [rising, falling, flat].into_iter().zip(held) {
-            assert_eq!(holds(&of(must), [1.0, 1.0], figures), held, "{must} {figures:?}");
+            assert_eq!(
+                holds(&of(must), [1.0, 1.0], figures),
+                held,
+                "{must} {figures:?}"
+            );
         }
     }
 }
@@ -112,7 +118,12 @@ fn what_the_run_does_not_have_or_tell_apart_is_no_verdict() {
         ),
     ] {
         let verdict = judged(expect, [1.0, 1.0], [1.0, 1.0]).verdict;
-        assert_eq!(verdict, Verdict::Undecided { why: why.to_owned() });
+        assert_eq!(
+            verdict,
+            Verdict::Undecided {
+                why: why.to_owned()
+            }
+        );
     }
 }
 
@@ -153,5 +164,8 @@ fn every_claim_of_the_catalogue_is_named_as_its_file_and_reads() {
         assert_eq!(open(&entry.number.to_string()).unwrap().0.name, entry.name);
     }
     let error = open("xgs-allreduce").unwrap_err();
-    assert_eq!(error.help.as_deref(), Some("did you mean `xgs-all-reduce`?"));
+    assert_eq!(
+        error.help.as_deref(),
+        Some("did you mean `xgs-all-reduce`?")
+    );
 }

@@ -223,6 +223,9 @@ fn own_files(executable: &Path) -> io::Result<BTreeSet<PathBuf>> {
         .filter_map(|line| line.find('/').map(|at| PathBuf::from(&line[at..])))
         .filter(|path| path.is_file())
         .collect();
+    // The loader asks for a library by its soname, which may be a link to the file that it maps.
+    let sonames: Vec<PathBuf> = files.iter().flat_map(|file| links_to(file)).collect();
+    files.extend(sonames);
     files.insert(executable.to_owned());
     // The names by which executables ask for it (System V ABI, x86-64; musl).
     for loader in ["/lib64/ld-linux-x86-64.so.2", "/lib/ld-musl-x86_64.so.1"] {
@@ -231,6 +234,17 @@ fn own_files(executable: &Path) -> io::Result<BTreeSet<PathBuf>> {
         }
     }
     Ok(files)
+}
+
+/// The links beside `file` that lead to it.
+fn links_to(file: &Path) -> Vec<PathBuf> {
+    let beside = file.parent().and_then(|folder| fs::read_dir(folder).ok());
+    let beside = beside.into_iter().flatten().flatten();
+    beside
+        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_symlink()))
+        .map(|entry| entry.path())
+        .filter(|link| fs::canonicalize(link).is_ok_and(|target| target == file))
+        .collect()
 }
 
 /// Starts the kernel, with nothing of this process's environment.
