@@ -19,7 +19,12 @@ pub enum Verdict {
     Partly,
     /// None of it.
     NotReproduced,
-    /// The run says nothing.
+    /// The run's links were not as described: it says nothing.
+    Unfaithful {
+        /// What was off.
+        why: String,
+    },
+    /// The run failed, or has not the figures.
     Undecided {
         /// Why.
         why: String,
@@ -33,7 +38,16 @@ impl Verdict {
             Self::Reproduced => "reproduced",
             Self::Partly => "partly reproduced",
             Self::NotReproduced => "not reproduced",
+            Self::Unfaithful { .. } => "undecided: the lab was not faithful",
             Self::Undecided { .. } => "undecided",
+        }
+    }
+
+    /// Why it says nothing, if so.
+    pub fn why(&self) -> Option<&str> {
+        match self {
+            Self::Unfaithful { why } | Self::Undecided { why } => Some(why),
+            Self::Reproduced | Self::Partly | Self::NotReproduced => None,
         }
     }
 }
@@ -95,7 +109,7 @@ impl Judgement {
             .map(|expectation| expectation.judge(&result.points))
             .collect();
         let (verdict, findings) = match (undecided(result), judged) {
-            (Some(why), judged) => (Verdict::Undecided { why }, judged.unwrap_or_default()),
+            (Some(verdict), judged) => (verdict, judged.unwrap_or_default()),
             (None, Ok(findings)) => (verdict_of(&findings), findings),
             (None, Err(unanswered)) => {
                 let why = unanswered.to_string();
@@ -131,7 +145,7 @@ impl Judgement {
             text += &table.render(0..0);
         }
         text += &format!("# source: {}\n# scaling: {}\n", self.source, self.scaling);
-        if let Verdict::Undecided { why } = &self.verdict {
+        if let Some(why) = self.verdict.why() {
             text += &format!("# {why}\n");
         }
         let open = !matches!(self.verdict, Verdict::Reproduced);
@@ -144,7 +158,7 @@ impl Judgement {
     /// For a page.
     pub fn markdown(&self) -> String {
         let mut text = format!(
-            "## {}: {}\n\n**{}**\n\n| expected | figure | must be | seen | holds |\n|---|---|---|---|---|\n",
+            "## {0}: {1}\n\n**{2}** ([the run]({0}/report.html))\n\n| expected | figure | must be | seen | holds |\n|---|---|---|---|---|\n",
             self.claim,
             self.title,
             self.verdict.words()
@@ -160,7 +174,7 @@ impl Judgement {
             );
         }
         text += &format!("\nSource: {}\n\nScaling: {}\n", self.source, self.scaling);
-        if let Verdict::Undecided { why } = &self.verdict {
+        if let Some(why) = self.verdict.why() {
             text += &format!("\n{why}\n");
         }
         if let Some(reason) = &self.reason {
@@ -203,20 +217,22 @@ fn figure(value: f64) -> String {
     }
 }
 
-/// Why a run says nothing, if so.
-fn undecided(result: &RunResult) -> Option<String> {
-    match verdict::judge(result) {
-        verdict::Verdict::Passed => None,
-        verdict::Verdict::Interrupted => Some("the run was interrupted".to_owned()),
-        verdict::Verdict::Failed { message } => Some(format!("the run failed: {message}")),
-        verdict::Verdict::WrongResults { elements } => Some(format!(
-            "{elements} elements of the run's results are wrong"
-        )),
-        verdict::Verdict::Unfaithful { findings } => Some(format!(
-            "the run's links were not as described: {}",
-            findings.first().map_or("see its fidelity", String::as_str)
-        )),
-    }
+/// The verdict on a run that says nothing, if it is one.
+fn undecided(result: &RunResult) -> Option<Verdict> {
+    let why = match verdict::judge(result) {
+        verdict::Verdict::Passed => return None,
+        verdict::Verdict::Unfaithful { findings } => {
+            let off = findings.first().map_or("see its fidelity", String::as_str);
+            let why = format!("the run's links were not as described: {off}");
+            return Some(Verdict::Unfaithful { why });
+        }
+        verdict::Verdict::Interrupted => "the run was interrupted".to_owned(),
+        verdict::Verdict::Failed { message } => format!("the run failed: {message}"),
+        verdict::Verdict::WrongResults { elements } => {
+            format!("{elements} elements of the run's results are wrong")
+        }
+    };
+    Some(Verdict::Undecided { why })
 }
 
 fn verdict_of(findings: &[Finding]) -> Verdict {

@@ -134,7 +134,7 @@ fn an_unfaithful_run_proves_nothing() {
     result.points[0].fidelity.findings = vec!["the loss was off".to_owned()];
     let expect = "- {says: s, measure: busbw, along: stack, must: {be_at_least: 0}}";
     let judgement = Judgement::of(&claim(expect), &result);
-    let Verdict::Undecided { why } = &judgement.verdict else {
+    let Verdict::Unfaithful { why } = &judgement.verdict else {
         panic!("{:?}", judgement.verdict);
     };
     assert!(why.contains("the loss was off"), "{why}");

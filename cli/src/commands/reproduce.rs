@@ -173,8 +173,8 @@ fn write(path: &Path, text: &str) -> Result<(), Failure> {
 }
 
 fn exit(judgements: &[Judgement]) -> Exit {
-    let undecided = |judgement: &Judgement| matches!(judgement.verdict, Verdict::Undecided { .. });
-    if judgements.iter().any(undecided) {
+    let unfaithful = |one: &Judgement| matches!(one.verdict, Verdict::Unfaithful { .. });
+    if judgements.iter().any(unfaithful) {
         return Exit::Unfaithful;
     }
     let held = |judgement: &Judgement| judgement.verdict == Verdict::Reproduced;
