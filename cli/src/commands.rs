@@ -17,6 +17,8 @@ mod topologies;
 mod verify;
 mod virtual_lab;
 
+use std::path::Path;
+
 use crate::args::{Cli, Command};
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -45,6 +47,17 @@ pub fn run(command: Command, output: Output) -> Result<Exit, Failure> {
         Command::Completions { shell } => Ok(manual::completions::<Cli>(shell)),
         Command::Man { out } => manual::man::<Cli>(out.as_deref()),
     }
+}
+
+/// Writes what was asked for, over an older one: a CI server asks for the same file every time.
+fn write(path: &Path, text: &str) -> Result<(), Failure> {
+    std::fs::write(path, text).map_err(|error| {
+        Failure::with_help(
+            Exit::Usage,
+            format!("cannot write {}: {error}", path.display()),
+            "name a file in a folder that is there",
+        )
+    })
 }
 
 /// Splits every `key=value` of `--set`.

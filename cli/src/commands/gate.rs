@@ -11,6 +11,7 @@ use longhaul_reports::chart::{self, Trend};
 use longhaul_reports::folder::ResultFolder;
 
 use crate::args::GateArgs;
+use crate::commands::write;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::Output;
@@ -166,17 +167,6 @@ fn draw(entries: &[Entry], judgement: &Judgement, path: &Path) -> Result<Vec<Pat
         folder.unwrap_or(Path::new(".")),
         &name,
     )?)
-}
-
-/// Reports go over older ones of their own kind: a CI server asks for the same file every time.
-fn write(path: &Path, text: &str) -> Result<(), Failure> {
-    std::fs::write(path, text).map_err(|error| {
-        Failure::with_help(
-            Exit::Usage,
-            format!("cannot write {}: {error}", path.display()),
-            "name a file in a folder that is there",
-        )
-    })
 }
 
 impl From<GateError> for Failure {

@@ -11,6 +11,7 @@ use longhaul_reports::html::{self, REPORT_FILE};
 use serde_json::json;
 
 use crate::args::{LookArgs, ReportArgs};
+use crate::commands::write;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::Output;
@@ -163,16 +164,6 @@ fn spare_results(file: &Path) -> Result<(), Failure> {
         ));
     }
     Ok(())
-}
-
-fn write(path: &Path, text: &str) -> Result<(), Failure> {
-    std::fs::write(path, text).map_err(|error| {
-        Failure::with_help(
-            Exit::Usage,
-            format!("cannot write {}: {error}", path.display()),
-            "name a file in a folder that is there",
-        )
-    })
 }
 
 impl From<ChartError> for Failure {

@@ -12,6 +12,7 @@ use serde_json::json;
 
 use crate::args::ReproduceArgs;
 use crate::commands::interrupt::interrupted;
+use crate::commands::write;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::listing::Listing;
@@ -165,11 +166,6 @@ fn folder(args: &ReproduceArgs) -> Result<PathBuf, Failure> {
     std::fs::create_dir_all(&folder)
         .map_err(|error| Failure::new_usage(&format!("{}: {error}", folder.display())))?;
     Ok(folder)
-}
-
-fn write(path: &Path, text: &str) -> Result<(), Failure> {
-    std::fs::write(path, text)
-        .map_err(|error| Failure::new_usage(&format!("{}: {error}", path.display())))
 }
 
 fn exit(judgements: &[Judgement]) -> Exit {
