@@ -25,8 +25,8 @@ use crate::world::ConnectionSample;
 
 /// Who looks at the connections now and then.
 pub(crate) trait Attendant {
-    /// Called when the transport has woken, at least every [`ATTENTION`].
-    fn attend(&mut self, connections: &dyn Connections);
+    /// Called when the transport has woken, at least every [`ATTENTION`]; `now_ns` is now on CLOCK_MONOTONIC.
+    fn attend(&mut self, now_ns: u64, connections: &dyn Connections);
 }
 
 /// What tells how its connections are.

@@ -214,7 +214,7 @@ impl Session {
                 started_ns = now_ns();
                 exchange.run(memory, *patience, sampler)?;
                 ended_ns = now_ns();
-                sampler.attend(mesh.as_ref());
+                sampler.attend(now_ns(), mesh.as_ref());
             }
             Carrier::Message(endpoint) => {
                 let exchange = datagram::exchange::Exchange::new(endpoint, program, data_type, op);
@@ -222,7 +222,7 @@ impl Session {
                 started_ns = now_ns();
                 exchange.run(memory, *patience, sampler)?;
                 ended_ns = now_ns();
-                sampler.attend(endpoint.as_ref());
+                sampler.attend(now_ns(), endpoint.as_ref());
             }
         }
         Ok(Reply::Finished {
@@ -250,8 +250,7 @@ const LONGEST_ELEMENT: u64 = 8;
 const NOTHING_PREPARED: SessionError = SessionError::OutOfTurn("nothing has been prepared");
 
 impl Attendant for Sampler {
-    fn attend(&mut self, connections: &dyn Connections) {
-        let now = now_ns();
+    fn attend(&mut self, now: u64, connections: &dyn Connections) {
         if now >= self.next_ns && self.period_ns > 0 {
             self.samples.extend(connections.sample(now));
             self.next_ns = now + self.period_ns - (now - self.next_ns) % self.period_ns;

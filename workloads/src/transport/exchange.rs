@@ -5,7 +5,7 @@
 
 use std::io;
 use std::ops::Range;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 
@@ -18,6 +18,7 @@ use crate::collective::progress::Progress;
 use crate::collective::reduce::{accumulate, combine};
 use crate::collective::schedule::{Action, Apply, Program};
 use crate::collective::{DataType, ReduceOp};
+use crate::world::clock::now_ns;
 
 /// A program about to run.
 pub(crate) struct Exchange<'a> {
@@ -108,21 +109,17 @@ impl<'a> Exchange<'a> {
         patience: Duration,
         attendant: &mut dyn Attendant,
     ) -> Result<(), TransportError> {
-        let mut last_move = Instant::now();
-        let mut last_attended = last_move;
+        let mut last_move = now_ns();
         while !self.progress.is_complete() {
             let moved = self.advance(memory)?;
-            let now = Instant::now();
+            let now = now_ns();
             if moved {
                 last_move = now;
             } else if !self.progress.is_complete() {
+                self.check_patience(Duration::from_nanos(now - last_move), patience)?;
                 self.wait()?;
-                self.check_patience(last_move.elapsed(), patience)?;
             }
-            if now - last_attended >= ATTENTION / 4 {
-                attendant.attend(self.mesh);
-                last_attended = now;
-            }
+            attendant.attend(now, self.mesh);
         }
         Ok(())
     }

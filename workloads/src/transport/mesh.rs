@@ -12,6 +12,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use super::frame::Hello;
 use super::tcp_info::TcpInfo;
 use super::{ATTENTION, Attendant, Connections, TransportError, system};
+use crate::world::clock::now_ns;
 use crate::world::{ConnectionSample, TransportOptions};
 
 /// Connections of one rank. They are opened when an exchange first needs them, and stay.
@@ -135,7 +136,7 @@ impl Mesh {
                 }
                 _ => {}
             }
-            attendant.attend(self);
+            attendant.attend(now_ns(), self);
             wait(&self.listener, &opening, &greeting)?;
         }
     }
@@ -384,7 +385,7 @@ pub(super) mod tests {
     pub(crate) struct Alone;
 
     impl Attendant for Alone {
-        fn attend(&mut self, _: &dyn Connections) {}
+        fn attend(&mut self, _: u64, _: &dyn Connections) {}
     }
 
     /// A rank on loopback.

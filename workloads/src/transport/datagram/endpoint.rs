@@ -166,7 +166,8 @@ impl Endpoint {
                     waited: start.elapsed(),
                 });
             }
-            attendant.attend(self);
+            let now = self.now().as_nanos();
+            attendant.attend(now, self);
             self.wait(None)?;
         }
     }

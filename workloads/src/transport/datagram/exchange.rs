@@ -11,7 +11,7 @@ use crate::collective::schedule::{Action, Program};
 use crate::collective::{DataType, ReduceOp};
 use crate::transport::exchange::{apply, copy, scaled};
 use crate::transport::memory::Memory;
-use crate::transport::{ATTENTION, Attendant, TransportError};
+use crate::transport::{Attendant, TransportError};
 
 /// A program about to run.
 pub(crate) struct Exchange<'a> {
@@ -91,7 +91,6 @@ impl<'a> Exchange<'a> {
         attendant: &mut dyn Attendant,
     ) -> Result<(), TransportError> {
         let mut last_move = self.endpoint.now();
-        let mut last_attended = last_move;
         while !self.progress.is_complete() {
             self.endpoint.turn()?;
             let moved = self.copy(memory) | self.send(memory) | self.receive(memory)?;
@@ -104,10 +103,7 @@ impl<'a> Exchange<'a> {
                 self.check_patience(now.since(last_move), patience)?;
                 self.endpoint.wait(None)?;
             }
-            if now.since(last_attended) >= ATTENTION / 4 {
-                attendant.attend(self.endpoint);
-                last_attended = now;
-            }
+            attendant.attend(now.as_nanos(), self.endpoint);
         }
         // What was handed over last leaves.
         self.endpoint.turn()
