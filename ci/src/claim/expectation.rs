@@ -57,10 +57,10 @@ pub struct Must {
     /// Each of them at most.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub be_at_most: Option<f64>,
-    /// The last is at least so many times the first, and none is below the one before it by more than [`SLACK`].
+    /// The last is at least so many times the first, and none is more than 3 % below the one before it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rise_by: Option<f64>,
-    /// The first is at least so many times the last, and none is above the one before it by more than [`SLACK`].
+    /// The first is at least so many times the last, and none is more than 3 % above the one before it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fall_by: Option<f64>,
     /// The greatest is at most this share above the least.
@@ -72,7 +72,7 @@ pub struct Must {
 }
 
 /// How far a rising figure may fall back from one step to the next.
-pub const SLACK: f64 = 0.03;
+const SLACK: f64 = 0.03;
 
 /// Why an expectation cannot be held against a run: its figures are not there, or not told apart.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

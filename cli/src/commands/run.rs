@@ -71,7 +71,9 @@ pub fn run(args: &RunArgs, output: Output) -> Result<Exit, Failure> {
         Ok::<_, Failure>(experiment::run(&experiment, &options, &mut progress, interrupt).await?)
     });
     let charts = match &result {
-        Ok(_) if !args.no_charts => {
+        // Drawing takes no virtual time, so a virtual lab would seem to stand still; and the command, which the report tells, is
+        // known outside only.
+        Ok(_) if !args.no_charts && !guest::init::is_guest() => {
             progress.doing("drawing the charts");
             draw(&out)
         }
@@ -142,16 +144,21 @@ fn once(needs: &Needs, args: &RunArgs, out: &Path, output: Output) -> Result<Don
         ..
     } = done.ended;
     let details = execution.ended_virtual(passed.virtual_time, peak_memory);
+    ResultFolder::complete(out, details.clone())?;
+    let charts = match args.no_charts {
+        true => Vec::new(),
+        false => draw(out)?,
+    };
     if let Ok(mut printed) = serde_json::from_slice::<serde_json::Value>(&done.json)
         && let Some(result) = printed.get_mut("result")
     {
         result["run_details"] = json!(details);
+        printed["charts"] = json!(charts);
         done.json = serde_json::to_vec_pretty(&printed).expect("it was JSON before");
         done.json.push(b'\n');
     }
-    ResultFolder::complete(out, details)?;
-    if !args.no_charts {
-        html::write(&[Opened::read(out)?], &out.join(REPORT_FILE))?;
+    if !charts.is_empty() {
+        output.text(drawn(out, &charts));
     }
     Ok(done)
 }
@@ -221,14 +228,23 @@ fn command_line() -> String {
         .join(" ")
 }
 
-/// The charts, and the report but in a virtual lab: there the command, which it tells, is known outside only.
+/// The charts and the report.
 fn draw(out: &Path) -> Result<Vec<PathBuf>, Failure> {
-    let folder = ResultFolder::open(out)?;
-    let charts = chart::draw_all(&folder, &out.join("charts"))?;
-    if !guest::init::is_guest() {
-        html::write(&[Opened::from(folder)], &out.join(REPORT_FILE))?;
-    }
+    // Of a run that was cut short, what is whole.
+    let opened = Opened::read(out)?;
+    let charts = chart::draw_all(&opened.folder, &out.join("charts"))?;
+    html::write(&[opened], &out.join(REPORT_FILE))?;
     Ok(charts)
+}
+
+/// Where they are, for people.
+fn drawn(out: &Path, charts: &[PathBuf]) -> String {
+    format!(
+        "charts:  {} in {}\nreport:  {}",
+        charts.len(),
+        out.join("charts").display(),
+        out.join(REPORT_FILE).display()
+    )
 }
 
 fn report(result: &RunResult, out: &Path, charts: &[PathBuf], output: Output) {
@@ -254,12 +270,7 @@ fn report(result: &RunResult, out: &Path, charts: &[PathBuf], output: Output) {
                 out.display()
             ));
             if !charts.is_empty() {
-                text.push_str(&format!(
-                    "\ncharts:  {} in {}",
-                    charts.len(),
-                    out.join("charts").display()
-                ));
-                text.push_str(&format!("\nreport:  {}", out.join(REPORT_FILE).display()));
+                text.push_str(&format!("\n{}", drawn(out, charts)));
             }
             text
         },

@@ -16,6 +16,9 @@ use super::boot::{Guest, kill};
 use super::job::{End, Shared};
 use super::spinning::{self, Busiest};
 
+/// What comes this soon after a signal is the same one again: `timeout`, or a Ctrl-C that a parent passes on.
+const ECHO: Duration = Duration::from_millis(500);
+
 /// How often is looked at what a guest does.
 const GLANCE: Duration = Duration::from_millis(50);
 /// How often its memory and its programs are.
@@ -142,7 +145,8 @@ impl Guest {
             if has_ended {
                 break;
             }
-            if let Some(signal) = signal {
+            let echo = interrupted.is_some_and(|at| at.elapsed() < ECHO);
+            if let Some(signal) = signal.filter(|_| !echo) {
                 if interrupted.replace(Instant::now()).is_some() {
                     return Err(GuestError::Killed);
                 }
