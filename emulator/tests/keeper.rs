@@ -375,6 +375,15 @@ fn tree_of(stage: &Stage, lab: &str) -> ([i32; 3], BTreeSet<PathBuf>) {
     ([front, init, process], namespaces_of(process))
 }
 
+/// Whether a process is no more, or waits for its parent only.
+fn has_ended(pid: &i32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"));
+    stat.map_or(true, |stat| {
+        let state = stat.rsplit(')').next().map(str::trim_start);
+        state.is_some_and(|state| state.starts_with(['Z', 'X']))
+    })
+}
+
 /// The names that a lab has in /run/netns.
 fn netns_names(lab: &str) -> Vec<PathBuf> {
     let names =
@@ -623,7 +632,8 @@ fn the_name_of_a_dead_lab_is_free() -> Outcome {
         succeed(&stage, "up", &["again"]);
         let (tree, _) = tree_of(&stage, "again");
         kill(Pid::from_raw(tree[0]), Signal::SIGKILL)?;
-        wait_until("its processes have ended", || stage.processes().is_empty());
+        // Its environment is gone before its files are closed, and with them its hold on the name.
+        wait_until("its processes have ended", || tree.iter().all(has_ended));
         succeed(&stage, "up", &["again"]);
         succeed(&stage, "exec", &["again", "left-0", "true"]);
         succeed(&stage, "down", &["again"]);
