@@ -53,18 +53,13 @@ impl Claim {
     /// If `document` is not one.
     pub fn of(document: &Document) -> Result<Self, InputError> {
         let claim: Self = document.parse()?;
-        let refuse = |key: &str, message: &str| {
-            let place: DocumentPath = DocumentPath::root().key(key);
-            Err(document.error(&place, message))
-        };
+        let place = DocumentPath::root().key("expect");
         if claim.expect.is_empty() {
-            return refuse("expect", "a claim expects something");
+            return Err(document.error(&place, "a claim expects something"));
         }
         for (index, expectation) in claim.expect.iter().enumerate() {
-            if let Err(message) = expectation.check() {
-                let place = DocumentPath::root().key("expect").index(index);
-                return Err(document.error(&place, message));
-            }
+            let checked = expectation.check();
+            checked.map_err(|message| document.error(&place.index(index), message))?;
         }
         Ok(claim)
     }

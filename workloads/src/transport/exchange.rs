@@ -113,13 +113,13 @@ impl<'a> Exchange<'a> {
         while !self.progress.is_complete() {
             let moved = self.advance(memory)?;
             let now = now_ns();
+            attendant.attend(now, self.mesh);
             if moved {
                 last_move = now;
             } else if !self.progress.is_complete() {
                 self.check_patience(Duration::from_nanos(now - last_move), patience)?;
                 self.wait()?;
             }
-            attendant.attend(now, self.mesh);
         }
         Ok(())
     }

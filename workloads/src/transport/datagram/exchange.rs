@@ -95,6 +95,7 @@ impl<'a> Exchange<'a> {
             self.endpoint.turn()?;
             let moved = self.copy(memory) | self.send(memory) | self.receive(memory)?;
             let now = self.endpoint.now();
+            attendant.attend(now.as_nanos(), self.endpoint);
             if moved {
                 last_move = now;
                 // What moved may let more move, and took time.
@@ -103,7 +104,6 @@ impl<'a> Exchange<'a> {
                 self.check_patience(now.since(last_move), patience)?;
                 self.endpoint.wait(None)?;
             }
-            attendant.attend(now.as_nanos(), self.endpoint);
         }
         // What was handed over last leaves.
         self.endpoint.turn()
