@@ -79,6 +79,8 @@ fn point(repeat: usize, time_us: f64) -> Point {
         delays: Vec::new(),
         channels: Vec::new(),
         timeline: Vec::new(),
+        flows: Vec::new(),
+        shares: Vec::new(),
         captures: Vec::new(),
         commands: Vec::new(),
     }

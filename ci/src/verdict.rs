@@ -101,6 +101,8 @@ mod tests {
             ended_s: 1.0,
             schedule_began_s: None,
             timeline: Vec::new(),
+            flows: Vec::new(),
+            shares: Vec::new(),
             captures: Vec::new(),
             fidelity: FidelitySection {
                 faithful: findings.is_empty(),

@@ -235,6 +235,8 @@ fn point(
         schedule_began_s: Some(began_s),
         channels: Vec::new(),
         timeline: timeline(shape, began_s),
+        flows: Vec::new(),
+        shares: Vec::new(),
         captures: Vec::new(),
         commands: Vec::new(),
     }

@@ -3,6 +3,7 @@
 mod capture;
 mod environment;
 mod fidelity;
+mod flows;
 mod network;
 mod run_details;
 mod telemetry;
@@ -18,6 +19,7 @@ use serde::{Deserialize, Serialize};
 pub use capture::{CaptureFile, CaptureSide};
 pub use environment::{Computing, Environment, LabKernel, LabKind, Machine};
 pub use fidelity::{EngineLateness, FidelityRow, FidelitySection};
+pub use flows::{FlowSummary, LinkShares, MessageSummary};
 pub use network::{ChannelSummary, DelaySummary, Percentiles};
 pub use run_details::{RunDetails, VirtualLab};
 pub use telemetry::{Entity, TelemetryRow, metric};
@@ -107,6 +109,12 @@ pub struct Point {
     pub delays: Vec<DelaySummary>,
     /// Totals of every channel over the point.
     pub channels: Vec<ChannelSummary>,
+    /// Connections and queue pairs between ranks.
+    #[serde(default)]
+    pub flows: Vec<FlowSummary>,
+    /// How evenly they shared each link that several of them crossed.
+    #[serde(default)]
+    pub shares: Vec<LinkShares>,
     /// What changed on the links while the workload ran, in the order of time.
     #[serde(default)]
     pub timeline: Vec<TimelineEntry>,

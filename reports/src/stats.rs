@@ -53,6 +53,13 @@ pub fn percentile(sorted: &[f64], percent: f64) -> Option<f64> {
     sorted.get(rank.clamp(1, sorted.len().max(1)) - 1).copied()
 }
 
+/// Jain's index of fairness, 1 / values to 1 (Jain, Chiu, Hawe 1984, DEC-TR-301); nothing if there is no value above 0.
+pub fn jain_index(values: &[f64]) -> Option<f64> {
+    let sum: f64 = values.iter().sum();
+    let squares: f64 = values.iter().map(|value| value * value).sum();
+    (squares > 0.0).then(|| sum * sum / (values.len() as f64 * squares))
+}
+
 /// The arithmetic mean; nothing if there is no value.
 pub fn mean(values: &[f64]) -> Option<f64> {
     (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)

@@ -5,6 +5,7 @@
 //! - [`points`]: the ordered list of what is to be run. Pure.
 //! - `bound`: what the slowest link allows a collective. Pure.
 //! - `feasible`: whether it can be run at all, told before anything is built.
+//! - `flows`: what the flows between ranks carried, and how evenly they shared links. Pure.
 //! - `capture`: which lanes are captured.
 //! - [`runner`]: from points to a result: lab up, links measured, workload, sampling.
 //! - `environment`: where a run is made: the lab, and the machine it sees.
@@ -19,6 +20,7 @@ mod congestion;
 mod environment;
 mod execution;
 mod feasible;
+mod flows;
 pub mod observer;
 pub mod points;
 mod recorder;

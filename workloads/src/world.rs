@@ -174,6 +174,21 @@ pub struct ConnectionSample {
     pub delivery_rate_bps: u64,
     /// Bytes acknowledged so far.
     pub bytes_acked: u64,
+    /// Of those, with "congestion experienced"; `None` where that is not told (TCP).
+    pub marked_bytes: Option<u64>,
+}
+
+/// Messages of one queue pair that have come whole.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Arrivals {
+    /// Sending rank.
+    pub from: usize,
+    /// Receiving rank.
+    pub to: usize,
+    /// Nanoseconds from hand-over to delivery, each with the number of messages.
+    pub latencies: Vec<(u64, u64)>,
+    /// How many of them were late for their playout; `None` where there is none.
+    pub late: Option<u64>,
 }
 
 /// Why a collective could not go on.
@@ -220,6 +235,7 @@ pub struct World {
     transport: TransportOptions,
     roll: RollCall,
     samples: Vec<ConnectionSample>,
+    arrivals: Vec<Arrivals>,
     clock: ClockAnchor,
     /// It cannot go on: an operation failed, or was dropped midway.
     broken: bool,
@@ -276,6 +292,7 @@ impl World {
             transport,
             roll,
             samples: Vec::new(),
+            arrivals: Vec::new(),
             clock,
             broken: false,
         };
@@ -317,6 +334,11 @@ impl World {
         std::mem::take(&mut self.samples)
     }
 
+    /// Messages that have come whole since the last call.
+    pub fn arrivals(&mut self) -> Vec<Arrivals> {
+        std::mem::take(&mut self.arrivals)
+    }
+
     /// Ends the ranks and waits for them.
     pub async fn stop(self) {
         self.ranks
@@ -354,7 +376,8 @@ impl World {
                     started_ns,
                     ended_ns,
                     samples,
-                } => Some((started_ns, ended_ns, samples)),
+                    arrivals,
+                } => Some((started_ns, ended_ns, samples, arrivals)),
                 _ => None,
             })
             .await?;
@@ -371,15 +394,17 @@ impl World {
         let since_start = |ns: u64| Duration::from_nanos(ns.saturating_sub(start_ns));
         let rank_times: Vec<Duration> = times
             .iter()
-            .map(|(_, ended_ns, _)| since_start(*ended_ns))
+            .map(|(_, ended_ns, ..)| since_start(*ended_ns))
             .collect();
         let latest_start = times
             .iter()
             .map(|(started_ns, ..)| since_start(*started_ns))
             .max()
             .unwrap_or_default();
-        self.samples
-            .extend(times.into_iter().flat_map(|(_, _, samples)| samples));
+        for (_, _, samples, arrivals) in times {
+            self.samples.extend(samples);
+            self.arrivals.extend(arrivals);
+        }
         Ok(Iteration {
             start: self.clock.instant(start_ns),
             time: rank_times.iter().copied().max().unwrap_or_default(),

@@ -36,6 +36,7 @@ pub fn entries() -> &'static [Entry] {
         4 "low-thresholds",
         5 "timer-and-distance",
         7 "distance-blind",
+        8 "near-and-far",
         14 "repeat-or-code",
         15 "go-back-n",
         16 "ring-order",

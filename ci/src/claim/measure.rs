@@ -24,6 +24,8 @@ pub enum Measure {
     Pdv,
     /// Packets that the links' queues dropped.
     Drops,
+    /// Jain's index of the flows over the busiest lane's link, 1 / flows to 1, in the second half of the time in which all were sending.
+    Fairness,
     /// Greatest sampled occupancy of a lane's queue, as the time to send it, milliseconds.
     PeakQueue,
     /// Bytes of frames over all WAN links, both ways, per byte of the arrays.
@@ -48,7 +50,9 @@ impl Measure {
             | Self::QueueingDelayP99
             | Self::Pdv
             | Self::PeakQueue => "ms",
-            Self::BoundShare | Self::TimeSpread | Self::Drops | Self::WanBytes => "",
+            Self::BoundShare | Self::TimeSpread | Self::Fairness | Self::Drops | Self::WanBytes => {
+                ""
+            }
         }
     }
 
@@ -76,6 +80,19 @@ impl Measure {
                 let drops = point.channels.iter();
                 let drops: u64 = drops.map(|lane| lane.queue_drops + lane.early_drops).sum();
                 vec![(None, drops as f64)]
+            }
+            Self::Fairness => {
+                let lanes = point.channels.iter();
+                let uses = lanes
+                    .filter_map(|lane| Some((lane, lane.bytes as f64 / lane.rate_bps? as f64)));
+                let busiest = uses.max_by(|(_, a), (_, b)| a.total_cmp(b));
+                let shares = busiest.and_then(|(lane, _)| {
+                    point.shares.iter().find(|shares| shares.link == lane.link)
+                });
+                shares
+                    .map(|shares| (None, shares.jain))
+                    .into_iter()
+                    .collect()
             }
             Self::PeakQueue => {
                 let lanes = point.channels.iter();

@@ -77,4 +77,6 @@ pub mod metric {
     pub const DELIVERY_RATE_BPS: &str = "delivery_rate_bps";
     /// Cumulative bytes acknowledged.
     pub const BYTES_ACKED: &str = "bytes_acked";
+    /// Cumulative bytes that arrived marked "congestion experienced" (connection).
+    pub const MARKED_BYTES: &str = "marked_bytes";
 }

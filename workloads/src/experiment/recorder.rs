@@ -28,7 +28,8 @@ use nix::time::{ClockId, clock_gettime};
 use super::bound::{channel_name, way};
 use super::capture;
 use super::execution::Execution;
-use crate::world::ConnectionSample;
+use super::flows::Flows;
+use crate::world::{Arrivals, ConnectionSample};
 
 /// A result being written.
 #[derive(Debug)]
@@ -52,8 +53,7 @@ struct Current {
     /// Per path.
     probes: Vec<Vec<ProbeSample>>,
     channels: BTreeMap<ChannelId, Totals>,
-    /// Host of each rank.
-    hosts: Vec<String>,
+    flows: Flows,
     changes: mpsc::Receiver<LinkChange>,
     /// The names of channels in telemetry: at a period of a millisecond there is no time to make them up every time.
     names: BTreeMap<ChannelId, String>,
@@ -120,27 +120,24 @@ impl Recorder {
         self.writer.result(&self.result)
     }
 
-    /// Begins a point; `paths` are those that are probed, and `changes` tells of its links. It is kept here, so that an interrupt loses
+    /// Begins a point; `paths` are those that are probed, `flows` those of its ranks, and `changes` tells of its links. It is kept here, so that an interrupt loses
     /// none of them.
     pub(super) fn begin(
         &mut self,
         mut point: Point,
         plan: &LabPlan,
         paths: Vec<(SiteId, SiteId)>,
+        flows: Flows,
         changes: mpsc::Receiver<LinkChange>,
     ) -> Result<(), FolderError> {
         point.began_s = self.seconds(Instant::now());
-        let hosts = match &point.workload {
-            Workload::Collective { hosts, .. } => hosts.clone(),
-            Workload::Command { .. } => Vec::new(),
-        };
         let probes = vec![Vec::new(); paths.len()];
         self.point = Some(Current {
             plan: plan.clone(),
             paths,
             probes,
             channels: BTreeMap::new(),
-            hosts,
+            flows,
             changes,
             names: BTreeMap::new(),
             up: BTreeMap::new(),
@@ -297,17 +294,23 @@ impl Recorder {
         self.writer.telemetry(&rows)
     }
 
-    pub(super) fn connections(&mut self, samples: &[ConnectionSample]) -> Result<(), FolderError> {
+    /// Takes what ranks read and counted in `iteration`.
+    pub(super) fn connections(
+        &mut self,
+        iteration: &Sample,
+        samples: &[ConnectionSample],
+        arrivals: &[Arrivals],
+    ) -> Result<(), FolderError> {
         let mut rows = Vec::new();
-        let Some(current) = &self.point else {
+        let epoch_ns = self.epoch_ns;
+        let seconds = |at_ns: u64| at_ns.saturating_sub(epoch_ns) as f64 / 1e9;
+        let Some(current) = &mut self.point else {
             return Ok(());
         };
+        current.flows.take(iteration, samples, arrivals, seconds);
         for sample in samples {
-            let time_s = sample.at_ns.saturating_sub(self.epoch_ns) as f64 / 1e9;
-            let name = format!(
-                "{}>{}/{}",
-                current.hosts[sample.from], current.hosts[sample.to], sample.connection
-            );
+            let time_s = seconds(sample.at_ns);
+            let name = current.flows.name(sample);
             let mut row = |metric: &str, value: f64| {
                 rows.push(
                     self.result
@@ -319,6 +322,9 @@ impl Recorder {
             row(metric::RETRANSMITS, sample.retransmits as f64);
             row(metric::DELIVERY_RATE_BPS, sample.delivery_rate_bps as f64);
             row(metric::BYTES_ACKED, sample.bytes_acked as f64);
+            if let Some(marked) = sample.marked_bytes {
+                row(metric::MARKED_BYTES, marked as f64);
+            }
             if let Some(rate) = sample.pacing_rate_bps {
                 row(metric::PACING_RATE_BPS, rate as f64);
             }
@@ -378,6 +384,8 @@ impl Recorder {
         point.ended_s = now;
         point.delays = current.delays();
         point.channels = current.channels();
+        point.flows = current.flows.summaries();
+        point.shares = current.flows.shares();
         if let Workload::Collective {
             collective, ranks, ..
         } = &point.workload

@@ -34,6 +34,7 @@ use super::congestion::CongestionControlError;
 use super::environment::{LabFacts, environment};
 use super::execution::Execution;
 use super::feasible::{bounds, congestion_controls, least_duration};
+use super::flows::Flows;
 use super::observer::{Event, Observer};
 use super::points::{CollectivePlan, Experiment, PointPlan, WorkloadPlan, derived_seed};
 use super::recorder::{self, Recorder};
@@ -321,8 +322,12 @@ impl Run<'_> {
         // What the point before has changed.
         on_a_thread(lab, Lab::reset).await?;
         let (point, changes) = (self.empty_point(index, plan, up), lab.follow());
+        let flows = match &plan.workload {
+            WorkloadPlan::Collective(plan) => Flows::new(&lab.plan().topology, &plan.ranks),
+            WorkloadPlan::Command(_) => Flows::default(),
+        };
         self.recorder
-            .begin(point, lab.plan(), paths.clone(), changes)?;
+            .begin(point, lab.plan(), paths.clone(), flows, changes)?;
         self.start_capture(index, up).await?;
 
         let watch = on_a_thread(lab, Watch::start).await?;
@@ -479,7 +484,8 @@ impl Run<'_> {
                         wrong: done.wrong,
                     };
                     self.recorder.sample(sample.clone())?;
-                    self.recorder.connections(&world.connection_samples())?;
+                    let (samples, arrivals) = (world.connection_samples(), world.arrivals());
+                    self.recorder.connections(&sample, &samples, &arrivals)?;
                     self.observer.event(Event::IterationDone {
                         point: index,
                         sample: &sample,
@@ -656,6 +662,8 @@ impl Run<'_> {
             delays: Vec::new(),
             channels: Vec::new(),
             timeline: Vec::new(),
+            flows: Vec::new(),
+            shares: Vec::new(),
             captures: Vec::new(),
             commands: Vec::new(),
         }

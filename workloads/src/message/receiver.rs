@@ -43,6 +43,8 @@ pub(crate) struct Receiver {
     told_hole: Option<u64>,
     ending: Ending,
     latencies: Histogram<u64>,
+    /// Of the messages in there, how many were whole only after their playout.
+    late: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -132,6 +134,7 @@ impl Receiver {
             ending: Ending::Open,
             latencies: Histogram::new_with_bounds(1, MOST_LATENCY.as_nanos() as u64, FIGURES)
                 .expect("the bounds are in order and the figures allowed"),
+            late: 0,
         }
     }
 
@@ -263,8 +266,20 @@ impl Receiver {
     }
 
     /// Nanoseconds from a message's hand-over at the peer to its delivery here, where both read one clock.
+    #[cfg(test)]
     pub(crate) fn latencies(&self) -> &Histogram<u64> {
         &self.latencies
+    }
+
+    /// Takes the latencies of the messages since the last call, from the hand-over at the peer to the delivery here: nanoseconds
+    /// where both read one clock, each with its number; and how many of the messages were late for their playout.
+    pub(crate) fn take_latencies(&mut self) -> (Vec<(u64, u64)>, u64) {
+        let recorded = self.latencies.iter_recorded();
+        let latencies = recorded
+            .map(|value| (value.value_iterated_to(), value.count_at_value()))
+            .collect();
+        self.latencies.reset();
+        (latencies, std::mem::take(&mut self.late))
     }
 
     /// Ranges and messages that it remembers.
@@ -371,7 +386,11 @@ impl Receiver {
     fn finish(&mut self, now: Time, message: u64, handed_over: Time) {
         let due = match self.parameters.playout {
             // A peer whose clock is ahead cannot hold up more than the playout itself.
-            Some(playout) => (handed_over.min(now) + playout).max(now),
+            Some(playout) => {
+                let due = handed_over.min(now) + playout;
+                self.late += u64::from(due < now);
+                due.max(now)
+            }
             None => now,
         };
         let latency = due.since(handed_over).as_nanos();

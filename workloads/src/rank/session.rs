@@ -207,6 +207,7 @@ impl Session {
         let (memory, sampler) = (&mut self.memory, &mut self.sampler);
         let started_ns;
         let ended_ns;
+        let mut arrivals = Vec::new();
         match &mut self.carrier {
             Carrier::Tcp(mesh) => {
                 let exchange = exchange::Exchange::new(mesh, program, data_type, op, number)?;
@@ -223,12 +224,14 @@ impl Session {
                 exchange.run(memory, *patience, sampler)?;
                 ended_ns = now_ns();
                 sampler.attend(now_ns(), endpoint.as_ref());
+                arrivals = endpoint.arrivals();
             }
         }
         Ok(Reply::Finished {
             started_ns,
             ended_ns,
             samples: std::mem::take(&mut self.sampler.samples),
+            arrivals,
         })
     }
 

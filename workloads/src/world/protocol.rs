@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{ConnectionSample, Operation, TransportOptions};
+use super::{Arrivals, ConnectionSample, Operation, TransportOptions};
 use crate::transport::TransportError;
 
 /// The environment variable that names a rank's end of the socket pair, as a file descriptor.
@@ -58,6 +58,7 @@ pub(crate) enum Reply {
         started_ns: u64,
         ended_ns: u64,
         samples: Vec<ConnectionSample>,
+        arrivals: Vec<Arrivals>,
     },
     /// So many elements are wrong.
     Checked { wrong: u64 },

@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use longhaul_emulator::time::Time;
+use longhaul_reports::stats::jain_index;
 
 use super::Scenario;
 
@@ -83,9 +84,7 @@ impl Outcome {
         let rates: Vec<f64> = (0..self.arrived.len())
             .map(|flow| self.goodput(flow, during.clone()))
             .collect();
-        let sum: f64 = rates.iter().sum();
-        let squares: f64 = rates.iter().map(|rate| rate * rate).sum();
-        sum * sum / (rates.len() as f64 * squares).max(f64::MIN_POSITIVE)
+        jain_index(&rates).unwrap_or_default()
     }
 
     /// The delay in queues that `part` (0 to 1) of the time stays below.

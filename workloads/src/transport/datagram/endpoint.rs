@@ -20,7 +20,7 @@ use crate::message::receiver::Receiver;
 use crate::message::sender::Sender;
 use crate::message::{Failure, Parameters, wire};
 use crate::transport::{ATTENTION, Attendant, Connections, TransportError, system};
-use crate::world::{ConnectionSample, MessageOptions};
+use crate::world::{Arrivals, ConnectionSample, MessageOptions};
 
 /// Queue pairs of one rank. They are opened when an exchange first needs them, and stay.
 #[derive(Debug)]
@@ -307,17 +307,6 @@ impl Endpoint {
                 break;
             }
         }
-        for (peer, incoming) in &self.incoming {
-            let latencies = incoming.receiver.latencies();
-            tracing::debug!(
-                from = peer,
-                messages = latencies.len(),
-                median_ns = latencies.value_at_quantile(0.5),
-                p99_ns = latencies.value_at_quantile(0.99),
-                longest_ns = latencies.max(),
-                "time from hand-over to delivery"
-            );
-        }
     }
 
     /// Shares the credits among the peers whose messages are coming; one that is silent may begin with as much as a share.
@@ -371,6 +360,26 @@ impl Endpoint {
     }
 }
 
+impl Endpoint {
+    /// Messages that have come whole since the last call.
+    pub(crate) fn arrivals(&mut self) -> Vec<Arrivals> {
+        let has_playout = self.options.playout.is_some();
+        let incoming = self.incoming.iter_mut();
+        let arrivals = incoming.map(|(&from, incoming)| {
+            let (latencies, late) = incoming.receiver.take_latencies();
+            Arrivals {
+                from,
+                to: self.rank,
+                latencies,
+                late: has_playout.then_some(late),
+            }
+        });
+        arrivals
+            .filter(|arrivals| !arrivals.latencies.is_empty())
+            .collect()
+    }
+}
+
 impl Connections for Endpoint {
     /// One for each path that this rank sends on; `at_ns` is now on CLOCK_MONOTONIC.
     fn sample(&self, at_ns: u64) -> Vec<ConnectionSample> {
@@ -389,6 +398,7 @@ impl Connections for Endpoint {
                 pacing_rate_bps: state.pacing_rate.map(Rate::bits_per_second),
                 delivery_rate_bps: state.delivery_rate.map_or(0, Rate::bits_per_second),
                 bytes_acked: totals.arrived,
+                marked_bytes: Some(totals.marked),
             })
         });
         states.collect()

@@ -1,0 +1,292 @@
+//! What the flows between ranks carried, and how evenly they shared the links they crossed. Pure.
+
+use std::collections::BTreeMap;
+
+use longhaul_reports::result::{FlowSummary, LinkShares, MessageSummary, Percentiles, Sample};
+use longhaul_reports::stats::{jain_index, percentile, sorted};
+use longhaul_topologies::Topology;
+use longhaul_topologies::route::Routes;
+
+use super::bound::{channel_name, way};
+use super::points::RankPlace;
+use crate::world::{Arrivals, ConnectionSample};
+
+/// The flows of a point.
+#[derive(Debug, Default)]
+pub(super) struct Flows {
+    /// Host of each rank.
+    hosts: Vec<String>,
+    /// Links between ranks, by sending and receiving rank.
+    ways: BTreeMap<(usize, usize), Vec<String>>,
+    flows: BTreeMap<Key, Flow>,
+    /// By link: how many flows cross it, and Jain's index of each measured iteration.
+    shares: BTreeMap<String, (usize, Vec<f64>)>,
+}
+
+/// Sending and receiving rank, and which of their connections.
+type Key = (usize, usize, usize);
+
+#[derive(Debug, Default)]
+struct Flow {
+    retransmits: u64,
+    marked_bytes: Option<u64>,
+    /// Bytes acknowledged when the last iteration ended.
+    before: u64,
+    /// The same now, in this iteration: seconds since the run's start, and bytes.
+    acknowledged: Vec<(f64, u64)>,
+    /// Nanoseconds, each with the number of messages.
+    latencies: BTreeMap<u64, u64>,
+    late: Option<u64>,
+}
+
+/// Readings of a flow below which an iteration does not show its rate.
+const FEWEST: usize = 8;
+
+impl Flows {
+    pub(super) fn new(topology: &Topology, ranks: &[RankPlace]) -> Self {
+        let routes = Routes::new(topology);
+        let mut ways = BTreeMap::new();
+        for (from, a) in ranks.iter().enumerate() {
+            for (to, b) in ranks.iter().enumerate() {
+                let links = way(topology, &routes, a.site, b.site);
+                let links = links.map(|(link, direction)| channel_name(topology, link, direction));
+                ways.insert((from, to), links.collect());
+            }
+        }
+        Self {
+            hosts: ranks.iter().map(|rank| rank.host_name(topology)).collect(),
+            ways,
+            ..Self::default()
+        }
+    }
+
+    /// `virginia-0>dublin-1/0`, of a reading.
+    pub(super) fn name(&self, sample: &ConnectionSample) -> String {
+        let (from, to) = (&self.hosts[sample.from], &self.hosts[sample.to]);
+        format!("{from}>{to}/{}", sample.connection)
+    }
+
+    /// Takes the readings and arrivals of an iteration; `seconds` are since the run's start.
+    pub(super) fn take(
+        &mut self,
+        iteration: &Sample,
+        samples: &[ConnectionSample],
+        arrivals: &[Arrivals],
+        seconds: impl Fn(u64) -> f64,
+    ) {
+        for sample in samples {
+            // Paths of a queue pair share its counts.
+            if sample.marked_bytes.is_some() && sample.connection > 0 {
+                continue;
+            }
+            let key = (sample.from, sample.to, sample.connection);
+            let flow = self.flows.entry(key).or_default();
+            flow.retransmits = sample.retransmits;
+            flow.marked_bytes = sample.marked_bytes;
+            let at = seconds(sample.at_ns);
+            flow.acknowledged.push((at, sample.bytes_acked));
+        }
+        if !iteration.warmup {
+            self.share(iteration.start_s);
+            for arrivals in arrivals {
+                let key = (arrivals.from, arrivals.to, 0);
+                let flow = self.flows.entry(key).or_default();
+                for &(latency, count) in &arrivals.latencies {
+                    *flow.latencies.entry(latency).or_default() += count;
+                }
+                flow.late = arrivals.late.map(|late| flow.late.unwrap_or(0) + late);
+            }
+        }
+        for flow in self.flows.values_mut() {
+            if let Some(&(_, bytes)) = flow.acknowledged.last() {
+                flow.before = bytes;
+            }
+            flow.acknowledged.clear();
+        }
+    }
+
+    /// Adds the index of the iteration that began at `start`, for each link that several flows crossed.
+    fn share(&mut self, start: f64) {
+        let mut crossing: BTreeMap<&String, Vec<&Flow>> = BTreeMap::new();
+        for (&(from, to, _), flow) in &self.flows {
+            if flow.bytes() > 0 {
+                for link in self.ways.get(&(from, to)).into_iter().flatten() {
+                    crossing.entry(link).or_default().push(flow);
+                }
+            }
+        }
+        for (link, flows) in crossing {
+            if let Some(index) = evenness(&flows, start) {
+                let (count, indices) = self.shares.entry(link.clone()).or_default();
+                *count = (*count).max(flows.len());
+                indices.push(index);
+            }
+        }
+    }
+
+    pub(super) fn summaries(&self) -> Vec<FlowSummary> {
+        let summary = |(&(from, to, number), flow): (&Key, &Flow)| FlowSummary {
+            from: self.hosts[from].clone(),
+            to: self.hosts[to].clone(),
+            number,
+            bytes: flow.before,
+            retransmits: flow.retransmits,
+            messages: flow.marked_bytes.map(|marked_bytes| MessageSummary {
+                latency_us: microseconds(&flow.latencies),
+                late: flow.late,
+                marked_bytes,
+            }),
+        };
+        self.flows.iter().map(summary).collect()
+    }
+
+    pub(super) fn shares(&self) -> Vec<LinkShares> {
+        let shares = self.shares.iter().filter_map(|(link, (flows, indices))| {
+            Some(LinkShares {
+                link: link.clone(),
+                flows: *flows,
+                jain: percentile(&sorted(indices), 50.0)?,
+            })
+        });
+        shares.collect()
+    }
+}
+
+impl Flow {
+    /// Bytes of this iteration.
+    fn bytes(&self) -> u64 {
+        let last = self.acknowledged.last();
+        last.map_or(0, |(_, bytes)| bytes.saturating_sub(self.before))
+    }
+
+    /// When the last of them was acknowledged.
+    fn end(&self) -> Option<f64> {
+        let &(_, all) = self.acknowledged.last()?;
+        let whole = self.acknowledged.iter().find(|(_, bytes)| *bytes == all)?;
+        Some(whole.0)
+    }
+
+    /// Bytes acknowledged at `at`, in a straight line between readings.
+    fn at(&self, at: f64) -> Option<f64> {
+        let next = self.acknowledged.partition_point(|(read, _)| *read < at);
+        let &(right, more) = self.acknowledged.get(next)?;
+        let &(left, less) = self.acknowledged.get(next.checked_sub(1)?)?;
+        let part = (at - left) / (right - left);
+        Some(less as f64 + part * (more - less) as f64)
+    }
+}
+
+/// Jain's index of the rates of `flows` in the second half of the time from `start` on in which all were sending; nothing if they
+/// are not several, or were not read often enough to tell.
+fn evenness(flows: &[&Flow], start: f64) -> Option<f64> {
+    if flows.len() < 2 {
+        return None;
+    }
+    let ends = flows.iter().map(|flow| flow.end());
+    let end = ends.collect::<Option<Vec<f64>>>()?;
+    let end = end.into_iter().fold(f64::INFINITY, f64::min);
+    let middle = f64::midpoint(start, end);
+    let rates = flows.iter().map(|flow| {
+        let readings = flow.acknowledged.iter();
+        let seen = readings
+            .filter(|(at, _)| (start..=end).contains(at))
+            .count();
+        (seen >= FEWEST).then_some(())?;
+        Some(flow.at(end)? - flow.at(middle)?)
+    });
+    jain_index(&rates.collect::<Option<Vec<f64>>>()?)
+}
+
+/// Percentiles of nanoseconds that each come with their number.
+fn microseconds(latencies: &BTreeMap<u64, u64>) -> Percentiles {
+    let count: u64 = latencies.values().sum();
+    let micros = |nanos: u64| nanos as f64 / 1e3;
+    // By nearest rank, as everywhere.
+    let at = |share: f64| {
+        let rank = ((share * count as f64).ceil() as u64).max(1);
+        let mut before = 0;
+        let found = latencies.iter().find(|(_, number)| {
+            before += **number;
+            before >= rank
+        });
+        found.map_or(0.0, |(nanos, _)| micros(*nanos))
+    };
+    let sum: f64 = latencies
+        .iter()
+        .map(|(nanos, number)| micros(*nanos) * *number as f64)
+        .sum();
+    Percentiles {
+        count,
+        mean: if count > 0 { sum / count as f64 } else { 0.0 },
+        min: latencies.keys().next().map_or(0.0, |nanos| micros(*nanos)),
+        p50: at(0.50),
+        p95: at(0.95),
+        p99: at(0.99),
+        max: latencies
+            .keys()
+            .next_back()
+            .map_or(0.0, |nanos| micros(*nanos)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn flow(rates: &[(f64, u64)]) -> Flow {
+        // From each instant on at the rate beside it, bytes per second; read every 10 ms for a second.
+        let mut bytes = 0.0;
+        let acknowledged = (0..=100).map(|step| {
+            let at = f64::from(step) / 100.0;
+            let rate = rates.iter().rev().find(|(from, _)| *from <= at);
+            let before = bytes;
+            bytes += rate.map_or(0.0, |(_, rate)| *rate as f64 / 100.0);
+            (at, before as u64)
+        });
+        Flow {
+            acknowledged: acknowledged.collect(),
+            ..Flow::default()
+        }
+    }
+
+    #[test]
+    fn equal_rates_are_even_and_one_that_has_all_is_not() {
+        let (fast, slow) = (flow(&[(0.0, 9_000_000)]), flow(&[(0.0, 3_000_000)]));
+        let even = evenness(&[&fast, &fast], 0.0).expect("two flows");
+        assert!((even - 1.0).abs() < 1e-9, "{even}");
+        let uneven = evenness(&[&fast, &slow], 0.0).expect("two flows");
+        assert!((uneven - 0.8).abs() < 1e-3, "{uneven}");
+    }
+
+    #[test]
+    fn the_second_half_of_the_time_that_all_send_counts() {
+        // Uneven for the first 0.3 s, and again once the first has sent all, at 0.8 s.
+        let first = flow(&[(0.0, 9_000_000), (0.3, 4_000_000), (0.8, 0)]);
+        let second = flow(&[(0.0, 1_000_000), (0.3, 4_000_000), (0.8, 9_000_000)]);
+        let index = evenness(&[&first, &second], 0.0).expect("two flows");
+        assert!(index > 0.999, "{index}");
+    }
+
+    #[test]
+    fn one_flow_or_few_readings_tell_nothing() {
+        let one = flow(&[(0.0, 1_000_000)]);
+        assert_eq!(evenness(&[&one], 0.0), None);
+        let mut sparse = flow(&[(0.0, 1_000_000)]);
+        sparse
+            .acknowledged
+            .retain(|(at, _)| (at * 5.0).fract() < 1e-9);
+        assert_eq!(evenness(&[&sparse, &one], 0.0), None);
+    }
+
+    #[test]
+    fn percentiles_are_of_all_messages() {
+        let latencies = BTreeMap::from([(1_000, 98), (50_000, 1), (90_000, 1)]);
+        let found = microseconds(&latencies);
+        assert_eq!(
+            (found.count, found.p50, found.p99, found.max),
+            (100, 1.0, 50.0, 90.0)
+        );
+        assert!((found.mean - 2.38).abs() < 1e-9, "{}", found.mean);
+        assert_eq!(microseconds(&BTreeMap::new()), Percentiles::default());
+    }
+}
