@@ -1,7 +1,7 @@
 //! Every law at every distance, on a simulated bottleneck: the figures of `docs/congestion-control.md` and `docs/distance.md`.
 //!
 //! `cargo bench -p longhaul-workloads --bench laws -- [TABLE]... [law=NAME]... [flows=N] [rate=RATE] [loss=PART] [marks=off] [line=TIMES]
-//! [trips=N] [jitter=TIME]`
+//! [trips=N] [jitter=TIME] [near=TIME] [far=TIME] [together]`
 //! prints the tables asked for, or all: `distances`, `start`, `mixed`, `changes`, `bursts`.
 
 use std::time::Duration;
@@ -49,6 +49,11 @@ struct Asked {
     /// Round trips that the table of distances takes.
     trips: u32,
     jitter: Duration,
+    /// Round trips of the mixed flows.
+    near: Duration,
+    far: Duration,
+    /// Whether those begin at once, not one after the other.
+    together: bool,
 }
 
 impl Asked {
@@ -63,7 +68,11 @@ impl Asked {
             line: 4,
             trips: 120,
             jitter: Duration::ZERO,
+            near: Duration::from_millis(1),
+            far: Duration::from_millis(80),
+            together: false,
         };
+        let time = |text: &str| text.parse().map_or(Duration::ZERO, TimeSpan::duration);
         for argument in std::env::args().skip(1) {
             match argument.split_once('=') {
                 Some(("law", name)) => asked.laws.push(name.to_owned()),
@@ -71,9 +80,10 @@ impl Asked {
                 Some(("rate", rate)) => asked.rate = rate.parse().ok(),
                 Some(("loss", loss)) => asked.loss = loss.parse().ok(),
                 Some(("line", times)) => asked.line = times.parse().unwrap_or(4),
-                Some(("jitter", time)) => {
-                    asked.jitter = time.parse().map_or(Duration::ZERO, TimeSpan::duration);
-                }
+                Some(("jitter", jitter)) => asked.jitter = time(jitter),
+                Some(("near", near)) => asked.near = time(near),
+                Some(("far", far)) => asked.far = time(far),
+                None if argument == "together" => asked.together = true,
                 Some(("trips", trips)) => asked.trips = trips.parse().unwrap_or(120),
                 Some(("marks", on)) => asked.marks = on != "off",
                 // cargo's own `--bench` is none of ours.
@@ -240,36 +250,44 @@ fn round_trips(outcome: &Outcome, from: Duration, rtt: Duration) -> String {
 
 fn mixed(asked: &Asked) {
     println!(
-        "\nlaw, rate: flows of 1 ms and 80 ms on one bottleneck, four each: fairness, utilisation, p99 of the queue in µs, shares of near and far"
+        "\nlaw, rate: flows of {:?} and {:?} on one bottleneck, four each: fairness until 60, 120, 250 and 500 far round trips; from 375 on utilisation, p99 of the queue in µs, shares of near and far",
+        asked.near, asked.far
     );
-    let (near, far) = (Duration::from_millis(1), Duration::from_millis(80));
+    let (near, far) = (asked.near, asked.far);
+    let apart = if asked.together {
+        Duration::ZERO
+    } else {
+        far * 6 / 13
+    };
     for rate in asked.rates() {
         for law in asked.laws() {
-            let length = Duration::from_secs(40);
+            let length = far * 500;
             let outcome = Scenario {
                 lanes: vec![lane(asked, rate, far, 0.0)],
                 flows: (0..8)
                     .map(|index| Flow {
-                        start: Duration::from_millis(37) * index as u32,
+                        start: apart * index as u32,
                         ..flow(asked, &law, rate, if index % 2 == 0 { near } else { far })
                     })
                     .collect(),
                 changes: Vec::new(),
                 length,
-                grain: Duration::from_millis(1),
+                grain: far / 80,
                 seed: 1,
             }
             .run();
             let steady = length * 3 / 4..length;
+            let fairness = [(30, 60), (60, 120), (125, 250), (375, 500)]
+                .map(|(from, to)| format!("{:.3}", outcome.fairness(far * from..far * to)));
             let share = |first: usize| {
                 let flows = (first..8).step_by(2);
                 let rates = flows.map(|flow| outcome.goodput(flow, steady.clone()));
                 100.0 * rates.sum::<f64>() / rate.bytes_per_second() as f64
             };
             println!(
-                "{:<9} {rate:>6}: {:.3} {:5.1} {:>6} {:5.1} {:5.1}",
+                "{:<9} {rate:>6}: {} {:5.1} {:>6} {:5.1} {:5.1}",
                 law.name(),
-                outcome.fairness(steady.clone()),
+                fairness.join(" "),
                 100.0 * outcome.utilisation(steady.clone()),
                 micros(outcome.queue_delay(0.99, steady.clone())),
                 share(0),

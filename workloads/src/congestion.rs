@@ -59,6 +59,17 @@ pub struct Conditions {
     pub line_rate: Option<Rate>,
     /// The round trip of the handshake.
     pub handshake: Option<Duration>,
+    /// What it measured of this very path with a full packet; a path without one of its own may be longer.
+    pub measured: Option<Measured>,
+}
+
+/// What a handshake measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Measured {
+    /// The round trip.
+    pub round_trip: Duration,
+    /// The way there, where both ends read one clock.
+    pub one_way: Option<Duration>,
 }
 
 /// A congestion control at work.
@@ -138,6 +149,14 @@ pub struct Ack<'a> {
     pub in_flight: u64,
     /// What the newest met at each bottleneck, hop by hop; empty where the network does not tell.
     pub hops: &'a [Record],
+}
+
+impl Ack<'_> {
+    /// The least way there of all of them: the way back is the newest's, as one acknowledgement told of them.
+    pub fn least_way(&self) -> Option<Duration> {
+        let above = self.rtt.saturating_sub(self.least_rtt);
+        self.one_way.map(|way| way.saturating_sub(above))
+    }
 }
 
 /// Packets found lost.

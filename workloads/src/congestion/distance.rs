@@ -1,6 +1,6 @@
 //! `distance`, ours: a law for any distance, with nothing to set. `docs/distance.md` has its reasons and what was measured.
 //!
-//! - It learns the path's base round trip ([`base`]) and measures delay above it; marks count as delay where there are any.
+//! - It learns the path's base round trip and way there ([`base`]) and measures delay above that; marks count as delay where there are any.
 //! - It starts by two short trains ([`start`]): the first tells what the bottleneck carries, the second what of it is free.
 //! - Then it paces at a rate that grows and shrinks by a little each slice of time. Growth is larger for small rates and a
 //!   decrease is not, so that flows that see the same congestion have the same rate whatever their round trips. Both are counted
@@ -65,8 +65,16 @@ const QUEUE_CHANGE: f64 = 0.25;
 const ROUGH: f64 = 0.25;
 /// Mean deviations above the mean up to which such delay is taken for jitter.
 const DEVIATIONS: f64 = 3.0;
+/// Spans of [`WATCHED`] after which what was taken for jitter is doubted: it may have been a queue that others made, and one's own since…
+const PROVISIONAL: u32 = 4;
+/// … and when it has shown again.
+const TRUSTED: u32 = 16;
+/// Spans in which it can show again, while the rate falls.
+const DOUBTED: u32 = 3;
 /// Round trips of nothing but full congestion after which the way itself is taken to be longer.
 const CROWDED: f64 = 100.0;
+/// And time: flows from far take as long to make room for those from near.
+const CROWDED_TIME: f64 = 1.0;
 /// Loss in a round trip that is congestion whatever the delay says.
 const HEAVY_LOSS: f64 = 0.1;
 /// In flight, of a round trip at the rate: room for a queue and late acknowledgements.
@@ -87,7 +95,7 @@ impl Distance {
             line: conditions
                 .line_rate
                 .map_or(f64::INFINITY, |line| line.bytes_per_second() as f64),
-            base: Base::new(conditions.handshake),
+            base: Base::new(conditions.measured),
             phase: Phase::Start(Start::new(conditions)),
             rate: 0.0,
             capacity: 0.0,
@@ -100,6 +108,7 @@ impl Distance {
             clear: 0.0,
             crowded: 0.0,
             jitter: 0.0,
+            belief: Belief::None,
             watch: Watch::default(),
         }
     }
@@ -128,6 +137,7 @@ pub(super) struct Path {
     crowded: f64,
     /// Delay that is jitter, in seconds.
     jitter: f64,
+    belief: Belief,
     watch: Watch,
 }
 
@@ -168,6 +178,17 @@ impl Watch {
     }
 }
 
+/// Whether what was taken for jitter still is.
+#[derive(Clone, Copy, Debug)]
+enum Belief {
+    /// There is none.
+    None,
+    /// For so many more spans.
+    Trusted { spans: u32 },
+    /// Not believed unless it shows again within so many spans; the rate before, in bytes per second.
+    Doubted { spans: u32, rate: f64 },
+}
+
 #[derive(Debug)]
 enum Phase {
     /// Measuring.
@@ -187,6 +208,7 @@ enum Phase {
 struct Slice {
     since: Time,
     least: Option<Duration>,
+    least_way: Option<Duration>,
     packets: u32,
     bytes: u64,
     marked: u64,
@@ -198,6 +220,7 @@ impl Slice {
         Slice {
             since,
             least: None,
+            least_way: None,
             packets: 0,
             bytes: 0,
             marked: 0,
@@ -210,6 +233,8 @@ impl Slice {
             self.least
                 .map_or(ack.least_rtt, |least| least.min(ack.least_rtt)),
         );
+        let ways = [self.least_way, ack.least_way()];
+        self.least_way = ways.into_iter().flatten().min();
         self.packets += ack.packets;
         self.bytes += ack.bytes;
         self.marked += ack.marked;
@@ -227,7 +252,7 @@ impl Path {
     /// Above the base round trip, in seconds.
     fn delay(&self, slice: &Slice) -> f64 {
         let least = slice.least.unwrap_or_default();
-        least.saturating_sub(self.base.get()).as_secs_f64()
+        self.base.above(least, slice.least_way).as_secs_f64()
     }
 
     /// 0 to 1, of what a slice told.
@@ -257,7 +282,7 @@ impl Path {
         } else {
             self.crowded + part
         };
-        if self.crowded > CROWDED {
+        if self.crowded > CROWDED && self.crowded * self.round_trip() > CROWDED_TIME {
             self.base.relearn();
             self.crowded = 0.0;
         }
@@ -289,13 +314,41 @@ impl Path {
             .as_secs_f64()
             .max(FULL_PACKETS * self.packet / self.capacity.max(1.0));
         let rough = watch.roughness / watch.slices > ROUGH * full;
-        if rough && mean > f64::midpoint(borne, 1.0) {
-            // Cut for nothing.
-            self.jitter = watch.highest();
-            self.set(self.rate.max(watch.rate));
-        } else {
-            self.jitter = self.jitter.min(watch.highest());
-        }
+        let cut_for_nothing = rough && mean > f64::midpoint(borne, 1.0);
+        self.belief = match (self.belief, cut_for_nothing) {
+            // A crowd of flows that start can look the same, but not for long.
+            (Belief::None, true) => {
+                self.jitter = watch.highest();
+                self.set(self.rate.max(watch.rate));
+                Belief::Trusted { spans: PROVISIONAL }
+            }
+            (Belief::Doubted { rate, .. }, true) => {
+                self.jitter = watch.highest();
+                self.set(self.rate.max(rate));
+                Belief::Trusted { spans: TRUSTED }
+            }
+            (Belief::Trusted { .. }, true) => {
+                self.jitter = watch.highest();
+                self.set(self.rate.max(watch.rate));
+                Belief::Trusted { spans: TRUSTED }
+            }
+            (Belief::Trusted { spans: 0 }, false) => {
+                self.jitter = 0.0;
+                Belief::Doubted {
+                    spans: DOUBTED,
+                    rate: self.rate,
+                }
+            }
+            (Belief::Trusted { spans }, false) => {
+                self.jitter = self.jitter.min(watch.highest());
+                Belief::Trusted { spans: spans - 1 }
+            }
+            (Belief::Doubted { spans: 0, .. } | Belief::None, false) => Belief::None,
+            (Belief::Doubted { spans, rate }, false) => Belief::Doubted {
+                spans: spans - 1,
+                rate,
+            },
+        };
         self.watch.rate = self.rate;
     }
 
@@ -434,6 +487,7 @@ impl Controller for Path {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::congestion::Measured;
     use crate::congestion::testing::conditions;
 
     /// A path in the law at this rate, with a slice that met this much of a queue.
@@ -470,7 +524,10 @@ mod tests {
         assert!(even(12.5e6) > even(125e6) && even(125e6) > even(1.25e9));
         for rtt in [Duration::from_millis(1), Duration::from_millis(100)] {
             let (mut path, mut slice) = path(125e6, Duration::ZERO);
-            path.base = Base::new(Some(rtt));
+            path.base = Base::new(Some(Measured {
+                round_trip: rtt,
+                one_way: None,
+            }));
             slice.least = Some(rtt);
             slice.marked = (even(125e6) * 1500.0) as u64;
             path.adjust(&slice, 1.0);

@@ -164,6 +164,7 @@ mod tests {
     fn both(rtt: Duration) -> Both {
         let path = Conditions {
             handshake: Some(rtt),
+            measured: None,
             ..conditions()
         };
         let mut both = Gemini::default().start(path, Time::default());

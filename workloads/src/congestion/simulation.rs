@@ -249,8 +249,12 @@ impl<'a> Run<'a> {
 
     fn start(&mut self, flow: usize) {
         let lane = &self.lanes[self.senders[flow].lane];
-        let queue = lane.lane.rate.time_for(ByteSize::from_bytes(lane.bytes));
-        self.senders[flow].start(queue, self.now);
+        let packet = self.scenario.flows[flow].packet;
+        let waited = lane
+            .lane
+            .rate
+            .time_for(ByteSize::from_bytes(lane.bytes + packet));
+        self.senders[flow].start(waited, self.now);
         match self.scenario.flows[flow].supply {
             Supply::Endless => self.send(flow),
             Supply::Bursts { .. } => self.burst(flow),

@@ -13,6 +13,7 @@ pub(super) fn conditions() -> Conditions {
         packet: 1500,
         line_rate: Some(Rate::from_bits_per_second(10_000_000_000)),
         handshake: Some(Duration::from_millis(1)),
+        measured: None,
     }
 }
 

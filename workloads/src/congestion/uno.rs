@@ -210,6 +210,7 @@ mod tests {
             let rtt = law.parameters.intra_rtt.duration().mul_f64(epochs);
             law.least = Least::new(Conditions {
                 handshake: Some(rtt),
+                measured: None,
                 ..conditions()
             });
             let before = law.window;

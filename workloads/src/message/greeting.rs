@@ -9,6 +9,7 @@ use longhaul_emulator::time::Time;
 
 use super::Parameters;
 use super::wire;
+use crate::congestion::Measured;
 
 /// Time to the second hello; it doubles from there (RFC 6298's initial timeout).
 const FIRST_WAIT: Duration = Duration::from_secs(1);
@@ -51,16 +52,17 @@ impl Handshake {
             attempt,
             settings: self.settings,
             granted: 0,
+            clock: now,
         }
     }
 
-    /// The round trip that a welcome shows; `None` if it answers no hello of ours, or is the first. Settings that differ are
+    /// What a welcome shows of the way; `None` if it answers no hello of ours, or is the first. Settings that differ are
     /// an error.
     pub(super) fn welcome(
         &mut self,
         now: Time,
         greeting: &wire::Greeting,
-    ) -> Option<Result<Duration, super::Failure>> {
+    ) -> Option<Result<Measured, super::Failure>> {
         let sent = self.sent.get(greeting.attempt as usize)?;
         if greeting.nonce != self.nonce {
             return None;
@@ -76,7 +78,11 @@ impl Handshake {
             }
         }
         Some(match greeting.settings == self.settings {
-            true => Ok(now.since(*sent)),
+            true => Ok(Measured {
+                round_trip: now.since(*sent),
+                // Of two clocks, the sender's may be ahead.
+                one_way: (greeting.clock >= *sent).then(|| greeting.clock.since(*sent)),
+            }),
             false => Err(super::Failure::Mismatched),
         })
     }

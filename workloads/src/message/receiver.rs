@@ -38,7 +38,8 @@ pub(crate) struct Receiver {
     allowance: u64,
     /// The peer must hear of more room, or of its welcome.
     news: bool,
-    greeted: Option<u32>,
+    /// A hello to be answered, and when it came.
+    greeted: Option<(u32, Time)>,
     /// The hole that the peer has been told of (go-back-N).
     told_hole: Option<u64>,
     ending: Ending,
@@ -159,7 +160,7 @@ impl Receiver {
         }
         match packet {
             wire::Packet::Hello(greeting) if greeting.nonce == self.nonce => {
-                self.greeted = Some(greeting.attempt);
+                self.greeted = Some((greeting.attempt, arrived.now));
             }
             wire::Packet::Data {
                 transmission,
@@ -187,12 +188,13 @@ impl Receiver {
 
     /// Appends the next packet to the peer to `out`, if there is one; answers the path whose source it goes to.
     pub(crate) fn poll_transmit(&mut self, now: Time, out: &mut Vec<u8>) -> Option<u8> {
-        if let Some(attempt) = self.greeted.take() {
+        if let Some((attempt, clock)) = self.greeted.take() {
             let welcome = wire::Packet::Welcome(Greeting {
                 nonce: self.nonce,
                 attempt,
                 settings: settings(&self.parameters),
                 granted: self.granted(),
+                clock,
             });
             wire::encode(out, self.envelope(0), 0, &welcome);
             return Some(0);

@@ -266,21 +266,28 @@ impl Sender {
         let State::Greeting(handshake) = &mut self.state else {
             return Ok(());
         };
-        let Some(rtt) = handshake.welcome(now, greeting) else {
+        let Some(measured) = handshake.welcome(now, greeting) else {
             return Ok(());
         };
-        let rtt = rtt?;
+        let measured = measured?;
+        let rtt = measured.round_trip;
         let conditions = Conditions {
             packet: self.parameters.datagram as u64,
             line_rate: self.line_rate,
             handshake: Some(rtt),
+            measured: Some(measured),
         };
         let flows = match self.parameters.choice {
             PathChoice::Adaptive => self.paths.len(),
             PathChoice::Hash | PathChoice::Spray => 1,
         };
         self.flows = (0..flows)
-            .map(|_| Flow::new(self.parameters.law.start(conditions, now)))
+            .map(|flow| Conditions {
+                // It went over the first path.
+                measured: conditions.measured.filter(|_| flow == 0),
+                ..conditions
+            })
+            .map(|conditions| Flow::new(self.parameters.law.start(conditions, now)))
             .collect();
         // The first timeouts rest on it; that of another path may be longer, which its own packets will tell.
         for path in &mut self.paths {

@@ -12,7 +12,8 @@
 //!  24  attempt            u32, which hello this is or answers
 //!  28  settings           u64, a digest of what both ends must agree on
 //!  36  granted            u64, messages before this may be sent (welcome)
-//!  44  padding up to the largest packet, so that a path that cannot carry it shows at once (hello)
+//!  44  clock              u64, nanoseconds: when the hello left, or came
+//!  52  padding up to the largest packet, so that a path that cannot carry it shows at once (hello)
 //! data:
 //!  16  number             u64, on the path
 //!  24  sent               u64, nanoseconds
@@ -54,7 +55,7 @@ const MAGIC: [u8; 2] = *b"LM";
 /// Bytes of what every packet has.
 const COMMON: usize = 16;
 /// Bytes of a hello or welcome.
-const GREETING: usize = 44;
+const GREETING: usize = 52;
 /// Bytes before those of the message.
 pub(super) const DATA: usize = 64;
 /// Bytes before the parity.
@@ -105,6 +106,8 @@ pub(crate) struct Greeting {
     pub(super) attempt: u32,
     pub(super) settings: u64,
     pub(super) granted: u64,
+    /// When the hello left (hello), or came (welcome), by the clock there.
+    pub(super) clock: Time,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -259,6 +262,7 @@ impl Greeting {
         out.extend_from_slice(&self.attempt.to_be_bytes());
         out.extend_from_slice(&self.settings.to_be_bytes());
         out.extend_from_slice(&self.granted.to_be_bytes());
+        out.extend_from_slice(&self.clock.as_nanos().to_be_bytes());
     }
 }
 
@@ -332,6 +336,7 @@ impl<'a> Reader<'a> {
             attempt: self.u32()?,
             settings: self.u64()?,
             granted: self.u64()?,
+            clock: Time::from_nanos(self.u64()?),
         })
     }
 
@@ -428,6 +433,7 @@ mod tests {
             attempt: 2,
             settings: 77,
             granted: 4,
+            clock: Time::from_nanos(3),
         };
         let transmission = Transmission {
             number: 12,

@@ -1,10 +1,13 @@
-//! The round trip without queues: down at once, up when the way has become longer.
+//! The round trip without queues, and the way there: down at once, up when the way has become longer.
+//!
+//! Collectives send both ways, and what waits on the way back is no congestion of this one's way: delay is judged by the way there,
+//! if both ends read one clock or clocks that keep pace (PTP), and never by more than what the round trip shows.
 
 use std::time::Duration;
 
 use longhaul_emulator::time::Time;
 
-use super::super::Ack;
+use super::super::{Ack, Measured};
 
 /// What a jump must be, of the base, to be another way: less is not worth it.
 const JUMP: f64 = 0.02;
@@ -14,22 +17,36 @@ const LEAST_JUMP: Duration = Duration::from_micros(300);
 /// it carries.
 const STEEPEST: f64 = 8.0;
 
-/// It, as far as it was seen.
+/// How long, and how many such times in a row, the way there may become shorter while the round trip does not, before that is
+/// laid to the clocks: a queue that empties ends, a clock that falls behind goes on.
+const DRIFT: Duration = Duration::from_secs(1);
+/// See [`DRIFT`].
+const DRIFTS: u32 = 8;
+
+/// They, as far as they were seen.
 #[derive(Debug)]
 pub(super) struct Base {
     least: Duration,
+    way: Way,
     /// The newest packet's round trip, and when it was sent.
     previous: Option<(Duration, Time)>,
+    /// Its way there.
+    previous_way: Option<Duration>,
     unknown: bool,
 }
 
 impl Base {
-    pub fn new(handshake: Option<Duration>) -> Self {
+    /// Begins with what the handshake measured: where many flows start at once, none of their packets may find an empty queue.
+    pub fn new(handshake: Option<Measured>) -> Self {
         Base {
-            least: handshake.unwrap_or_default(),
+            least: handshake.map_or(Duration::ZERO, |measured| measured.round_trip),
+            way: Way {
+                least: handshake.and_then(|measured| measured.one_way),
+                ..Way::default()
+            },
             previous: None,
-            // A handshake's packets are short: data takes longer.
-            unknown: true,
+            previous_way: None,
+            unknown: handshake.is_none(),
         }
     }
 
@@ -37,16 +54,33 @@ impl Base {
         self.least
     }
 
+    /// What least round trip and least way there are above their bases.
+    pub fn above(&self, round_trip: Duration, way: Option<Duration>) -> Duration {
+        let above = round_trip.saturating_sub(self.least);
+        let there = way
+            .zip(self.way.least())
+            .map(|(way, least)| way.saturating_sub(least));
+        there.map_or(above, |there| there.min(above))
+    }
+
     /// The next round trip counts, whatever it is.
     pub fn relearn(&mut self) {
         self.unknown = true;
         self.previous = None;
+        self.previous_way = None;
     }
 
     pub fn on_ack(&mut self, ack: &Ack<'_>) {
-        if self.unknown || ack.least_rtt < self.least {
+        if self.unknown {
+            self.way = Way::default();
+        }
+        let is_lower = self.unknown || ack.least_rtt < self.least;
+        if is_lower {
             self.least = ack.least_rtt;
             self.unknown = false;
+        }
+        if let Some(way) = ack.least_way() {
+            self.way.see(ack.now, way, is_lower);
         }
         if let Some((rtt, sent)) = self.previous
             && ack.sent > sent
@@ -55,9 +89,51 @@ impl Base {
             let steep = ack.sent.since(sent).mul_f64(STEEPEST);
             if jump > LEAST_JUMP.max(self.least.mul_f64(JUMP)) && jump > steep {
                 self.least += jump;
+                if let Some((way, previous)) = ack.one_way.zip(self.previous_way) {
+                    self.way.jump(way.saturating_sub(previous));
+                }
             }
         }
         self.previous = Some((ack.rtt, ack.sent));
+        self.previous_way = ack.one_way;
+    }
+}
+
+/// The way there without queues.
+#[derive(Debug, Default)]
+struct Way {
+    least: Option<Duration>,
+    /// Since when it is watched whether it becomes shorter…
+    since: Time,
+    /// … and it did.
+    shorter: bool,
+    /// The round trip did, too.
+    round_trip_shorter: bool,
+    drifts: u32,
+}
+
+impl Way {
+    /// Nothing if it was not told, or not by clocks that keep pace.
+    fn least(&self) -> Option<Duration> {
+        self.least.filter(|_| self.drifts < DRIFTS)
+    }
+
+    fn see(&mut self, now: Time, way: Duration, round_trip_shorter: bool) {
+        let is_lower = self.least.is_none_or(|least| way < least);
+        if is_lower {
+            self.least = Some(way);
+        }
+        self.shorter |= is_lower;
+        self.round_trip_shorter |= round_trip_shorter;
+        if now.since(self.since) >= DRIFT && self.drifts < DRIFTS {
+            let drifts = self.shorter && !self.round_trip_shorter;
+            self.drifts = if drifts { self.drifts + 1 } else { 0 };
+            (self.shorter, self.round_trip_shorter, self.since) = (false, false, now);
+        }
+    }
+
+    fn jump(&mut self, by: Duration) {
+        self.least = self.least.map(|least| least + by);
     }
 }
 
@@ -93,6 +169,44 @@ mod tests {
             after(&[5_000, 35_000, 5_000], gap),
             Duration::from_micros(5_000)
         );
+    }
+
+    /// The base after acknowledgements every millisecond, of these round trips and ways there.
+    fn told(seen: impl IntoIterator<Item = (u64, u64)>) -> Base {
+        let mut base = Base::new(None);
+        for (index, (rtt, way)) in seen.into_iter().enumerate() {
+            let mut ack = acknowledged(Time::default() + Duration::from_millis(1) * index as u32);
+            ack.rtt = Duration::from_nanos(rtt);
+            ack.least_rtt = ack.rtt;
+            ack.one_way = Some(Duration::from_nanos(way));
+            base.on_ack(&ack);
+        }
+        base
+    }
+
+    #[test]
+    fn what_waits_on_the_way_back_does_not_count() {
+        let base = told([(2_000_000, 900_000), (2_100_000, 900_000)]);
+        let above = |rtt, way| {
+            let (rtt, way) = (Duration::from_micros(rtt), Duration::from_micros(way));
+            base.above(rtt, Some(way)).as_micros()
+        };
+        assert_eq!(above(2_200, 900), 0);
+        assert_eq!(above(2_200, 950), 50);
+        // Never more than the round trip shows, whatever a clock says.
+        assert_eq!(above(2_020, 950), 20);
+    }
+
+    #[test]
+    fn a_clock_that_falls_behind_is_not_believed() {
+        // 10 ppm, with a queue of 0 to 100 µs on the way back.
+        let clock = |n: u64| 900_000 - n * 10;
+        let base = told((0..20_000).map(|n| (2_000_000 + (n % 7) * 15_000, clock(n))));
+        assert_eq!(base.way.least(), None);
+        // One that is right is, though a queue empties for a while.
+        let queue = |n: u64| 50_000_u64.saturating_sub(n * 20);
+        let base = told((0..20_000).map(|n| (2_000_000 + queue(n), 900_000 + queue(n))));
+        assert_eq!(base.way.least(), Some(Duration::from_micros(900)));
     }
 
     #[test]

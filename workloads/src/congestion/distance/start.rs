@@ -39,7 +39,7 @@ struct Train {
     left: Option<Time>,
     settled: u32,
     bytes: u64,
-    /// Arrival, sending and round trip of the first and of the last.
+    /// Arrival, sending and way (there, or the round trip if that is not told) of the first and of the last.
     first: Option<(Time, Time, Duration)>,
     last: Option<(Time, Time, Duration)>,
 }
@@ -97,7 +97,7 @@ impl Start {
             return None;
         }
         train.settled += ack.packets;
-        let seen = (ack.now, ack.sent, ack.rtt);
+        let seen = (ack.now, ack.sent, ack.one_way.unwrap_or(ack.rtt));
         if train.first.is_none() {
             train.first = Some(seen);
         } else {

@@ -8,7 +8,7 @@ use longhaul_emulator::time::Time;
 use longhaul_topologies::units::{ByteSize, Rate};
 
 use super::{Flow, Supply};
-use crate::congestion::{Ack, Conditions, Controller, Law, Loss, Sent};
+use crate::congestion::{Ack, Conditions, Controller, Law, Loss, Measured, Sent};
 
 /// Later arrivals that show a loss (RFC 9002, section 6.1.1).
 const REORDERING: u64 = 3;
@@ -100,12 +100,16 @@ impl Sender {
         }
     }
 
-    /// Begins, where the handshake met so much of a queue.
-    pub fn start(&mut self, queue: Duration, now: Time) {
+    /// Begins, where the handshake's packet took so long through the bottleneck.
+    pub fn start(&mut self, waited: Duration, now: Time) {
         let conditions = Conditions {
             packet: self.packet,
             line_rate: self.line_rate,
-            handshake: Some(self.rtt + queue),
+            handshake: Some(self.rtt + waited),
+            measured: Some(Measured {
+                round_trip: self.rtt + waited,
+                one_way: Some(self.rtt + waited),
+            }),
         };
         self.controller = Some(self.law.start(conditions, now));
         self.delivered_at = now;
@@ -320,7 +324,8 @@ impl Sender {
             marked: if acknowledged.marked { self.packet } else { 0 },
             rtt,
             least_rtt: rtt,
-            one_way: None,
+            // Nothing waits on the way back.
+            one_way: Some(rtt),
             sent,
             delivered: self.delivered,
             delivered_at_sending,
