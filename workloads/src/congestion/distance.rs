@@ -86,7 +86,7 @@ const LEAST_PACE: f64 = 20.0;
 /// Of what is free, the start takes this much.
 const CLAIM: f64 = 0.95;
 /// Of what the bottleneck carries, the start takes this much even if nothing is free.
-const LEAST_CLAIM: f64 = 1.0 / 64.0;
+const LEAST_CLAIM: f64 = 1.0 / 16.0;
 
 impl Distance {
     pub(super) fn start(self, conditions: Conditions, now: Time) -> Path {
