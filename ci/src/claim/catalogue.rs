@@ -41,6 +41,7 @@ pub fn entries() -> &'static [Entry] {
         15 "go-back-n",
         16 "ring-order",
         17 "hierarchical",
+        18 "slowest-socket",
         19 "window-cap",
         20 "edge-shaping",
     ]
