@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use crate::result::{
     Bound, BoundTime, ChannelSummary, Computing, DelaySummary, Entity, Environment, FidelityRow,
-    FidelitySection, LabKernel, LabKind, Machine, Outcome, Percentiles, Placement, Point,
-    RunDetails, RunResult, SCHEMA_VERSION, Sample, Source, TelemetryRow, TimelineEntry, Way,
-    Workload, metric,
+    FidelitySection, FlowSummary, LabKernel, LabKind, LinkShares, Machine, MessageSummary, Outcome,
+    Percentiles, Placement, Point, RunDetails, RunResult, SCHEMA_VERSION, Sample, Source,
+    TelemetryRow, TimelineEntry, Way, Workload, metric,
 };
 use crate::stats::{self, InterarrivalJitter};
 use crate::verification::{ChannelDelays, Verification, VerificationRow};
@@ -235,11 +235,36 @@ fn point(
         schedule_began_s: Some(began_s),
         channels: Vec::new(),
         timeline: timeline(shape, began_s),
-        flows: Vec::new(),
-        shares: Vec::new(),
+        flows: flows(shape),
+        shares: vec![LinkShares {
+            link: format!("{}>{}", shape.sites[0], shape.sites[1]),
+            flows: 2,
+            jain: 0.875,
+        }],
         captures: Vec::new(),
         commands: Vec::new(),
     }
+}
+
+/// A queue pair each way between the first two sites.
+fn flows(shape: &Shape) -> Vec<FlowSummary> {
+    let (a, b) = (
+        format!("{}-0", shape.sites[0]),
+        format!("{}-0", shape.sites[1]),
+    );
+    let flow = |from: &str, to: &str, late| FlowSummary {
+        from: from.to_owned(),
+        to: to.to_owned(),
+        number: 0,
+        bytes: 1 << 24,
+        retransmits: 7,
+        messages: Some(MessageSummary {
+            latency_us: Percentiles::of(&[40_200.0, 40_900.0, 41_700.0]),
+            late: Some(late),
+            marked_bytes: 4096,
+        }),
+    };
+    vec![flow(&a, &b, 2), flow(&b, &a, 0)]
 }
 
 /// The first link in turn longer and shorter, and at last down on the way there.

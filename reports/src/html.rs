@@ -4,6 +4,7 @@
 //! - `links`: the map, and each link's description beside what it measured.
 //! - `results`: nccl-tests' columns.
 //! - `charts`: every chart as inline SVG, drawn twice: for a page and for a phone.
+//! - `flows`: connections and queue pairs, and how evenly they shared links.
 //! - `changes`: what happened to the links.
 //! - `heat`: use, queues and marks of every lane over time.
 //! - `fidelity`, `environment`: asked against measured; where it ran and how to repeat it.
@@ -16,6 +17,7 @@ mod changes;
 mod charts;
 mod environment;
 mod fidelity;
+mod flows;
 mod headline;
 mod heat;
 mod links;
@@ -109,6 +111,7 @@ fn result(opened: &Opened, name: &str, prefix: &str) -> Markup {
     let sections = [
         ("links", "Links", links::section(folder)),
         ("results", "Results", results::section(result)),
+        ("flows", "Flows", flows::section(result)),
         ("charts", "Charts", charts::section(folder)),
         ("changes", "Changes and faults", changes::section(result)),
         ("heat", "Links over time", heat::section(folder)),
@@ -213,6 +216,7 @@ mod tests {
         for id in [
             "links",
             "results",
+            "flows",
             "charts",
             "changes",
             "heat",
