@@ -36,6 +36,10 @@ pub struct Dcqcn {
     pub hyper: Rate,
     /// The rate is not cut below this.
     pub least: Rate,
+    /// Whether every cut sets the target to the rate before it, as in the paper (equation 1), or only the first one after a rise by
+    /// time, as ConnectX has it by default (`clamp_tgt_rate` off; `ClampTargetRate` of `rdma-hw.cc`): then a long queue's many CNPs
+    /// do not take away what there is to recover to.
+    pub clamp_target: bool,
 }
 
 impl Default for Dcqcn {
@@ -50,6 +54,7 @@ impl Default for Dcqcn {
             additive: Rate::from_bits_per_second(40_000_000),
             hyper: Rate::from_bits_per_second(100_000_000),
             least: Rate::from_bits_per_second(1_000_000),
+            clamp_target: true,
         }
     }
 }
@@ -96,7 +101,9 @@ impl ReactionPoint {
     /// Equation 1, and all counts begin anew.
     fn cut(&mut self, now: Time) {
         let g = self.parameters.g.get();
-        self.target = self.current;
+        if self.parameters.clamp_target || !self.cut_before || self.by_time > 0 {
+            self.target = self.current;
+        }
         self.current *= 1.0 - self.alpha / 2.0;
         self.current = self
             .current
@@ -219,6 +226,24 @@ mod tests {
             assert!((point.current - (line - gap)).abs() < 1.0, "{step}");
         }
         assert!((point.alpha - (255.0f64 / 256.0).powi(5)).abs() < 1e-9);
+    }
+
+    #[test]
+    fn without_a_clamp_cuts_in_a_row_keep_the_target() {
+        let parameters = Dcqcn {
+            clamp_target: false,
+            ..Dcqcn::default()
+        };
+        let mut point = parameters.start(conditions(), Time::from_nanos(0));
+        let line = point.line;
+        for micros in [100, 200, 300] {
+            point.cut(Time::default() + Duration::from_micros(micros));
+        }
+        assert_eq!(point.target, line);
+        point.on_timer(point.rate_at);
+        let risen = point.current;
+        point.cut(Time::default() + Duration::from_micros(400));
+        assert_eq!(point.target, risen);
     }
 
     #[test]
