@@ -15,8 +15,7 @@ pub mod v9;
 use std::ffi::{c_char, c_int, c_ulong, c_void};
 
 /// `ncclDebugLogger_t`.
-pub type Logger =
-    unsafe extern "C" fn(c_int, c_ulong, *const c_char, c_int, *const c_char, ...);
+pub type Logger = unsafe extern "C" fn(c_int, c_ulong, *const c_char, c_int, *const c_char, ...);
 
 /// `ncclProfilerCallback_t`.
 pub type Profiler =

@@ -40,7 +40,14 @@ impl Choice {
             None => (Matching::Prefix, text),
         };
         // What follows a colon is a port, which only InfiniBand has.
-        let name = |entry: &str| entry.split(':').next().unwrap_or_default().trim().to_owned();
+        let name = |entry: &str| {
+            entry
+                .split(':')
+                .next()
+                .unwrap_or_default()
+                .trim()
+                .to_owned()
+        };
         let names = text.split(',').map(name).filter(|name| !name.is_empty());
         Self {
             listed,
@@ -93,7 +100,8 @@ mod tests {
     fn without_a_list_loopback_comes_last() {
         let tried = Choice::tried(None);
         let first = |names: &[&'static str]| {
-            let passing = |choice: &Choice| names.iter().copied().find(|name| choice.lets_pass(name));
+            let passing =
+                |choice: &Choice| names.iter().copied().find(|name| choice.lets_pass(name));
             tried.iter().find_map(passing)
         };
         assert_eq!(first(&["lo", "docker0", "eth0"]), Some("eth0"));

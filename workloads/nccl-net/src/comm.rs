@@ -145,7 +145,8 @@ impl Shared {
 
     fn fail(&self, error: &Error) {
         let mut queue = self.queue();
-        let was_idle = queue.stage == Stage::Open && !self.requests.iter().any(Request::is_under_way);
+        let was_idle =
+            queue.stage == Stage::Open && !self.requests.iter().any(Request::is_under_way);
         queue.stage = match error {
             Error::Stranger { .. } => Stage::Dismissed,
             error => Stage::Failed(error.outcome()),

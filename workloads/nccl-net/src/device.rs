@@ -56,7 +56,7 @@ pub(crate) fn find() -> Result<Vec<Device>, Error> {
             false => names.join(", "),
         }));
     }
-    chosen.into_iter().map(Device::new).collect()
+    chosen.iter().map(Device::new).collect()
 }
 
 /// The first address of each interface that the first choice with any lets pass.
@@ -89,7 +89,8 @@ impl Candidate {
         let v4 = address.as_sockaddr_in().map(|v4| IpAddr::V4(v4.ip()));
         let v6 = || address.as_sockaddr_in6().map(|v6| IpAddr::V6(v6.ip()));
         let address = v4.or_else(v6)?;
-        let is_local = matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local() || v6.is_loopback());
+        let is_local =
+            matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local() || v6.is_loopback());
         (interface.flags.contains(up) && !is_local).then(|| Self {
             name: interface.interface_name.clone(),
             address,
@@ -98,7 +99,7 @@ impl Candidate {
 }
 
 impl Device {
-    fn new(candidate: Candidate) -> Result<Self, Error> {
+    fn new(candidate: &Candidate) -> Result<Self, Error> {
         let folder = PathBuf::from("/sys/class/net").join(&candidate.name);
         let pci_path = fs::canonicalize(folder.join("device")).ok();
         let told = speed(&folder.join("speed"));

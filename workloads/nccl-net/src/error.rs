@@ -31,7 +31,9 @@ impl From<Outcome> for c_int {
 pub(crate) enum Error {
     #[error(transparent)]
     Setting(#[from] SettingError),
-    #[error("no interface is up with an address that NCCL_SOCKET_IFNAME and NCCL_SOCKET_FAMILY let pass: there are {0}")]
+    #[error(
+        "no interface is up with an address that NCCL_SOCKET_IFNAME and NCCL_SOCKET_FAMILY let pass: there are {0}"
+    )]
     NoInterface(String),
     #[error("cannot {step}: {source}")]
     System { step: String, source: io::Error },
@@ -41,7 +43,9 @@ pub(crate) enum Error {
     NotInitialised,
     #[error("{0} got {1} B, more than the {2} B it was asked for")]
     TooLong(&'static str, usize, usize),
-    #[error("the peer at {peer} does not greet as this plugin does: see that both hosts have the same version of it")]
+    #[error(
+        "the peer at {peer} does not greet as this plugin does: see that both hosts have the same version of it"
+    )]
     Stranger { peer: String },
     #[error("the peer has closed its end, or its process has ended")]
     PeerClosed,
@@ -65,10 +69,9 @@ impl Error {
             Self::Setting(_) | Self::NotInitialised | Self::TooLong(..) => Outcome::InvalidUsage,
             Self::NoInterface(_) | Self::System { .. } => Outcome::SystemError,
             Self::Argument(_) => Outcome::InvalidArgument,
-            Self::Stranger { .. }
-            | Self::PeerClosed
-            | Self::PeerLost(_)
-            | Self::Undelivered(_) => Outcome::RemoteError,
+            Self::Stranger { .. } | Self::PeerClosed | Self::PeerLost(_) | Self::Undelivered(_) => {
+                Outcome::RemoteError
+            }
             Self::QueuePair(QueuePairError::System { .. }) => Outcome::SystemError,
             Self::QueuePair(_) => Outcome::RemoteError,
             Self::Told(outcome) => *outcome,

@@ -60,10 +60,7 @@ pub(crate) fn connect(
         .ok_or_else(|| stranger(handle.address))?;
     match (welcome.transport, end) {
         (Transport::Message, Some(mut end)) => {
-            end.connect(
-                SocketAddr::new(handle.address.ip(), welcome.port),
-                patience,
-            )?;
+            end.connect(SocketAddr::new(handle.address.ip(), welcome.port), patience)?;
             let connection = Connection::new(stream, wake)?;
             Ok(Box::new(message::Outgoing::new(end, connection)))
         }

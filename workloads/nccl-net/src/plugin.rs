@@ -82,7 +82,8 @@ impl Plugin {
 
     /// For the log.
     fn described(&self) -> String {
-        let device = |device: &Device| format!("{}:{}", device.name.to_string_lossy(), device.address);
+        let device =
+            |device: &Device| format!("{}:{}", device.name.to_string_lossy(), device.address);
         let devices: Vec<_> = self.devices.iter().map(device).collect();
         let transport = match self.settings.transport {
             Transport::Message => format!("messages by {}", self.settings.law.name()),

@@ -315,8 +315,7 @@ unsafe fn begin(
         unsafe {
             answer(request, ptr::null_mut())?;
             let comm = given::<Comm>(comm)?;
-            let memory =
-                Memory::new(data, size).ok_or(Error::Argument("a message is nowhere"))?;
+            let memory = Memory::new(data, size).ok_or(Error::Argument("a message is nowhere"))?;
             match comm.begin(memory)? {
                 Some(begun) => answer(request, ptr::from_ref(begun).cast_mut().cast()),
                 None => Ok(()),
@@ -437,11 +436,7 @@ pub(super) unsafe extern "C" fn flush(
     })
 }
 
-pub(super) unsafe extern "C" fn test(
-    request: Opaque,
-    done: *mut c_int,
-    size: *mut c_int,
-) -> c_int {
+pub(super) unsafe extern "C" fn test(request: Opaque, done: *mut c_int, size: *mut c_int) -> c_int {
     guard("test", || {
         // SAFETY: NCCL gives a request that it got from a communicator which is not closed, and a place for the answer.
         unsafe {

@@ -69,13 +69,28 @@ fn sizes_are_those_of_a_c_compiler() {
 #[test]
 fn fields_lie_where_a_c_compiler_puts_them() {
     let at = |fields: &[(&str, usize)], name: &str| {
-        fields.iter().find(|(field, _)| *field == name).map(|(_, at)| *at)
+        fields
+            .iter()
+            .find(|(field, _)| *field == name)
+            .map(|(_, at)| *at)
     };
     let v12 = v12::Properties::FIELDS;
-    let offsets = ["guid", "ptr_support", "force_flush", "speed", "latency", "v_props"];
+    let offsets = [
+        "guid",
+        "ptr_support",
+        "force_flush",
+        "speed",
+        "latency",
+        "v_props",
+    ];
     let offsets = offsets.map(|name| at(v12, name));
     assert_eq!(offsets, [16, 24, 32, 36, 44, 64].map(Some));
-    let offsets = ["max_p2p_bytes", "max_coll_bytes", "max_multi_request_size", "rail_id"];
+    let offsets = [
+        "max_p2p_bytes",
+        "max_coll_bytes",
+        "max_multi_request_size",
+        "rail_id",
+    ];
     let offsets = offsets.map(|name| at(v12, name));
     assert_eq!(offsets, [104, 112, 120, 124].map(Some));
     assert_eq!(at(v8::Properties::FIELDS, "speed"), Some(32));
@@ -103,12 +118,21 @@ fn fields_come_in_the_order_of_nccls_headers() {
 fn declared(text: &str, name: &str) -> Vec<String> {
     let before = text.split(&format!("}} {name};")).next().unwrap();
     let body = before.rsplit("typedef struct {").next().unwrap();
-    let lines = body.lines().map(|line| line.split("//").next().unwrap_or_default());
+    let lines = body
+        .lines()
+        .map(|line| line.split("//").next().unwrap_or_default());
     let code = lines.collect::<Vec<_>>().join(" ");
-    // What is left of block comments ends before the declaration that it tells of.
-    let declarations = code.split(';').map(|part| part.rsplit("*/").next().unwrap_or(part));
+    // What stands behind the end of each block comment, and what stands before the first.
+    let code: String = code
+        .split("/*")
+        .map(|part| part.split_once("*/").map_or(part, |(_, rest)| rest))
+        .collect();
+    let declarations = code.split(';');
     let field = |declaration: &str| {
-        let function = declaration.split("(*").nth(1).and_then(|rest| rest.split(')').next());
+        let function = declaration
+            .split("(*")
+            .nth(1)
+            .and_then(|rest| rest.split(')').next());
         let variable = || declaration.split_whitespace().next_back();
         Some(function.or_else(variable)?.trim_matches('*').to_owned())
     };

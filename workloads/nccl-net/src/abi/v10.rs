@@ -2,7 +2,11 @@
 
 use std::ffi::{c_char, c_int};
 
-use super::{Accept, Close, CommConfig, Consumed, Deregister, DeviceHandle, DeviceMemory, Devices, Flush, Listen, Logger, NAME, Opaque, Out, POINTER_HOST, Profiler, Register, RegisterDmaBuf, Test, VirtualDevice, c_struct, calls};
+use super::{
+    Accept, Close, CommConfig, Consumed, Deregister, DeviceHandle, DeviceMemory, Devices, Flush,
+    Listen, Logger, NAME, Opaque, Out, POINTER_HOST, Profiler, Register, RegisterDmaBuf, Test,
+    VirtualDevice, c_struct, calls,
+};
 
 /// `NCCL_NET_MAX_DEVS_PER_NIC`.
 const MOST_DEVICES: usize = 4;

@@ -2,7 +2,10 @@
 
 use std::ffi::{c_char, c_int};
 
-use super::{Close, Deregister, Devices, Flush, Listen, Logger, NAME, Opaque, Out, POINTER_HOST, Register, RegisterDmaBuf, Test, c_struct, calls};
+use super::{
+    Close, Deregister, Devices, Flush, Listen, Logger, NAME, Opaque, Out, POINTER_HOST, Register,
+    RegisterDmaBuf, Test, c_struct, calls,
+};
 
 c_struct! {
     /// `ncclNetProperties_v6_t`.

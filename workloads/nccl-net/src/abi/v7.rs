@@ -2,7 +2,10 @@
 
 use std::ffi::{c_char, c_int};
 
-use super::{Accept, Close, Consumed, Deregister, DeviceHandle, DeviceMemory, Devices, Flush, Listen, Logger, NAME, Opaque, Out, POINTER_HOST, Register, RegisterDmaBuf, Test, c_struct, calls};
+use super::{
+    Accept, Close, Consumed, Deregister, DeviceHandle, DeviceMemory, Devices, Flush, Listen,
+    Logger, NAME, Opaque, Out, POINTER_HOST, Register, RegisterDmaBuf, Test, c_struct, calls,
+};
 
 c_struct! {
     /// `ncclNetProperties_v7_t`.

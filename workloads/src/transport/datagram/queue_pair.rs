@@ -9,6 +9,7 @@ use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
 use super::endpoint::Endpoint;
+use crate::message::sender::Sender;
 use crate::transport::{Attendant, Connections, TransportError};
 use crate::world::MessageOptions;
 
@@ -103,7 +104,7 @@ impl SendingEnd {
         self.0
             .outgoing
             .get(&RECEIVER)
-            .is_none_or(|sender| sender.is_drained())
+            .is_none_or(Sender::is_drained)
     }
 
     /// Bytes that have arrived so far, as packets count them.
