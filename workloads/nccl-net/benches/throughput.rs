@@ -1,4 +1,5 @@
-//! What one communicator carries between two hosts of a lab, by the message transport and by TCP, over ways of several lengths.
+//! What one communicator carries between two hosts of a lab, by the message transport under two laws and by TCP, over ways of several
+//! lengths.
 //!
 //! `cargo bench -p longhaul-nccl-net`, as root or where users may make namespaces. Messages and how many are under way are as
 //! NCCL has them. The figure is the receiver's, from the first message to the last; sending and receiving share this machine.
@@ -28,6 +29,13 @@ const LINKS: [&str; 5] = [
     "rate: 1Gbit, rtt: 80ms, loss: 0.01%",
 ];
 
+/// By what, and the variables for that.
+const CARRIERS: [(&str, &[(&str, &str)]); 3] = [
+    ("distance", &[]),
+    ("cubic", &[("LONGHAUL_NCCL_CONGESTION_CONTROL", "cubic")]),
+    ("tcp", &[("LONGHAUL_NCCL_TRANSPORT", "tcp")]),
+];
+
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().collect();
     match arguments.get(1).map(String::as_str) {
@@ -40,21 +48,21 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-    println!("{:38} {:>10} {:>10}   Gbit/s", "link", "message", "tcp");
+    let head = CARRIERS.map(|(name, _)| format!("{name:>10}")).join(" ");
+    println!("{:38} {head}   Gbit/s", "link");
     for link in LINKS {
         let place = runtime.block_on(Place::lab(link));
-        let [message, tcp] = ["message", "tcp"].map(|transport| {
-            let environment = [("LONGHAUL_NCCL_TRANSPORT", transport)];
-            let (sender, receiver) = place.start("all", &environment, &environment).ended();
+        let carried = CARRIERS.map(|(_, environment)| {
+            let (sender, receiver) = place.start("all", environment, environment).ended();
             assert!(
                 sender.success && receiver.success,
                 "{}{}",
                 sender.said,
                 receiver.said
             );
-            receiver.output.trim().to_owned()
+            format!("{:>10}", receiver.output.trim())
         });
-        println!("{link:38} {message:>10} {tcp:>10}");
+        println!("{link:38} {}", carried.join(" "));
     }
     ExitCode::SUCCESS
 }

@@ -1,4 +1,4 @@
-//! `ncclNetPlugin_v10`, of NCCL 2.26: with a configuration per communicator and profiling.
+//! `ncclNetPlugin_v10`, with a configuration for each communicator and NCCL's profiler.
 
 use std::ffi::{c_char, c_int};
 

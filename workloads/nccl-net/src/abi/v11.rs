@@ -1,4 +1,4 @@
-//! `ncclNetPlugin_v11`, of NCCL 2.28: with a context.
+//! `ncclNetPlugin_v11`, with a context.
 
 use std::ffi::{c_char, c_int};
 

@@ -1,4 +1,4 @@
-//! `ncclNetPlugin_v12`, of NCCL 2.30: with rails and planes.
+//! `ncclNetPlugin_v12`, with rails and planes.
 
 use std::ffi::{c_char, c_int};
 

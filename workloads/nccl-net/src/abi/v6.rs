@@ -1,4 +1,4 @@
-//! `ncclNetPlugin_v6`, of NCCL 2.13.
+//! `ncclNetPlugin_v6`, the first with DMA-BUF, which this plugin has no use for.
 
 use std::ffi::{c_char, c_int};
 

@@ -1,4 +1,4 @@
-//! `ncclNetPlugin_v7`, of NCCL 2.19: with device handles.
+//! `ncclNetPlugin_v7`, with device handles.
 
 use std::ffi::{c_char, c_int};
 

@@ -1,4 +1,4 @@
-//! `ncclNetPlugin_v8`, of NCCL 2.20: with memory of any size.
+//! `ncclNetPlugin_v8`, with registered memory of any size.
 
 use std::ffi::{c_char, c_int};
 

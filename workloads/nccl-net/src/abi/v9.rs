@@ -1,4 +1,4 @@
-//! `ncclNetPlugin_v9`, of NCCL 2.24: with messages of any size and virtual devices.
+//! `ncclNetPlugin_v9`, with messages of any size and virtual devices.
 
 use std::ffi::{c_char, c_int};
 
