@@ -3,7 +3,8 @@
 //! - [`collective`]: what a collective is: data types, operators, the schedules of its algorithms, its checked data. Pure.
 //! - [`world`]: the ranks of a collective as processes, and the control connection to them.
 //! - [`rank`]: what runs inside a rank's process.
-//! - `transport`: how ranks move bytes: kernel TCP.
+//! - `transport`: how ranks move bytes: kernel TCP, and the message transport's sockets, of which [`SendingEnd`] and
+//!   [`ReceivingEnd`] are there for other programs.
 //! - [`congestion`]: congestion control of the message transport, one file per law. Pure.
 //! - [`message`]: the message transport over UDP, without its sockets. Pure.
 //! - [`command`]: external programs in the lab's hosts.
@@ -17,3 +18,5 @@ pub mod message;
 pub mod rank;
 mod transport;
 pub mod world;
+
+pub use transport::datagram::queue_pair::{QueuePairError, ReceivingEnd, SendingEnd};

@@ -7,6 +7,7 @@
 //! - `inbox`: messages of one peer as they come.
 //! - `port`: the interface that all queue pairs share.
 //! - `exchange`: one rank's program carried out over them.
+//! - `queue_pair`: one queue pair by itself, for other programs.
 
 mod clock;
 pub(crate) mod endpoint;
@@ -14,4 +15,5 @@ pub(crate) mod exchange;
 mod inbox;
 mod packets;
 mod port;
+pub(crate) mod queue_pair;
 mod socket;
