@@ -33,6 +33,7 @@ pub(crate) fn run(lab: LabKind, times_ms: &[f64]) -> RunResult {
             links: "netem".to_owned(),
             privilege: "root".to_owned(),
             machine: Machine::default(),
+            programs: BTreeMap::new(),
         },
         points: times_ms
             .iter()
@@ -81,5 +82,6 @@ fn point(repeat: usize, time_us: f64) -> Point {
         timeline: Vec::new(),
         captures: Vec::new(),
         commands: Vec::new(),
+        measures: Vec::new(),
     }
 }

@@ -116,6 +116,7 @@ mod tests {
             delays: vec![],
             channels: vec![],
             commands: vec![],
+            measures: vec![],
         };
         RunResult {
             schema_version: longhaul_reports::result::SCHEMA_VERSION,
@@ -133,6 +134,7 @@ mod tests {
                 links: "relay".to_owned(),
                 privilege: "root".to_owned(),
                 machine: Machine::default(),
+                programs: BTreeMap::new(),
             },
             points: vec![point],
         }
