@@ -34,10 +34,7 @@ fn main() -> ExitCode {
     {
         return ExitCode::from(u8::try_from(longhaul_workloads::rank::main()).unwrap_or(1));
     }
-    if std::env::args_os()
-        .nth(1)
-        .is_some_and(|first| first == agent::ARGUMENT)
-    {
+    if agent::is_wanted() {
         return ExitCode::from(u8::try_from(agent::main()).unwrap_or(1));
     }
     if std::env::args_os()

@@ -152,6 +152,8 @@ pub struct Place {
     pub scratch: PathBuf,
     /// The way into the hosts for launchers.
     pub agent: Agent,
+    /// The stack's congestion control, for programs that can ask for one: in a lab the system's default is not always to be changed.
+    pub congestion_control: Option<String>,
 }
 
 /// A host.
@@ -387,6 +389,7 @@ pub(crate) mod tests {
             folder: "/out/logs".into(),
             scratch: "/lab".into(),
             agent: Agent::new("/proc/2/exe".into(), "a-0=/proc/2/fd/3:/proc/2/fd/4".into()),
+            congestion_control: None,
         }
     }
 

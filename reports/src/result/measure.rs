@@ -14,7 +14,7 @@ pub struct Measure {
     pub unit: String,
     /// Which way it gets better.
     pub better: Better,
-    /// The host whose program told it.
+    /// The host whose program told it, or `a-0>b-0` for what is between two.
     pub host: String,
     /// In the order in which they were told, warm-up left out.
     pub values: Vec<MeasuredValue>,

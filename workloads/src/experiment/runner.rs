@@ -365,7 +365,7 @@ impl Run<'_> {
                 self.collective(index, plan, collective, lab, &mut sampling)
                     .await
             }
-            WorkloadPlan::Program(spec) => self.programs(spec, lab, &mut sampling).await,
+            WorkloadPlan::Program(spec) => self.programs(spec, plan, lab, &mut sampling).await,
         };
         // However the workload ended: what was sampled is kept, and what broke the lab explains what broke the workload.
         self.last_samples(sampling).await?;
@@ -526,6 +526,7 @@ impl Run<'_> {
     async fn programs(
         &mut self,
         spec: &ProgramSpec,
+        point: &PointPlan,
         lab: &Arc<Lab>,
         sampling: &mut Sampling,
     ) -> Result<(), Stop> {
@@ -536,7 +537,7 @@ impl Run<'_> {
             1 => folder.join("logs"),
             _ => folder.join("logs").join(format!("point-{index}")),
         };
-        let (program, place) = (spec.program(), place(lab, logs));
+        let (program, place) = (spec.program(), place(lab, point, logs));
         let processes = program.processes(&place)?;
         self.begin(lab, sampling).await?;
         let started = Instant::now();
@@ -728,7 +729,7 @@ impl Live {
 }
 
 /// Where programs run.
-fn place(lab: &Lab, folder: PathBuf) -> Place {
+fn place(lab: &Lab, point: &PointPlan, folder: PathBuf) -> Place {
     let plan = lab.plan();
     let host = |id| {
         let node = plan.node(id);
@@ -743,6 +744,7 @@ fn place(lab: &Lab, folder: PathBuf) -> Place {
         folder,
         scratch: lab.folder().to_owned(),
         agent: Agent::of(lab),
+        congestion_control: point.stack.kernel_congestion_control().map(str::to_owned),
     }
 }
 

@@ -1,20 +1,24 @@
 //! The way into a lab's hosts for launchers of distributed programs, which start what runs elsewhere by ssh.
 //!
-//! They are given this instead: `longhaul __agent HOST COMMAND…`. It enters the host's namespaces by the file descriptors that the
-//! lab's process holds, and runs the command by `/bin/sh`, as ssh would. There is no server, no key and no port.
+//! They are given this instead: longhaul's executable under the name [`NAME`], with a host and a command as arguments. It enters the
+//! host's namespaces by the file descriptors that the lab's process holds, gives it a /sys of its own, as some look for interfaces there,
+//! and runs the command by `/bin/sh`, as ssh would. There is no server, no key and no port.
 
 use std::ffi::OsString;
 use std::fs::File;
+use std::io;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::symlink;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use longhaul_emulator::lab::Lab;
-use nix::sched::{CloneFlags, setns};
-use std::os::fd::AsRawFd;
+use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, setns, unshare};
 
-/// The argument by which the executable becomes the agent.
-pub const ARGUMENT: &str = "__agent";
+/// The name by which the executable is the agent.
+const NAME: &str = "longhaul-agent";
 /// Where each host's namespaces are: `a-0=NET:UTS b-0=NET:UTS`.
 const DOORS: &str = "LONGHAUL_DOORS";
 
@@ -51,12 +55,31 @@ impl Agent {
     pub fn environment(&self) -> [(&'static str, String); 1] {
         [(DOORS, self.doors.clone())]
     }
+
+    /// The executable by its name as the agent, in `folder`.
+    ///
+    /// # Errors
+    /// If it cannot be made there.
+    pub fn install(&self, folder: &Path) -> io::Result<PathBuf> {
+        let path = folder.join(NAME);
+        match symlink(&self.program, &path) {
+            // By an earlier point of this lab.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(path),
+            made => made.map(|()| path),
+        }
+    }
+}
+
+/// Whether this process has been started as the agent.
+pub fn is_wanted() -> bool {
+    let name = std::env::args_os().next().map(PathBuf::from);
+    name.is_some_and(|name| name.file_name() == Some(NAME.as_ref()))
 }
 
 /// The body of the agent; what it is given is what ssh would be. Answers only if it fails, with what an exit code is for ssh.
 pub fn main() -> i32 {
     let doors = std::env::var(DOORS).unwrap_or_default();
-    let problem = enter_and_run(&doors, std::env::args_os().skip(2));
+    let problem = enter_and_run(&doors, std::env::args_os().skip(1));
     eprintln!("longhaul's agent: {problem}");
     // ssh's for its own errors.
     255
@@ -81,9 +104,28 @@ fn enter_and_run(doors: &str, arguments: impl Iterator<Item = OsString>) -> Stri
             return format!("cannot enter {host} by {path}: {error}");
         }
     }
+    // Whoever needs it will say what is missing.
+    let _ = own_sysfs();
     let line: Vec<String> = words.collect();
     let error = Command::new("/bin/sh").arg("-c").arg(line.join(" ")).exec();
     format!("cannot start /bin/sh: {error}")
+}
+
+/// Lays a sysfs over /sys that shows this network namespace's interfaces: the machine's shows others.
+fn own_sysfs() -> nix::Result<()> {
+    unshare(CloneFlags::CLONE_NEWNS)?;
+    let private = MsFlags::MS_REC | MsFlags::MS_SLAVE;
+    mount(None::<&str>, "/", None::<&str>, private, None::<&str>)?;
+    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
+    mount(Some("sysfs"), "/sys", Some("sysfs"), flags, None::<&str>)
+}
+
+/// `words` as a line for a shell.
+pub fn quoted(words: &[String]) -> String {
+    let quoted = words
+        .iter()
+        .map(|word| format!("'{}'", word.replace('\'', r"'\''")));
+    quoted.collect::<Vec<_>>().join(" ")
 }
 
 /// The two files of a host.
@@ -107,6 +149,15 @@ mod tests {
         assert_eq!(door(doors, "a-0"), Some(("/proc/2/fd/3", "/proc/2/fd/4")));
         assert_eq!(door(doors, "a-01"), Some(("/x", "/y")));
         assert_eq!(door(doors, "a"), None);
+    }
+
+    #[test]
+    fn words_reach_a_shell_as_they_are() {
+        let words = ["a b", "it's", "$HOME"].map(str::to_owned);
+        let output = Command::new("sh")
+            .args(["-c", &format!("printf '%s\\n' {}", quoted(&words))])
+            .output();
+        assert_eq!(output.unwrap().stdout, b"a b\nit's\n$HOME\n");
     }
 
     #[test]

@@ -138,7 +138,10 @@ impl Program for Iperf3Spec {
             processes.push(server.role(Role::Background).listens(port));
         }
         for (port, pair) in ports() {
-            let line = self.line(&place.address(&pair.to), port);
+            let mut line = self.line(&place.address(&pair.to), port);
+            if let (Protocol::Tcp, Some(name)) = (self.protocol, &place.congestion_control) {
+                line.extend(["--congestion".to_owned(), name.clone()]);
+            }
             processes.push(Process::new(&pair.from, line).streams(Streams::Apart));
         }
         Ok(processes)

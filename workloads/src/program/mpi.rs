@@ -221,10 +221,11 @@ impl Program for MpiSpec {
             .into_iter()
             .chain(self.environment.clone())
             .collect();
-        Ok(vec![match self.implementation {
-            Implementation::OpenMpi => open_mpi(place, &hosts, variables, words),
-            Implementation::Mpich => mpich(place, &hosts, variables, words),
-        }])
+        let launch = match self.implementation {
+            Implementation::OpenMpi => open_mpi,
+            Implementation::Mpich => mpich,
+        };
+        Ok(vec![launch(place, &hosts, variables, words)?])
     }
 
     fn timeout(&self) -> Duration {
@@ -404,8 +405,8 @@ pub(super) fn open_mpi(
     hosts: &[String],
     variables: BTreeMap<String, String>,
     words: Vec<String>,
-) -> Process {
-    let agent = format!("{} {}", place.agent.program.display(), agent::ARGUMENT);
+) -> Result<Process, ProgramError> {
+    let agent = install_agent(place)?;
     let slots: Vec<String> = hosts.iter().map(|host| format!("{host}:1")).collect();
     let scratch = place.scratch.display().to_string();
     let settings = [
@@ -437,48 +438,47 @@ pub(super) fn open_mpi(
     }
     line.extend(words);
     let first = hosts.first().map_or("", String::as_str);
-    Process::new(first, line)
+    Ok(Process::new(first, line)
         .environment(place.agent.environment())
         .environment([
             ("OMPI_ALLOW_RUN_AS_ROOT", "1"),
             ("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1"),
         ])
-        .environment(variables)
+        .environment(variables))
 }
 
-/// MPICH's launcher likewise.
+fn install_agent(place: &Place) -> Result<String, ProgramError> {
+    let agent = place.agent.install(&place.scratch);
+    let agent = agent.map_err(ProgramError::file("make the agent in", &place.scratch))?;
+    Ok(agent.display().to_string())
+}
+
+/// MPICH's launcher likewise; through the agent even on its own host, as UCX looks for the interface in /sys.
 fn mpich(
     place: &Place,
     hosts: &[String],
     variables: BTreeMap<String, String>,
     words: Vec<String>,
-) -> Process {
+) -> Result<Process, ProgramError> {
+    let agent = install_agent(place)?;
     let mut line = vec![path_of("MPICH").display().to_string()];
     let mut option = |words: &[&str]| line.extend(words.iter().map(|&word| word.to_owned()));
-    let agent = place.agent.program.display().to_string();
     option(&["-launcher", "ssh", "-launcher-exec", &agent]);
-    option(&[
-        "-hosts",
-        &hosts.join(","),
-        "-iface",
-        HOST_INTERFACE,
-        "-ppn",
-        "1",
-    ]);
-    option(&["-n", &hosts.len().to_string()]);
+    option(&["-hosts", &hosts.join(","), "-iface", HOST_INTERFACE]);
+    option(&["-ppn", "1", "-n", &hosts.len().to_string()]);
     line.extend(words);
     let first = hosts.first().map_or("", String::as_str);
-    Process::new(first, line)
+    let line = vec![agent, first.to_owned(), agent::quoted(&line)];
+    Ok(Process::new(first, line)
         .environment(place.agent.environment())
         .environment([
-            ("HYDRA_LAUNCHER_EXTRA_ARGS", agent::ARGUMENT),
             // Of UCX and of libfabric, whichever it was built with.
             ("UCX_TLS", "tcp,self"),
             ("UCX_NET_DEVICES", HOST_INTERFACE),
             ("FI_PROVIDER", "tcp"),
             ("FI_TCP_IFACE", HOST_INTERFACE),
         ])
-        .environment(variables)
+        .environment(variables))
 }
 
 #[cfg(test)]
@@ -541,9 +541,15 @@ mod tests {
 
     #[test]
     fn the_launcher_takes_the_agent_for_ssh_and_the_hosts_interface() {
-        let process = open_mpi(&place(), &hosts(), BTreeMap::new(), vec!["PROGRAM".into()]);
-        let line = process.line.join(" ");
-        let line = line.split_once(' ').unwrap().1;
+        let scratch = tempfile::tempdir().unwrap();
+        let place = Place {
+            scratch: scratch.path().to_owned(),
+            ..place()
+        };
+        let process = open_mpi(&place, &hosts(), BTreeMap::new(), vec!["PROGRAM".into()]).unwrap();
+        let line = process.line[1..]
+            .join(" ")
+            .replace(&scratch.path().display().to_string(), "SCRATCH");
         insta::assert_snapshot!(line);
         assert_eq!(process.host, "a-0");
         assert!(process.environment.contains_key("LONGHAUL_DOORS"));

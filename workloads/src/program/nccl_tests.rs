@@ -167,7 +167,7 @@ impl Program for NcclTestsSpec {
             words.extend(["-J".to_owned(), file.display().to_string()]);
         }
         Ok(vec![
-            mpi::open_mpi(place, &hosts, variables, words).streams(Streams::Apart),
+            mpi::open_mpi(place, &hosts, variables, words)?.streams(Streams::Apart),
         ])
     }
 
@@ -524,6 +524,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let place = Place {
             folder: folder.path().to_owned(),
+            scratch: folder.path().to_owned(),
             ..place()
         };
         let process = nccl.processes(&place).unwrap().remove(0);
