@@ -33,6 +33,7 @@ pub(crate) fn run(lab: LabKind, times_ms: &[f64]) -> RunResult {
             links: "netem".to_owned(),
             privilege: "root".to_owned(),
             machine: Machine::default(),
+            programs: BTreeMap::new(),
         },
         points: times_ms
             .iter()
@@ -83,5 +84,6 @@ fn point(repeat: usize, time_us: f64) -> Point {
         shares: Vec::new(),
         captures: Vec::new(),
         commands: Vec::new(),
+        measures: Vec::new(),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use longhaul_reports::result::{Point, RunResult, Workload};
+use longhaul_reports::result::{Better, Point, RunResult, Workload};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -15,7 +15,7 @@ pub struct Figure {
     /// The stack with its swept settings: `cubic, algorithm ring`.
     pub series: String,
     /// What it is of: `1048576 in-place` (bytes and placement), `virginia>dublin` (a path), `virginia>dublin/0` (a lane),
-    /// `all` (the programs of a point).
+    /// `all` (the programs of a point), `throughput of virginia-0 (bit/s)` (what a program measured).
     pub of: String,
     /// What was measured.
     pub metric: Metric,
@@ -40,6 +40,7 @@ impl Figure {
 enum Of {
     All,
     Size(u64, &'static str),
+    Measure(String),
     Path(String),
 }
 
@@ -48,7 +49,7 @@ impl Of {
         match self {
             Self::All => "all".to_owned(),
             Self::Size(bytes, placement) => format!("{bytes} {placement}"),
-            Self::Path(path) => path.clone(),
+            Self::Measure(name) | Self::Path(name) => name.clone(),
         }
     }
 }
@@ -97,6 +98,18 @@ fn figures(point: &Point) -> Vec<(Of, Metric, f64)> {
             (of.clone(), Metric::Time, row.time_us),
             (of, Metric::TimeP99, row.p99_us),
         ]);
+    }
+    for measure in point.measures.iter().filter(|one| one.summary.count > 0) {
+        let unit = match &*measure.unit {
+            "" => String::new(),
+            unit => format!(" ({unit})"),
+        };
+        let of = Of::Measure(format!("{} of {}{unit}", measure.name, measure.host));
+        match measure.better {
+            Better::Higher => all.push((of, Metric::Gain, measure.summary.mean)),
+            Better::Lower => all.push((of, Metric::Cost, measure.summary.p50)),
+            Better::Neither => {}
+        }
     }
     for path in &point.delays {
         let of = Of::Path(format!("{}>{}", path.from, path.to));

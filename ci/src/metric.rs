@@ -22,6 +22,10 @@ pub enum Metric {
     TimeP99,
     /// Seconds that a point's external programs took.
     Duration,
+    /// Mean of a figure that a program measured and of which more is better, in its own unit.
+    Gain,
+    /// Median of a figure that a program measured and of which less is better, in its own unit.
+    Cost,
     /// Median one-way delay during the workload, microseconds.
     Delay,
     /// 99th percentile of the one-way delay, microseconds.
@@ -75,12 +79,14 @@ impl fmt::Display for Tolerance {
 
 impl Metric {
     /// All, in the order tables have.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::Busbw,
         Self::Algbw,
         Self::Time,
         Self::TimeP99,
         Self::Duration,
+        Self::Gain,
+        Self::Cost,
         Self::Delay,
         Self::DelayP99,
         Self::Pdv,
@@ -98,6 +104,8 @@ impl Metric {
             Self::Time => "time",
             Self::TimeP99 => "time-p99",
             Self::Duration => "duration",
+            Self::Gain => "gain",
+            Self::Cost => "cost",
             Self::Delay => "delay",
             Self::DelayP99 => "delay-p99",
             Self::Pdv => "pdv",
@@ -124,14 +132,14 @@ impl Metric {
             | Self::Pdv
             | Self::Jitter => "us",
             Self::Duration => "s",
-            Self::ProbesLost | Self::Drops | Self::Marks => "",
+            Self::Gain | Self::Cost | Self::ProbesLost | Self::Drops | Self::Marks => "",
         }
     }
 
     /// Which way it gets better.
     pub fn better(self) -> Better {
         match self {
-            Self::Busbw | Self::Algbw => Better::Higher,
+            Self::Busbw | Self::Algbw | Self::Gain => Better::Higher,
             _ => Better::Lower,
         }
     }
@@ -142,7 +150,7 @@ impl Metric {
     pub fn tolerance(self, lab: LabKind) -> Option<Tolerance> {
         let exact = lab == LabKind::Virtual;
         match self {
-            Self::Busbw | Self::Duration | Self::Delay => {
+            Self::Busbw | Self::Duration | Self::Gain | Self::Cost | Self::Delay => {
                 Some(Tolerance(if exact { 0.01 } else { 0.05 }))
             }
             Self::Pdv if exact => Some(Tolerance(0.1)),

@@ -118,6 +118,7 @@ mod tests {
             delays: vec![],
             channels: vec![],
             commands: vec![],
+            measures: vec![],
         };
         RunResult {
             schema_version: longhaul_reports::result::SCHEMA_VERSION,
@@ -135,6 +136,7 @@ mod tests {
                 links: "relay".to_owned(),
                 privilege: "root".to_owned(),
                 machine: Machine::default(),
+                programs: std::collections::BTreeMap::new(),
             },
             points: vec![point],
         }

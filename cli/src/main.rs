@@ -19,6 +19,7 @@ mod progress;
 use std::process::ExitCode;
 
 use clap::Parser;
+use longhaul_workloads::program::agent;
 
 use crate::args::Cli;
 use crate::exit::Exit;
@@ -32,6 +33,9 @@ fn main() -> ExitCode {
         .is_some_and(|first| first == "__rank")
     {
         return ExitCode::from(u8::try_from(longhaul_workloads::rank::main()).unwrap_or(1));
+    }
+    if agent::is_wanted() {
+        return ExitCode::from(u8::try_from(agent::main()).unwrap_or(1));
     }
     if std::env::args_os()
         .nth(1)

@@ -76,6 +76,23 @@ pub fn host_capabilities() -> Vec<Capability> {
     capabilities
 }
 
+/// What programs and devices of others this machine has, by the names that `doctor` calls them; for [`tool`].
+pub fn tools() -> Vec<Capability> {
+    let machine = Machine::at(Path::new("/"));
+    let mut tools = tools::capabilities(&machine);
+    tools.push(hardware::rdma(Path::new("/")));
+    tools.extend(hardware::gpus(Path::new("/")));
+    tools
+}
+
+/// The one of `tools` whose name begins with `name`: GPUs have their addresses in theirs.
+pub fn tool<'a>(tools: &'a [Capability], name: &str) -> Option<&'a Capability> {
+    tools.iter().find(|tool| tool.name == name).or_else(|| {
+        let begins = |tool: &&Capability| tool.name.starts_with(name);
+        tools.iter().find(begins)
+    })
+}
+
 /// What entering a sandbox has shown: whose privileges labs run on, or why there can be none.
 pub fn sandbox_capability(outcome: Result<&Sandbox, &SandboxError>) -> Capability {
     let state = match outcome {

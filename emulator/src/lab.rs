@@ -214,6 +214,14 @@ impl Lab {
         command
     }
 
+    /// Ends every program in the lab's hosts, also those that left the process group they were started in. Blocking.
+    ///
+    /// # Errors
+    /// If /proc cannot be read, or a process does not go.
+    pub fn end_programs(&self) -> io::Result<()> {
+        processes::end_all_in(&self.namespaces)
+    }
+
     /// A private folder for the lab's own files; gone with the lab.
     pub fn folder(&self) -> &Path {
         self.folder.path()

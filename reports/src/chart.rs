@@ -15,6 +15,7 @@ mod flows;
 mod kind;
 mod many;
 mod marks;
+mod measures;
 mod over_time;
 mod speedup;
 mod sweep;
@@ -88,6 +89,8 @@ pub(crate) fn figures(folder: &ResultFolder, width: f64) -> Vec<Figure> {
             .for_each(drop),
     }
     let others = [
+        measures::measures_over_time(folder),
+        measures::measures_box(folder),
         bandwidth::iteration_time_cdf(folder),
         traffic::throughput_over_time(folder, width),
         traffic::queue_over_time(folder, width),
@@ -129,6 +132,7 @@ pub(crate) fn comparing_figures(folder: &ResultFolder) -> Vec<Figure> {
     };
     let all = [
         busbw,
+        measures::measures_box(folder),
         boxes::iteration_time_box(folder),
         bandwidth::iteration_time_cdf(folder),
         speedup::speedup_over_distance(folder, None).filter(Figure::has_several_places),
@@ -148,11 +152,13 @@ fn subject(result: &RunResult) -> String {
     }
     match result.points.first().map(|point| &point.workload) {
         Some(Workload::Collective {
+            program,
             collective,
             ranks,
             data_type,
             ..
         }) => {
+            parts.extend(program.clone());
             parts.push(format!("{collective} of {data_type}"));
             parts.push(plural(*ranks, "rank"));
         }

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use crate::result::{
-    Bound, BoundTime, ChannelSummary, Computing, DelaySummary, Entity, Environment, FidelityRow,
-    FidelitySection, FlowSummary, LabKernel, LabKind, LinkShares, Machine, MessageSummary, Outcome,
-    Percentiles, Placement, Point, RunDetails, RunResult, SCHEMA_VERSION, Sample, Source,
-    TelemetryRow, TimelineEntry, Way, Workload, metric,
+    Better, Bound, BoundTime, ChannelSummary, Computing, DelaySummary, Entity, Environment,
+    FidelityRow, FidelitySection, FlowSummary, LabKernel, LabKind, LinkShares, Machine, Measure,
+    MeasuredValue, MessageSummary, Outcome, Percentiles, Placement, Point, RunDetails, RunResult,
+    SCHEMA_VERSION, Sample, Source, TelemetryRow, TimelineEntry, Way, Workload, metric,
 };
 use crate::stats::{self, InterarrivalJitter};
 use crate::verification::{ChannelDelays, Verification, VerificationRow};
@@ -139,6 +139,7 @@ pub(crate) fn run(shape: &Shape) -> (RunResult, Vec<TelemetryRow>) {
                 cpus: 2,
                 memory_bytes: 8 << 30,
             },
+            programs: BTreeMap::new(),
         },
         points,
     };
@@ -164,7 +165,45 @@ pub(crate) fn virtual_environment() -> Environment {
             cpus: 1,
             memory_bytes: 1 << 30,
         },
+        programs: BTreeMap::new(),
     }
+}
+
+/// A run of iperf3, which tells its throughput every second and round-trip times more often, under two stacks.
+pub(crate) fn programs() -> (RunResult, Vec<TelemetryRow>) {
+    let (mut result, telemetry) = run(&Shape::default());
+    let mut random = Random(11);
+    for point in &mut result.points {
+        point.workload = Workload::Command {
+            command: vec!["iperf3".into(), "-c".into(), "10.2.0.1".into()],
+        };
+        (point.bound, point.samples, point.summaries) = (None, Vec::new(), Vec::new());
+        let began = point.schedule_began_s.unwrap_or(point.began_s);
+        let mut values = |count: u32, period: f64, least: f64, span: f64| {
+            let value = |index| MeasuredValue {
+                time_s: Some(began + f64::from(index) * period),
+                value: (least + span * random.even()).round(),
+            };
+            (1..=count).map(value).collect::<Vec<_>>()
+        };
+        point.measures = vec![
+            Measure::new(
+                "throughput",
+                "bit/s",
+                Better::Higher,
+                "virginia-0",
+                values(6, 1.0, 3e8, 1e8),
+            ),
+            Measure::new(
+                "rtt",
+                "us",
+                Better::Lower,
+                "virginia-0",
+                values(60, 0.1, 80e3, 9e3),
+            ),
+        ];
+    }
+    (result, telemetry)
 }
 
 fn point(
@@ -216,6 +255,7 @@ fn point(
             ..FidelitySection::default()
         },
         workload: Workload::Collective {
+            program: None,
             collective: "all_reduce".into(),
             algorithm: "ring".into(),
             data_type: "f32".into(),
@@ -243,6 +283,7 @@ fn point(
         }],
         captures: Vec::new(),
         commands: Vec::new(),
+        measures: Vec::new(),
     }
 }
 

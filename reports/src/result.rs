@@ -4,6 +4,7 @@ mod capture;
 mod environment;
 mod fidelity;
 mod flows;
+mod measure;
 mod network;
 mod run_details;
 mod telemetry;
@@ -20,6 +21,7 @@ pub use capture::{CaptureFile, CaptureSide};
 pub use environment::{Computing, Environment, LabKernel, LabKind, Machine};
 pub use fidelity::{EngineLateness, FidelityRow, FidelitySection};
 pub use flows::{FlowSummary, LinkShares, MessageSummary};
+pub use measure::{Better, Measure, MeasuredValue};
 pub use network::{ChannelSummary, DelaySummary, Percentiles};
 pub use run_details::{RunDetails, VirtualLab};
 pub use telemetry::{Entity, TelemetryRow, metric};
@@ -123,14 +125,20 @@ pub struct Point {
     pub captures: Vec<CaptureFile>,
     /// Exit status and output files of external programs, per host.
     pub commands: Vec<CommandOutcome>,
+    /// What external programs measured, beside the iterations of a collective.
+    #[serde(default)]
+    pub measures: Vec<Measure>,
 }
 
 /// What a point ran.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum Workload {
-    /// A native collective.
+    /// A collective.
     Collective {
+        /// The program that ran it (`PyTorch with Gloo`); longhaul's own ranks if absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        program: Option<String>,
         /// `all_reduce`, …
         collective: String,
         /// `ring`, …
@@ -162,6 +170,9 @@ pub struct CommandOutcome {
     pub exit_code: i32,
     /// File with its output, relative to the result's folder.
     pub log: String,
+    /// File with what it wrote to standard output, where figures are read from that and `log` has the rest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output: Option<String>,
 }
 
 /// The JSON Schema of `result.json`; `reports/schema.json` is its printed form.

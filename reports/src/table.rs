@@ -6,6 +6,7 @@
 mod delays;
 mod fidelity;
 mod grid;
+mod measures;
 mod results;
 mod verification;
 
@@ -15,9 +16,14 @@ use crate::table::grid::{Align, Grid};
 use crate::verification::Verification;
 
 /// The results of every point: nccl-tests' columns (out-of-place, then in-place) and p50/p95/p99; one table per
-/// combination of stack and settings, headed by it, repeats pooled. As wide as `width` columns allow.
+/// combination of stack and settings, headed by it, repeats pooled; what external programs measured. As wide as `width` columns allow.
 pub fn results(result: &RunResult, width: usize) -> String {
-    results::tables(result, width)
+    let tables = [
+        results::tables(result, width),
+        measures::table(result, width),
+    ];
+    let filled = tables.into_iter().filter(|table| !table.is_empty());
+    filled.collect::<Vec<_>>().join("\n")
 }
 
 /// Bus bandwidth of every combination of stack and settings side by side, per size, each with its ratio to the
@@ -174,13 +180,20 @@ mod tests {
             host: "virginia-0".into(),
             exit_code: 0,
             log: "logs/virginia-0.txt".into(),
+            output: None,
         }];
         insta::assert_snapshot!(results(&run, 80));
     }
 
     #[test]
+    fn what_programs_measured_is_told_figure_by_figure() {
+        let (run, _) = example::programs();
+        insta::assert_snapshot!(results(&run, 100));
+    }
+
+    #[test]
     fn nothing_passes_the_width() {
-        for run in [two_by_two(), twelve_series()] {
+        for run in [two_by_two(), twelve_series(), example::programs().0] {
             for width in [80, 100, 120, 160, 200] {
                 for text in [
                     results(&run, width),

@@ -7,14 +7,14 @@
 //!   [`ReceivingEnd`] are there for other programs.
 //! - [`congestion`]: congestion control of the message transport, one file per law. Pure.
 //! - [`message`]: the message transport over UDP, without its sockets. Pure.
-//! - [`command`]: external programs in the lab's hosts.
+//! - [`program`]: other people's programs in the lab's hosts, and what their output says.
 //! - [`experiment`]: topology × stacks × workload × sweep × repeats: the file format, the points, the runner.
 
 pub mod collective;
-pub mod command;
 pub mod congestion;
 pub mod experiment;
 pub mod message;
+pub mod program;
 pub mod rank;
 mod transport;
 pub mod world;

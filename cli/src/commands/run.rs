@@ -308,6 +308,14 @@ impl From<RunError> for Failure {
             RunError::CongestionControl { source, .. } => {
                 return Failure::with_help(Exit::Lacking, error.to_string(), &source.help);
             }
+            RunError::Missing(missing) => {
+                let help = missing.help.clone();
+                return Failure::Other {
+                    exit: Exit::Lacking,
+                    message: error.to_string(),
+                    help,
+                };
+            }
             RunError::Lab(lab) if lab.help().is_some() => {
                 let help = lab.help().unwrap_or_default();
                 return Failure::with_help(Exit::Lacking, error.to_string(), help);

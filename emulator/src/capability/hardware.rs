@@ -65,6 +65,16 @@ pub(super) fn nics(root: &Path) -> Vec<Capability> {
     }
 }
 
+/// The first RDMA device, by its name.
+pub(super) fn rdma(root: &Path) -> Capability {
+    let devices = entries(&root.join("sys/class/infiniband"));
+    let state = match devices.first() {
+        Some(device) => State::Present(device.clone()),
+        None => State::missing("nothing in /sys/class/infiniband", None),
+    };
+    Capability::new("RDMA device", state, "`perftest` workloads")
+}
+
 /// RDMA devices by the interface they share a PCI function with.
 fn rdma_devices(root: &Path) -> BTreeMap<String, String> {
     let classes = root.join("sys/class/infiniband");

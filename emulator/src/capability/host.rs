@@ -53,6 +53,7 @@ impl Machine {
         ];
         capabilities.extend(tools::capabilities(self));
         capabilities.extend(hardware::nics(&self.root));
+        capabilities.push(hardware::rdma(&self.root));
         capabilities.extend(hardware::gpus(&self.root));
         capabilities
     }

@@ -17,82 +17,120 @@ enum Origin {
 
 use Origin::{Otherwise, Packaged};
 
-/// Programs that workloads and tests start, what for, and how to get them.
-const TOOLS: [(&str, &str, Origin); 8] = [
-    (
-        "ping",
-        "checking delays by hand",
-        Packaged(Package {
+/// A program that workloads or tests start.
+struct Tool {
+    /// What `doctor` and workloads call it.
+    name: &'static str,
+    /// The names it goes by, the surest first: distributions that have two MPIs rename both.
+    programs: &'static [&'static str],
+    needed_for: &'static str,
+    origin: Origin,
+}
+
+/// The same name on every distribution.
+const fn everywhere(name: &'static str) -> Origin {
+    Packaged(Package {
+        debian: name,
+        fedora: name,
+        arch: name,
+    })
+}
+
+const TOOLS: [Tool; 11] = [
+    Tool {
+        name: "ping",
+        programs: &["ping"],
+        needed_for: "`ping` workloads",
+        origin: Packaged(Package {
             debian: "iputils-ping",
             fedora: "iputils",
             arch: "iputils",
         }),
-    ),
-    (
-        "iperf3",
-        "command workloads",
-        Packaged(Package {
-            debian: "iperf3",
-            fedora: "iperf3",
-            arch: "iperf3",
-        }),
-    ),
-    (
-        "ethtool",
-        "physical labs",
-        Packaged(Package {
-            debian: "ethtool",
-            fedora: "ethtool",
-            arch: "ethtool",
-        }),
-    ),
-    (
-        "tcpdump",
-        "looking into a lab",
-        Packaged(Package {
-            debian: "tcpdump",
-            fedora: "tcpdump",
-            arch: "tcpdump",
-        }),
-    ),
-    (
-        "mpirun",
-        "MPI workloads",
-        Packaged(Package {
+    },
+    Tool {
+        name: "iperf3",
+        programs: &["iperf3"],
+        needed_for: "`iperf3` workloads",
+        origin: everywhere("iperf3"),
+    },
+    Tool {
+        name: "ethtool",
+        programs: &["ethtool"],
+        needed_for: "physical labs",
+        origin: everywhere("ethtool"),
+    },
+    Tool {
+        name: "tcpdump",
+        programs: &["tcpdump"],
+        needed_for: "looking into a lab",
+        origin: everywhere("tcpdump"),
+    },
+    Tool {
+        name: "Open MPI",
+        programs: &["mpirun.openmpi", "orterun"],
+        needed_for: "`mpi` and `nccl-tests` workloads",
+        origin: Packaged(Package {
             debian: "openmpi-bin",
             fedora: "openmpi",
             arch: "openmpi",
         }),
-    ),
-    (
-        "all_reduce_perf",
-        "NCCL workloads on GPUs",
-        Otherwise(
-            "with CUDA and NCCL there: git clone https://github.com/NVIDIA/nccl-tests && make -C nccl-tests; then put \
-             nccl-tests/build into PATH",
-        ),
-    ),
-    (
-        "ib_write_bw",
-        "RDMA workloads in physical labs",
-        Packaged(Package {
-            debian: "perftest",
-            fedora: "perftest",
-            arch: "perftest",
+    },
+    Tool {
+        name: "Open MPI's compiler",
+        programs: &["mpicc.openmpi", "ortecc", "mpicc"],
+        needed_for: "`mpi` workloads",
+        origin: Packaged(Package {
+            debian: "libopenmpi-dev gcc",
+            fedora: "openmpi-devel gcc",
+            arch: "openmpi gcc",
         }),
-    ),
-    (
-        "linux.uml",
-        "longhaul's own tests of netem",
-        Otherwise(
+    },
+    Tool {
+        name: "MPICH",
+        programs: &["mpirun.mpich", "mpiexec.hydra"],
+        needed_for: "`mpi` workloads with `implementation: mpich`",
+        origin: everywhere("mpich"),
+    },
+    Tool {
+        name: "MPICH's compiler",
+        programs: &["mpicc.mpich", "mpicc"],
+        needed_for: "`mpi` workloads with `implementation: mpich`",
+        origin: Packaged(Package {
+            debian: "libmpich-dev gcc",
+            fedora: "mpich-devel gcc",
+            arch: "mpich gcc",
+        }),
+    },
+    Tool {
+        name: "nccl-tests",
+        programs: &["all_reduce_perf"],
+        needed_for: "`nccl-tests` workloads",
+        origin: Otherwise(
+            "with CUDA, NCCL and Open MPI there: git clone https://github.com/NVIDIA/nccl-tests && make -C nccl-tests MPI=1; \
+             then put nccl-tests/build into PATH",
+        ),
+    },
+    Tool {
+        name: "perftest",
+        programs: &["ib_write_bw"],
+        needed_for: "`perftest` workloads",
+        origin: everywhere("perftest"),
+    },
+    Tool {
+        name: "linux.uml",
+        programs: &["linux.uml"],
+        needed_for: "longhaul's own tests of netem",
+        origin: Otherwise(
             "on Debian and Ubuntu: sudo apt install user-mode-linux; elsewhere build a kernel with ARCH=um",
         ),
-    ),
+    },
 ];
 
-/// PyTorch's folder among Python's packages.
+/// What `doctor` calls it.
+const PYTORCH: &str = "PyTorch";
+/// The packages it comes in, with a BLAS that is fast enough for training.
 const TORCH: Package = Package {
-    debian: "python3-torch",
+    debian: "python3-torch libopenblas0-pthread",
     fedora: "python3-torch",
     arch: "python-pytorch",
 };
@@ -100,16 +138,18 @@ const TORCH: Package = Package {
 /// Which of them `machine` has.
 pub(super) fn capabilities(machine: &Machine) -> Vec<Capability> {
     let remedies = machine.remedies();
-    let programs = TOOLS.iter().map(|&(tool, needed_for, origin)| {
-        let found = program(machine, tool).ok_or("not found in PATH");
-        capability(tool, found, origin.remedy(&remedies), needed_for)
+    let programs = TOOLS.iter().map(|tool| {
+        let found = tool.programs.iter().find_map(|name| program(machine, name));
+        let found = found.ok_or("not found in PATH");
+        let remedy = tool.origin.remedy(&remedies);
+        capability(tool.name, found, remedy, tool.needed_for)
     });
     let torch = torch(machine).ok_or("not among Python's packages");
     let torch = capability(
-        "PyTorch",
+        PYTORCH,
         torch,
         remedies.install(&[TORCH]),
-        "Gloo workloads",
+        "`torch` workloads",
     );
     programs.chain([torch]).collect()
 }
@@ -190,7 +230,7 @@ mod tests {
             "not found in PATH",
             Some("sudo apt install openmpi-bin".into()),
         );
-        assert_eq!(state(&machine, "mpirun"), expected);
+        assert_eq!(state(&machine, "Open MPI"), expected);
     }
 
     #[test]
@@ -199,12 +239,12 @@ mod tests {
         let State::Missing {
             remedy: Some(remedy),
             ..
-        } = state(&machine, "all_reduce_perf")
+        } = state(&machine, "nccl-tests")
         else {
             panic!("present");
         };
         assert!(
-            remedy.contains("make -C nccl-tests") && !remedy.contains("apt"),
+            remedy.contains("make -C nccl-tests MPI=1") && !remedy.contains("apt"),
             "{remedy}"
         );
     }

@@ -12,10 +12,13 @@ use crate::stats;
 use crate::theme::{self, INK, MUTED, SMALL, Stroke, text_width};
 
 /// A panel has room for so many boxes with their names.
-const MOST_BOXES: usize = 12;
+pub(super) const MOST_BOXES: usize = 12;
 
 /// Pixels that the names of all series have on the narrowest panel; wider ones give way to numbers.
 const NAMES_FIT: f64 = 200.0;
+
+/// The axis of a collective's times.
+const ITERATION_TIME: &str = "time of an iteration (ms)";
 
 /// Half the width of a box, and of a whisker's end, as shares of the room of a name.
 const HALF_BOX: f64 = 0.3;
@@ -38,26 +41,17 @@ pub(super) fn iteration_time_box(folder: &ResultFolder) -> Option<Figure> {
     let (chosen, note) = many::choose(&medians, MOST_BOXES, "series");
     notes.extend(note);
     let series: Vec<&Series<'_>> = chosen.iter().map(|&index| &all[index]).collect();
-    let widest = series.iter().map(|one| text_width(&one.label, SMALL));
-    let are_numbered = widest.fold(0.0, f64::max) * series.len() as f64 > NAMES_FIT;
+    let are_numbered = are_numbered(series.iter().map(|one| one.label.as_str()));
     let panels = sizes.iter().map(|&size| {
         let times = series.iter().map(|one| {
             let times = times_ms(one, placement, size);
             (one.label.as_str(), stats::sorted(&times))
         });
         let times = times.collect::<Vec<_>>();
-        panel(&times, are_numbered, format::bytes(size as f64))
+        let title = format::bytes(size as f64);
+        panel(&times, are_numbered, title, ITERATION_TIME)
     });
-    let mut legend = Vec::new();
-    if are_numbered {
-        let numbered = series.iter().enumerate().map(|(index, one)| {
-            let key = Key::bar(theme::stroke(index).colour);
-            (key, format!("{} {}", index + 1, one.label))
-        });
-        legend.extend(numbered);
-    }
-    legend.push((median_key(), "median".to_owned()));
-    legend.push((whisker_key(), "least to greatest".to_owned()));
+    let legend = legend(are_numbered, series.iter().map(|one| one.label.as_str()));
     Some(Figure {
         name: "iteration-time-box".to_owned(),
         title: "How iteration times are spread".to_owned(),
@@ -74,8 +68,37 @@ pub(super) fn iteration_time_box(folder: &ResultFolder) -> Option<Figure> {
     })
 }
 
-/// Boxes beside each other, by name or by number.
-fn panel(series: &[(&str, Vec<f64>)], are_numbered: bool, title: String) -> Panel {
+/// Whether so many and long names have to give way to numbers.
+pub(super) fn are_numbered<'a>(names: impl Iterator<Item = &'a str> + Clone) -> bool {
+    let widest = names.clone().map(|name| text_width(name, SMALL));
+    widest.fold(0.0, f64::max) * names.count() as f64 > NAMES_FIT
+}
+
+/// What boxes are, and whose each is if it has a number.
+pub(super) fn legend<'a>(
+    are_numbered: bool,
+    names: impl Iterator<Item = &'a str>,
+) -> Vec<(Key, String)> {
+    let mut legend = Vec::new();
+    if are_numbered {
+        let numbered = names.enumerate().map(|(index, name)| {
+            let key = Key::bar(theme::stroke(index).colour);
+            (key, format!("{} {name}", index + 1))
+        });
+        legend.extend(numbered);
+    }
+    legend.push((median_key(), "median".to_owned()));
+    legend.push((whisker_key(), "least to greatest".to_owned()));
+    legend
+}
+
+/// Boxes beside each other, by name or by number, over an axis of that name.
+pub(super) fn panel(
+    series: &[(&str, Vec<f64>)],
+    are_numbered: bool,
+    title: String,
+    label: &str,
+) -> Panel {
     let (mut areas, mut medians, mut whiskers) = (Vec::new(), Vec::<Run>::new(), Vec::<Run>::new());
     for (index, (name, sorted)) in series.iter().enumerate() {
         let at = index as f64;
@@ -110,10 +133,11 @@ fn panel(series: &[(&str, Vec<f64>)], are_numbered: bool, title: String) -> Pane
         values().copied().fold(f64::INFINITY, f64::min),
         values().copied().fold(0.0, f64::max),
     );
-    let y = if low > 0.0 && high / low > 30.0 {
+    let y = if low > 0.0 && high / low > 30.0 && label == ITERATION_TIME {
+        // Its ticks name their units themselves.
         Axis::times("time of an iteration", low / 1.1, high * 1.1)
     } else {
-        Axis::from_zero("time of an iteration (ms)", high)
+        Axis::from_zero(label, high)
     };
     let names = series.iter().enumerate();
     let names = names.map(|(index, (name, _))| {
@@ -161,7 +185,7 @@ mod tests {
     #[test]
     fn a_box_stands_at_its_quartiles_and_whiskers_reach_the_extremes() {
         let sorted: Vec<f64> = (1..=100).map(f64::from).collect();
-        let panel = panel(&[("cubic", sorted)], false, String::new());
+        let panel = panel(&[("cubic", sorted)], false, String::new(), ITERATION_TIME);
         let corners: Vec<f64> = panel.areas[0].outline.iter().map(|c| c.1).collect();
         assert_eq!(corners, [25.0, 75.0, 75.0, 25.0]);
         let ends: Vec<f64> = panel.curves[0].runs.iter().flatten().map(|p| p.1).collect();

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::canvas::{Canvas, Paint};
 use crate::chart::figure::{Figure, Room, TooSmall, WIDTH};
-use crate::chart::{bandwidth, boxes, caveat, delay, flows, speedup, sweep, traffic};
+use crate::chart::{bandwidth, boxes, caveat, delay, flows, measures, speedup, sweep, traffic};
 use crate::described;
 use crate::folder::{FolderError, ResultFolder, io_error};
 use crate::map;
@@ -20,6 +20,10 @@ pub enum Kind {
     IterationTimeCdf,
     /// Box plots of iteration times.
     IterationTimeBox,
+    /// What external programs measured, over time.
+    Measures,
+    /// Box plots of what external programs measured.
+    MeasuresBox,
     /// Bus bandwidth over that of a baseline stack, by distance.
     Speedup,
     /// What the links carried over time.
@@ -42,10 +46,12 @@ pub enum Kind {
 
 impl Kind {
     /// All, in reading order.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::Busbw,
         Self::IterationTimeCdf,
         Self::IterationTimeBox,
+        Self::Measures,
+        Self::MeasuresBox,
         Self::Speedup,
         Self::Throughput,
         Self::Queue,
@@ -63,6 +69,8 @@ impl Kind {
             Self::Busbw => "busbw-vs-size",
             Self::IterationTimeCdf => "iteration-time-cdf",
             Self::IterationTimeBox => "iteration-time-box",
+            Self::Measures => "measures-over-time",
+            Self::MeasuresBox => "measures-box",
             Self::Speedup => "speedup-over-distance",
             Self::Throughput => "throughput-over-time",
             Self::Queue => "queue-over-time",
@@ -81,6 +89,7 @@ impl Kind {
             Self::Busbw | Self::IterationTimeCdf | Self::IterationTimeBox => {
                 "the iterations of a collective"
             }
+            Self::Measures | Self::MeasuresBox => "what an external program measured",
             Self::Speedup => {
                 "a collective by two stacks or more, and the probes that tell distances; --baseline names the stack to compare with"
             }
@@ -99,6 +108,8 @@ impl Kind {
             Self::Busbw => bandwidth::busbw_vs_size(folder),
             Self::IterationTimeCdf => bandwidth::iteration_time_cdf(folder),
             Self::IterationTimeBox => boxes::iteration_time_box(folder),
+            Self::Measures => measures::measures_over_time(folder),
+            Self::MeasuresBox => measures::measures_box(folder),
             Self::Speedup => speedup::speedup_over_distance(folder, baseline),
             Self::Throughput => traffic::throughput_over_time(folder, width),
             Self::Queue => traffic::queue_over_time(folder, width),

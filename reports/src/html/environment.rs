@@ -30,6 +30,11 @@ pub(super) fn section(result: &RunResult) -> Option<Markup> {
     } else {
         facts.extend(machine(&environment.machine));
     }
+    let programs = environment.programs.iter();
+    let programs: Vec<String> = programs
+        .map(|(name, version)| format!("{name}: {version}"))
+        .collect();
+    facts.push(("programs", programs.join(" · ")));
     if let Some(details) = &result.run_details {
         facts.push(("started", details.started.clone()));
         if let Some(finished) = &details.finished {

@@ -126,18 +126,20 @@ fn facts(result: &RunResult) -> Vec<(&'static str, String)> {
     }
     match result.points.first().map(|point| &point.workload) {
         Some(Workload::Collective {
+            program,
             collective,
             algorithm,
             data_type,
             ranks,
             ..
-        }) => facts.push((
-            "workload",
-            format!(
-                "{collective} ({algorithm}) of {data_type}, {}",
-                plural(*ranks, "rank")
-            ),
-        )),
+        }) => {
+            let by = program
+                .as_ref()
+                .map_or_else(String::new, |program| format!(", by {program}"));
+            let ranks = plural(*ranks, "rank");
+            let what = format!("{collective} ({algorithm}) of {data_type}, {ranks}{by}");
+            facts.push(("workload", what));
+        }
         Some(Workload::Command { command }) => facts.push(("workload", command.join(" "))),
         None => {}
     }

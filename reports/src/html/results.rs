@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use maud::{Markup, html};
 
 use crate::chart;
-use crate::format::{bytes, decimals_for, plural, rate};
+use crate::format::{bytes, decimals_for, plural, quantity, rate};
 use crate::html::{table, verdict};
-use crate::result::{RunResult, Summary, Workload};
+use crate::result::{Percentiles, RunResult, Summary, Workload};
 use crate::series::Series;
 use crate::stats;
 
@@ -27,6 +27,7 @@ pub(super) fn section(result: &RunResult) -> Option<Markup> {
                 Workload::Collective { .. } => (collective(series)),
                 Workload::Command { command } => (commands(series, command)),
             }
+            (measures(series))
         }
         @if all.len() > MOST_TABLES {
             p.muted { "The first " (MOST_TABLES) " of " (all.len()) " series; result.json has all." }
@@ -117,6 +118,37 @@ fn commands(series: &Series<'_>, command: &[String]) -> Markup {
         p { code { (command.join(" ")) } }
         (table(&["repeat", "host", "exit code", "output"], &rows, usize::MAX))
     }
+}
+
+/// What the programs of a series measured; nothing if they did not.
+fn measures(series: &Series<'_>) -> Markup {
+    let all = series.measures();
+    let rows: Vec<Vec<Markup>> = all
+        .iter()
+        .map(|(measure, summary)| {
+            let cell = |value| html! { span.nowrap { (quantity(value, &measure.unit)) } };
+            let Percentiles {
+                mean,
+                min,
+                p50,
+                p95,
+                p99,
+                max,
+                ..
+            } = *summary;
+            let mut row = vec![
+                html! { (measure.name) },
+                html! { (measure.host) },
+                html! { (summary.count) },
+            ];
+            row.extend([mean, min, p50, p95, p99, max].map(cell));
+            row
+        })
+        .collect();
+    let head = [
+        "figure", "host", "values", "mean", "least", "p50", "p95", "p99", "greatest",
+    ];
+    html! { @if !rows.is_empty() { (table(&head, &rows, 2)) } }
 }
 
 /// Bus bandwidth of every series by size, with its ratio to the first; nothing if there is nothing to compare.

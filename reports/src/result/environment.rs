@@ -1,5 +1,7 @@
 //! Where a run was made: the lab, its links, and the machine it saw.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -19,6 +21,9 @@ pub struct Environment {
     pub privilege: String,
     /// What the lab saw of a machine; in a virtual lab, the one that its kernel makes up.
     pub machine: Machine,
+    /// Versions of the external programs, as they tell them themselves.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub programs: BTreeMap<String, String>,
 }
 
 /// Where a lab's kernel and its clock come from.

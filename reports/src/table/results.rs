@@ -100,6 +100,7 @@ fn by_size(
 
 fn table(series: &Series<'_>, width: usize) -> String {
     let Workload::Collective {
+        program,
         collective,
         algorithm,
         data_type,
@@ -121,6 +122,9 @@ fn table(series: &Series<'_>, width: usize) -> String {
         "{}: {collective} ({algorithm}), {data_type}, {op}, {ranks} ranks",
         series.label
     );
+    if let Some(program) = program {
+        heading += &format!(", by {program}");
+    }
     if *root >= 0 {
         heading += &format!(", root {root}");
     }

@@ -29,7 +29,12 @@ pub fn entries() -> &'static [Entry] {
         "buffer-sweep",
         "ring-order",
         "hierarchical",
-        "sockets"
+        "sockets",
+        "iperf3",
+        "torch-gloo",
+        "torch-training",
+        "local-steps",
+        "mpi"
     ]
 }
 

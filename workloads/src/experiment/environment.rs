@@ -1,5 +1,6 @@
 //! Where a run is made: the lab, and the machine it sees.
 
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs;
 
@@ -41,6 +42,7 @@ pub(super) fn environment(lab: &LabFacts, privilege: Privilege) -> Environment {
             links,
             privilege,
             machine: machine(),
+            programs: BTreeMap::new(),
         },
         LabFacts::Virtual { kernel } => Environment {
             lab: LabKind::Virtual,
@@ -53,6 +55,7 @@ pub(super) fn environment(lab: &LabFacts, privilege: Privilege) -> Environment {
                 distribution: String::new(),
                 ..machine()
             },
+            programs: BTreeMap::new(),
         },
     }
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use longhaul_emulator::capability::total_memory;
+use longhaul_emulator::capability::{tools as tools_here, total_memory};
 use longhaul_emulator::guest::GuestMemory;
 use longhaul_emulator::kernel_law::KernelLaw;
 use longhaul_reports::folder::ResultWriter;
@@ -14,19 +14,31 @@ use super::bound::bound;
 use super::congestion;
 use super::points::{Experiment, PointPlan, WorkloadPlan};
 use super::runner::RunError;
+use crate::program;
 
 /// Longer than this is a slip in a unit, not an intention.
 const LONGEST: Duration = Duration::from_secs(48 * 3600);
 
 /// Checks what can be told without a sandbox: that the workload can be done on these links in a time that anyone waits for,
-/// and in this machine's memory, and that the folder for the results is free. Makes nothing.
+/// in this machine's memory and with its programs, and that the folder for the results is free. Makes nothing.
 ///
 /// # Errors
 /// What [`run`](super::run) would answer.
 pub fn check(experiment: &Experiment, out: &Path) -> Result<(), RunError> {
     bounds(experiment)?;
     fits(experiment, total_memory())?;
+    programs(experiment)?;
     Ok(ResultWriter::check(out)?)
+}
+
+/// Checks that the programs it runs are here.
+fn programs(experiment: &Experiment) -> Result<(), RunError> {
+    let mut tools = None;
+    for spec in experiment.programs() {
+        let tools = tools.get_or_insert_with(tools_here);
+        program::available(spec.program(), tools)?;
+    }
+    Ok(())
 }
 
 /// What a rank takes beside its arrays.
@@ -46,7 +58,7 @@ pub fn guest_memory(experiment: &Experiment) -> GuestMemory {
                 let rank = size.saturating_mul(ARRAYS).saturating_add(RANK);
                 rank.saturating_mul(plan.ranks.len() as u64)
             }
-            WorkloadPlan::Command(_) => {
+            WorkloadPlan::Program(_) => {
                 let hosts: usize = topology.sites.iter().map(|site| site.hosts).sum();
                 PROGRAMS * hosts as u64
             }
@@ -100,7 +112,7 @@ pub(super) fn bounds(experiment: &Experiment) -> Result<Vec<Option<Bound>>, RunE
                 plan,
                 point.stack.lanes(),
             )?,
-            (None, WorkloadPlan::Command(_)) => None,
+            (None, WorkloadPlan::Program(_)) => None,
         });
     }
     match least_duration(experiment, &bounds) {

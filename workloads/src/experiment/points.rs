@@ -11,8 +11,9 @@ use longhaul_reports::result::Placement;
 use longhaul_topologies::Topology;
 use longhaul_topologies::model::SiteId;
 
-use super::spec::{CommandSpec, RankOrder, StackSpec};
+use super::spec::{RankOrder, StackSpec};
 use crate::collective::{Algorithm, Collective, DataType, ReduceOp};
+use crate::program::ProgramSpec;
 
 /// An experiment that has been checked: everything in it holds.
 #[derive(Clone, Debug)]
@@ -40,30 +41,24 @@ impl Experiment {
     pub fn runs_programs(&self) -> bool {
         self.points
             .iter()
-            .any(|point| matches!(point.workload, WorkloadPlan::Command(_)))
+            .any(|point| matches!(point.workload, WorkloadPlan::Program(_)))
     }
 
-    /// The files and folders that the command lines of its programs name, as they name them.
-    pub fn program_files(&self) -> Vec<PathBuf> {
-        let commands = self
-            .points
+    /// The programs that it runs.
+    pub fn programs(&self) -> impl Iterator<Item = &ProgramSpec> {
+        self.points
             .iter()
             .filter_map(|point| match &point.workload {
                 WorkloadPlan::Collective(_) => None,
-                WorkloadPlan::Command(spec) => Some(spec),
-            });
-        let words = commands.flat_map(|spec| {
-            let of_hosts = spec
-                .per_host
-                .values()
-                .filter_map(|host| host.command.as_ref());
-            spec.command.iter().chain(of_hosts).flatten()
-        });
-        let named: BTreeSet<PathBuf> = words
-            .map(PathBuf::from)
-            .filter(|path| path.exists())
-            .collect();
-        named.into_iter().collect()
+                WorkloadPlan::Program(spec) => Some(spec),
+            })
+    }
+
+    /// The files and folders that its programs name, as they name them.
+    pub fn program_files(&self) -> Vec<PathBuf> {
+        let named = self.programs().flat_map(|spec| spec.program().files());
+        let there: BTreeSet<PathBuf> = named.filter(|path| path.exists()).collect();
+        there.into_iter().collect()
     }
 }
 
@@ -89,8 +84,8 @@ pub struct PointPlan {
 pub enum WorkloadPlan {
     /// A collective of longhaul's own.
     Collective(CollectivePlan),
-    /// A program.
-    Command(CommandSpec),
+    /// Somebody else's program.
+    Program(ProgramSpec),
 }
 
 /// A collective with its sizes and ranks.

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::mpsc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use longhaul_emulator::capture::Capture;
 use longhaul_emulator::engine::ChannelCounters;
@@ -14,9 +14,9 @@ use longhaul_emulator::probe::ProbeSample;
 use longhaul_emulator::telemetry::Reading;
 use longhaul_reports::folder::{FolderError, ResultWriter};
 use longhaul_reports::result::{
-    ChannelSummary, DelaySummary, EngineLateness, Entity, FidelityRow, FidelitySection, Outcome,
-    Percentiles, Point, RunResult, Sample, Source, TelemetryRow, TimelineEntry, Way, Workload,
-    metric,
+    ChannelSummary, DelaySummary, EngineLateness, Entity, FidelityRow, FidelitySection, Measure,
+    MeasuredValue, Outcome, Percentiles, Point, RunResult, Sample, Source, TelemetryRow,
+    TimelineEntry, Way, Workload, metric,
 };
 use longhaul_reports::stats::{InterarrivalJitter, summarise};
 use longhaul_topologies::model::{Direction, SiteId};
@@ -29,6 +29,7 @@ use super::bound::{channel_name, way};
 use super::capture;
 use super::execution::Execution;
 use super::flows::Flows;
+use crate::program::{Iteration, Told, When};
 use crate::world::{Arrivals, ConnectionSample};
 
 /// A result being written.
@@ -155,6 +156,62 @@ impl Recorder {
         self.writer.sample(point, &sample)?;
         point.samples.push(sample);
         Ok(())
+    }
+
+    /// Takes an iteration of a collective that a program ran.
+    pub(super) fn iteration(&mut self, one: &Iteration) -> Result<Sample, FolderError> {
+        let began = self
+            .result
+            .points
+            .last()
+            .map(|point| point.schedule_began_s.unwrap_or(point.began_s));
+        let start_s = match one.start_ns {
+            Some(start_ns) => start_ns.saturating_sub(self.epoch_ns) as f64 / 1e9,
+            None => began.unwrap_or_default(),
+        };
+        let sample = Sample {
+            size_bytes: one.size_bytes,
+            count: one.count,
+            placement: one.placement,
+            iteration: one.number,
+            warmup: one.warmup,
+            start_s,
+            time_us: one.time_us,
+            wrong: one.wrong,
+        };
+        self.sample(sample.clone())?;
+        Ok(sample)
+    }
+
+    /// Takes figures that programs told which were started at `started`.
+    pub(super) fn measures(&mut self, told: Vec<Told>, started: Instant) {
+        let started_s = self.seconds(started);
+        // This moment on both clocks.
+        let (now_s, unix) = (self.seconds(Instant::now()), unix_seconds());
+        let epoch_ns = self.epoch_ns;
+        let time_s = |when| match when {
+            When::Unknown => None,
+            When::SinceStart(seconds) => Some(started_s + seconds),
+            When::Unix(at) => Some(now_s - (unix - at)),
+            When::Monotonic(at_ns) => Some(at_ns.saturating_sub(epoch_ns) as f64 / 1e9),
+        };
+        let measure = |told: Told| {
+            let values = told.values.iter().map(|&(when, value)| MeasuredValue {
+                time_s: time_s(when),
+                value,
+            });
+            Measure::new(
+                &told.name,
+                &told.unit,
+                told.better,
+                &told.host,
+                values.collect(),
+            )
+        };
+        let measures: Vec<Measure> = told.into_iter().map(measure).collect();
+        if let Some(point) = self.point() {
+            point.measures = measures;
+        }
     }
 
     /// The workload begins, and with it schedules and traces.
@@ -404,6 +461,12 @@ impl Recorder {
         self.result.run_details = self.execution.as_ref().map(Execution::ended);
         self.save()
     }
+}
+
+/// Seconds since 1970.
+fn unix_seconds() -> f64 {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    now.unwrap_or_default().as_secs_f64()
 }
 
 /// A row of the point that is being run.

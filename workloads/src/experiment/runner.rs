@@ -39,8 +39,9 @@ use super::observer::{Event, Observer};
 use super::points::{CollectivePlan, Experiment, PointPlan, WorkloadPlan, derived_seed};
 use super::recorder::{self, Recorder};
 use crate::collective::Unsupported;
-use crate::command::{self, CommandError, Programs};
-
+use crate::program::agent::Agent;
+use crate::program::processes::{CommandError, Programs};
+use crate::program::{HostPlace, Missing, Place, Program, ProgramError, ProgramSpec};
 use crate::world::{Operation, RankSpec, TransportOptions, World, WorldError};
 
 /// What a run needs beside its experiment.
@@ -103,6 +104,9 @@ pub enum RunError {
         /// What there is.
         memory: ByteSize,
     },
+    /// A program is not here.
+    #[error(transparent)]
+    Missing(#[from] Missing),
     /// A collective has no such schedule.
     #[error(transparent)]
     Unsupported(#[from] Unsupported),
@@ -112,6 +116,9 @@ pub enum RunError {
     /// No thread for the schedule of the links.
     #[error("cannot start the schedule of the links: {0}")]
     Schedule(io::Error),
+    /// What programs left behind could not be ended.
+    #[error("cannot end the programs in the lab's hosts: {0}")]
+    Programs(io::Error),
     /// A thread of the run failed.
     #[error("a thread of the run failed: {0}")]
     Thread(#[from] JoinError),
@@ -177,6 +184,8 @@ enum Stop {
     World(#[from] WorldError),
     #[error(transparent)]
     Command(#[from] CommandError),
+    #[error(transparent)]
+    Program(#[from] ProgramError),
 }
 
 impl<E: Into<RunError>> From<E> for Stop {
@@ -310,7 +319,7 @@ impl Run<'_> {
             WorkloadPlan::Collective(plan) => {
                 (plan.sizes.len() * plan.placements.len()) as u64 * (plan.iterations + plan.warmup)
             }
-            WorkloadPlan::Command(_) => 0,
+            WorkloadPlan::Program(_) => 0,
         };
         self.observer.event(Event::PointStarts {
             index,
@@ -324,7 +333,7 @@ impl Run<'_> {
         let (point, changes) = (self.empty_point(index, plan, up), lab.follow());
         let flows = match &plan.workload {
             WorkloadPlan::Collective(plan) => Flows::new(&lab.plan().topology, &plan.ranks),
-            WorkloadPlan::Command(_) => Flows::default(),
+            WorkloadPlan::Program(_) => Flows::default(),
         };
         self.recorder
             .begin(point, lab.plan(), paths.clone(), flows, changes)?;
@@ -345,7 +354,7 @@ impl Run<'_> {
             );
             self.note(&mut notes, note);
         }
-        if let WorkloadPlan::Command(_) = &plan.workload {
+        if let WorkloadPlan::Program(_) = &plan.workload {
             self.use_stack(plan, lab, &mut notes)?;
         }
         let (sampled, period) = (Arc::clone(lab), self.experiment.telemetry_period);
@@ -361,7 +370,7 @@ impl Run<'_> {
                 self.collective(index, plan, collective, lab, &mut sampling)
                     .await
             }
-            WorkloadPlan::Command(spec) => self.programs(spec, lab, &mut sampling).await,
+            WorkloadPlan::Program(spec) => self.programs(spec, plan, lab, &mut sampling).await,
         };
         // However the workload ended: what was sampled is kept, and what broke the lab explains what broke the workload.
         self.last_samples(sampling).await?;
@@ -522,7 +531,8 @@ impl Run<'_> {
 
     async fn programs(
         &mut self,
-        spec: &super::spec::CommandSpec,
+        spec: &ProgramSpec,
+        point: &PointPlan,
         lab: &Arc<Lab>,
         sampling: &mut Sampling,
     ) -> Result<(), Stop> {
@@ -533,14 +543,58 @@ impl Run<'_> {
             1 => folder.join("logs"),
             _ => folder.join("logs").join(format!("point-{index}")),
         };
+        let (program, place) = (spec.program(), place(lab, point, logs));
+        let processes = program.processes(&place)?;
         self.begin(lab, sampling).await?;
-        let mut programs = Programs::start(lab, spec, &logs)?;
+        let started = Instant::now();
+        let limits = (program.kind(), program.timeout());
+        let starting = Programs::start(lab, &processes, limits, &place.folder);
+        let mut programs = self.while_sampling(sampling, starting).await??;
         let finished = self.while_sampling(sampling, programs.finish()).await?;
-        let outcomes = programs.stop(&folder).await;
-        if let Some(point) = self.recorder.point() {
-            point.commands = outcomes;
+        programs.stop().await;
+        if program.scatters() {
+            let lab = Arc::clone(lab);
+            let ended = tokio::task::spawn_blocking(move || lab.end_programs()).await;
+            ended
+                .map_err(RunError::Thread)?
+                .map_err(RunError::Programs)?;
         }
-        Ok(finished?)
+        if let Some(point) = self.recorder.point() {
+            point.commands = programs.outcomes(&folder);
+        }
+        let found = self.read(program, &programs, &place, started);
+        // A program that failed explains why its output is not whole.
+        finished?;
+        found
+    }
+
+    /// Takes what the programs wrote as figures.
+    fn read(
+        &mut self,
+        program: &dyn Program,
+        programs: &Programs,
+        place: &Place,
+        started: Instant,
+    ) -> Result<(), Stop> {
+        let found = program.read(&programs.outputs()?, place)?;
+        let index = self.recorder.result.points.len() - 1;
+        for one in &found.iterations {
+            let sample = self.recorder.iteration(one)?;
+            self.observer.event(Event::IterationDone {
+                point: index,
+                sample: &sample,
+            });
+        }
+        self.recorder.measures(found.measures, started);
+        let environment = &mut self.recorder.result.environment;
+        environment.programs.extend(found.versions);
+        if let Some([name, argument]) = program.version_command()
+            && !environment.programs.contains_key(name)
+            && let Some(version) = version(name, argument)
+        {
+            environment.programs.insert(name.to_owned(), version);
+        }
+        Ok(())
     }
 
     /// The workload begins: from now on traces and schedules count.
@@ -639,9 +693,13 @@ impl Run<'_> {
         let topology = &self.experiment.topologies[plan.topology];
         let workload = match &plan.workload {
             WorkloadPlan::Collective(collective) => describe(collective, topology),
-            WorkloadPlan::Command(spec) => Workload::Command {
-                command: command::command_line(spec),
-            },
+            WorkloadPlan::Program(spec) => {
+                let hosts = up.lab.plan().hosts();
+                let hosts: Vec<String> = hosts
+                    .map(|host| up.lab.plan().node(host).name.clone())
+                    .collect();
+                spec.program().workload(&hosts)
+            }
         };
         Point {
             index,
@@ -666,6 +724,7 @@ impl Run<'_> {
             shares: Vec::new(),
             captures: Vec::new(),
             commands: Vec::new(),
+            measures: Vec::new(),
         }
     }
 }
@@ -675,6 +734,37 @@ impl Live {
     fn end(self) -> Result<(), EngineError> {
         self.playing.stop()
     }
+}
+
+/// Where programs run.
+fn place(lab: &Lab, point: &PointPlan, folder: PathBuf) -> Place {
+    let plan = lab.plan();
+    let host = |id| {
+        let node = plan.node(id);
+        HostPlace {
+            name: node.name.clone(),
+            site: plan.topology.site(node.site).name.clone(),
+            address: node.ipv4,
+        }
+    };
+    Place {
+        hosts: plan.hosts().map(host).collect(),
+        folder,
+        scratch: lab.folder().to_owned(),
+        agent: Agent::of(lab),
+        congestion_control: point.stack.kernel_congestion_control().map(str::to_owned),
+    }
+}
+
+/// The first line of what a program says of its version.
+fn version(program: &str, argument: &str) -> Option<String> {
+    let output = std::process::Command::new(program)
+        .arg(argument)
+        .output()
+        .ok()?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let line = text.lines().find(|line| !line.trim().is_empty())?;
+    Some(line.trim().to_owned())
 }
 
 /// Takes a lab down; its sampler has ended, so nobody else holds it.
@@ -721,6 +811,7 @@ fn operation(plan: &CollectivePlan, size_bytes: u64, placement: Placement, seed:
 
 fn describe(plan: &CollectivePlan, topology: &Topology) -> Workload {
     Workload::Collective {
+        program: None,
         collective: plan.collective.to_string(),
         algorithm: plan.algorithm.to_string(),
         data_type: plan.data_type.to_string(),

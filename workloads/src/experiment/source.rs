@@ -13,8 +13,9 @@ use serde_json::{Value, json};
 use super::points::{
     CollectivePlan, Experiment, PointPlan, WorkloadPlan, combinations, derived_seed, places,
 };
-use super::spec::{CommandSpec, ExperimentSpec, WorkloadSpec};
+use super::spec::{ExperimentSpec, WorkloadSpec};
 use crate::collective::{Algorithm, supports};
+use crate::program::ProgramSpec;
 
 /// The most points of one experiment: more is a slip in a sweep, not an intention.
 const MOST_POINTS: usize = 10_000;
@@ -293,16 +294,17 @@ impl ExperimentSource {
         let refuse = |field: &str, message: String| {
             self.document.error(&place(&["workload", field]), message)
         };
-        let collective = match (spec.collective, &spec.command) {
-            (Some(collective), None) => collective,
-            (None, Some(command)) => return self.command(command, topology),
+        let collective = match (spec.collective, &spec.programs()[..]) {
+            (Some(collective), []) => collective,
+            (None, [program]) => return self.program(program, topology),
             _ => {
                 let error = self.document.error(
                     &place(&["workload"]),
-                    "a workload is either a collective or a command",
+                    "a workload is either a collective or one program",
                 );
                 return Err(error.with_help(
-                    "write `collective: all_reduce`, or `command:` with the program to run",
+                    "write `collective: all_reduce`, or one of `command`, `iperf3`, `ping`, `torch`, `mpi`, `nccl-tests` and \
+                     `perftest` with its settings",
                 ));
             }
         };
@@ -384,60 +386,17 @@ impl ExperimentSource {
         Ok(placements)
     }
 
-    fn command(&self, spec: &CommandSpec, topology: &Topology) -> Result<WorkloadPlan, InputError> {
-        let refuse = |segments: &[&str], message: String| {
-            Err(self.document.error(
-                &place(&[&["workload", "command"], segments].concat()),
-                message,
-            ))
-        };
+    fn program(&self, spec: &ProgramSpec, topology: &Topology) -> Result<WorkloadPlan, InputError> {
         let hosts: Vec<String> = host_names(topology).collect();
-        let chosen = spec.hosts.as_ref().unwrap_or(&hosts);
-        if chosen.is_empty() {
-            return refuse(&["hosts"], "at least one host is needed".to_owned());
-        }
-        for (index, host) in chosen.iter().enumerate() {
-            if !hosts.contains(host) {
-                return refuse(
-                    &["hosts", &index.to_string()],
-                    format!("there is no host `{host}`; there are {}", hosts.join(", ")),
-                );
-            }
-            if chosen[..index].contains(host) {
-                return refuse(
-                    &["hosts", &index.to_string()],
-                    format!("`{host}` is named twice"),
-                );
-            }
-            let own = spec.per_host.get(host).and_then(|own| own.command.as_ref());
-            if own.or(spec.command.as_ref()).is_none_or(Vec::is_empty) {
-                return refuse(
-                    &[],
-                    format!(
-                        "there is no program for `{host}`: write `command: [PROGRAM, ARGUMENT…]`"
-                    ),
-                );
+        let program = spec.program();
+        match program.check(&hosts) {
+            Ok(()) => Ok(WorkloadPlan::Program(spec.clone())),
+            Err(refusal) => {
+                let field: Vec<&str> = refusal.field.iter().map(String::as_str).collect();
+                let at = place(&[&["workload", program.kind()], &field[..]].concat());
+                Err(self.document.error(&at, refusal.message))
             }
         }
-        if let Some(host) = spec.per_host.keys().find(|host| !chosen.contains(host)) {
-            return refuse(
-                &["per_host", host],
-                format!("`{host}` is not one of the hosts: {}", chosen.join(", ")),
-            );
-        }
-        if chosen
-            .iter()
-            .all(|host| spec.per_host.get(host).is_some_and(|own| own.background))
-        {
-            return refuse(
-                &["per_host"],
-                "every program is in the background: nothing would end the run".to_owned(),
-            );
-        }
-        if spec.timeout.duration() > LONGEST_WAIT {
-            return refuse(&["timeout"], "a timeout is at most 7 days".to_owned());
-        }
-        Ok(WorkloadPlan::Command(spec.clone()))
     }
 
     /// The topology with the settings laid over it.
@@ -752,7 +711,7 @@ workload:
         two.yaml:7:15: unknown variant `allreduce` [did you mean `all_reduce`? There are: `all_reduce`, `all_gather`, `reduce_scatter`, `broadcast`, `all_to_all`, `send_recv`]
         two.yaml:8:10: 2 B is too small for all_reduce of f32 over 4 ranks: it takes at least 4 B
         two.yaml:8:11: invalid type: mapping, expected a size such as `256KB`
-        two.yaml:7:3: a workload is either a collective or a command [write `collective: all_reduce`, or `command:` with the program to run]
+        two.yaml:7:3: a workload is either a collective or one program [write `collective: all_reduce`, or one of `command`, `iperf3`, `ping`, `torch`, `mpi`, `nccl-tests` and `perftest` with its settings]
         two.yaml:7:40: there is no host `c-0`; there are a-0, a-1, b-0, b-1
         two.yaml:6:17: there are two stacks named `cubic`
         two.yaml:6:15: a sweep is over fields of the topology, the workload or the stacks [write for example `topology.links.0.loss`]

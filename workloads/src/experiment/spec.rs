@@ -12,6 +12,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::collective::{Algorithm, Collective, DataType, ReduceOp};
+use crate::program::ProgramSpec;
+use crate::program::command::CommandSpec;
+use crate::program::iperf3::Iperf3Spec;
+use crate::program::mpi::MpiSpec;
+use crate::program::nccl_tests::NcclTestsSpec;
+use crate::program::perftest::PerftestSpec;
+use crate::program::ping::PingSpec;
+use crate::program::torch::TorchSpec;
 
 pub use choice::{OneOrMany, Sizes};
 pub use stack::{CongestionControl, StackSpec, Transport};
@@ -53,7 +61,8 @@ pub struct ExperimentSpec {
     pub telemetry: TelemetrySpec,
 }
 
-/// What runs: a collective of longhaul's own, or (`command`) any program.
+/// What runs: a collective of longhaul's own, or a program of others. Just one of `collective`, `command`, `iperf3`, `ping`, `torch`,
+/// `mpi`, `nccl-tests` and `perftest` is given; the fields after them are the collective's.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct WorkloadSpec {
@@ -63,6 +72,28 @@ pub struct WorkloadSpec {
     /// A program on the hosts instead of a collective.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub command: Option<CommandSpec>,
+    /// iperf3 between pairs of hosts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub iperf3: Option<Iperf3Spec>,
+    /// ping between pairs of hosts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ping: Option<PingSpec>,
+    /// PyTorch with Gloo on all hosts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub torch: Option<TorchSpec>,
+    /// Open MPI or MPICH on all hosts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mpi: Option<MpiSpec>,
+    /// NVIDIA's nccl-tests on all hosts, where there are GPUs.
+    #[serde(
+        default,
+        rename = "nccl-tests",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub nccl_tests: Option<NcclTestsSpec>,
+    /// perftest (`ib_write_bw` and its kin) between pairs of hosts, where there are RDMA devices.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub perftest: Option<PerftestSpec>,
     /// How the collective's transfers are arranged; a list is a sweep. Each collective has a default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub algorithm: Option<OneOrMany<Algorithm>>,
@@ -106,43 +137,6 @@ pub enum RankOrder {
     Interleaved,
 }
 
-/// A program on some or all hosts; never through a shell.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct CommandSpec {
-    /// The program and its arguments. RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR, MASTER_PORT, LONGHAUL_HOST,
-    /// LONGHAUL_SITE and LONGHAUL_PEERS are in its environment.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub command: Option<Vec<String>>,
-    /// The hosts it runs on; all if absent. Ranks count in this order.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub hosts: Option<Vec<String>>,
-    /// What differs on a host: another program, or one in the background.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub per_host: BTreeMap<String, HostCommandSpec>,
-    /// Further environment variables.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub environment: BTreeMap<String, String>,
-    /// MASTER_PORT.
-    #[serde(default = "default_master_port")]
-    pub master_port: u16,
-    /// When the programs are ended and the run fails.
-    #[serde(default = "default_timeout")]
-    pub timeout: TimeSpan,
-}
-
-/// What differs on one host.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct HostCommandSpec {
-    /// The program and its arguments there.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub command: Option<Vec<String>>,
-    /// Started before the others, ended when all others are done; its exit code does not count (a server).
-    #[serde(default)]
-    pub background: bool,
-}
-
 /// The one-way delay probes between sites.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -164,6 +158,22 @@ pub struct TelemetrySpec {
 /// The JSON Schema of experiment files; `workloads/schema.json` is its printed form.
 pub fn schema() -> schemars::Schema {
     schemars::schema_for!(ExperimentSpec)
+}
+
+impl WorkloadSpec {
+    /// The programs it names.
+    pub fn programs(&self) -> Vec<ProgramSpec> {
+        let all = [
+            self.command.clone().map(ProgramSpec::Command),
+            self.iperf3.clone().map(ProgramSpec::Iperf3),
+            self.ping.clone().map(ProgramSpec::Ping),
+            self.torch.clone().map(ProgramSpec::Torch),
+            self.mpi.clone().map(ProgramSpec::Mpi),
+            self.nccl_tests.clone().map(ProgramSpec::NcclTests),
+            self.perftest.clone().map(ProgramSpec::Perftest),
+        ];
+        all.into_iter().flatten().collect()
+    }
 }
 
 impl Default for ProbesSpec {
@@ -228,15 +238,6 @@ fn default_warmup() -> u64 {
 
 fn default_patience() -> TimeSpan {
     milliseconds(10_000)
-}
-
-/// PyTorch's default (`torch.distributed.run`).
-fn default_master_port() -> u16 {
-    29500
-}
-
-fn default_timeout() -> TimeSpan {
-    milliseconds(600_000)
 }
 
 /// Sizes of a sweep by factor.
