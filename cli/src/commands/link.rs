@@ -72,7 +72,7 @@ fn split(setting: &str) -> Result<(String, String), Failure> {
 }
 
 /// A line for each channel that changed.
-fn sentences(changes: &[AdjustedChannel]) -> String {
+pub fn sentences(changes: &[AdjustedChannel]) -> String {
     if changes.is_empty() {
         return "nothing to change: the link is that way already".to_owned();
     }

@@ -31,6 +31,7 @@ use tokio::task::JoinError;
 use super::bound::channel_name;
 use super::capture::{self, CapturePlan};
 use super::congestion::CongestionControlError;
+use super::course::Course;
 use super::environment::{LabFacts, environment};
 use super::execution::Execution;
 use super::feasible::{bounds, congestion_controls, least_duration};
@@ -141,6 +142,8 @@ pub async fn run(
     };
     let mut recorder = Recorder::new(writer, empty_result(experiment, options), execution);
     recorder.save()?;
+    let course = Course::new(options.desk.clone());
+    course.run_begins(experiment.points.len());
     observer.event(Event::RunStarts {
         points: experiment.points.len(),
         at_least: least_duration(experiment, &bounds),
@@ -151,7 +154,7 @@ pub async fn run(
     let ended = tokio::select! {
         biased;
         () = interrupt => None,
-        ended = (Run { experiment, options, bounds: &bounds, recorder: &mut recorder, observer }).all() => Some(ended),
+        ended = (Run { experiment, options, bounds: &bounds, recorder: &mut recorder, observer, course }).all() => Some(ended),
     };
     let outcome = match &ended {
         None => Outcome::Interrupted,
@@ -206,6 +209,7 @@ struct Run<'a> {
     bounds: &'a [Option<Bound>],
     recorder: &'a mut Recorder,
     observer: &'a mut dyn Observer,
+    course: Course,
 }
 
 /// A lab that is up and was measured.
@@ -317,6 +321,15 @@ impl Run<'_> {
             plan,
             iterations,
         });
+        let hosts = match &plan.workload {
+            WorkloadPlan::Collective(plan) => {
+                let topology = &lab.plan().topology;
+                let ranks = plan.ranks.iter();
+                ranks.map(|rank| rank.host_name(topology)).collect()
+            }
+            WorkloadPlan::Command(_) => Vec::new(),
+        };
+        self.course.point_begins(index, plan, iterations, hosts);
         let paths = site_pairs(lab.plan());
         // What the point before has changed.
         on_a_thread(lab, Lab::reset).await?;
@@ -479,7 +492,10 @@ impl Run<'_> {
                         wrong: done.wrong,
                     };
                     self.recorder.sample(sample.clone())?;
-                    self.recorder.connections(&world.connection_samples())?;
+                    let connections = world.connection_samples();
+                    self.recorder.connections(&connections)?;
+                    self.course.iteration_done(plan, &sample);
+                    self.course.connections(&connections);
                     self.observer.event(Event::IterationDone {
                         point: index,
                         sample: &sample,
