@@ -213,10 +213,10 @@ mod tests {
     use super::super::view::tests::view;
     use super::*;
 
-    fn drawn(view: &View, desk: &Desk, width: u16, height: u16) -> String {
+    fn drawn(view: &View, desk: &Desk, width: u16, height: u16) -> TestBackend {
         let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
         terminal.draw(|frame| draw(frame, view, desk)).unwrap();
-        terminal.backend().to_string()
+        terminal.backend().clone()
     }
 
     #[test]
