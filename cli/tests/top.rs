@@ -374,8 +374,10 @@ fn there(programs: &[&'static str]) -> Option<&'static str> {
     found
 }
 
-/// What a browser makes of the page: its document after `milliseconds`.
-fn browse(host: &Host, browser: &str, url: &str, milliseconds: u32) -> String {
+/// What a browser makes of the page: its document as it stands then.
+fn browse(host: &Host, browser: &str, url: &str) -> String {
+    // The stream of events never ends, so loading is given up after this many milliseconds.
+    const LOADING: u32 = 5000;
     let folder = host.path("browser");
     let output = Command::new(browser)
         .args([
@@ -386,8 +388,7 @@ fn browse(host: &Host, browser: &str, url: &str, milliseconds: u32) -> String {
             "--dump-dom",
         ])
         .arg(format!("--user-data-dir={}", folder.display()))
-        // The stream of events never ends, so loading is given up after this.
-        .arg(format!("--timeout={milliseconds}"))
+        .arg(format!("--timeout={LOADING}"))
         .arg(url)
         .stderr(Stdio::null())
         .output()
@@ -403,17 +404,21 @@ fn a_browser_shows_the_live_page() {
     };
     up(&host);
     let page = Page::open(&host, &[]);
-    let seen = browse(&host, browser, &page.url, 5000);
-    for text in [
-        ">a &gt; b<",
-        ">50.0 Mbit/s<",
-        ">10ms<",
-        "host lab, two",
-        "<circle",
-        "<polyline",
-    ] {
-        assert!(seen.contains(text), "{text}: {seen}");
-    }
+    let mut seen = String::new();
+    // The document is told once the page has loaded, which may be before the first event has come.
+    wait_until("a browser shows the lab", || {
+        seen = browse(&host, browser, &page.url);
+        [
+            ">a &gt; b<",
+            ">50.0 Mbit/s<",
+            ">10ms<",
+            "host lab, two",
+            "<circle",
+            "<polyline",
+        ]
+        .iter()
+        .all(|text| seen.contains(text))
+    });
     assert!(
         seen.contains(r#"<section id="control" hidden"#),
         "nothing can be set without a token: {seen}"
@@ -436,8 +441,13 @@ fn prometheus_scrapes_a_run() {
     let Some(host) = with_loopback() else { return };
     let run = endless(&host, &[]);
     let page = Page::open(&host, &[]);
-    let (status, text) = page.ask("GET /metrics", &[], "");
-    assert_eq!(status, 200);
+    let mut text = String::new();
+    wait_until("the page has read the run", || {
+        let (status, answer) = page.ask("GET /metrics", &[], "");
+        assert_eq!(status, 200, "{answer}");
+        text = answer;
+        text.contains("longhaul_connection_rtt_seconds{")
+    });
     assert!(
         text.contains("application/openmetrics-text; version=1.0.0"),
         "{text}"

@@ -42,7 +42,7 @@ fn head(frame: &mut Frame<'_>, area: Rect, view: &View) {
         Span::from(" longhaul top ").reversed(),
         Span::from(format!(" {} ", view.name)).bold(),
         Span::from(view.what.as_str()),
-        Span::from(format!(" · {:.1} s", view.at_s)).dim(),
+        Span::from(format!(" · clock {:.1} s", view.at_s)).dim(),
     ]);
     frame.render_widget(line, area);
 }
@@ -89,7 +89,7 @@ fn lanes(frame: &mut Frame<'_>, area: Rect, view: &View, desk: &Desk) {
         .collect();
     let widest = titles.iter().map(|title| title.chars().count()).max();
     let link = u16::try_from(widest.unwrap_or(0).clamp(6, 40)).unwrap_or(40);
-    let fixed = [link, 6, 11, 11, 9, 8, 7, 7, 7];
+    let fixed = [link, 6, 11, 11, 9, 10, 7, 7, 7];
     let taken: u16 = fixed.iter().map(|width| width + 1).sum();
     let left = usize::from(area.width.saturating_sub(2 + 2 + taken));
     let rows = view.lanes.iter().zip(&titles).map(|(lane, title)| {

@@ -1,11 +1,13 @@
 //! A lab over time, as it is shown: rates and their history out of one reading after the other. Pure.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
 
 use longhaul_emulator::engine::ChannelCounters;
 use longhaul_emulator::keeper::{ChannelStatus, LabReading, RunStatus, SiteStatus};
 use longhaul_emulator::telemetry::InterfaceCounters;
 use longhaul_topologies::model::LaneState;
+use longhaul_topologies::units::TimeSpan;
 use serde::Serialize;
 
 /// How many rates of a lane are remembered: as wide as a wide terminal.
@@ -195,7 +197,7 @@ impl LaneView {
         LaneView {
             is_up: channel.state == LaneState::Up,
             has_changed: channel.differs.is_some(),
-            delay: channel.delay.to_string(),
+            delay: to_the_microsecond(channel.delay).to_string(),
             queue: channel.queue.to_string(),
             limit_bps: channel.rate.map(|rate| rate.bits_per_second()),
             rates,
@@ -231,6 +233,15 @@ fn drops(counters: &ChannelCounters) -> u64 {
 
 fn losses(counters: &ChannelCounters) -> u64 {
     counters.losses.unwrap_or_default() + counters.outage_drops + counters.engine_drops
+}
+
+/// As closely as anybody reads it: a delay by distance has nanoseconds.
+fn to_the_microsecond(time: TimeSpan) -> TimeSpan {
+    let nanoseconds = u64::try_from(time.duration().as_nanos()).unwrap_or(u64::MAX);
+    match nanoseconds {
+        0..1000 => time,
+        more => Duration::from_micros(more.saturating_add(500) / 1000).into(),
+    }
 }
 
 /// What a counter grew by a second; none if it began anew, as between the labs of a run.
@@ -404,6 +415,14 @@ pub mod tests {
     fn history_ends_where_no_terminal_is_wider() {
         let view = view(3 * HISTORY as u64);
         assert_eq!(view.lanes[0].history.len(), HISTORY);
+    }
+
+    #[test]
+    fn a_delay_is_told_to_the_microsecond() {
+        let told = |time: &str| to_the_microsecond(time.parse().unwrap()).to_string();
+        assert_eq!(told("36.911187ms"), "36.911ms");
+        assert_eq!(told("30ms"), "30ms");
+        assert_eq!(told("7ns"), "7ns");
     }
 
     #[test]
