@@ -24,8 +24,7 @@ use longhaul_emulator::keeper::{self, LabName};
 use serde_json::json;
 
 use crate::args::TopArgs;
-use crate::commands::lab::lab_name;
-use crate::commands::virtual_lab;
+use crate::commands::{link, virtual_lab};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::Output;
@@ -52,10 +51,7 @@ pub fn run(args: &TopArgs, output: Output) -> Result<Exit, Failure> {
     let collector = args.otlp.as_deref().map(Collector::parse).transpose()?;
     let token = args.token.as_deref().map(guard::token).transpose()?;
     let address = args.web.map(guard::loopback).transpose()?;
-    let name = match &args.name {
-        Some(name) => lab_name(name)?,
-        None => keeper::only_with_links()?,
-    };
+    let name = link::named_or_only(args.name.as_deref())?;
     if output.is_json() && address.is_none() && collector.is_none() {
         return reading(&name, output);
     }
@@ -72,7 +68,7 @@ pub fn run(args: &TopArgs, output: Output) -> Result<Exit, Failure> {
             token,
             collector,
         };
-        return serve::serve(serving, output);
+        return serve::serve(&serving, output);
     }
     if !(std::io::stdin().is_terminal() && std::io::stdout().is_terminal()) {
         return Err(Failure::with_help(

@@ -64,7 +64,7 @@ impl Taken {
         debug_assert_eq!(attributes.len(), metric.attributes.len(), "{metric:?}");
         self.0.push(Measurement {
             metric,
-            attributes: attributes.iter().map(|value| value.to_string()).collect(),
+            attributes: attributes.iter().map(ToString::to_string).collect(),
             value,
         });
     }

@@ -5,6 +5,8 @@ use longhaul_topologies::model::Direction;
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 use super::view::{LaneView, View};
+use crate::commands::link;
+use crate::failure::Failure;
 
 /// What the user is doing.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -78,7 +80,7 @@ impl Desk {
             KeyCode::Char('q') | KeyCode::Esc => return Act::Quit,
             KeyCode::Down | KeyCode::Char('j') => self.chosen = (self.chosen + 1).min(last),
             KeyCode::Up | KeyCode::Char('k') => {
-                self.chosen = self.chosen.min(last).saturating_sub(1)
+                self.chosen = self.chosen.min(last).saturating_sub(1);
             }
             KeyCode::Home => self.chosen = 0,
             KeyCode::End => self.chosen = last,
@@ -137,12 +139,9 @@ impl Desk {
 /// # Errors
 /// If a word is no setting.
 pub fn adjustment(target: &Target, text: &str) -> Result<Adjustment, String> {
-    let settings = text.split_whitespace().map(|word| {
-        let setting = word.split_once('=').filter(|(key, _)| !key.is_empty());
-        let setting = setting.map(|(key, value)| (key.to_owned(), value.to_owned()));
-        setting.ok_or_else(|| format!("{word}: write KEY=VALUE, as in delay=60ms"))
-    });
-    let settings: Vec<_> = settings.collect::<Result<_, _>>()?;
+    let settings = text.split_whitespace().map(link::split);
+    let settings: Result<Vec<_>, Failure> = settings.collect();
+    let settings = settings.map_err(|failure| failure.plain())?;
     if settings.is_empty() {
         return Err("write KEY=VALUE, as in delay=60ms".to_owned());
     }

@@ -3,7 +3,7 @@
 use std::process::{Command, Stdio};
 use std::time::{Duration, UNIX_EPOCH};
 
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::{BodyExt, Collected, Full, Limited};
 use hyper::body::Bytes;
 use hyper::client::conn::http1;
 use hyper::header::{CONTENT_TYPE, HOST};
@@ -111,7 +111,7 @@ impl Collector {
         let text = Limited::new(answer.into_body(), LONGEST_ANSWER)
             .collect()
             .await;
-        let text = text.map(|text| text.to_bytes()).unwrap_or_default();
+        let text = text.map(Collected::to_bytes).unwrap_or_default();
         Err(format!(
             "{status}: {}",
             String::from_utf8_lossy(&text).trim()

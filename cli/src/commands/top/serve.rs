@@ -48,7 +48,7 @@ pub struct State {
 ///
 /// # Errors
 /// If the address is taken.
-pub fn serve(serving: Serving, output: Output) -> Result<Exit, Failure> {
+pub fn serve(serving: &Serving, output: Output) -> Result<Exit, Failure> {
     let lacking = |error: io::Error| Failure::new(Exit::Lacking, &error);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -56,12 +56,12 @@ pub fn serve(serving: Serving, output: Output) -> Result<Exit, Failure> {
         .map_err(lacking)?;
     let ended = runtime.block_on(async {
         let interrupt = interrupted().map_err(lacking)?;
-        let states = states(&serving).map_err(lacking)?;
+        let states = states(serving).map_err(lacking)?;
         let listener = match serving.address {
             Some(address) => Some(listen(address).await?),
             None => None,
         };
-        tell(&serving, listener.as_ref(), output).map_err(lacking)?;
+        tell(serving, listener.as_ref(), output).map_err(lacking)?;
         let site = Site::new(
             serving.source.clone(),
             serving.token.clone(),

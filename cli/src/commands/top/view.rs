@@ -7,7 +7,7 @@ use longhaul_emulator::engine::ChannelCounters;
 use longhaul_emulator::keeper::{ChannelStatus, LabReading, RunStatus, SiteStatus};
 use longhaul_emulator::telemetry::InterfaceCounters;
 use longhaul_topologies::model::LaneState;
-use longhaul_topologies::units::TimeSpan;
+use longhaul_topologies::units::{Rate, TimeSpan};
 use serde::Serialize;
 
 /// How many rates of a lane are remembered: as wide as a wide terminal.
@@ -199,7 +199,7 @@ impl LaneView {
             has_changed: channel.differs.is_some(),
             delay: to_the_microsecond(channel.delay).to_string(),
             queue: channel.queue.to_string(),
-            limit_bps: channel.rate.map(|rate| rate.bits_per_second()),
+            limit_bps: channel.rate.map(Rate::bits_per_second),
             rates,
             queue_bytes: now.queue_bytes,
             queue_packets: now.queue_packets,
