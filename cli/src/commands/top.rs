@@ -2,7 +2,7 @@
 //!
 //! - [`source`]: where readings come from and changes go to. [`watch`]: the thread that reads.
 //! - [`view`]: rates and history out of readings; [`keys`]: what keys do; [`draw`]: the picture. Pure.
-//! - [`screen`]: the terminal. [`once`]: the same as plain text.
+//! - [`screen`]: the terminal. [`mod@once`]: the same as plain text.
 //! - [`serve`]: for others; [`web`]: the page, its events, `/metrics`; [`guard`]: who may ask for what; [`otlp`]: pushed to a collector.
 
 mod draw;
