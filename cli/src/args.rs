@@ -40,6 +40,8 @@ pub enum Command {
     Link(LinkCommand),
     /// Show the labs of this user, or one of them in detail
     Status(StatusArgs),
+    /// Watch a lab that is up, or a run: its links, sites and collectives, live; on the terminal, in a browser, for Prometheus
+    Top(TopArgs),
     /// Measure links against their description: of a topology, of a lab that is up, or between two network namespaces
     Verify(VerifyArgs),
     /// Take a lab down
@@ -109,6 +111,10 @@ pub struct RunArgs {
     /// How many bytes of each captured packet to keep; all headers fit into 128
     #[arg(long, value_name = "N", default_value_t = DEFAULT_BYTES, value_parser = clap::value_parser!(u32).range(1..=i64::from(MOST_BYTES)))]
     pub capture_bytes: u32,
+
+    /// Push what `longhaul top` reads of this run to an OpenTelemetry collector, by OTLP/HTTP: http://127.0.0.1:4318
+    #[arg(long, value_name = "URL")]
+    pub otlp: Option<String>,
 
     /// Draw no charts and write no report
     #[arg(long)]
@@ -295,6 +301,32 @@ pub enum LinkDirection {
 pub struct StatusArgs {
     /// The lab to show in detail
     pub name: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct TopArgs {
+    /// The lab or run [default: the only lab that is up, or the only run]
+    pub name: Option<String>,
+
+    /// Print one view as text and end
+    #[arg(long, conflicts_with_all = ["web", "otlp"])]
+    pub once: bool,
+
+    /// How often the lab is read: a time from 100ms to 10min
+    #[arg(long, value_name = "TIME", default_value = "1s")]
+    pub interval: longhaul_topologies::units::TimeSpan,
+
+    /// Serve a page with the live map, charts and /metrics for Prometheus, to this machine alone; a port of 0 is any that is free
+    #[arg(long, value_name = "ADDR", num_args = 0..=1, default_missing_value = "127.0.0.1:7878")]
+    pub web: Option<std::net::SocketAddr>,
+
+    /// Let the page set links, for those who know this token; @FILE reads it from a file, which keeps it out of the process list
+    #[arg(long, value_name = "TOKEN|@FILE", requires = "web")]
+    pub token: Option<String>,
+
+    /// Push every reading to an OpenTelemetry collector, by OTLP/HTTP: http://127.0.0.1:4318
+    #[arg(long, value_name = "URL")]
+    pub otlp: Option<String>,
 }
 
 #[derive(Debug, Args)]

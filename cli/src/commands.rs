@@ -13,6 +13,7 @@ mod manual;
 mod report;
 mod reproduce;
 mod run;
+mod top;
 mod topologies;
 mod verify;
 mod virtual_lab;
@@ -34,6 +35,7 @@ pub fn run(command: Command, output: Output) -> Result<Exit, Failure> {
         Command::Exec(args) => lab::exec(&args),
         Command::Link(command) => link::run(&command, output),
         Command::Status(args) => lab::status(&args, output),
+        Command::Top(args) => top::run(&args, output),
         Command::Verify(args) => verify::run(&args, output),
         Command::Down(args) => lab::down(&args, output),
         Command::Clean => lab::clean(output),

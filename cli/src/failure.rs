@@ -85,6 +85,18 @@ impl Failure {
         }
     }
 
+    /// In plain words, the way out on a line of its own: for where there is no room for a picture.
+    pub fn plain(&self) -> String {
+        let (message, help) = match self {
+            Failure::Input(error) => (&error.message, &error.help),
+            Failure::Other { message, help, .. } => (message, help),
+        };
+        let help = help
+            .as_ref()
+            .map_or_else(String::new, |help| format!("\n{help}"));
+        format!("{message}{help}")
+    }
+
     /// For programs, on standard output.
     pub fn to_json(&self) -> serde_json::Value {
         match self {

@@ -9,6 +9,7 @@
 //! instead, and its streams, signals and exit code cross the same socket.
 //!
 //! - [`up`]: a lab in the background. [`exec`], [`links`], [`adjust`], [`status`], [`down`]: what to do with it.
+//! - [`reading`]: a lab or run at one instant, for who watches it.
 //! - [`attach`]: what another process needs to measure it.
 //! - [`Registration`]: a name claimed in the registry of this user's labs; a foreground run has one, too, so that
 //!   [`status`] and [`clean`] see it, and a [`Desk`], so that its links can be set.
@@ -25,6 +26,7 @@ mod kept;
 mod links;
 mod name;
 mod names;
+mod reading;
 mod registry;
 mod server;
 mod virtual_lab;
@@ -37,7 +39,8 @@ use std::path::{Path, PathBuf};
 
 pub use attach::{Attached, attach};
 pub use client::{
-    LabStatus, adjust, clean, down, is_virtual, links, only_lab, only_with_links, status,
+    LabStatus, adjust, clean, down, is_virtual, links, only_lab, only_with_links, reading, record,
+    status,
 };
 pub use daemon::{Started, up, up_with};
 pub use desk::{Attended, Desk};
@@ -45,6 +48,9 @@ pub use exec::exec;
 pub use kept::Kept;
 pub use links::{AdjustedChannel, LinkStatus, Refusal, Wrong};
 pub use name::{LabName, LabNameError};
+pub use reading::{
+    ConnectionStatus, HostStatus, IterationStatus, LabReading, RunStatus, SiteStatus,
+};
 pub use registry::{Cleaned, LabRecord, Life, Place, Purpose, Registration};
 pub use virtual_lab::up_virtual;
 pub use visit::{Input, Visit, Visitor, visit};

@@ -18,6 +18,7 @@
 //! - [`keeper`]: a lab that stays up in the background: control socket, `exec`, `link`, `status`, `down`, `clean`.
 //! - [`kernel`]: the kernel that virtual labs boot: found, or built once from the distribution's source.
 //! - [`kernel_law`]: the `distance` law for kernel TCP, registered for a lab.
+//! - [`metrics`]: what a lab tells monitoring systems: one model, for Prometheus and OpenTelemetry.
 //! - `pidfd`: processes as file descriptors.
 //! - [`probe`]: UDP probes that measure one-way delay between two nodes on one clock.
 //! - [`fidelity`]: every link held against its description.
@@ -36,6 +37,7 @@ pub mod kernel;
 pub mod kernel_law;
 pub mod lab;
 pub mod links;
+pub mod metrics;
 pub mod namespace;
 pub mod netem;
 mod pidfd;

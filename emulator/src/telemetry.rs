@@ -134,6 +134,11 @@ impl Drop for Sampler {
     }
 }
 
+/// Every host's counters now, for who asks once in a while.
+pub(crate) fn hosts(lab: &Lab) -> Result<Vec<(NodeId, InterfaceCounters)>, TelemetryError> {
+    read_hosts(lab, &open_hosts(lab)?)
+}
+
 fn open_hosts(lab: &Lab) -> Result<Vec<(NodeId, InterfaceFile)>, TelemetryError> {
     let open = |host| {
         let file = lab
@@ -213,13 +218,7 @@ fn read(
 ) -> Result<Reading, TelemetryError> {
     let at = Instant::now();
     let (channels, down) = lab.observe()?;
-    let hosts = hosts
-        .iter()
-        .map(|(host, file)| match file.read() {
-            Ok(counters) => Ok((*host, counters)),
-            Err(source) => Err(host_error(lab, *host, source)),
-        })
-        .collect::<Result<_, _>>()?;
+    let hosts = read_hosts(lab, hosts)?;
     Ok(Reading {
         at,
         late: at.saturating_duration_since(due),
@@ -227,6 +226,17 @@ fn read(
         down,
         hosts,
     })
+}
+
+fn read_hosts(
+    lab: &Lab,
+    hosts: &[(NodeId, InterfaceFile)],
+) -> Result<Vec<(NodeId, InterfaceCounters)>, TelemetryError> {
+    let read = |(host, file): &(NodeId, InterfaceFile)| match file.read() {
+        Ok(counters) => Ok((*host, counters)),
+        Err(source) => Err(host_error(lab, *host, source)),
+    };
+    hosts.iter().map(read).collect()
 }
 
 /// The first instant of the schedule that is not past: after a stall, missed readings are left out.

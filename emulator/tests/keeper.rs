@@ -16,8 +16,8 @@ use std::time::{Duration, Instant};
 
 use longhaul_emulator::engine::{EngineChoice, EngineKind};
 use longhaul_emulator::keeper::{
-    self, AdjustedChannel, Kept, LabDetail, LabName, LinkStatus, NodeStatus, Purpose, Refusal,
-    Registration,
+    self, AdjustedChannel, Kept, LabDetail, LabName, LabReading, LinkStatus, NodeStatus, Purpose,
+    Refusal, Registration,
 };
 use longhaul_emulator::lab::LabOptions;
 use longhaul_emulator::namespace::Namespace;
@@ -148,6 +148,10 @@ impl Kept for StandIn {
             channels: Vec::new(),
             schedule_failed: None,
         })
+    }
+
+    fn reading(&self) -> Result<LabReading, Refusal> {
+        Err(Refusal::Engine("nothing joins the nodes".to_owned()))
     }
 
     fn links(&self, _: Option<&Named>) -> Result<Vec<LinkStatus>, Refusal> {

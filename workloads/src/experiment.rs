@@ -10,6 +10,7 @@
 //! - [`runner`]: from points to a result: lab up, links measured, workload, sampling.
 //! - `environment`: where a run is made: the lab, and the machine it sees.
 //! - `execution`: a run by the wall clock, which knows what follows from no seed.
+//! - `course`: how far a run is, told to who asks at its desk.
 //! - [`observer`]: what a runner tells while it works.
 //! - [`catalogue`]: the experiments embedded in the binary.
 
@@ -17,6 +18,7 @@ mod bound;
 mod capture;
 pub mod catalogue;
 mod congestion;
+mod course;
 mod environment;
 mod execution;
 mod feasible;

@@ -60,7 +60,8 @@ fn show(args: &LinkShowArgs, output: Output) -> Result<Exit, Failure> {
     Ok(Exit::Fine)
 }
 
-fn split(setting: &str) -> Result<(String, String), Failure> {
+/// A setting as it is typed.
+pub fn split(setting: &str) -> Result<(String, String), Failure> {
     match setting.split_once('=') {
         Some((key, value)) => Ok((key.to_owned(), value.to_owned())),
         None => Err(Failure::with_help(
@@ -72,7 +73,7 @@ fn split(setting: &str) -> Result<(String, String), Failure> {
 }
 
 /// A line for each channel that changed.
-fn sentences(changes: &[AdjustedChannel]) -> String {
+pub fn sentences(changes: &[AdjustedChannel]) -> String {
     if changes.is_empty() {
         return "nothing to change: the link is that way already".to_owned();
     }
@@ -100,7 +101,8 @@ fn table(links: &[LinkStatus], width: usize) -> String {
     table.render(0..0, width)
 }
 
-fn named_or_only(name: Option<&str>) -> Result<LabName, Failure> {
+/// The lab whose links are meant.
+pub fn named_or_only(name: Option<&str>) -> Result<LabName, Failure> {
     match name {
         Some(name) => lab_name(name),
         None => Ok(keeper::only_with_links()?),

@@ -19,8 +19,8 @@ use serde_json::json;
 
 use crate::args::{LabKind, RunArgs};
 use crate::commands::interrupt::interrupted;
-use crate::commands::overrides;
 use crate::commands::virtual_lab::{self, Done, Needs};
+use crate::commands::{overrides, top};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::Output;
@@ -35,6 +35,13 @@ pub fn run(args: &RunArgs, output: Output) -> Result<Exit, Failure> {
             "add --lab virtual",
         ));
     }
+    if args.otlp.is_some() && args.lab != LabKind::Host {
+        return Err(Failure::with_help(
+            Exit::Usage,
+            "--otlp: a run in a virtual lab is on a clock of its own, which no collector shares",
+            "take the telemetry.csv of its result, or --lab host",
+        ));
+    }
     let (experiment, files) = load(args)?;
     let capture = CapturePlan::new(&args.capture, args.capture_bytes, &experiment)?;
     let out = folder(args, &experiment)?;
@@ -43,12 +50,17 @@ pub fn run(args: &RunArgs, output: Output) -> Result<Exit, Failure> {
     if virtual_lab::is_wanted(args.lab)? {
         return run_inside(args, &experiment, files, &out, output);
     }
-    let registration = Registration::claim(
-        LabName::of_this_run(),
-        Purpose::Run,
-        &experiment.name,
-        links,
-    )?;
+    // Before the sandbox: inside, there is no way to a collector.
+    let collector = args
+        .otlp
+        .as_deref()
+        .map(top::Collector::parse)
+        .transpose()?;
+    let name = LabName::of_this_run();
+    let registration = Registration::claim(name.clone(), Purpose::Run, &experiment.name, links)?;
+    if let Some(collector) = &collector {
+        top::beside(&name, collector)?;
+    }
     let (sandbox, desk) = registration.enter_run(Privilege::of_this_process())?;
     // From here on this is the lab process; what it started with is gone from its view, but not the folder for results.
     let options = RunOptions {

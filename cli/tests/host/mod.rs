@@ -270,6 +270,10 @@ impl Running {
         fs::read_to_string(self.folder.join("stderr")).unwrap()
     }
 
+    pub fn stdout(&self) -> String {
+        fs::read_to_string(self.folder.join("stdout")).unwrap()
+    }
+
     pub fn has_ended(&mut self) -> bool {
         self.child.try_wait().unwrap().is_some()
     }

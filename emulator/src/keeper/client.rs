@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::KeeperError;
 use super::links::{AdjustedChannel, LinkStatus, Refusal};
 use super::name::LabName;
+use super::reading::LabReading;
 use super::registry::{Cleaned, Entry, LabRecord, Life, Place, Purpose, Registry};
 use super::wire::{Answer, LabDetail, Namespaces, Request, VirtualStatus, Wire};
 use crate::guest::SessionSpec;
@@ -123,6 +124,29 @@ pub fn links(name: &LabName, link: Option<&Named>) -> Result<Vec<LinkStatus>, Ke
         (Answer::Links(links), _) => Ok(links),
         (answer, _) => Err(keeper.unexpected(answer)),
     }
+}
+
+/// A lab or run at this instant.
+///
+/// # Errors
+/// If no such lab is there, or it cannot be read. A virtual lab is read from inside of it.
+pub fn reading(name: &LabName) -> Result<LabReading, KeeperError> {
+    let mut keeper = Connection::open(&Registry::open()?, name)?;
+    match keeper.ask(&Request::Reading)? {
+        (Answer::Reading(reading), _) => Ok(*reading),
+        (answer, _) => Err(keeper.unexpected(answer)),
+    }
+}
+
+/// What the registry says of a lab that lives.
+///
+/// # Errors
+/// If no such lab lives, or it is still starting.
+pub fn record(name: &LabName) -> Result<LabRecord, KeeperError> {
+    let entry = Registry::open()?.live(name)?;
+    entry
+        .record
+        .ok_or_else(|| KeeperError::Starting { name: name.clone() })
 }
 
 /// Lays settings over a link of a lab or run; what changed.

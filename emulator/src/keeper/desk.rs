@@ -11,21 +11,25 @@ use nix::sys::eventfd::EventFd;
 
 use super::kept::{self, Kept};
 use super::links::{self, AdjustedChannel, LinkStatus, Refusal};
+use super::reading::{self, Course, LabReading, RunStatus};
 use super::server;
 use super::wire::LabDetail;
 use crate::lab::Lab;
 use crate::namespace::Namespace;
 
-/// Answers `status`, `link show` and `link set` for a run, on a thread of its own, until dropped.
+/// Answers `status`, `link show`, `link set` and `top` for a run, on a thread of its own, until dropped.
 pub struct Desk {
     counter: Arc<Counter>,
     end: Arc<EventFd>,
     thread: Option<JoinHandle<()>>,
 }
 
-/// The lab that is talked about; its lock is held for as long as somebody does.
 #[derive(Default)]
-struct Counter(RwLock<Option<Arc<Lab>>>);
+struct Counter {
+    /// The lab that is talked about; its lock is held for as long as somebody does.
+    lab: RwLock<Option<Arc<Lab>>>,
+    course: Course,
+}
 
 /// While it lives, a desk talks about a lab.
 pub struct Attended {
@@ -53,6 +57,11 @@ impl Desk {
             end,
             thread: Some(thread),
         })
+    }
+
+    /// Has `tell` say how far the run is.
+    pub fn tell(&self, tell: impl FnOnce(&mut RunStatus)) {
+        self.counter.course.tell(tell);
     }
 
     /// Talks about `lab` for as long as the answer lives. Dropping that waits for whoever is talking.
@@ -83,11 +92,11 @@ impl Drop for Attended {
 
 impl Counter {
     fn put(&self, lab: Option<Arc<Lab>>) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = lab;
+        *self.lab.write().unwrap_or_else(PoisonError::into_inner) = lab;
     }
 
     fn ask<T>(&self, ask: impl FnOnce(&Lab) -> Result<T, Refusal>) -> Result<T, Refusal> {
-        match &*self.0.read().unwrap_or_else(PoisonError::into_inner) {
+        match &*self.lab.read().unwrap_or_else(PoisonError::into_inner) {
             Some(lab) => ask(lab),
             None => Err(Refusal::NotNow(
                 "no workload runs at the moment: the run is building, measuring or summing up; try again shortly".to_owned(),
@@ -99,6 +108,19 @@ impl Counter {
 impl Kept for Counter {
     fn detail(&self) -> Result<LabDetail, Refusal> {
         self.ask(kept::detail)
+    }
+
+    /// Between workloads, too: then there is its course alone.
+    fn reading(&self) -> Result<LabReading, Refusal> {
+        let run = self.course.now();
+        match self.ask(reading::read) {
+            Ok(reading) => Ok(LabReading {
+                run: Some(run),
+                ..reading
+            }),
+            Err(Refusal::NotNow(why)) => Ok(reading::idle(run, why)),
+            Err(refusal) => Err(refusal),
+        }
     }
 
     /// A run's own programs are measured: there is no way in for others (the client does not ask).

@@ -9,6 +9,7 @@ use longhaul_topologies::spec::TopologySpec;
 use longhaul_topologies::units::TimeSpan;
 
 use super::links::{self, AdjustedChannel, LinkStatus, Refusal};
+use super::reading::{self, LabReading};
 use super::wire::{ChannelStatus, LabDetail, NodeStatus};
 use crate::engine::ChannelCounters;
 use crate::lab::{Lab, LabOptions};
@@ -24,6 +25,12 @@ pub trait Kept: Sync {
     /// # Errors
     /// If the engine has died, or there is nothing to show now.
     fn detail(&self) -> Result<LabDetail, Refusal>;
+
+    /// The lab at this instant, for who watches it.
+    ///
+    /// # Errors
+    /// If the engine has died, or a host cannot be read.
+    fn reading(&self) -> Result<LabReading, Refusal>;
 
     /// The topology as it is now; none where others have no way into the hosts.
     fn topology(&self) -> Option<TopologySpec> {
@@ -98,6 +105,13 @@ impl Kept for RunningLab {
         Ok(LabDetail {
             schedule_failed,
             ..detail(&self.lab)?
+        })
+    }
+
+    fn reading(&self) -> Result<LabReading, Refusal> {
+        Ok(LabReading {
+            note: self.schedule_failed(),
+            ..reading::read(&self.lab)?
         })
     }
 

@@ -91,6 +91,10 @@ fn attend(
     while let Some((request, _)) = wire.receive::<Request>()? {
         match request {
             Request::Status => wire.send(&answer(lab.detail(), Answer::Status), &[])?,
+            Request::Reading => {
+                let tell = |reading| Answer::Reading(Box::new(reading));
+                wire.send(&answer(lab.reading(), tell), &[])?;
+            }
             Request::Links { link } => {
                 wire.send(&answer(lab.links(link.as_ref()), Answer::Links), &[])?;
             }

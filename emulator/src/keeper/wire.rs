@@ -15,6 +15,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::links::{AdjustedChannel, LinkStatus, Refusal};
+use super::reading::LabReading;
 use crate::engine::{ChannelCounters, EngineKind};
 use crate::guest::SessionSpec;
 
@@ -30,6 +31,8 @@ const MOST_DESCRIPTORS: usize = 6;
 pub(super) enum Request {
     /// Everything there is to show.
     Status,
+    /// The lab at this instant, for who watches it.
+    Reading,
     /// The namespaces of a node.
     Enter {
         /// Its name.
@@ -58,6 +61,8 @@ pub(super) enum Answer {
     Status(LabDetail),
     /// To [`Request::Status`], by a virtual lab: what is known outside of it.
     Virtual(VirtualStatus),
+    /// To [`Request::Reading`].
+    Reading(Box<LabReading>),
     /// To [`Request::Visit`].
     Welcome,
     /// To [`Request::Topology`].

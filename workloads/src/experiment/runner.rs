@@ -31,6 +31,7 @@ use tokio::task::JoinError;
 use super::bound::channel_name;
 use super::capture::{self, CapturePlan};
 use super::congestion::CongestionControlError;
+use super::course::Course;
 use super::environment::{LabFacts, environment};
 use super::execution::Execution;
 use super::feasible::{bounds, congestion_controls, least_duration};
@@ -149,6 +150,8 @@ pub async fn run(
     };
     let mut recorder = Recorder::new(writer, empty_result(experiment, options), execution);
     recorder.save()?;
+    let course = Course::new(options.desk.clone());
+    course.run_begins(experiment.points.len());
     observer.event(Event::RunStarts {
         points: experiment.points.len(),
         at_least: least_duration(experiment, &bounds),
@@ -159,7 +162,7 @@ pub async fn run(
     let ended = tokio::select! {
         biased;
         () = interrupt => None,
-        ended = (Run { experiment, options, bounds: &bounds, recorder: &mut recorder, observer }).all() => Some(ended),
+        ended = (Run { experiment, options, bounds: &bounds, recorder: &mut recorder, observer, course }).all() => Some(ended),
     };
     let outcome = match &ended {
         None => Outcome::Interrupted,
@@ -216,6 +219,7 @@ struct Run<'a> {
     bounds: &'a [Option<Bound>],
     recorder: &'a mut Recorder,
     observer: &'a mut dyn Observer,
+    course: Course,
 }
 
 /// A lab that is up and was measured.
@@ -327,6 +331,15 @@ impl Run<'_> {
             plan,
             iterations,
         });
+        let hosts = match &plan.workload {
+            WorkloadPlan::Collective(plan) => {
+                let topology = &lab.plan().topology;
+                let ranks = plan.ranks.iter();
+                ranks.map(|rank| rank.host_name(topology)).collect()
+            }
+            WorkloadPlan::Program(_) => Vec::new(),
+        };
+        self.course.point_begins(index, plan, iterations, hosts);
         let paths = site_pairs(lab.plan());
         // What the point before has changed.
         on_a_thread(lab, Lab::reset).await?;
@@ -493,8 +506,11 @@ impl Run<'_> {
                         wrong: done.wrong,
                     };
                     self.recorder.sample(sample.clone())?;
-                    let (samples, arrivals) = (world.connection_samples(), world.arrivals());
-                    self.recorder.connections(&sample, &samples, &arrivals)?;
+                    let (connections, arrivals) = (world.connection_samples(), world.arrivals());
+                    self.recorder
+                        .connections(&sample, &connections, &arrivals)?;
+                    self.course.iteration_done(plan, &sample);
+                    self.course.connections(&connections);
                     self.observer.event(Event::IterationDone {
                         point: index,
                         sample: &sample,

@@ -1,0 +1,176 @@
+//! A lab at one instant, as `top` and monitoring systems read it over the control socket.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use nix::time::{ClockId, clock_gettime};
+use serde::{Deserialize, Serialize};
+
+use super::kept;
+use super::links::Refusal;
+use super::wire::ChannelStatus;
+use crate::engine::EngineKind;
+use crate::lab::Lab;
+use crate::telemetry::{self, InterfaceCounters};
+
+/// A lab or run at one instant. Counters count since it came up.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LabReading {
+    /// When: seconds on the lab's own monotonic clock, which is virtual in a virtual lab.
+    pub at_s: f64,
+    /// The engine that carries the lanes; absent while a run has no workload.
+    pub engine: Option<EngineKind>,
+    /// Every site, and where it is.
+    pub sites: Vec<SiteStatus>,
+    /// Every lane in each direction.
+    pub channels: Vec<ChannelStatus>,
+    /// Every host's interface.
+    pub hosts: Vec<HostStatus>,
+    /// How far a run is; absent in a lab of `up`.
+    pub run: Option<RunStatus>,
+    /// Why there is less to tell than usual.
+    pub note: Option<String>,
+}
+
+/// A site on the map.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SiteStatus {
+    /// Its name.
+    pub name: String,
+    /// Degrees north and east, if the topology says.
+    pub coordinates: Option<(f64, f64)>,
+}
+
+/// A host's interface.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostStatus {
+    /// Its host name.
+    pub name: String,
+    /// Its site.
+    pub site: String,
+    /// What it has carried.
+    pub counters: InterfaceCounters,
+}
+
+/// How far a run is.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct RunStatus {
+    /// The point that is under way, from 1; 0 before the first.
+    pub point: usize,
+    /// How many there are.
+    pub points: usize,
+    /// Its stack and settings.
+    pub title: String,
+    /// Iterations of this point, warm-up included; 0 of programs.
+    pub iterations: u64,
+    /// Those of this point that are done.
+    pub done: u64,
+    /// Those of the whole run that are done.
+    pub iterations_done: u64,
+    /// Elements of results that were wrong, in the whole run.
+    pub wrong: u64,
+    /// The last iteration of this point.
+    pub last: Option<IterationStatus>,
+    /// The host of every rank of this point; empty of programs.
+    pub ranks: Vec<String>,
+    /// Connections between ranks as they were last sampled.
+    pub connections: Vec<ConnectionStatus>,
+}
+
+/// An iteration of a collective.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct IterationStatus {
+    /// The collective's size, as nccl-tests counts it.
+    pub size_bytes: u64,
+    /// How long it took, in microseconds.
+    pub time_us: f64,
+    /// Its bus bandwidth in bits a second, where the collective has one.
+    pub bus_bandwidth_bps: Option<f64>,
+}
+
+/// A connection of a collective, at its sending end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConnectionStatus {
+    /// Sending rank.
+    pub from: usize,
+    /// Receiving rank.
+    pub to: usize,
+    /// Which of the pair's connections.
+    pub connection: usize,
+    /// Smoothed RTT in microseconds.
+    pub rtt_us: u32,
+    /// Congestion window in bytes.
+    pub cwnd_bytes: u64,
+    /// Retransmitted segments so far.
+    pub retransmits: u64,
+    /// Delivery rate in bits a second.
+    pub delivery_rate_bps: u64,
+    /// Bytes acknowledged so far.
+    pub bytes_acked: u64,
+}
+
+/// How far a run is, told by who runs it and asked by who watches.
+#[derive(Debug, Default)]
+pub(super) struct Course(Mutex<RunStatus>);
+
+impl Course {
+    pub(super) fn tell(&self, tell: impl FnOnce(&mut RunStatus)) {
+        tell(&mut self.lock());
+    }
+
+    pub(super) fn now(&self) -> RunStatus {
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, RunStatus> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A lab that is up.
+pub(super) fn read(lab: &Lab) -> Result<LabReading, Refusal> {
+    let plan = lab.plan();
+    let hosts = telemetry::hosts(lab).map_err(|error| Refusal::Engine(error.to_string()))?;
+    let hosts = hosts.into_iter().map(|(id, counters)| HostStatus {
+        name: plan.node(id).name.clone(),
+        site: plan.topology.site(plan.node(id).site).name.clone(),
+        counters,
+    });
+    let sites = plan.topology.sites.iter().map(|site| SiteStatus {
+        name: site.name.clone(),
+        coordinates: site
+            .coordinates
+            .map(|place| (place.latitude, place.longitude)),
+    });
+    // The links last, and the instant beside them: rates of links are differences of these.
+    let (sites, hosts) = (sites.collect(), hosts.collect());
+    let detail = kept::detail(lab)?;
+    Ok(LabReading {
+        at_s: now(),
+        engine: Some(detail.engine),
+        sites,
+        channels: detail.channels,
+        hosts,
+        run: None,
+        note: detail.schedule_failed,
+    })
+}
+
+/// A run whose lab is not to be asked now.
+pub(super) fn idle(run: RunStatus, why: String) -> LabReading {
+    LabReading {
+        at_s: now(),
+        engine: None,
+        sites: Vec::new(),
+        channels: Vec::new(),
+        hosts: Vec::new(),
+        run: Some(run),
+        note: Some(why),
+    }
+}
+
+/// Seconds on the monotonic clock, which no correction of the wall clock moves.
+fn now() -> f64 {
+    let now = clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(Duration::ZERO, Duration::from);
+    now.as_secs_f64()
+}
