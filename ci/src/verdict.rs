@@ -134,7 +134,7 @@ mod tests {
                 links: "relay".to_owned(),
                 privilege: "root".to_owned(),
                 machine: Machine::default(),
-                programs: BTreeMap::new(),
+                programs: std::collections::BTreeMap::new(),
             },
             points: vec![point],
         }

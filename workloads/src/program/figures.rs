@@ -286,7 +286,10 @@ mod tests {
         let nowhere = figure(json!({"name": "rate", "pattern": "rate=(\\d+)"}));
         let outputs = [output("a-0", "rate=1"), output("b-0", "nothing")];
         assert_eq!(
-            read(&[nowhere.clone()], &outputs).unwrap().measures.len(),
+            read(std::slice::from_ref(&nowhere), &outputs)
+                .unwrap()
+                .measures
+                .len(),
             1
         );
         assert_eq!(
