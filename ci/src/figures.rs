@@ -133,3 +133,36 @@ fn figures(point: &Point) -> Vec<(Of, Metric, f64)> {
     all.retain(|(_, _, value)| value.is_finite());
     all
 }
+
+#[cfg(test)]
+mod tests {
+    use longhaul_reports::result::{LabKind, Measure, MeasuredValue};
+
+    use super::*;
+
+    #[test]
+    fn what_programs_measured_is_judged_the_way_it_gets_better() {
+        let mut result = crate::example::run(LabKind::Host, &[10.0]);
+        let measure = |name: &str, better| {
+            let values = [1.0, 2.0, 9.0].map(|value| MeasuredValue {
+                time_s: None,
+                value,
+            });
+            Measure::new(name, "us", better, "a-0", values.to_vec())
+        };
+        result.points[0].measures = vec![
+            measure("speed", Better::Higher),
+            measure("rtt", Better::Lower),
+            measure("loss", Better::Neither),
+        ];
+        let figures = of(&result);
+        let found = |metric| {
+            let mut of_metric = figures.iter().filter(|figure| figure.metric == metric);
+            let figure = of_metric.next().unwrap();
+            assert!(of_metric.next().is_none());
+            (figure.of.as_str(), figure.values.clone())
+        };
+        assert_eq!(found(Metric::Gain), ("speed of a-0 (us)", vec![4.0]));
+        assert_eq!(found(Metric::Cost), ("rtt of a-0 (us)", vec![2.0]));
+    }
+}

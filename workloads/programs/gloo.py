@@ -142,6 +142,21 @@ class Perceptron(torch.nn.Module):
         return self.layers(batch)
 
 
+def in_turn(hook):
+    """The hook with each bucket done before the next begins.
+
+    PowerSGD starts one collective when another has ended. Over long ways that is at another moment on every rank, and Gloo pairs
+    collectives by the order in which they start: two buckets at once would wait for each other for ever.
+    """
+
+    def wait(state, bucket):
+        future = hook(state, bucket)
+        future.wait()
+        return future
+
+    return wait
+
+
 def data_parallel(model, options):
     """The model with its gradients averaged at every step."""
     parallel = torch.nn.parallel.DistributedDataParallel(model)
@@ -158,7 +173,7 @@ def data_parallel(model, options):
             matrix_approximation_rank=options.powersgd_rank,
             start_powerSGD_iter=2,
         )
-        parallel.register_comm_hook(state, powerSGD_hook.powerSGD_hook)
+        parallel.register_comm_hook(state, in_turn(powerSGD_hook.powerSGD_hook))
     return parallel
 
 
@@ -222,14 +237,16 @@ def run_training(options):
         end = time.monotonic_ns()
         if number < options.warmup:
             continue
+        bytes_sent = sent_bytes(options.interface) - sent
+        tell("value", name="sent per step", unit="bytes", better="lower", at_ns=end, value=bytes_sent)
+        # All ranks wait for each other, so one tells how long it took.
+        if dist.get_rank() > 0:
+            continue
         step = {"unit": "us", "better": "lower", "at_ns": end}
         tell("value", name="step time", value=(end - start) / 1e3, **step)
         if is_sync:
             tell("value", name="sync time", value=(end - synced) / 1e3, **step)
-        bytes_sent = sent_bytes(options.interface) - sent
-        tell("value", name="sent per step", unit="bytes", better="lower", at_ns=end, value=bytes_sent)
-        if dist.get_rank() == 0:
-            tell("value", name="loss", unit="", better="neither", at_ns=end, value=loss.item())
+        tell("value", name="loss", unit="", better="neither", at_ns=end, value=loss.item())
 
 
 def main():

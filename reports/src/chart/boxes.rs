@@ -43,9 +43,9 @@ pub(super) fn iteration_time_box(folder: &ResultFolder) -> Option<Figure> {
     let series: Vec<&Series<'_>> = chosen.iter().map(|&index| &all[index]).collect();
     let are_numbered = are_numbered(series.iter().map(|one| one.label.as_str()));
     let panels = sizes.iter().map(|&size| {
-        let times = series.iter().map(|one| {
+        let times = series.iter().enumerate().map(|(index, one)| {
             let times = times_ms(one, placement, size);
-            (one.label.as_str(), stats::sorted(&times))
+            (index, one.label.as_str(), stats::sorted(&times))
         });
         let times = times.collect::<Vec<_>>();
         let title = format::bytes(size as f64);
@@ -92,16 +92,16 @@ pub(super) fn legend<'a>(
     legend
 }
 
-/// Boxes beside each other, by name or by number, over an axis of that name.
+/// Boxes beside each other, over an axis of that name: each by its name or by its number, and with its place in the legend.
 pub(super) fn panel(
-    series: &[(&str, Vec<f64>)],
+    series: &[(usize, &str, Vec<f64>)],
     are_numbered: bool,
     title: String,
     label: &str,
 ) -> Panel {
     let (mut areas, mut medians, mut whiskers) = (Vec::new(), Vec::<Run>::new(), Vec::<Run>::new());
-    for (index, (name, sorted)) in series.iter().enumerate() {
-        let at = index as f64;
+    for (place, (index, name, sorted)) in series.iter().enumerate() {
+        let at = place as f64;
         let of = |percent| stats::percentile(sorted, percent);
         let (Some(low), Some(first), Some(median), Some(third), Some(high)) =
             (of(0.0), of(25.0), of(50.0), of(75.0), of(100.0))
@@ -115,7 +115,7 @@ pub(super) fn panel(
                 (at + HALF_BOX, third),
                 (at + HALF_BOX, first),
             ],
-            colour: theme::stroke(index).colour,
+            colour: theme::stroke(*index).colour,
             opacity: 0.55,
             part: Part::Quartiles,
             name: (*name).to_owned(),
@@ -128,7 +128,7 @@ pub(super) fn panel(
             whiskers.push(vec![(at - HALF_END, end), (at + HALF_END, end)]);
         }
     }
-    let values = || series.iter().flat_map(|(_, sorted)| sorted);
+    let values = || series.iter().flat_map(|(_, _, sorted)| sorted);
     let (low, high) = (
         values().copied().fold(f64::INFINITY, f64::min),
         values().copied().fold(0.0, f64::max),
@@ -140,12 +140,12 @@ pub(super) fn panel(
         Axis::from_zero(label, high)
     };
     let names = series.iter().enumerate();
-    let names = names.map(|(index, (name, _))| {
+    let names = names.map(|(place, (index, name, _))| {
         let name = match are_numbered {
             true => (index + 1).to_string(),
             false => (*name).to_owned(),
         };
-        (index as f64, name)
+        (place as f64, name)
     });
     let room = 0.5 / (series.len() as f64 - 1.0).max(1.0);
     Panel {
@@ -185,7 +185,12 @@ mod tests {
     #[test]
     fn a_box_stands_at_its_quartiles_and_whiskers_reach_the_extremes() {
         let sorted: Vec<f64> = (1..=100).map(f64::from).collect();
-        let panel = panel(&[("cubic", sorted)], false, String::new(), ITERATION_TIME);
+        let panel = panel(
+            &[(0, "cubic", sorted)],
+            false,
+            String::new(),
+            ITERATION_TIME,
+        );
         let corners: Vec<f64> = panel.areas[0].outline.iter().map(|c| c.1).collect();
         assert_eq!(corners, [25.0, 75.0, 75.0, 25.0]);
         let ends: Vec<f64> = panel.curves[0].runs.iter().flatten().map(|p| p.1).collect();

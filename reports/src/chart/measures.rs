@@ -182,11 +182,16 @@ pub(super) fn measures_box(folder: &ResultFolder) -> Option<Figure> {
     let are_numbered = panels
         .iter()
         .any(|(_, told)| boxes::are_numbered(told.iter().map(|(label, _)| *label)));
+    let place = |label: &str| names.iter().position(|name| name == label).unwrap_or(0);
     let panels = panels
-        .iter()
+        .into_iter()
         .map(|(subject, told)| {
             let label = subject.unit.label(subject.name);
-            boxes::panel(told, are_numbered, subject.name.to_owned(), &label)
+            let told: Vec<(usize, &str, Vec<f64>)> = told
+                .into_iter()
+                .map(|(label, values)| (place(label), label, values))
+                .collect();
+            boxes::panel(&told, are_numbered, subject.name.to_owned(), &label)
         })
         .collect();
     notes.dedup();
