@@ -3,7 +3,7 @@
 //!
 //! - [`command`]: any command, with figures by pattern or JSON pointer ([`figures`]).
 //! - [`iperf3`], [`ping`], [`perftest`]: between pairs of hosts.
-//! - [`torch`]: PyTorch with Gloo: collectives and training. [`mpi`]: collectives by Open MPI or MPICH. Both report by [`lines`].
+//! - [`torch`]: PyTorch with Gloo: collectives and training. [`mpi`]: collectives by Open MPI or MPICH. Both report by `lines`.
 //! - [`nccl_tests`]: NVIDIA's, where there are GPUs.
 //! - [`agent`]: how launchers get into the lab's hosts: what they take for ssh.
 //! - [`processes`]: started without a shell, output in files, ended as whole process groups.

@@ -1,6 +1,6 @@
 //! The way into a lab's hosts for launchers of distributed programs, which start what runs elsewhere by ssh.
 //!
-//! They are given this instead: longhaul's executable under the name [`NAME`], with a host and a command as arguments. It enters the
+//! They are given this instead: longhaul's executable under the name `longhaul-agent`, with a host and a command as arguments. It enters the
 //! host's namespaces by the file descriptors that the lab's process holds, gives it a /sys of its own, as some look for interfaces there,
 //! and runs the command by `/bin/sh`, as ssh would. There is no server, no key and no port.
 
