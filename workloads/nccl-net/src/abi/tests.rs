@@ -1,4 +1,5 @@
-//! The layout, held against what a C compiler makes of NCCL's headers; and the headers' text, where there is a copy of them.
+//! The layout, held against sizes and offsets worked out by hand from NCCL's headers by C's rules; and the headers' text, where there is
+//! a copy of them.
 
 use std::fs;
 use std::path::Path;

@@ -78,8 +78,10 @@ impl Start {
     }
 
     pub fn window(&self) -> f64 {
-        // What is sent is not sent again when its acknowledgement makes room.
-        f64::from(self.train.length - self.train.settled.min(self.train.length)) * self.packet
+        // What is sent is not sent again when its acknowledgement makes room. Where the last of a train are lost, and nothing is to
+        // come any more that would end it, one more packet asks.
+        let left = self.train.length.saturating_sub(self.train.settled);
+        f64::from(left.max(1)) * self.packet
     }
 
     pub fn on_sent(&mut self, sent: &Sent) {
@@ -183,6 +185,34 @@ mod tests {
             let verdict = train(&mut start, at, second, rise).unwrap();
             assert!((verdict.free - 125e6 * part).abs() < 1e5, "{rise:?}");
         }
+    }
+
+    #[test]
+    fn a_train_whose_end_is_lost_is_not_the_end() {
+        let mut start = Start::new(conditions());
+        for packet in 0..FIRST {
+            start.on_sent(&Sent {
+                now: Time::default() + GAP * packet,
+                bytes: 1500,
+                in_flight: 1500,
+                backlogged: true,
+            });
+        }
+        let mut ack = acknowledged(Time::default() + Duration::from_millis(10));
+        ack.in_flight = 15 * 1500;
+        assert!(start.on_ack(&ack, Duration::from_millis(10)).is_none());
+        start.on_loss(&Loss {
+            now: Time::default() + Duration::from_millis(12),
+            bytes: 15 * 1500,
+            packets: 15,
+            sent: Time::default() + GAP * 15,
+            in_flight: 0,
+        });
+        assert!(start.window() >= 1500.0);
+        ack.now = Time::default() + Duration::from_millis(30);
+        ack.in_flight = 0;
+        start.on_ack(&ack, Duration::from_millis(10));
+        assert!(start.capacity.is_some_and(f64::is_normal));
     }
 
     #[test]
