@@ -46,7 +46,7 @@ mod with_the_law {
     use nix::unistd::Pid;
     use serde_json::Value;
 
-    use super::host::{FAITHFUL_OR_NOT, Host, family, wait_until};
+    use super::host::{FAITHFUL_OR_NOT, Host, family, has_ended, wait_until};
     use super::{SHORT, UP};
 
     const NAME: &str = "distance";
@@ -149,7 +149,7 @@ mod with_the_law {
             let processes = family(front.try_into().unwrap()).unwrap();
             kill(Pid::from_raw(processes[victim]), Signal::SIGKILL).unwrap();
             wait_until("the law is gone", || !registered());
-            wait_until("the lab is gone", || host.processes().is_empty());
+            wait_until("the lab is gone", || processes.iter().all(has_ended));
             host.succeed(&["clean"]);
         }
     }

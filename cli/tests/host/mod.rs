@@ -359,6 +359,15 @@ fn entries(folder: &Path) -> Vec<String> {
     names
 }
 
+/// Whether a process is no more, or waits for its parent only. (Its environment is gone before its files are closed.)
+pub fn has_ended(pid: &i32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat"));
+    stat.map_or(true, |stat| {
+        let state = stat.rsplit(')').next().map(str::trim_start);
+        state.is_some_and(|state| state.starts_with(['Z', 'X']))
+    })
+}
+
 fn all_processes() -> Vec<i32> {
     fs::read_dir("/proc")
         .unwrap()
