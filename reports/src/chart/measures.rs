@@ -29,6 +29,13 @@ struct Subject<'a> {
     told: Vec<Told<'a>>,
 }
 
+impl Subject<'_> {
+    /// The mean of each that is told of.
+    fn means(&self) -> Vec<f64> {
+        self.told.iter().map(|told| mean(&told.repeats)).collect()
+    }
+}
+
 /// The unit on an axis, and what a value is multiplied by to be in it.
 #[derive(Clone, Debug, PartialEq)]
 struct Unit {
@@ -72,12 +79,7 @@ pub(super) fn measures_over_time(folder: &ResultFolder) -> Option<Figure> {
     let mut names: Vec<String> = Vec::new();
     let mut panels = Vec::new();
     for subject in &subjects {
-        let means: Vec<f64> = subject
-            .told
-            .iter()
-            .map(|told| mean(&told.repeats))
-            .collect();
-        let (chosen, note) = many::choose(&means, many::MOST, "curves");
+        let (chosen, note) = many::choose(&subject.means(), many::MOST, "curves");
         notes.extend(note);
         let mut curves = Vec::new();
         for told in chosen.into_iter().map(|index| &subject.told[index]) {
@@ -148,12 +150,7 @@ pub(super) fn measures_box(folder: &ResultFolder) -> Option<Figure> {
     let mut names: Vec<String> = Vec::new();
     let mut panels = Vec::new();
     for subject in &subjects {
-        let means: Vec<f64> = subject
-            .told
-            .iter()
-            .map(|told| mean(&told.repeats))
-            .collect();
-        let (chosen, note) = many::choose(&means, boxes::MOST_BOXES, "series");
+        let (chosen, note) = many::choose(&subject.means(), boxes::MOST_BOXES, "series");
         notes.extend(note);
         let told: Vec<(&str, Vec<f64>)> = chosen
             .into_iter()

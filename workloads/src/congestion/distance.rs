@@ -315,39 +315,35 @@ impl Path {
             .max(FULL_PACKETS * self.packet / self.capacity.max(1.0));
         let rough = watch.roughness / watch.slices > ROUGH * full;
         let cut_for_nothing = rough && mean > f64::midpoint(borne, 1.0);
-        self.belief = match (self.belief, cut_for_nothing) {
-            // A crowd of flows that start can look the same, but not for long.
-            (Belief::None, true) => {
-                self.jitter = watch.highest();
-                self.set(self.rate.max(watch.rate));
-                Belief::Trusted { spans: PROVISIONAL }
-            }
-            (Belief::Doubted { rate, .. }, true) => {
-                self.jitter = watch.highest();
-                self.set(self.rate.max(rate));
-                Belief::Trusted { spans: TRUSTED }
-            }
-            (Belief::Trusted { .. }, true) => {
-                self.jitter = watch.highest();
-                self.set(self.rate.max(watch.rate));
-                Belief::Trusted { spans: TRUSTED }
-            }
-            (Belief::Trusted { spans: 0 }, false) => {
-                self.jitter = 0.0;
-                Belief::Doubted {
-                    spans: DOUBTED,
-                    rate: self.rate,
+        self.belief = if cut_for_nothing {
+            let (before, spans) = match self.belief {
+                // A crowd of flows that start can look the same, but not for long.
+                Belief::None => (watch.rate, PROVISIONAL),
+                Belief::Doubted { rate, .. } => (rate, TRUSTED),
+                Belief::Trusted { .. } => (watch.rate, TRUSTED),
+            };
+            self.jitter = watch.highest();
+            self.set(self.rate.max(before));
+            Belief::Trusted { spans }
+        } else {
+            match self.belief {
+                Belief::Trusted { spans: 0 } => {
+                    self.jitter = 0.0;
+                    Belief::Doubted {
+                        spans: DOUBTED,
+                        rate: self.rate,
+                    }
                 }
+                Belief::Trusted { spans } => {
+                    self.jitter = self.jitter.min(watch.highest());
+                    Belief::Trusted { spans: spans - 1 }
+                }
+                Belief::Doubted { spans: 0, .. } | Belief::None => Belief::None,
+                Belief::Doubted { spans, rate } => Belief::Doubted {
+                    spans: spans - 1,
+                    rate,
+                },
             }
-            (Belief::Trusted { spans }, false) => {
-                self.jitter = self.jitter.min(watch.highest());
-                Belief::Trusted { spans: spans - 1 }
-            }
-            (Belief::Doubted { spans: 0, .. } | Belief::None, false) => Belief::None,
-            (Belief::Doubted { spans, rate }, false) => Belief::Doubted {
-                spans: spans - 1,
-                rate,
-            },
         };
         self.watch.rate = self.rate;
     }

@@ -1,10 +1,11 @@
 //! What the flows between ranks carried, and how evenly they shared the links they crossed. Pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use longhaul_reports::result::{FlowSummary, LinkShares, MessageSummary, Percentiles, Sample};
 use longhaul_reports::stats::{jain_index, percentile, sorted};
 use longhaul_topologies::Topology;
+use longhaul_topologies::model::SiteId;
 use longhaul_topologies::route::Routes;
 
 use super::bound::{channel_name, way};
@@ -16,8 +17,10 @@ use crate::world::{Arrivals, ConnectionSample};
 pub(super) struct Flows {
     /// Host of each rank.
     hosts: Vec<String>,
-    /// Links between ranks, by sending and receiving rank.
-    ways: BTreeMap<(usize, usize), Vec<String>>,
+    /// Site of each rank.
+    sites: Vec<SiteId>,
+    /// Links between sites, by sending and receiving site.
+    ways: BTreeMap<(SiteId, SiteId), Vec<String>>,
     flows: BTreeMap<Key, Flow>,
     /// By link: how many flows cross it, and Jain's index of each measured iteration.
     shares: BTreeMap<String, (usize, Vec<f64>)>,
@@ -46,15 +49,18 @@ impl Flows {
     pub(super) fn new(topology: &Topology, ranks: &[RankPlace]) -> Self {
         let routes = Routes::new(topology);
         let mut ways = BTreeMap::new();
-        for (from, a) in ranks.iter().enumerate() {
-            for (to, b) in ranks.iter().enumerate() {
-                let links = way(topology, &routes, a.site, b.site);
+        let sites: Vec<SiteId> = ranks.iter().map(|rank| rank.site).collect();
+        let of_ranks: BTreeSet<SiteId> = sites.iter().copied().collect();
+        for &from in &of_ranks {
+            for &to in &of_ranks {
+                let links = way(topology, &routes, from, to);
                 let links = links.map(|(link, direction)| channel_name(topology, link, direction));
                 ways.insert((from, to), links.collect());
             }
         }
         Self {
             hosts: ranks.iter().map(|rank| rank.host_name(topology)).collect(),
+            sites,
             ways,
             ..Self::default()
         }
@@ -110,7 +116,8 @@ impl Flows {
         let mut crossing: BTreeMap<&String, Vec<&Flow>> = BTreeMap::new();
         for (&(from, to, _), flow) in &self.flows {
             if flow.bytes() > 0 {
-                for link in self.ways.get(&(from, to)).into_iter().flatten() {
+                let way = (self.sites[from], self.sites[to]);
+                for link in self.ways.get(&way).into_iter().flatten() {
                     crossing.entry(link).or_default().push(flow);
                 }
             }

@@ -28,10 +28,8 @@ const DRIFTS: u32 = 8;
 pub(super) struct Base {
     least: Duration,
     way: Way,
-    /// The newest packet's round trip, and when it was sent.
-    previous: Option<(Duration, Time)>,
-    /// Its way there.
-    previous_way: Option<Duration>,
+    /// The newest packet's round trip and way there, and when it was sent.
+    previous: Option<(Duration, Option<Duration>, Time)>,
     unknown: bool,
 }
 
@@ -45,7 +43,6 @@ impl Base {
                 ..Way::default()
             },
             previous: None,
-            previous_way: None,
             unknown: handshake.is_none(),
         }
     }
@@ -67,7 +64,6 @@ impl Base {
     pub fn relearn(&mut self) {
         self.unknown = true;
         self.previous = None;
-        self.previous_way = None;
     }
 
     pub fn on_ack(&mut self, ack: &Ack<'_>) {
@@ -82,20 +78,19 @@ impl Base {
         if let Some(way) = ack.least_way() {
             self.way.see(ack.now, way, is_lower);
         }
-        if let Some((rtt, sent)) = self.previous
+        if let Some((rtt, way, sent)) = self.previous
             && ack.sent > sent
         {
             let jump = ack.rtt.saturating_sub(rtt);
             let steep = ack.sent.since(sent).mul_f64(STEEPEST);
             if jump > LEAST_JUMP.max(self.least.mul_f64(JUMP)) && jump > steep {
                 self.least += jump;
-                if let Some((way, previous)) = ack.one_way.zip(self.previous_way) {
-                    self.way.jump(way.saturating_sub(previous));
+                if let Some((now, before)) = ack.one_way.zip(way) {
+                    self.way.jump(now.saturating_sub(before));
                 }
             }
         }
-        self.previous = Some((ack.rtt, ack.sent));
-        self.previous_way = ack.one_way;
+        self.previous = Some((ack.rtt, ack.one_way, ack.sent));
     }
 }
 
