@@ -10,8 +10,20 @@ use nix::time::{ClockId, clock_gettime};
 use super::pcap::{Packet, packets};
 use super::{FORWARD, Pair, chance, nothing};
 
+/// A capture of the forward channel, and how many packets and bytes were counted before it began and when it had begun: the
+/// gateways say things of their own when they like, also between the two.
+struct Begun {
+    capture: Capture,
+    counted: [(u64, u64); 2],
+}
+
+fn counted(pair: &Pair) -> (u64, u64) {
+    let counters = pair.forward();
+    (counters.packets, counters.bytes)
+}
+
 /// Captures the forward channel into `folder`.
-fn begin(pair: &Pair, folder: &Path) -> Capture {
+fn begin(pair: &Pair, folder: &Path) -> Begun {
     let options = CaptureOptions {
         folder,
         channels: &[FORWARD],
@@ -19,18 +31,37 @@ fn begin(pair: &Pair, folder: &Path) -> Capture {
         bytes: DEFAULT_BYTES,
         zero: 0,
     };
+    let before = counted(pair);
     let (capture, taps) = Capture::create(pair.lab.plan(), &options).unwrap();
     pair.lab.capture(taps).unwrap();
-    capture
+    let counted = [before, counted(pair)];
+    Begun { capture, counted }
 }
 
-fn end(pair: &Pair, capture: Capture) -> (Captured, Vec<Packet>) {
+/// What was captured: all that was counted while the capture went on, and nothing that was not.
+fn end(pair: &Pair, begun: Begun) -> Vec<Packet> {
+    let Begun {
+        capture,
+        counted: [before, began],
+    } = begun;
+    settle(pair);
+    let ends = counted(pair);
     pair.lab.capture(Vec::new()).unwrap();
     let [file] = <[Captured; 1]>::try_from(capture.finish()).unwrap();
+    let after = counted(pair);
     assert_eq!((file.side, file.missed), (Side::Delivered, 0));
     let packets = packets(&file.path);
     assert_eq!(packets.len() as u64, file.packets);
-    (file, packets)
+    let bytes = packets.iter().map(|packet| packet.length as u64).sum();
+    let within = |least: u64, seen: u64, most: u64| {
+        assert!(
+            (least..=most).contains(&seen),
+            "{seen}, not {least} to {most}"
+        );
+    };
+    within(ends.0 - began.0, file.packets, after.0 - before.0);
+    within(ends.1 - began.1, bytes, after.1 - before.1);
+    packets
 }
 
 fn monotonic() -> Duration {
@@ -38,13 +69,13 @@ fn monotonic() -> Duration {
 }
 
 /// Waits until nothing arrives any more.
-fn settle(pair: &Pair) -> u64 {
+fn settle(pair: &Pair) {
     let deadline = Instant::now() + Duration::from_secs(20);
     loop {
         let before = pair.forward().packets;
         std::thread::sleep(Duration::from_millis(200));
         if pair.forward().packets == before {
-            return before;
+            return;
         }
         assert!(Instant::now() < deadline, "packets keep arriving");
     }
@@ -74,9 +105,9 @@ pub async fn a_capture_holds_what_arrives_when_it_arrives() {
     .await;
     // The gateways say what they have to say of their own, before packets are counted.
     pair.ping(&["-c", "20", "-i", "0.05"]);
-    let before = settle(&pair);
+    settle(&pair);
     let folder = tempfile::tempdir().unwrap();
-    let capture = begin(&pair, folder.path());
+    let begun = begin(&pair, folder.path());
     let (from, to) = (pair.udp(pair.from), pair.udp(pair.to));
     from.connect(to.local_addr().unwrap()).unwrap();
     let mut sent = Vec::new();
@@ -85,9 +116,7 @@ pub async fn a_capture_holds_what_arrives_when_it_arrives() {
         from.send(&number.to_be_bytes()).unwrap();
         std::thread::sleep(Duration::from_micros(500));
     }
-    let counted = settle(&pair) - before;
-    let (_, captured) = end(&pair, capture);
-    assert_eq!(captured.len() as u64, counted);
+    let captured = end(&pair, begun);
     let arrived = datagrams(&captured);
     let missing = |number: &u32| !arrived.iter().any(|(_, arrived)| arrived == number);
     let lost = (0..PACKETS).filter(missing).count();
@@ -116,17 +145,11 @@ pub async fn super_packets_are_captured_as_wire_packets() {
     )
     .await;
     let folder = tempfile::tempdir().unwrap();
-    let before = settle(&pair);
-    let bytes = pair.forward().bytes;
-    let capture = begin(&pair, folder.path());
+    let begun = begin(&pair, folder.path());
     pair.iperf3(&["-t", "1"], || ());
-    let counted = settle(&pair) - before;
-    let bytes = pair.forward().bytes - bytes;
-    let (_, captured) = end(&pair, capture);
-    assert_eq!(captured.len() as u64, counted);
-    let lengths = captured.iter().map(|packet| packet.length);
-    assert_eq!(lengths.clone().sum::<usize>() as u64, bytes);
-    assert!(lengths.max().unwrap() <= 1514);
+    let captured = end(&pair, begun);
+    let longest = captured.iter().map(|packet| packet.length).max();
+    assert!((1500..=1514).contains(&longest.unwrap()), "{longest:?}");
     for packet in &captured {
         assert_eq!(
             packet.bytes.len(),
