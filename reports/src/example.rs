@@ -280,6 +280,7 @@ fn point(
             link: format!("{}>{}", shape.sites[0], shape.sites[1]),
             flows: 2,
             jain: 0.875,
+            goodput_bps: Some(940e6),
         }],
         captures: Vec::new(),
         commands: Vec::new(),

@@ -375,18 +375,17 @@ impl World {
                 Reply::Finished {
                     started_ns,
                     ended_ns,
-                    samples,
                     arrivals,
-                } => Some((started_ns, ended_ns, samples, arrivals)),
+                } => Some((started_ns, ended_ns, arrivals)),
                 _ => None,
             })
             .await?;
 
         self.tell_all(&Request::Check).await;
-        let wrong = self
+        let checked = self
             .roll
             .gather(patience, |reply| match reply {
-                Reply::Checked { wrong } => Some(wrong),
+                Reply::Checked { wrong, samples } => Some((wrong, samples)),
                 _ => None,
             })
             .await?;
@@ -401,16 +400,17 @@ impl World {
             .map(|(started_ns, ..)| since_start(*started_ns))
             .max()
             .unwrap_or_default();
-        for (_, _, samples, arrivals) in times {
-            self.samples.extend(samples);
-            self.arrivals.extend(arrivals);
-        }
+        let wrong = checked.iter().map(|(wrong, _)| wrong).sum();
+        self.samples
+            .extend(checked.into_iter().flat_map(|(_, samples)| samples));
+        self.arrivals
+            .extend(times.into_iter().flat_map(|(_, _, arrivals)| arrivals));
         Ok(Iteration {
             start: self.clock.instant(start_ns),
             time: rank_times.iter().copied().max().unwrap_or_default(),
             rank_times,
             latest_start,
-            wrong: wrong.into_iter().sum(),
+            wrong,
         })
     }
 

@@ -1,6 +1,6 @@
 //! What is read from a run.
 
-use longhaul_reports::result::{Point, Workload};
+use longhaul_reports::result::{LinkShares, Point, Workload};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -26,6 +26,11 @@ pub enum Measure {
     Drops,
     /// Jain's index of the flows over the busiest lane's link, 1 / flows to 1, in the second half of the time in which all were sending.
     Fairness,
+    /// Share of the rate of the busiest lane's link that the flows over it used in that time: acknowledged data, without headers.
+    Utilisation,
+    /// 99th percentile of the one-way delay above the described one, over what it should stay below: 100 µs, or 2 % of the described
+    /// round trip if that is more; of the path where it is greatest.
+    StandingQueue,
     /// Greatest sampled occupancy of a lane's queue, as the time to send it, milliseconds.
     PeakQueue,
     /// Bytes of frames over all WAN links, both ways, per byte of the arrays.
@@ -50,9 +55,13 @@ impl Measure {
             | Self::QueueingDelayP99
             | Self::Pdv
             | Self::PeakQueue => "ms",
-            Self::BoundShare | Self::TimeSpread | Self::Fairness | Self::Drops | Self::WanBytes => {
-                ""
-            }
+            Self::BoundShare
+            | Self::TimeSpread
+            | Self::Fairness
+            | Self::Utilisation
+            | Self::StandingQueue
+            | Self::Drops
+            | Self::WanBytes => "",
         }
     }
 
@@ -82,17 +91,24 @@ impl Measure {
                 vec![(None, drops as f64)]
             }
             Self::Fairness => {
-                let lanes = point.channels.iter();
-                let uses = lanes
-                    .filter_map(|lane| Some((lane, lane.bytes as f64 / lane.rate_bps? as f64)));
-                let busiest = uses.max_by(|(_, a), (_, b)| a.total_cmp(b));
-                let shares = busiest.and_then(|(lane, _)| {
-                    point.shares.iter().find(|shares| shares.link == lane.link)
-                });
-                shares
-                    .map(|shares| (None, shares.jain))
-                    .into_iter()
-                    .collect()
+                let jain = shares_of_busiest(point).map(|shares| (None, shares.jain));
+                jain.into_iter().collect()
+            }
+            Self::Utilisation => {
+                let share = utilisation(point).map(|share| (None, share));
+                share.into_iter().collect()
+            }
+            Self::StandingQueue => {
+                let described = |from: &str, to: &str| {
+                    let mut paths = point.delays.iter();
+                    let path = paths.find(|path| path.from == from && path.to == to);
+                    path.map_or(0.0, |path| path.described_us)
+                };
+                paths(&|path| {
+                    let round_trip = path.described_us + described(&path.to, &path.from);
+                    let bound = (STANDING_SHARE * round_trip).max(STANDING_US);
+                    (path.delay_us.p99 - path.described_us) / bound * 1e3
+                })
             }
             Self::PeakQueue => {
                 let lanes = point.channels.iter();
@@ -111,4 +127,29 @@ impl Measure {
             }
         }
     }
+}
+
+/// What a standing queue should stay below, microseconds, and as a share of the round trip.
+const STANDING_US: f64 = 100.0;
+const STANDING_SHARE: f64 = 0.02;
+
+/// What flows had of the link whose lane was busiest for its rate.
+fn shares_of_busiest(point: &Point) -> Option<&LinkShares> {
+    let lanes = point.channels.iter();
+    let uses = lanes.filter_map(|lane| Some((lane, lane.bytes as f64 / lane.rate_bps? as f64)));
+    let (busiest, _) = uses.max_by(|(_, a), (_, b)| a.total_cmp(b))?;
+    let mut shares = point.shares.iter();
+    shares.find(|shares| shares.link == busiest.link)
+}
+
+fn utilisation(point: &Point) -> Option<f64> {
+    let shares = shares_of_busiest(point)?;
+    let lanes = || {
+        point
+            .channels
+            .iter()
+            .filter(|lane| lane.link == shares.link)
+    };
+    let rate: u64 = lanes().map(|lane| lane.rate_bps).sum::<Option<u64>>()?;
+    Some(shares.goodput_bps? / rate as f64)
 }

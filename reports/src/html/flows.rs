@@ -50,6 +50,7 @@ fn row(series: &Series<'_>) -> Option<Vec<Markup>> {
     }
     let repeated: u64 = flows.iter().map(|flow| flow.retransmits).sum();
     let shares = series.points.iter().flat_map(|point| &point.shares);
+    let shares = shares.filter(|shares| shares.flows > 1);
     let least: Option<&LinkShares> = shares.min_by(|a, b| a.jain.total_cmp(&b.jain));
     let told = flows.iter().filter_map(|flow| flow.messages);
     let slowest = told

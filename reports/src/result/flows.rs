@@ -33,7 +33,7 @@ pub struct MessageSummary {
     pub marked_bytes: u64,
 }
 
-/// How evenly the flows over a link shared it.
+/// What the flows over a link had of it, together and each.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct LinkShares {
     /// `virginia>dublin`.
@@ -43,4 +43,8 @@ pub struct LinkShares {
     /// Jain's index (Jain, Chiu, Hawe 1984) of their rates, 1 / flows to 1: in the second half of the time in which all of
     /// them were sending. The median of the measured iterations.
     pub jain: f64,
+    /// What they carried together in that time, bits per second of acknowledged data, without headers; the median of the
+    /// measured iterations.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub goodput_bps: Option<f64>,
 }

@@ -22,8 +22,8 @@ pub(super) struct Flows {
     /// Links between sites, by sending and receiving site.
     ways: BTreeMap<(SiteId, SiteId), Vec<String>>,
     flows: BTreeMap<Key, Flow>,
-    /// By link: how many flows cross it, and Jain's index of each measured iteration.
-    shares: BTreeMap<String, (usize, Vec<f64>)>,
+    /// By link: how many flows cross it, and what they had of it in each measured iteration.
+    shares: BTreeMap<String, (usize, Vec<Shared>)>,
 }
 
 /// Sending and receiving rank, and which of their connections.
@@ -111,7 +111,7 @@ impl Flows {
         }
     }
 
-    /// Adds the index of the iteration that began at `start`, for each link that several flows crossed.
+    /// Adds what the iteration that began at `start` shows, for each link that flows crossed.
     fn share(&mut self, start: f64) {
         let mut crossing: BTreeMap<&String, Vec<&Flow>> = BTreeMap::new();
         for (&(from, to, _), flow) in &self.flows {
@@ -123,10 +123,10 @@ impl Flows {
             }
         }
         for (link, flows) in crossing {
-            if let Some(index) = evenness(&flows, start) {
-                let (count, indices) = self.shares.entry(link.clone()).or_default();
+            if let Some(shared) = shared(&flows, start) {
+                let (count, seen) = self.shares.entry(link.clone()).or_default();
                 *count = (*count).max(flows.len());
-                indices.push(index);
+                seen.push(shared);
             }
         }
     }
@@ -148,11 +148,16 @@ impl Flows {
     }
 
     pub(super) fn shares(&self) -> Vec<LinkShares> {
-        let shares = self.shares.iter().filter_map(|(link, (flows, indices))| {
+        let shares = self.shares.iter().filter_map(|(link, (flows, seen))| {
+            let median = |figure: fn(&Shared) -> f64| {
+                let figures: Vec<f64> = seen.iter().map(figure).collect();
+                percentile(&sorted(&figures), 50.0)
+            };
             Some(LinkShares {
                 link: link.clone(),
                 flows: *flows,
-                jain: percentile(&sorted(indices), 50.0)?,
+                jain: median(|shared| shared.evenness)?,
+                goodput_bps: median(|shared| shared.goodput),
             })
         });
         shares.collect()
@@ -183,17 +188,23 @@ impl Flow {
     }
 }
 
-/// Jain's index of the rates of `flows` in the second half of the time from `start` on in which all were sending; nothing if they
-/// are not several, or were not read often enough to tell.
-fn evenness(flows: &[&Flow], start: f64) -> Option<f64> {
-    if flows.len() < 2 {
-        return None;
-    }
+/// What flows had of a link.
+#[derive(Clone, Copy, Debug)]
+struct Shared {
+    /// Jain's index of their rates.
+    evenness: f64,
+    /// Together, bits per second.
+    goodput: f64,
+}
+
+/// The second half of the time from `start` on in which all of `flows` were sending; nothing if they were not read often enough to
+/// tell.
+fn shared(flows: &[&Flow], start: f64) -> Option<Shared> {
     let ends = flows.iter().map(|flow| flow.end());
     let end = ends.collect::<Option<Vec<f64>>>()?;
-    let end = end.into_iter().fold(f64::INFINITY, f64::min);
+    let end = end.into_iter().reduce(f64::min)?;
     let middle = f64::midpoint(start, end);
-    let rates = flows.iter().map(|flow| {
+    let bytes = flows.iter().map(|flow| {
         let readings = flow.acknowledged.iter();
         let seen = readings
             .filter(|(at, _)| (start..=end).contains(at))
@@ -201,7 +212,11 @@ fn evenness(flows: &[&Flow], start: f64) -> Option<f64> {
         (seen >= FEWEST).then_some(())?;
         Some(flow.at(end)? - flow.at(middle)?)
     });
-    jain_index(&rates.collect::<Option<Vec<f64>>>()?)
+    let bytes = bytes.collect::<Option<Vec<f64>>>()?;
+    Some(Shared {
+        evenness: jain_index(&bytes)?,
+        goodput: bytes.iter().sum::<f64>() * 8.0 / (end - middle),
+    })
 }
 
 /// Percentiles of nanoseconds that each come with their number.
@@ -259,10 +274,11 @@ mod tests {
     #[test]
     fn equal_rates_are_even_and_one_that_has_all_is_not() {
         let (fast, slow) = (flow(&[(0.0, 9_000_000)]), flow(&[(0.0, 3_000_000)]));
-        let even = evenness(&[&fast, &fast], 0.0).expect("two flows");
-        assert!((even - 1.0).abs() < 1e-9, "{even}");
-        let uneven = evenness(&[&fast, &slow], 0.0).expect("two flows");
-        assert!((uneven - 0.8).abs() < 1e-3, "{uneven}");
+        let even = shared(&[&fast, &fast], 0.0).expect("readings");
+        assert!((even.evenness - 1.0).abs() < 1e-9, "{even:?}");
+        let uneven = shared(&[&fast, &slow], 0.0).expect("readings");
+        assert!((uneven.evenness - 0.8).abs() < 1e-3, "{uneven:?}");
+        assert!((uneven.goodput / 96e6 - 1.0).abs() < 1e-3, "{uneven:?}");
     }
 
     #[test]
@@ -270,19 +286,20 @@ mod tests {
         // Uneven for the first 0.3 s, and again once the first has sent all, at 0.8 s.
         let first = flow(&[(0.0, 9_000_000), (0.3, 4_000_000), (0.8, 0)]);
         let second = flow(&[(0.0, 1_000_000), (0.3, 4_000_000), (0.8, 9_000_000)]);
-        let index = evenness(&[&first, &second], 0.0).expect("two flows");
-        assert!(index > 0.999, "{index}");
+        let shared = shared(&[&first, &second], 0.0).expect("readings");
+        assert!(shared.evenness > 0.999, "{shared:?}");
+        assert!((shared.goodput / 64e6 - 1.0).abs() < 1e-3, "{shared:?}");
     }
 
     #[test]
-    fn one_flow_or_few_readings_tell_nothing() {
+    fn few_readings_tell_nothing() {
         let one = flow(&[(0.0, 1_000_000)]);
-        assert_eq!(evenness(&[&one], 0.0), None);
+        assert!(shared(&[&one], 0.0).is_some());
         let mut sparse = flow(&[(0.0, 1_000_000)]);
         sparse
             .acknowledged
             .retain(|(at, _)| (at * 5.0).fract() < 1e-9);
-        assert_eq!(evenness(&[&sparse, &one], 0.0), None);
+        assert!(shared(&[&sparse, &one], 0.0).is_none());
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! A file or catalogue entry with `--set` laid over it, and every check of meaning on the way to an [`Experiment`].
 
+mod sweep;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -17,6 +19,8 @@ use super::spec::{ExperimentSpec, WorkloadSpec};
 use crate::collective::{Algorithm, supports};
 use crate::program::ProgramSpec;
 
+use sweep::{Dimension, dimensions};
+
 /// The most points of one experiment: more is a slip in a sweep, not an intention.
 const MOST_POINTS: usize = 10_000;
 
@@ -27,16 +31,6 @@ pub struct ExperimentSource {
     /// Topology files are relative to it.
     folder: PathBuf,
     topology_settings: Vec<(String, String)>,
-}
-
-/// A field and the values it takes, one after another.
-#[derive(Debug)]
-struct Dimension {
-    /// As `--set` would name it.
-    key: String,
-    /// Where its values stand in the file.
-    place: DocumentPath,
-    values: Vec<Value>,
 }
 
 impl ExperimentSource {
@@ -82,10 +76,10 @@ impl ExperimentSource {
     pub fn load(&self) -> Result<Experiment, InputError> {
         let spec: ExperimentSpec = self.document.parse()?;
         self.check_plain(&spec)?;
-        let dimensions = self.dimensions(&spec)?;
+        let dimensions = dimensions(&self.document, &spec)?;
         let lengths: Vec<usize> = dimensions
             .iter()
-            .map(|dimension| dimension.values.len())
+            .map(|dimension| dimension.steps.len())
             .collect();
         let points = lengths
             .iter()
@@ -121,26 +115,24 @@ impl ExperimentSource {
         let mut source = self.clone();
         if dimensions
             .iter()
-            .any(|dimension| dimension.key.starts_with("stacks."))
+            .any(|dimension| dimension.reaches("stacks."))
         {
             source.write_stacks_out()?;
         }
         let mut settings = BTreeMap::new();
-        for (dimension, &index) in dimensions.iter().zip(indices) {
-            let text = yaml(&dimension.values[index]);
-            let refused = |error: InputError| {
-                self.document
-                    .error(&dimension.place.index(index), error.message)
-            };
-            source.set(&dimension.key, &text).map_err(refused)?;
+        let steps = dimensions.iter().zip(indices);
+        for setting in steps.flat_map(|(dimension, &index)| &dimension.steps[index]) {
+            let text = yaml(&setting.value);
+            let refused = |error: InputError| self.document.error(&setting.place, error.message);
+            source.set(&setting.key, &text).map_err(refused)?;
             // A wrong value is told at its line in the sweep, not as an override that nobody typed.
-            if dimension.key.starts_with("topology.") {
+            if setting.key.starts_with("topology.") {
                 source.topology().map_err(refused)?;
             } else {
                 let spec = source.document.parse().map_err(refused)?;
                 source.check_stacks(&spec).map_err(refused)?;
             }
-            settings.insert(short(&dimension.key).to_owned(), text);
+            settings.insert(short(&setting.key).to_owned(), text);
         }
         let spec: ExperimentSpec = source.document.parse()?;
         let topology = source.topology()?;
@@ -232,58 +224,6 @@ impl ExperimentSource {
             }
         }
         Ok(())
-    }
-
-    /// The sweep's fields and the lists in the workload, those of the topology first.
-    fn dimensions(&self, spec: &ExperimentSpec) -> Result<Vec<Dimension>, InputError> {
-        let mut dimensions = Vec::new();
-        for (key, values) in &spec.sweep {
-            let at = place(&["sweep", key]);
-            let refuse =
-                |message: &str, help: &str| Err(self.document.error(&at, message).with_help(help));
-            if !["topology.", "workload.", "stacks."]
-                .iter()
-                .any(|prefix| key.starts_with(prefix))
-            {
-                return refuse(
-                    "a sweep is over fields of the topology, the workload or the stacks",
-                    "write for example `topology.links.0.loss`",
-                );
-            }
-            match values {
-                Value::Array(values) if !values.is_empty() => {
-                    dimensions.push(Dimension {
-                        key: key.clone(),
-                        place: at,
-                        values: values.clone(),
-                    });
-                }
-                _ => {
-                    return refuse(
-                        "a sweep is a list of values",
-                        "write for example `[0.1bdp, 1bdp]`",
-                    );
-                }
-            }
-        }
-        for field in ["algorithm", "rank_order"] {
-            let at = place(&["workload", field]);
-            match self.document.value().pointer(&format!("/workload/{field}")) {
-                Some(Value::Array(values)) if values.is_empty() => {
-                    return Err(self.document.error(&at, "a list names at least one"));
-                }
-                Some(Value::Array(values)) => {
-                    dimensions.push(Dimension {
-                        key: format!("workload.{field}"),
-                        place: at,
-                        values: values.clone(),
-                    });
-                }
-                _ => {}
-            }
-        }
-        dimensions.sort_by_key(|dimension| !dimension.key.starts_with("topology."));
-        Ok(dimensions)
     }
 
     fn workload(
@@ -506,226 +446,4 @@ fn yaml(value: &Value) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const TEXT: &str = "\
-name: two
-topology:
-  name: two
-  sites: [{name: a, hosts: 2}, {name: b, hosts: 2}]
-  links: [{between: [a, b], rate: 100Mbit, rtt: 20ms}]
-workload:
-  collective: all_reduce
-  sizes: [1MiB]
-";
-
-    fn source(text: &str) -> ExperimentSource {
-        ExperimentSource::new(
-            Document::from_text("two.yaml", text).unwrap(),
-            Path::new("."),
-        )
-    }
-
-    fn refusal(text: &str) -> String {
-        let error = source(text).load().unwrap_err();
-        format!(
-            "{error}{}",
-            error
-                .help
-                .as_ref()
-                .map(|help| format!(" [{help}]"))
-                .unwrap_or_default()
-        )
-    }
-
-    #[test]
-    fn the_topology_varies_slowest_and_the_stack_fastest() {
-        let text = format!(
-            "{TEXT}  rank_order: [site-contiguous, interleaved]\nstacks: [cubic, reno]\nrepeats: 2\nsweep: {{topology.links.0.queue: [1bdp, 2bdp]}}\n"
-        );
-        let experiment = source(&text).load().unwrap();
-        assert_eq!(
-            (experiment.points.len(), experiment.topologies.len()),
-            (16, 2)
-        );
-        let of = |point: &PointPlan| {
-            (
-                point.settings["links.0.queue"].clone(),
-                point.settings["rank_order"].clone(),
-                point.repeat,
-                point.stack.name.clone(),
-            )
-        };
-        let seen: Vec<_> = experiment.points.iter().map(of).collect();
-        let expected = |queue: &str, order: &str, repeat, stack: &str| {
-            (queue.to_owned(), order.to_owned(), repeat, stack.to_owned())
-        };
-        assert_eq!(
-            seen[..3],
-            [
-                expected("1bdp", "site-contiguous", 0, "cubic"),
-                expected("1bdp", "site-contiguous", 0, "reno"),
-                expected("1bdp", "site-contiguous", 1, "cubic"),
-            ]
-        );
-        assert_eq!(seen[15], expected("2bdp", "interleaved", 1, "reno"));
-        let mut seeds: Vec<u64> = experiment.points.iter().map(|point| point.seed).collect();
-        seeds.sort_unstable();
-        seeds.dedup();
-        assert_eq!(seeds.len(), 16, "every point has a seed of its own");
-    }
-
-    #[test]
-    fn a_field_of_the_stacks_can_be_swept() {
-        let text = format!(
-            "{TEXT}stacks: [reno, {{name: b, connections: 3}}]\nsweep: {{stacks.reno.connections: [1, 4]}}\n"
-        );
-        let experiment = source(&text).load().unwrap();
-        let of = |point: &PointPlan| {
-            let value = point.settings["stacks.reno.connections"].clone();
-            (value, point.stack.name.clone(), point.stack.connections)
-        };
-        let seen: Vec<_> = experiment.points.iter().map(of).collect();
-        let expected = [
-            ("1", "reno", 1),
-            ("1", "b", 3),
-            ("4", "reno", 4),
-            ("4", "b", 3),
-        ];
-        assert_eq!(
-            seen,
-            expected.map(|(value, stack, connections)| (
-                value.to_owned(),
-                stack.to_owned(),
-                connections
-            ))
-        );
-        assert_eq!(experiment.topologies.len(), 1);
-    }
-
-    #[test]
-    fn settings_reach_the_experiment_and_its_topology() {
-        let mut source = source(TEXT);
-        source.set("workload.iterations", "7").unwrap();
-        source.set("topology.links.0.rate", "50Mbit").unwrap();
-        let experiment = source.load().unwrap();
-        let WorkloadPlan::Collective(plan) = &experiment.points[0].workload else {
-            panic!("a collective")
-        };
-        assert_eq!(plan.iterations, 7);
-        let rate = experiment.topologies[0].links[0].lanes[0]
-            .forward
-            .rate
-            .unwrap();
-        assert_eq!(rate.bits_per_second(), 50_000_000);
-        assert_eq!(
-            experiment.resolved["topology"]["links"][0]["rate"],
-            "50Mbit"
-        );
-        assert_eq!(
-            experiment.resolved["workload"]["warmup"], 1,
-            "defaults are written out"
-        );
-    }
-
-    #[test]
-    fn settings_reach_a_topology_of_the_catalogue() {
-        let mut source =
-            source("name: x\ntopology: transatlantic\nworkload: {collective: all_reduce}\n");
-        source.set("topology.links.0.rate", "50Mbit").unwrap();
-        let experiment = source.load().unwrap();
-        assert_eq!(
-            experiment.topologies[0].links[0].lanes[0]
-                .forward
-                .rate
-                .unwrap()
-                .bits_per_second(),
-            50_000_000
-        );
-    }
-
-    #[test]
-    fn every_experiment_of_the_catalogue_loads() {
-        for entry in super::super::catalogue::entries() {
-            let experiment = super::super::open(entry.name).and_then(|source| source.load());
-            let experiment = experiment.unwrap_or_else(|error| panic!("{error}"));
-            assert_eq!(experiment.name, entry.name);
-            assert!(!experiment.description.is_empty() && !experiment.points.is_empty());
-        }
-    }
-
-    #[test]
-    fn errors_name_the_place_and_the_way_out() {
-        let with = |from: &str, to: &str| refusal(&TEXT.replace(from, to));
-        let errors = [
-            with("all_reduce", "all_gather\n  algorithm: tree"),
-            with("all_reduce", "allreduce"),
-            with("1MiB", "2B"),
-            with("1MiB", "{}"),
-            with("collective: all_reduce", "iterations: 3"),
-            with(
-                "collective: all_reduce\n  sizes: [1MiB]",
-                "command: {command: ['true'], hosts: [c-0]}",
-            ),
-            with("workload:", "stacks: [cubic, cubic]\nworkload:"),
-            with("workload:", "sweep: {seed: [1]}\nworkload:"),
-            with(
-                "workload:",
-                "sweep: {topology.links.0.loss: [1%, 120%]}\nworkload:",
-            ),
-            with(
-                "workload:",
-                "sweep: {topology.links.7.loss: [1%]}\nworkload:",
-            ),
-            with("workload:", "repeats: 99999\nworkload:"),
-            with(
-                "workload:",
-                "sweep: {'stacks.*.connections': [1, 65]}\nstacks: [reno]\nworkload:",
-            ),
-            with("workload:", "telemetry: {period: 5000min}\nworkload:"),
-            with(
-                "workload:",
-                "stacks: [{name: m, transport: message}]\nworkload:",
-            ),
-            with(
-                "workload:",
-                "stacks: [{name: m, transport: message, congestion_control: nothing}]\nworkload:",
-            ),
-            with(
-                "workload:",
-                "stacks: [{congestion_control: cubic, paths: {count: 4}}]\nworkload:",
-            ),
-            with(
-                "workload:",
-                "stacks: [{name: m, transport: message, congestion_control: {fixed-window: {window: 1MiB}}, connections: 4}]\nworkload:",
-            ),
-            with(
-                "1MiB]",
-                "1MiB]\n  iterations: 18446744073709551615\n  warmup: 1",
-            ),
-            with("1MiB]", "1MiB]\n  patience: 10ms"),
-        ];
-        insta::assert_snapshot!(errors.join("\n"), @r"
-        two.yaml:8:14: all_gather has no algorithm tree; it has ring
-        two.yaml:7:15: unknown variant `allreduce` [did you mean `all_reduce`? There are: `all_reduce`, `all_gather`, `reduce_scatter`, `broadcast`, `all_to_all`, `send_recv`]
-        two.yaml:8:10: 2 B is too small for all_reduce of f32 over 4 ranks: it takes at least 4 B
-        two.yaml:8:11: invalid type: mapping, expected a size such as `256KB`
-        two.yaml:7:3: a workload is either a collective or one program [write `collective: all_reduce`, or one of `command`, `iperf3`, `ping`, `torch`, `mpi`, `nccl-tests` and `perftest` with its settings]
-        two.yaml:7:40: there is no host `c-0`; there are a-0, a-1, b-0, b-1
-        two.yaml:6:17: there are two stacks named `cubic`
-        two.yaml:6:15: a sweep is over fields of the topology, the workload or the stacks [write for example `topology.links.0.loss`]
-        two.yaml:6:37: `120%` is too large: at most 100%, which is certain
-        two.yaml:6:33: `topology.links` has no entry 7: its entries are 0 to 0
-        two.yaml:1:1: this sweep has more than 10000 points
-        two.yaml:6:37: connections are 1 to 64 per pair of ranks
-        two.yaml:6:21: this is 1ms to 1min
-        two.yaml:6:10: the message transport needs a `congestion_control` [write for example `congestion_control: distance`]
-        two.yaml:6:10: the message transport's congestion control `nothing`: unknown variant `nothing`, expected one of `distance`, `dcqcn`, `dctcp`, `timely`, `swift`, `hpcc`, `bbr`, `cubic`, `uno`, `gemini`, `doca-rtt`, `fixed-window` [write for example `congestion_control: distance`]
-        two.yaml:6:10: `paths` is the message transport's, and this stack is kernel TCP [write `transport: message`, or leave it out]
-        two.yaml:6:10: `connections` and `socket_buffer` are TCP's [leave it out: `paths` says how many there are, and buffers follow the window]
-        two.yaml:9:15: iterations are 1 to 1000000
-        two.yaml:9:13: a rank's patience is 1s to 7 days
-        ");
-    }
-}
+mod tests;

@@ -42,7 +42,8 @@ pub struct ExperimentSpec {
     #[serde(default = "default_stacks")]
     pub stacks: Vec<StackSpec>,
     /// Further settings to run every combination of: a place in the file (`topology.links.0.queue`,
-    /// `workload.iterations`, `stacks.*.connections`) and its values.
+    /// `workload.iterations`, `stacks.*.connections`) and its values; or a word and a list of mappings, each of places and values
+    /// that are set together.
     #[serde(default)]
     #[schemars(with = "BTreeMap<String, Vec<Value>>")]
     pub sweep: Map<String, Value>,

@@ -137,6 +137,7 @@ impl Session {
         if let Carrier::Message(endpoint) = &mut self.carrier {
             loop {
                 endpoint.turn()?;
+                self.sampler.attend(now_ns(), endpoint.as_ref());
                 if endpoint.wait(Some(request))? {
                     break;
                 }
@@ -215,7 +216,6 @@ impl Session {
                 started_ns = now_ns();
                 exchange.run(memory, *patience, sampler)?;
                 ended_ns = now_ns();
-                sampler.attend(now_ns(), mesh.as_ref());
             }
             Carrier::Message(endpoint) => {
                 let exchange = datagram::exchange::Exchange::new(endpoint, program, data_type, op);
@@ -223,19 +223,18 @@ impl Session {
                 started_ns = now_ns();
                 exchange.run(memory, *patience, sampler)?;
                 ended_ns = now_ns();
-                sampler.attend(now_ns(), endpoint.as_ref());
                 arrivals = endpoint.arrivals();
             }
         }
         Ok(Reply::Finished {
             started_ns,
             ended_ns,
-            samples: std::mem::take(&mut self.sampler.samples),
             arrivals,
         })
     }
 
-    fn check(&self) -> Result<Reply, SessionError> {
+    /// All ranks have ended: what a sender was last told of what arrived is part of the samples.
+    fn check(&mut self) -> Result<Reply, SessionError> {
         let Prepared {
             shape,
             program,
@@ -243,7 +242,12 @@ impl Session {
             ..
         } = self.prepared.as_ref().ok_or(NOTHING_PREPARED)?;
         let wrong = dataset.count_wrong(shape, &program.layout, self.rank, self.memory.bytes());
-        Ok(Reply::Checked { wrong })
+        let connections: &dyn Connections = match &self.carrier {
+            Carrier::Tcp(mesh) => mesh.as_ref(),
+            Carrier::Message(endpoint) => endpoint.as_ref(),
+        };
+        let samples = self.sampler.finish(connections);
+        Ok(Reply::Checked { wrong, samples })
     }
 }
 
@@ -251,6 +255,16 @@ impl Session {
 const LONGEST_ELEMENT: u64 = 8;
 
 const NOTHING_PREPARED: SessionError = SessionError::OutOfTurn("nothing has been prepared");
+
+impl Sampler {
+    /// The samples so far, and one of now.
+    fn finish(&mut self, connections: &dyn Connections) -> Vec<ConnectionSample> {
+        if self.period_ns > 0 {
+            self.samples.extend(connections.sample(now_ns()));
+        }
+        std::mem::take(&mut self.samples)
+    }
+}
 
 impl Attendant for Sampler {
     fn attend(&mut self, now: u64, connections: &dyn Connections) {

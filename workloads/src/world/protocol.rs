@@ -57,11 +57,13 @@ pub(crate) enum Reply {
     Finished {
         started_ns: u64,
         ended_ns: u64,
-        samples: Vec<ConnectionSample>,
         arrivals: Vec<Arrivals>,
     },
-    /// So many elements are wrong.
-    Checked { wrong: u64 },
+    /// So many elements are wrong, and what its connections were seen to do since it was last asked.
+    Checked {
+        wrong: u64,
+        samples: Vec<ConnectionSample>,
+    },
     /// It cannot go on.
     Failed(Failure),
 }
