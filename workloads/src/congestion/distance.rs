@@ -41,6 +41,9 @@ const LIVELIEST: f64 = 1.4;
 const CLEAR: f64 = 16.0;
 /// … up to this, unless it begins above.
 const FASTEST: f64 = 0.05;
+/// As near to the rate at which there was congestion last, growth is not faster: that is where the queue begins. Past it, the round
+/// trips count anew.
+const CREST: f64 = 0.03;
 /// Delay from which on there is congestion, the same for near and far.
 const FROM: Duration = Duration::from_nanos(7_500);
 /// Delay at which congestion is full.
@@ -106,6 +109,7 @@ impl Distance {
             arrived: 0,
             last_sent: now,
             clear: 0.0,
+            crest: 0.0,
             crowded: 0.0,
             jitter: 0.0,
             belief: Belief::None,
@@ -131,8 +135,10 @@ pub(super) struct Path {
     lost: u64,
     arrived: u64,
     last_sent: Time,
-    /// Round trips since there was congestion.
+    /// Round trips since there was congestion, or since the rate passed the crest.
     clear: f64,
+    /// The rate at which there was congestion last; what the bottleneck was seen to carry, before that.
+    crest: f64,
     /// Round trips of nothing but full congestion.
     crowded: f64,
     /// Delay that is jitter, in seconds.
@@ -272,7 +278,11 @@ impl Path {
     /// The law, for a slice that took `part` of a round trip.
     fn adjust(&mut self, slice: &Slice, part: f64) {
         let congestion = self.congestion(slice);
-        self.clear = if congestion > 0.0 {
+        let near = (self.rate / self.crest.max(1.0) - 1.0).abs() < CREST;
+        if congestion > 0.0 {
+            self.crest = self.rate;
+        }
+        self.clear = if congestion > 0.0 || near {
             0.0
         } else {
             self.clear + part
@@ -429,6 +439,7 @@ impl Controller for Path {
         if let Phase::Start(start) = &mut self.phase {
             if let Some(Verdict { capacity, free }) = start.on_ack(ack, self.base.get()) {
                 self.capacity = capacity;
+                self.crest = capacity;
                 let target = free.max(capacity * LEAST_CLAIM) * CLAIM;
                 self.set(target / 2.0);
                 self.phase = Phase::Climb {
