@@ -16,8 +16,8 @@
 
 pub mod catalogue;
 mod chakra;
-mod file;
 pub mod figures;
+mod file;
 pub mod part;
 pub mod score;
 pub mod source;

@@ -19,7 +19,10 @@ impl Series<'_> {
         else {
             return String::new();
         };
-        let (ranks, steps) = (plural(*ranks, "rank"), plural(self.samples().count(), "step"));
+        let (ranks, steps) = (
+            plural(*ranks, "rank"),
+            plural(self.samples().count(), "step"),
+        );
         format!("replay of {trace}, {ranks}, computing {compute}, {steps}")
     }
 

@@ -100,7 +100,11 @@ mod tests {
         assert_eq!(pauses.next(1149), Some(Duration::from_nanos(1)));
         assert!(pauses.advance(2000, &operations, &mut progress));
         assert!(progress.is_complete() && pauses.next(2000).is_none());
-        let times: Vec<_> = pauses.into_ended().iter().map(|one| (one.began_ns, one.ended_ns)).collect();
+        let times: Vec<_> = pauses
+            .into_ended()
+            .iter()
+            .map(|one| (one.began_ns, one.ended_ns))
+            .collect();
         assert_eq!(times, [(1000, 1100), (1100, 1150), (1150, 1150)]);
     }
 
@@ -112,7 +116,10 @@ mod tests {
         pauses.advance(0, &operations, &mut progress);
         pauses.advance(110, &operations, &mut progress);
         let ended = pauses.into_ended();
-        assert_eq!(ended.iter().map(|one| one.operation).collect::<Vec<_>>(), [1, 0, 2]);
+        assert_eq!(
+            ended.iter().map(|one| one.operation).collect::<Vec<_>>(),
+            [1, 0, 2]
+        );
         assert_eq!(ended[2].ended_ns, 110);
     }
 }

@@ -73,7 +73,11 @@ fn figures(plan: &ReplayPlan, step: &ReplayedStep) -> Vec<Told> {
     };
     let whole = [
         told("step time".to_owned(), Better::Lower, time),
-        told("exposed communication".to_owned(), Better::Lower, figures.exposed),
+        told(
+            "exposed communication".to_owned(),
+            Better::Lower,
+            figures.exposed,
+        ),
         told("computing".to_owned(), Better::Neither, figures.compute),
     ];
     let kinds = figures.communication.into_iter();

@@ -37,9 +37,7 @@ use super::execution::Execution;
 use super::feasible::{bounds, congestion_controls, least_duration};
 use super::flows::Flows;
 use super::observer::{Event, Observer};
-use super::points::{
-    CollectivePlan, Experiment, PointPlan, RankPlace, WorkloadPlan, derived_seed,
-};
+use super::points::{CollectivePlan, Experiment, PointPlan, RankPlace, WorkloadPlan, derived_seed};
 use super::recorder::{self, Recorder};
 use super::replay;
 use crate::collective::Unsupported;

@@ -169,7 +169,8 @@ impl Reader<'_> {
             let (activity, ranks) = self.activity(index, spec)?;
             shares += ranks.len();
             if shares > MOST_SHARES {
-                let message = format!("{MOST_SHARES} shares of ranks in nodes are replayed at most");
+                let message =
+                    format!("{MOST_SHARES} shares of ranks in nodes are replayed at most");
                 return Err(self.error(index, "", message));
             }
             let follows = spec.after.is_none();
@@ -179,7 +180,10 @@ impl Reader<'_> {
             for &rank in &ranks {
                 last[rank] = Some(index);
             }
-            let name = spec.name.clone().unwrap_or_else(|| format!("nodes.{index}"));
+            let name = spec
+                .name
+                .clone()
+                .unwrap_or_else(|| format!("nodes.{index}"));
             nodes.push(Node {
                 name,
                 activity,
@@ -272,7 +276,10 @@ impl Reader<'_> {
                     return Err(self.error(index, "compute", "computing takes an hour at most"));
                 }
                 let stream = spec.stream.unwrap_or(0);
-                Ok((Activity::Compute { lasts, stream }, self.members(index, spec)?))
+                Ok((
+                    Activity::Compute { lasts, stream },
+                    self.members(index, spec)?,
+                ))
             }
             (None, Some(size), []) => {
                 self.unused(index, spec, &["root", "op", "stream", "group", "ranks"])?;
@@ -286,7 +293,14 @@ impl Reader<'_> {
                 let ranks = vec![from?, to?];
                 self.check_ranks(&ranks)
                     .map_err(|message| self.error(index, "to", message))?;
-                self.check_size(index, "send", Collective::Broadcast, data_type, size_bytes, 2)?;
+                self.check_size(
+                    index,
+                    "send",
+                    Collective::Broadcast,
+                    data_type,
+                    size_bytes,
+                    2,
+                )?;
                 let activity = Activity::Transfer {
                     data_type,
                     size_bytes,
@@ -304,7 +318,11 @@ impl Reader<'_> {
                 let root = spec.root.unwrap_or(ranks[0]);
                 let root = ranks.iter().position(|&rank| rank == root);
                 let root = root.ok_or_else(|| {
-                    self.error(index, "root", format!("the root is one of the ranks {ranks:?}"))
+                    self.error(
+                        index,
+                        "root",
+                        format!("the root is one of the ranks {ranks:?}"),
+                    )
                 })?;
                 let activity = Activity::Collective {
                     collective,
@@ -383,3 +401,139 @@ impl Reader<'_> {
     }
 }
 
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = "
+name: two-stages
+groups: {first: [0, 1], second: [2, 3]}
+nodes:
+  - {name: f0, compute: 5ms, group: first}
+  - {name: a0, send: 1KiB, from: 0, to: 2}
+  - {name: f1, compute: 7ms, group: second, after: [a0]}
+  - {all_reduce: 64KiB, group: second}
+  - {all_gather: 4KiB, data_type: bf16, after: []}
+  - {broadcast: 1KiB, ranks: [3, 1], root: 1}
+";
+
+    fn trace(text: &str, hosts: usize) -> Result<Trace, InputError> {
+        read(&Document::from_text("t.yaml", text).unwrap(), hosts)
+    }
+
+    fn refusal(text: &str) -> String {
+        let error = trace(text, 4).unwrap_err();
+        match &error.help {
+            Some(help) => format!("{error} [{help}]"),
+            None => error.to_string(),
+        }
+    }
+
+    #[test]
+    fn nodes_follow_what_their_ranks_did_before_unless_they_say_otherwise() {
+        let trace = trace(TEXT, 4).unwrap();
+        assert_eq!(trace.ranks, 4);
+        let nodes = trace.nodes();
+        let find = |name: &str| nodes.iter().position(|node| node.name == name).unwrap();
+        let after = |node: usize, rank: usize| -> Vec<&str> {
+            let after = nodes[node].after_on(rank).iter();
+            after.map(|&earlier| nodes[earlier].name.as_str()).collect()
+        };
+        assert_eq!(after(find("a0"), 0), ["f0"]);
+        assert!(
+            after(find("a0"), 2).is_empty(),
+            "the receiver waits for nothing"
+        );
+        assert_eq!(after(find("f1"), 2), ["a0"]);
+        assert!(after(find("f1"), 3).is_empty(), "rank 3 is not sent to");
+        assert_eq!(after(find("nodes.3"), 3), ["f1"]);
+        assert!(after(find("nodes.4"), 0).is_empty());
+        let last = &nodes[find("nodes.5")];
+        assert_eq!(last.ranks, [3, 1]);
+        assert!(matches!(
+            last.activity,
+            Activity::Collective {
+                root: 1,
+                data_type: DataType::F32,
+                ..
+            }
+        ));
+    }
+
+    #[test]
+    fn a_trace_has_as_many_ranks_as_there_are_unless_it_says_how_many() {
+        let text = "name: x\nnodes: [{all_reduce: 1KiB}]\n";
+        assert_eq!(trace(text, 6).unwrap().nodes()[0].ranks, [0, 1, 2, 3, 4, 5]);
+        let text = format!("ranks: 2\n{text}");
+        assert_eq!(trace(&text, 6).unwrap().ranks, 2);
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_at_its_line() {
+        let with = |from: &str, to: &str| {
+            assert!(TEXT.contains(from), "{from}");
+            refusal(&TEXT.replace(from, to))
+        };
+        let errors = [
+            with("compute: 5ms", "compute: 5"),
+            with("compute: 5ms", "compute: 2000min"),
+            with("compute: 5ms", "compute: 5ms, all_reduce: 1KiB"),
+            with("compute: 5ms, ", ""),
+            with("compute: 5ms", "compute: 5ms, root: 1"),
+            with("group: first}", "group: frist}"),
+            with("group: first}", "group: first, ranks: [0]}"),
+            with("second: [2, 3]", "second: [2, 4]"),
+            with("second: [2, 3]", "second: [2, 2]"),
+            with("second: [2, 3]", "all: [2, 3]"),
+            with("from: 0, to: 2", "from: 0"),
+            with("from: 0, to: 2", "from: 0, to: 0"),
+            with("from: 0, to: 2", "from: 0, to: 9"),
+            with("after: [a0]", "after: [a00]"),
+            with("after: [a0]", "after: [f0]"),
+            with("name: f1", "name: f0"),
+            with(
+                "{name: f0, compute: 5ms, group: first}",
+                "{name: f0, compute: 5ms, after: [f1]}",
+            ),
+            with("64KiB", "1b"),
+            with("root: 1", "root: 2"),
+            with("all_gather", "allgather"),
+            refusal("name: x\nnodes: []\n"),
+            refusal("name: x\nranks: 1\nnodes: [{compute: 1ms}]\n"),
+            refusal("name: x\nranks: 5000\nnodes: [{compute: 1ms}]\n"),
+        ];
+        insta::assert_snapshot!(errors.join("\n"), @r"
+        t.yaml:5:25: `5` does not say its unit: write `5ms` or `5s`
+        t.yaml:5:25: computing takes an hour at most
+        t.yaml:5:5: a node does one thing [give it one of `compute`, `send`, `all_reduce`, `all_gather`, `reduce_scatter`, `broadcast`, `all_to_all`, `send_recv`]
+        t.yaml:5:5: a node does one thing [give it one of `compute`, `send`, `all_reduce`, `all_gather`, `reduce_scatter`, `broadcast`, `all_to_all`, `send_recv`]
+        t.yaml:5:36: `root` means nothing to what this node does
+        t.yaml:5:37: there is no group `frist` [there are: first, second, all]
+        t.yaml:5:51: a node has a `group` or `ranks`, not both
+        t.yaml:3:33: there is no rank 4: they are 0 to 3
+        t.yaml:3:33: rank 2 is named twice
+        t.yaml:3:30: `all` is all ranks, always: name it otherwise
+        t.yaml:6:22: a send says `to` which rank
+        t.yaml:6:41: rank 0 is named twice
+        t.yaml:6:41: there is no rank 9: they are 0 to 3
+        t.yaml:7:53: there is no node named `a00` [did you mean `a0`?]
+        t.yaml:7:53: no rank takes part in both this and `f0` [ranks learn of each other by messages alone: send one, or leave this out]
+        t.yaml:7:12: there are two nodes named `f0`
+        t.yaml:5:37: this node waits for itself, by way of what it comes after [nodes come after others that can end without them]
+        t.yaml:8:18: 1 B is too small for all_reduce of f32 over 2 ranks: it takes at least 4 B
+        t.yaml:10:44: the root is one of the ranks [3, 1]
+        t.yaml:9:6: unknown field `allgather` [did you mean `all_gather`? There are: `name`, `compute`, `all_reduce`, `all_gather`, `reduce_scatter`, `broadcast`, `all_to_all`, `send_recv`, `send`, `group`, `ranks`, `from`, `to`, `root`, `data_type`, `op`, `stream`, `after`]
+        t.yaml:2:8: a trace has 1 to 100000 nodes
+        t.yaml:2:8: a trace has 2 to 4096 ranks
+        t.yaml:2:8: a trace has 2 to 4096 ranks
+        ");
+    }
+
+    #[test]
+    fn a_trace_beyond_the_limits_is_refused() {
+        let nodes = "  - {all_reduce: 32KiB}\n".repeat(MOST_SHARES / MOST_RANKS + 1);
+        let text = format!("name: x\nranks: {MOST_RANKS}\nnodes:\n{nodes}");
+        let error = trace(&text, 4).unwrap_err();
+        assert!(error.message.contains("are replayed at most"), "{error}");
+    }
+}

@@ -92,9 +92,12 @@ fn read(path: &Path) -> Result<chakra::File, InputError> {
 fn of_ranks(folder: &Path) -> Result<Vec<chakra::File>, InputError> {
     let refuse = |message: String| {
         let error = InputError::new(folder.display().to_string(), message);
-        error.with_help("a folder has one Chakra trace, a file for every rank: `NAME.0.json`, `NAME.1.json`, …")
+        error.with_help(
+            "a folder has one Chakra trace, a file for every rank: `NAME.0.json`, `NAME.1.json`, …",
+        )
     };
-    let entries = fs::read_dir(folder).map_err(|error| refuse(format!("cannot list it: {error}")))?;
+    let entries =
+        fs::read_dir(folder).map_err(|error| refuse(format!("cannot list it: {error}")))?;
     let mut found: Vec<(String, usize, PathBuf)> = Vec::new();
     for path in entries.flatten().map(|entry| entry.path()) {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
@@ -113,12 +116,21 @@ fn of_ranks(folder: &Path) -> Result<Vec<chakra::File>, InputError> {
         return Err(refuse("there are no files of ranks here".to_owned()));
     };
     if let Some((other, ..)) = found.iter().find(|(stem, ..)| stem != first) {
-        return Err(refuse(format!("there are two traces here, `{first}` and `{other}`")));
+        return Err(refuse(format!(
+            "there are two traces here, `{first}` and `{other}`"
+        )));
     }
     if !(2..=MOST_RANKS).contains(&found.len()) {
-        return Err(refuse(format!("a trace has 2 to {MOST_RANKS} ranks, and here are {}", found.len())));
+        return Err(refuse(format!(
+            "a trace has 2 to {MOST_RANKS} ranks, and here are {}",
+            found.len()
+        )));
     }
-    if let Some((expected, _)) = found.iter().enumerate().find(|(place, (_, rank, _))| place != rank) {
+    if let Some((expected, _)) = found
+        .iter()
+        .enumerate()
+        .find(|(place, (_, rank, _))| place != rank)
+    {
         return Err(refuse(format!("there is no `{first}.{expected}.json`")));
     }
     found.iter().map(|(_, _, path)| read(path)).collect()
@@ -128,7 +140,10 @@ fn of_ranks(folder: &Path) -> Result<Vec<chakra::File>, InputError> {
 fn unknown(name: &str) -> InputError {
     let names = || catalogue::entries().iter().map(|entry| entry.name);
     let list = names().collect::<Vec<_>>().join(", ");
-    let error = InputError::new(name, "there is no such trace in the catalogue, and no such file");
+    let error = InputError::new(
+        name,
+        "there is no such trace in the catalogue, and no such file",
+    );
     error.with_help(match closest(name, names()) {
         Some(name) => format!("did you mean `{name}`? The catalogue has: {list}"),
         None => format!("the catalogue has: {list}"),

@@ -53,17 +53,11 @@ impl<'a> Exchange<'a> {
     ///
     /// # Errors
     /// If the system refuses an epoll.
-    pub(crate) fn new(
-        mesh: &'a Mesh,
-        work: Work<'a>,
-        number: u32,
-    ) -> Result<Self, TransportError> {
+    pub(crate) fn new(mesh: &'a Mesh, work: Work<'a>, number: u32) -> Result<Self, TransportError> {
         let operations = || work.operations.iter().enumerate();
         let outbound = destinations(work.operations).into_iter().map(|peer| {
             let messages = operations().filter_map(|(index, operation)| match &operation.action {
-                Action::Send { to, from } if *to == peer => {
-                    Some((index, work.bytes(index, from)))
-                },
+                Action::Send { to, from } if *to == peer => Some((index, work.bytes(index, from))),
                 _ => None,
             });
             Outbound::new(peer, number, messages, mesh.outbound(peer))

@@ -145,6 +145,10 @@ impl<'de> Deserialize<'de> for Integer {
 /// The first thing that is wrong.
 pub(super) fn read(file: &File) -> Result<Vec<RankNode>, InputError> {
     let reader = Reader { file };
+    if !file.text.trim_start().starts_with('{') {
+        let error = reader.error("this does not begin with a JSON object");
+        return Err(error.with_help(Reader::form()));
+    }
     let mut values = serde_json::Deserializer::from_str(&file.text);
     reader.check(&Metadata::deserialize(&mut values).map_err(|error| reader.malformed(&error))?)?;
     let mut nodes: Vec<Node> = Vec::new();
@@ -179,13 +183,15 @@ impl Reader<'_> {
         InputError::new(&self.file.name, message)
     }
 
+    fn form() -> String {
+        format!("this is read as Chakra's JSON of schema {VERSION}, as `chakra_jsonizer` writes it")
+    }
+
     fn malformed(&self, error: &serde_json::Error) -> InputError {
         let text = error.to_string();
         // The position stands before the message.
         let message = text.split(" at line ").next().unwrap_or(&text);
-        let mut refused = self.error(message).with_help(format!(
-            "this is read as Chakra's JSON of schema {VERSION}, as `chakra_jsonizer` writes it"
-        ));
+        let mut refused = self.error(message).with_help(Self::form());
         refused.position = Some((error.line(), error.column()));
         refused
     }
@@ -199,12 +205,16 @@ impl Reader<'_> {
             )
         } else if metadata.nodes.is_some() {
             (
-                "this is a PyTorch execution trace, before its conversion to Chakra's schema".to_owned(),
+                "this is a PyTorch execution trace, before its conversion to Chakra's schema"
+                    .to_owned(),
                 "link it with `chakra_trace_link`, convert it with `chakra_converter PyTorch`, then with `chakra_jsonizer`",
             )
         } else if metadata.version != VERSION {
             (
-                format!("the schema's version is `{}`; {VERSION} is read", metadata.version),
+                format!(
+                    "the schema's version is `{}`; {VERSION} is read",
+                    metadata.version
+                ),
                 "the file begins with a GlobalMetadata, as `chakra_jsonizer` writes it",
             )
         } else {
@@ -275,7 +285,8 @@ impl Reader<'_> {
         let after = node.ctrl_deps.iter().chain(&node.data_deps);
         let after = after.map(|earlier| {
             let place = places.get(&earlier.0).copied();
-            place.ok_or_else(|| refuse(format!("depends on node {}, which is not there", earlier.0)))
+            place
+                .ok_or_else(|| refuse(format!("depends on node {}, which is not there", earlier.0)))
         });
         Ok(RankNode {
             id: whole("id", id)?,

@@ -105,7 +105,11 @@ impl Merging<'_> {
         let keys: Vec<usize> = (0..mine.len()).collect();
         let order = order(mine.len(), |node| mine[node].after.iter().copied(), &keys);
         let order = order.map_err(|cycle| {
-            self.error(rank, cycle.node, "waits for itself, by way of its dependencies")
+            self.error(
+                rank,
+                cycle.node,
+                "waits for itself, by way of its dependencies",
+            )
         })?;
         // For each of the rank's nodes, the trace's nodes that have to end before those after it begin.
         let mut ends: Vec<Vec<usize>> = vec![Vec::new(); mine.len()];
@@ -244,7 +248,9 @@ impl Merging<'_> {
     ) -> Result<usize, InputError> {
         self.shares += ranks.len();
         if self.shares > MOST_SHARES {
-            let message = format!("is one too many: {MOST_SHARES} shares of ranks in nodes are replayed at most");
+            let message = format!(
+                "is one too many: {MOST_SHARES} shares of ranks in nodes are replayed at most"
+            );
             return Err(self.error(rank, index, &message));
         }
         let RankNode { id, name, .. } = &self.ranks[rank][index];

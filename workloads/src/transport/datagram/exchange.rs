@@ -47,11 +47,15 @@ impl<'a> Exchange<'a> {
             let wanted = operations.filter(|(_, operation)| wanted(&operation.action));
             wanted.map(|(index, _)| index).collect()
         };
-        let outbound = destinations(work.operations).into_iter().map(|peer| Outbound {
-            peer,
-            operations: those(&|action| matches!(action, Action::Send { to, .. } if *to == peer)),
-            done: 0,
-        });
+        let outbound = destinations(work.operations)
+            .into_iter()
+            .map(|peer| Outbound {
+                peer,
+                operations: those(
+                    &|action| matches!(action, Action::Send { to, .. } if *to == peer),
+                ),
+                done: 0,
+            });
         let inbound = sources(work.operations).into_iter().map(|peer| Inbound {
             peer,
             operations: those(
@@ -100,7 +104,8 @@ impl<'a> Exchange<'a> {
                 self.endpoint.look(Duration::ZERO, None)?;
             } else {
                 self.check_patience(now.since(last_move), patience)?;
-                self.endpoint.wait_at_most(pause.unwrap_or(ATTENTION), None)?;
+                self.endpoint
+                    .wait_at_most(pause.unwrap_or(ATTENTION), None)?;
             }
         }
         // What was handed over last leaves.
