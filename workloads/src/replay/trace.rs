@@ -244,9 +244,9 @@ pub(super) fn order<K: Ord + Copy, W: Iterator<Item = usize>>(
 ) -> Result<Vec<usize>, Cycle> {
     let mut waiting = vec![0; count];
     let mut dependents = vec![Vec::new(); count];
-    for node in 0..count {
+    for (node, waiting) in waiting.iter_mut().enumerate() {
         for earlier in after(node) {
-            waiting[node] += 1;
+            *waiting += 1;
             dependents[earlier].push(node);
         }
     }
