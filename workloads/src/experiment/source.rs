@@ -393,6 +393,13 @@ impl ExperimentSource {
         topology: &Topology,
     ) -> Result<WorkloadPlan, InputError> {
         let at = place(&["workload", "replay"]);
+        if spec.algorithm.is_some() {
+            let message = "a trace has many collectives";
+            let error = self
+                .document
+                .error(&place(&["workload", "algorithm"]), message);
+            return Err(error.with_help("write `replay: {algorithms: {all_reduce: …}}`"));
+        }
         if !replay.compute.is_valid() {
             let message = format!("a scale is 0 to {}", Compute::MOST);
             return Err(self.document.error(&at.key("compute"), message));
@@ -771,6 +778,20 @@ workload:
                 "1MiB]\n  iterations: 18446744073709551615\n  warmup: 1",
             ),
             with("1MiB]", "1MiB]\n  patience: 10ms"),
+            with(
+                "collective: all_reduce",
+                "replay: {trace: gpt-pipeline}\n  algorithm: ring",
+            ),
+            with("collective: all_reduce", "replay: {trace: gpt-pipe}"),
+            with(
+                "collective: all_reduce",
+                "replay: {trace: gpt-pipeline, compute: {scale: -0.5}}",
+            ),
+            with(
+                "collective: all_reduce",
+                "replay: {trace: gpt-pipeline, algorithms: {broadcast: direct}}",
+            ),
+            with("collective", "replay: {trace: gpt-pipeline}\n  collective"),
         ];
         insta::assert_snapshot!(errors.join("\n"), @r"
         two.yaml:8:14: all_gather has no algorithm tree; it has ring
@@ -792,6 +813,11 @@ workload:
         two.yaml:6:10: `connections` and `socket_buffer` are TCP's [leave it out: `paths` says how many there are, and buffers follow the window]
         two.yaml:9:15: iterations are 1 to 1000000
         two.yaml:9:13: a rank's patience is 1s to 7 days
+        two.yaml:8:14: a trace has many collectives [write `replay: {algorithms: {all_reduce: …}}`]
+        two.yaml:7:19: the trace `gpt-pipe`: there is no such trace in the catalogue, and no such file [did you mean `gpt-pipeline`? The catalogue has: gpt-data-parallel, gpt-pipeline, mixtral-experts]
+        two.yaml:7:42: a scale is 0 to 1000000
+        two.yaml:7:57: broadcast has no algorithm direct; it has ring, tree
+        two.yaml:7:3: a workload is either a collective, a trace or one program [write `collective: all_reduce`, `replay: {trace: gpt-data-parallel}`, or one of `command`, `iperf3`, `ping`, `torch`, `mpi`, `nccl-tests` and `perftest` with its settings]
         ");
     }
 }
