@@ -602,7 +602,20 @@ pub enum ExperimentsCommand {
     },
     /// Print the JSON Schema of experiment files
     Schema,
+    /// List the traces that come with longhaul, for `workload: {replay: {trace: …}}`
+    Traces,
+    /// Show what a trace carries, and node by node what it does
+    Trace {
+        /// A name of the catalogue, a YAML file, a Chakra trace as JSON or a folder of them
+        trace: String,
+        /// How many ranks, where the trace leaves that open
+        #[arg(long, value_name = "N", default_value_t = TRACE_RANKS, value_parser = clap::value_parser!(u16).range(2..=4096))]
+        ranks: u16,
+    },
 }
+
+/// How many ranks a trace is shown with.
+pub const TRACE_RANKS: u16 = 4;
 
 /// How fast a virtual lab's time passes while a program runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -15,6 +15,7 @@ mod reproduce;
 mod run;
 mod top;
 mod topologies;
+mod traces;
 mod verify;
 mod virtual_lab;
 

@@ -8,6 +8,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use longhaul_emulator::guest::{self, Passed};
 use longhaul_reports::result::{FidelityRow, Placement, Point, Sample, TimelineEntry};
 use longhaul_topologies::Topology;
+use longhaul_workloads::experiment::points::WorkloadPlan;
 use longhaul_workloads::experiment::{Event, Observer, PointPlan};
 use serde::{Deserialize, Serialize};
 
@@ -50,6 +51,8 @@ pub enum Step {
 pub struct Progress {
     sink: Sink,
     checks: Checks,
+    /// Whether iterations are steps of a trace.
+    replays: bool,
     /// The size and placement whose iterations run, as last told.
     told: Option<(u64, Placement)>,
     /// Changes of links in this point so far.
@@ -136,6 +139,7 @@ impl Progress {
         Progress {
             sink,
             checks: Checks::default(),
+            replays: false,
             told: None,
             changes: 0,
             course: Course::default(),
@@ -243,6 +247,7 @@ impl Progress {
                 "links measured: {within} of {made} figures as described"
             ));
         }
+        self.replays = matches!(plan.workload, WorkloadPlan::Replay(_));
         self.told = None;
         self.changes = 0;
         let title = title(&plan.stack.name, &plan.settings, plan.repeat);
@@ -256,11 +261,12 @@ impl Progress {
         let now = (sample.size_bytes, sample.placement);
         if self.told != Some(now) {
             let size = longhaul_topologies::units::ByteSize::from_bytes(sample.size_bytes);
-            let placement = match sample.placement {
-                Placement::OutOfPlace => "out of place",
-                Placement::InPlace => "in place",
+            let detail = match sample.placement {
+                _ if self.replays => format!("steps of {size}"),
+                Placement::OutOfPlace => format!("{size} out of place"),
+                Placement::InPlace => format!("{size} in place"),
             };
-            self.show(&Step::Detail(format!("      {size} {placement}")));
+            self.show(&Step::Detail(format!("      {detail}")));
         }
         self.told = Some(now);
         self.show(&Step::Iteration);

@@ -454,6 +454,30 @@ fn experiments_are_listed_and_shown() {
 }
 
 #[test]
+fn traces_are_listed_and_shown_before_anything_runs() {
+    let desk = Desk::new();
+    assert_plain_table(&desk.text(&["experiments", "traces"]));
+    let names = desk.json(&["experiments", "traces"], 0);
+    for entry in names.as_array().unwrap() {
+        let name = entry["name"].as_str().unwrap();
+        let text = desk.text(&["experiments", "trace", name]);
+        assert!(text.starts_with(&format!("{name}: ")), "{text}");
+        let trace = desk.json(&["experiments", "trace", name], 0);
+        assert_eq!(trace["nodes"].as_array().unwrap().len(), entry["nodes"]);
+    }
+    let ranks = desk.json(
+        &["experiments", "trace", "gpt-data-parallel", "--ranks", "6"],
+        0,
+    );
+    assert_eq!(ranks["ranks"], 6);
+    let unknown = desk.error(&["experiments", "trace", "gpt-pipelin"], 2);
+    assert!(
+        unknown.contains("did you mean `gpt-pipeline`?"),
+        "{unknown}"
+    );
+}
+
+#[test]
 fn schemas_are_those_in_the_repository() {
     let desk = Desk::new();
     for (command, file) in [

@@ -162,6 +162,10 @@ fn subject(result: &RunResult) -> String {
             parts.push(format!("{collective} of {data_type}"));
             parts.push(plural(*ranks, "rank"));
         }
+        Some(Workload::Replay { trace, ranks, .. }) => {
+            parts.push(format!("replay of {trace}"));
+            parts.push(plural(*ranks, "rank"));
+        }
         Some(Workload::Command { command }) => parts.push(command.join(" ")),
         None => {}
     }

@@ -154,11 +154,39 @@ pub enum Workload {
         /// Host of each rank, in rank order.
         hosts: Vec<String>,
     },
+    /// A trace of collectives, transfers and computing, played by longhaul's own ranks: a sample is a step.
+    Replay {
+        /// The trace's name.
+        trace: String,
+        /// One line of where it comes from.
+        description: String,
+        /// How long computing took: `as traced`, `none`, `× 0.5`.
+        compute: String,
+        /// What a step carries, one entry per kind.
+        carries: Vec<Carried>,
+        /// Number of ranks.
+        ranks: usize,
+        /// Host of each rank, in rank order.
+        hosts: Vec<String>,
+    },
     /// An external program.
     Command {
         /// The program and its arguments.
         command: Vec<String>,
     },
+}
+
+/// What a step of a trace carries of one kind.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Carried {
+    /// `all_reduce`, …; `send` from one rank to another.
+    pub kind: String,
+    /// `ring`, …; absent of sends.
+    pub algorithm: Option<String>,
+    /// How many of them.
+    pub count: u64,
+    /// Bytes of their arrays.
+    pub bytes: u64,
 }
 
 /// How an external program ended on one host.

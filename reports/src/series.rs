@@ -1,5 +1,7 @@
 //! How the points of a run are grouped: those that differ in nothing but the repeat are one series.
 
+pub(crate) mod replay;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::result::{Bound, Point, RunResult, Sample, Summary, Workload};

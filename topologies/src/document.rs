@@ -67,7 +67,7 @@ impl Document {
     /// If it cannot be read, is not a file, or [`Document::from_text`] refuses its text.
     pub fn read(path: &Path) -> Result<Self, InputError> {
         let name = path.display().to_string();
-        let text = read_file(path, source::MAX_BYTES)
+        let text = read_text(path, source::MAX_BYTES)
             .map_err(|message| InputError::new(&name, message))?;
         let mut document = Document::from_text(&name, &text)?;
         document.folder = Some(path.parent().unwrap_or(Path::new("")).to_owned());
@@ -126,7 +126,7 @@ impl Document {
                 .with_help("write this topology to a file, or state the values themselves"));
         };
         let file = folder.join(name);
-        let text = read_file(&file, MAX_DATA_BYTES)
+        let text = read_text(&file, MAX_DATA_BYTES)
             .map_err(|message| self.error(path, format!("`{}`: {message}", name.escape_debug())))?;
         self.files.add([file]);
         Ok(text)
@@ -135,6 +135,11 @@ impl Document {
     /// The files that this document, its clones and what they name were read from, as they were named.
     pub fn files(&self) -> Vec<PathBuf> {
         self.files.list()
+    }
+
+    /// Counts `files`, which something this document names was read from, among its own.
+    pub fn adopt_files(&self, files: &[PathBuf]) {
+        self.files.add(files.iter().cloned());
     }
 
     /// Counts the files of `other` among this document's, those that it will read included.
@@ -315,7 +320,11 @@ fn get_mut<'a>(root: &'a mut Value, path: &DocumentPath) -> Option<&'a mut Value
 /// A trace of an hour, a line for every millisecond.
 const MAX_DATA_BYTES: usize = 64 << 20;
 
-fn read_file(path: &Path, most: usize) -> Result<String, String> {
+/// The text of a file of at most so many bytes.
+///
+/// # Errors
+/// If there is no such file, it is longer, or no text; the message, in lower case, does not name it.
+pub fn read_text(path: &Path, most: usize) -> Result<String, String> {
     use std::io::Read;
     let failed = |error: std::io::Error| match error.kind() {
         std::io::ErrorKind::NotFound => "there is no such file".to_owned(),

@@ -2,11 +2,13 @@
 //!
 //! - [`schedule`]: each rank's program: what it sends, receives, reduces and copies, and what must come first.
 //! - [`progress`]: which operations of a program may run, as others finish.
+//! - [`pauses`]: when the pauses of a replayed trace begin and end.
 //! - [`traffic`]: what a schedule asks of the network: bytes per pair, the longest chain of messages.
 //! - [`data`]: inputs that every operator reduces exactly in every type, and the check of outputs.
 //! - [`reduce`]: the element-wise kernels.
 
 pub mod data;
+pub mod pauses;
 pub mod progress;
 pub mod reduce;
 pub mod schedule;

@@ -8,6 +8,7 @@
 //! - `flows`: what the flows between ranks carried, and how evenly they shared links. Pure.
 //! - `capture`: which lanes are captured.
 //! - [`runner`]: from points to a result: lab up, links measured, workload, sampling.
+//! - `replay`: a trace's steps on a lab that is up.
 //! - `environment`: where a run is made: the lab, and the machine it sees.
 //! - `execution`: a run by the wall clock, which knows what follows from no seed.
 //! - `course`: how far a run is, told to who asks at its desk.
@@ -26,6 +27,7 @@ mod flows;
 pub mod observer;
 pub mod points;
 mod recorder;
+mod replay;
 pub mod runner;
 pub mod source;
 pub mod spec;

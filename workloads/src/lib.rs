@@ -2,6 +2,7 @@
 //!
 //! - [`collective`]: what a collective is: data types, operators, the schedules of its algorithms, its checked data. Pure.
 //! - [`world`]: the ranks of a collective as processes, and the control connection to them.
+//! - [`replay`]: traces of a training step's communication, replayed with native collectives.
 //! - [`rank`]: what runs inside a rank's process.
 //! - `transport`: how ranks move bytes: kernel TCP, and the message transport's sockets, of which [`SendingEnd`] and
 //!   [`ReceivingEnd`] are there for other programs.
@@ -16,6 +17,7 @@ pub mod experiment;
 pub mod message;
 pub mod program;
 pub mod rank;
+pub mod replay;
 mod transport;
 pub mod world;
 

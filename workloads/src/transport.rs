@@ -2,6 +2,7 @@
 //!
 //! - `mesh`: a rank's listener and its connections; each carries data one way, from the rank that opened it.
 //! - `exchange`: one rank's program carried out over its connections, on one thread.
+//! - `work`: what a program is to an exchange.
 //! - `outbound`, `inbound`: one peer's messages each way, split over the pair's connections.
 //! - `frame`: what lies between messages on a connection, so that a connection out of step is noticed.
 //! - `memory`: a rank's buffers.
@@ -16,6 +17,7 @@ pub(crate) mod memory;
 pub(crate) mod mesh;
 mod outbound;
 mod tcp_info;
+pub(crate) mod work;
 
 use std::io;
 use std::ops::Range;

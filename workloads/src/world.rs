@@ -24,13 +24,15 @@ use tokio::task::JoinSet;
 
 use clock::ClockAnchor;
 use process::RankHandle;
-use protocol::{Reply, Request};
+use protocol::{Reply, Request, Task};
 use roll_call::RollCall;
 
 use crate::collective::schedule::Shape;
 use crate::collective::{Algorithm, Collective, DataType, ReduceOp, Unsupported};
 use crate::congestion::Law;
 use crate::message::{Erasure, Paths, Recovery};
+use crate::replay::part::Part;
+use crate::replay::score::Span;
 
 /// How long a rank may take to start and listen.
 const START_PATIENCE: Duration = Duration::from_secs(10);
@@ -149,6 +151,15 @@ pub struct Iteration {
     pub latest_start: Duration,
     /// Wrong elements, all ranks together.
     pub wrong: u64,
+}
+
+/// What one step of a replayed trace gave.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ReplayedStep {
+    /// As of a collective.
+    pub iteration: Iteration,
+    /// When each rank did its share of each node.
+    pub spans: Vec<Vec<Span>>,
 }
 
 /// One connection's TCP_INFO at one moment, at its sending end.
@@ -315,18 +326,34 @@ impl World {
         iteration: u64,
         patience: Duration,
     ) -> Result<Iteration, WorldError> {
-        if self.broken {
-            let source = io::Error::other("an earlier operation failed; start a new world");
-            return Err(WorldError::System {
-                step: format!("run iteration {iteration}"),
-                source,
-            });
-        }
         operation.shape(self.sites.clone(), self.transport.chunk_bytes)?;
-        self.broken = true;
-        let result = self.run(operation, iteration, patience).await;
-        self.broken = result.is_err();
-        result
+        let task = Task::Operation(*operation);
+        let done = self.whole(task, iteration, patience).await?;
+        Ok(done.iteration)
+    }
+
+    /// Tells each rank its part of a trace, for [`Self::replay`].
+    ///
+    /// # Panics
+    /// If there are not as many parts as ranks.
+    pub async fn learn(&mut self, parts: Vec<Part>) {
+        assert_eq!(parts.len(), self.ranks.len(), "a part for every rank");
+        for (rank, part) in self.ranks.iter_mut().zip(parts) {
+            let part = Box::new(part);
+            rank.send(&Request::Learn { part }).await;
+        }
+    }
+
+    /// Plays what was learnt last, once, on all ranks from a common start, and checks every array.
+    ///
+    /// # Errors
+    /// As [`Self::iterate`]; `patience` counts on the ranks on which nothing is computed just then.
+    pub async fn replay(
+        &mut self,
+        iteration: u64,
+        patience: Duration,
+    ) -> Result<ReplayedStep, WorldError> {
+        self.whole(Task::Replay, iteration, patience).await
     }
 
     /// The TCP_INFO samples that have come in since the last call. Ranks hand them in at the end of each iteration.
@@ -349,14 +376,34 @@ impl World {
             .await;
     }
 
-    async fn run(
+    /// [`Self::run`], unless that has failed before.
+    async fn whole(
         &mut self,
-        operation: &Operation,
+        task: Task,
         iteration: u64,
         patience: Duration,
-    ) -> Result<Iteration, WorldError> {
+    ) -> Result<ReplayedStep, WorldError> {
+        if self.broken {
+            let source = io::Error::other("an earlier operation failed; start a new world");
+            return Err(WorldError::System {
+                step: format!("run iteration {iteration}"),
+                source,
+            });
+        }
+        self.broken = true;
+        let result = self.run(task, iteration, patience).await;
+        self.broken = result.is_err();
+        result
+    }
+
+    async fn run(
+        &mut self,
+        task: Task,
+        iteration: u64,
+        patience: Duration,
+    ) -> Result<ReplayedStep, WorldError> {
         self.tell_all(&Request::Prepare {
-            operation: *operation,
+            task,
             iteration,
             patience,
         })
@@ -376,7 +423,8 @@ impl World {
                     started_ns,
                     ended_ns,
                     arrivals,
-                } => Some((started_ns, ended_ns, arrivals)),
+                    spans,
+                } => Some((started_ns, ended_ns, arrivals, spans)),
                 _ => None,
             })
             .await?;
@@ -403,14 +451,21 @@ impl World {
         let wrong = checked.iter().map(|(wrong, _)| wrong).sum();
         self.samples
             .extend(checked.into_iter().flat_map(|(_, samples)| samples));
-        self.arrivals
-            .extend(times.into_iter().flat_map(|(_, _, arrivals)| arrivals));
-        Ok(Iteration {
+        let mut all_spans = Vec::new();
+        for (_, _, arrivals, spans) in times {
+            self.arrivals.extend(arrivals);
+            all_spans.push(spans);
+        }
+        let iteration = Iteration {
             start: self.clock.instant(start_ns),
             time: rank_times.iter().copied().max().unwrap_or_default(),
             rank_times,
             latest_start,
             wrong,
+        };
+        Ok(ReplayedStep {
+            iteration,
+            spans: all_spans,
         })
     }
 

@@ -10,7 +10,7 @@ use libtest_mimic::{Arguments, Trial};
 use longhaul_emulator::engine::EngineChoice;
 use longhaul_emulator::sandbox::{self, Privilege};
 use longhaul_reports::folder::ResultFolder;
-use longhaul_reports::result::{Entity, Outcome, Placement, RunResult, Source, metric};
+use longhaul_reports::result::{Entity, Outcome, Placement, RunResult, Source, Workload, metric};
 use longhaul_topologies::Document;
 use longhaul_workloads::experiment::{
     CapturePlan, ExperimentSource, LabFacts, RunError, RunOptions, run,
@@ -41,10 +41,14 @@ fn main() -> ExitCode {
         println!("skipped: {error}");
         return ExitCode::SUCCESS;
     }
-    let trials: [(&str, fn()); 7] = [
+    let trials: [(&str, fn()); 8] = [
         (
             "a_collective_leaves_a_whole_result",
             a_collective_leaves_a_whole_result,
+        ),
+        (
+            "a_trace_is_replayed_step_by_step",
+            a_trace_is_replayed_step_by_step,
         ),
         (
             "an_interrupt_keeps_what_there_is",
@@ -198,6 +202,84 @@ stacks: [reno, cubic]
             );
         }
     }
+}
+
+fn a_trace_is_replayed_step_by_step() {
+    let folder = tempfile::tempdir().unwrap();
+    // Rank 1 waits for longer than a rank's patience, as rank 0 computes; the stages sum inside, and then across.
+    let trace = folder.path().join("trace.yaml");
+    let text = "
+name: stages
+ranks: 4
+groups: {first: [0, 1], second: [2, 3]}
+nodes:
+  - {name: forward, compute: 3s, ranks: [0]}
+  - {name: half, send: 64KiB, from: 0, to: 1}
+  - {all_reduce: 32KiB, group: first, after: [half]}
+  - {all_reduce: 32KiB, group: second, after: []}
+  - {all_to_all: 64KiB}
+";
+    std::fs::write(&trace, text).unwrap();
+    let experiment = format!(
+        "
+name: tiny
+topology:
+  name: two
+  sites: [{{name: a, hosts: 2}}, {{name: b, hosts: 3}}]
+  links: [{{between: [a, b], rate: 50Mbit, rtt: 20ms}}]
+workload:
+  replay: {{trace: {}, compute: {{scale: 0.5}}}}
+  iterations: 2
+  warmup: 1
+  patience: 1s
+stacks: [cubic]
+",
+        trace.display()
+    );
+    let out = folder.path().join("out");
+    let ResultFolder { result, .. } = result_of_text(&experiment, &out, pending());
+    let point = &result.points[0];
+    assert_eq!(
+        (result.outcome.clone(), point.samples.len()),
+        (Outcome::Finished, 3)
+    );
+    assert!(point.samples.iter().all(|sample| sample.wrong == 0));
+    let Workload::Replay {
+        trace,
+        carries,
+        hosts,
+        ..
+    } = &point.workload
+    else {
+        panic!("{:?}", point.workload)
+    };
+    assert_eq!(trace, "stages");
+    assert_eq!(hosts[..], ["a-0", "a-1", "b-0", "b-1"]);
+    let carried: Vec<_> = carries
+        .iter()
+        .map(|one| (&*one.kind, one.count, one.bytes))
+        .collect();
+    let kib = |number: u64| number << 10;
+    assert_eq!(
+        carried,
+        [
+            ("all_reduce", 2, kib(64)),
+            ("all_to_all", 1, kib(64)),
+            ("send", 1, kib(64))
+        ]
+    );
+    let mean = |name: &str| {
+        let measure = point.measures.iter().find(|one| one.name == name);
+        let measure = measure.unwrap_or_else(|| panic!("{name}"));
+        assert_eq!(measure.values.len(), 2, "warm-up is left out");
+        measure.summary.mean
+    };
+    assert_eq!(mean("computing"), 1.5e6);
+    // What crosses the link takes 10 ms at least.
+    assert!(mean("exposed communication") >= 10_000.0);
+    assert!((mean("step time") - mean("computing") - mean("exposed communication")).abs() < 1.0);
+    assert!(mean("all_to_all time") >= 10_000.0);
+    assert!(!point.flows.is_empty());
 }
 
 fn an_interrupt_keeps_what_there_is() {

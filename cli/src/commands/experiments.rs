@@ -1,9 +1,10 @@
-//! `experiments list|show|schema`.
+//! `experiments list|show|schema|traces|trace`.
 
 use longhaul_workloads::experiment::{catalogue, spec};
 use serde_json::json;
 
-use crate::args::ExperimentsCommand;
+use crate::args::{ExperimentsCommand, TRACE_RANKS};
+use crate::commands::traces;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::listing::Listing;
@@ -26,6 +27,8 @@ pub fn run(command: ExperimentsCommand, output: Output) -> Result<Exit, Failure>
             });
             Ok(Exit::Fine)
         }
+        ExperimentsCommand::Traces => traces::list(TRACE_RANKS.into(), output),
+        ExperimentsCommand::Trace { trace, ranks } => traces::show(&trace, ranks.into(), output),
     }
 }
 

@@ -1,4 +1,4 @@
-//! What external programs measured: over time, and how it is spread. A panel per figure, whatever host told it.
+//! What external programs measured, or a replay's steps took: over time, and how it is spread. A panel per figure, whatever host told it.
 
 use crate::chart::axis::Axis;
 use crate::chart::boxes;
@@ -6,7 +6,7 @@ use crate::chart::figure::{Curve, Figure, Key, Layout, Panel, Run};
 use crate::chart::over_time::stretches;
 use crate::chart::{many, subject};
 use crate::folder::ResultFolder;
-use crate::result::{Measure, RunResult};
+use crate::result::{Measure, RunResult, Workload};
 use crate::series::Series;
 use crate::stats;
 use crate::theme::{self, Stroke};
@@ -73,6 +73,14 @@ impl Unit {
     }
 }
 
+/// What the figures are.
+fn told(result: &RunResult) -> &'static str {
+    match result.points.first().map(|point| &point.workload) {
+        Some(Workload::Replay { .. }) => "a step took",
+        _ => "the programs measured",
+    }
+}
+
 /// Every figure, each by the time since its workload began, so that what ran one after another lies on top of each other.
 pub(super) fn measures_over_time(folder: &ResultFolder) -> Option<Figure> {
     let (subjects, mut notes) = subjects(&folder.result);
@@ -125,8 +133,11 @@ pub(super) fn measures_over_time(folder: &ResultFolder) -> Option<Figure> {
     let legend = names.into_iter().enumerate();
     Some(Figure {
         name: "measures-over-time".to_owned(),
-        title: "What the programs measured, over time".to_owned(),
-        subtitle: format!("{} · as the programs tell it", subject(&folder.result)),
+        title: format!("What {}, over time", told(&folder.result)),
+        subtitle: format!(
+            "{} · as the ranks or programs tell it",
+            subject(&folder.result)
+        ),
         layout: Layout::Stack,
         warning: None,
         panels: panels
@@ -194,7 +205,7 @@ pub(super) fn measures_box(folder: &ResultFolder) -> Option<Figure> {
     notes.dedup();
     Some(Figure {
         name: "measures-box".to_owned(),
-        title: "How what the programs measured is spread".to_owned(),
+        title: format!("How what {} is spread", told(&folder.result)),
         subtitle: format!(
             "{} · boxes from the first to the third quartile",
             subject(&folder.result)

@@ -100,7 +100,7 @@ fn read_csv<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>, FolderError> {
         })
 }
 
-/// Gives points without samples those of `samples.csv`, and their summaries.
+/// Gives points without samples those of `samples.csv`, and a collective's their summaries.
 pub(super) fn fill_in(points: &mut [Point], rows: Vec<SampleRow>) {
     let mut by_point: BTreeMap<usize, Vec<Sample>> = BTreeMap::new();
     for row in rows {
@@ -108,17 +108,20 @@ pub(super) fn fill_in(points: &mut [Point], rows: Vec<SampleRow>) {
         samples.push(row.into_sample());
     }
     for point in points.iter_mut().filter(|point| point.samples.is_empty()) {
-        let Workload::Collective {
-            collective, ranks, ..
-        } = &point.workload
-        else {
-            continue;
-        };
         let Some(samples) = by_point.remove(&point.index) else {
             continue;
         };
-        point.summaries = stats::summarise(&samples, collective, *ranks, point.bound.as_ref())
-            .unwrap_or_default();
+        match &point.workload {
+            Workload::Collective {
+                collective, ranks, ..
+            } => {
+                let bound = point.bound.as_ref();
+                point.summaries =
+                    stats::summarise(&samples, collective, *ranks, bound).unwrap_or_default();
+            }
+            Workload::Replay { .. } => {}
+            Workload::Command { .. } => continue,
+        }
         point.samples = samples;
     }
 }

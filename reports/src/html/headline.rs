@@ -92,10 +92,16 @@ fn outcome(result: &RunResult) -> Markup {
 
 /// Whether all sums were right.
 fn right(result: &RunResult) -> Markup {
-    let rows = || result.points.iter().flat_map(|point| &point.summaries);
-    let wrong: u64 = rows().map(|row| row.wrong).sum();
+    let points = || result.points.iter();
+    let mut wrongs: Vec<u64> = points()
+        .flat_map(|point| point.summaries.iter().map(|row| row.wrong))
+        .collect();
+    // Steps of a trace are not summed up by size.
+    let replays = points().filter(|point| matches!(point.workload, Workload::Replay { .. }));
+    wrongs.extend(replays.flat_map(|point| point.samples.iter().map(|sample| sample.wrong)));
+    let wrong: u64 = wrongs.iter().sum();
     html! {
-        @if rows().next().is_some() {
+        @if !wrongs.is_empty() {
             (verdict(wrong == 0, "all sums right", &format!("{} wrong", plural(wrong as usize, "element"))))
         }
     }
@@ -139,6 +145,10 @@ fn facts(result: &RunResult) -> Vec<(&'static str, String)> {
             let ranks = plural(*ranks, "rank");
             let what = format!("{collective} ({algorithm}) of {data_type}, {ranks}{by}");
             facts.push(("workload", what));
+        }
+        Some(Workload::Replay { trace, ranks, .. }) => {
+            let ranks = plural(*ranks, "rank");
+            facts.push(("workload", format!("replay of {trace}, {ranks}")));
         }
         Some(Workload::Command { command }) => facts.push(("workload", command.join(" "))),
         None => {}

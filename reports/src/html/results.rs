@@ -9,6 +9,7 @@ use crate::format::{bytes, decimals_for, plural, quantity, rate};
 use crate::html::{table, verdict};
 use crate::result::{Percentiles, RunResult, Summary, Workload};
 use crate::series::Series;
+use crate::series::replay::CARRIED;
 use crate::stats;
 
 /// More tables than this are not read; result.json has all.
@@ -25,6 +26,7 @@ pub(super) fn section(result: &RunResult) -> Option<Markup> {
         @for series in all.iter().take(MOST_TABLES) {
             @match series.workload() {
                 Workload::Collective { .. } => (collective(series)),
+                Workload::Replay { description, .. } => (replay(series, description)),
                 Workload::Command { command } => (commands(series, command)),
             }
             (measures(series))
@@ -98,6 +100,21 @@ fn row(row: &Summary) -> Vec<Markup> {
         micros(row.p99_us),
         html! { @if let Some(share) = row.bound_share { (format!("{:.1} %", share * 100.0)) } },
     ]
+}
+
+fn replay(series: &Series<'_>, description: &str) -> Markup {
+    let cells = |row: [String; 5]| row.map(|cell| html! { span.nowrap { (cell) } }).to_vec();
+    let rows: Vec<Vec<Markup>> = series.carried().into_iter().map(cells).collect();
+    let wrong = series.wrong();
+    html! {
+        h3 { (series.label) }
+        p.muted {
+            (series.replay_heading()) " · "
+            (verdict(wrong == 0, "all right", &format!("{wrong} wrong")))
+        }
+        p.muted { (description) }
+        (table(&CARRIED, &rows, 2))
+    }
 }
 
 fn commands(series: &Series<'_>, command: &[String]) -> Markup {

@@ -1,7 +1,7 @@
-//! What external programs measured.
+//! What external programs measured, and what the steps of a replay took.
 
 use crate::format::quantity;
-use crate::result::{Measure, Percentiles, RunResult};
+use crate::result::{Measure, Percentiles, RunResult, Workload};
 use crate::series::{Series, SettingNames};
 use crate::stats;
 use crate::table::grid::{Align, Grid, fitting, paragraph};
@@ -37,7 +37,11 @@ pub(super) fn table(result: &RunResult, width: usize) -> String {
     rows.sort_by_key(|(_, measure, _)| order.iter().position(|known| *known == key(measure)));
     let names = SettingNames::of(result);
     let layouts = [Detail::Full, Detail::Brief].map(|detail| layout(&names, &rows, detail));
-    paragraph("# ", "what the programs measured", width) + &fitting(width, layouts)
+    let title = match rows[0].0.workload() {
+        Workload::Replay { .. } => "what a step took",
+        Workload::Collective { .. } | Workload::Command { .. } => "what the programs measured",
+    };
+    paragraph("# ", title, width) + &fitting(width, layouts)
 }
 
 type Row<'a> = (&'a Series<'a>, &'a Measure, Percentiles);

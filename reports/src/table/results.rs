@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::format::{bytes, decimals_for, plural, rate};
 use crate::result::{Placement, RunResult, Summary, Workload};
+use crate::series::replay::CARRIED;
 use crate::series::{Series, SettingNames};
 use crate::stats;
 use crate::table::grid::{Align, Grid, fitting, line_width, paragraph};
@@ -110,7 +111,10 @@ fn table(series: &Series<'_>, width: usize) -> String {
         ..
     } = series.workload()
     else {
-        return commands(series, width);
+        return match series.workload() {
+            Workload::Replay { description, .. } => replay(series, description, width),
+            _ => commands(series, width),
+        };
     };
     let summaries = series.summaries();
     let iterations = summaries
@@ -239,11 +243,32 @@ fn layout(
     grid.render()
 }
 
+/// What a step of a trace carries; what it took is among the figures.
+fn replay(series: &Series<'_>, description: &str, width: usize) -> String {
+    let heading = format!("{}: {}", series.label, series.replay_heading());
+    let mut text = paragraph("# ", &heading, width) + &paragraph("# ", description, width);
+    let rows = series.carried();
+    let mut grid = Grid::default();
+    for (column, name) in CARRIED.into_iter().enumerate() {
+        let align = match column {
+            0 | 3 => Align::Left,
+            _ => Align::Right,
+        };
+        grid.column(name, align, rows.iter().map(|row| row[column].clone()));
+    }
+    text += &grid.render();
+    text + &out_of_bounds(series.wrong())
+}
+
+/// nccl-tests' verdict on the data.
+fn out_of_bounds(wrong: u64) -> String {
+    let verdict = if wrong == 0 { "OK" } else { "FAILED" };
+    format!("# Out of bounds values : {wrong} {verdict}\n")
+}
+
 /// nccl-tests' closing lines, and the bound.
 fn footer(series: &Series<'_>, summaries: &[Summary], width: usize) -> String {
-    let wrong: u64 = summaries.iter().map(|row| row.wrong).sum();
-    let verdict = if wrong == 0 { "OK" } else { "FAILED" };
-    let mut text = format!("# Out of bounds values : {wrong} {verdict}\n");
+    let mut text = out_of_bounds(summaries.iter().map(|row| row.wrong).sum());
     if let Some(average) = stats::average_busbw(summaries) {
         let decimals = decimals_for(average, 4);
         text += &format!(

@@ -13,7 +13,9 @@ mod layout;
 mod ring;
 mod tree;
 
+use std::collections::BTreeSet;
 use std::ops::Range;
+use std::time::Duration;
 
 use longhaul_reports::result::Placement;
 
@@ -83,6 +85,11 @@ pub enum Action {
         from: Range<usize>,
         /// Where to; disjoint from `from`.
         into: Range<usize>,
+    },
+    /// Waits. No collective does; a replayed trace computes so, and marks where its collectives begin and end.
+    Pause {
+        /// For so long.
+        lasts: Duration,
     },
 }
 
@@ -172,33 +179,26 @@ impl Shape {
     }
 }
 
-impl Program {
-    /// Ranks this one sends to, ascending.
-    pub fn destinations(&self) -> Vec<usize> {
-        self.peers(|action| match action {
-            Action::Send { to, .. } => Some(*to),
-            Action::Receive { .. } | Action::Copy { .. } => None,
-        })
-    }
+/// Ranks that the one with these operations sends to, ascending.
+pub fn destinations(operations: &[Operation]) -> Vec<usize> {
+    peers(operations, |action| match action {
+        Action::Send { to, .. } => Some(*to),
+        Action::Receive { .. } | Action::Copy { .. } | Action::Pause { .. } => None,
+    })
+}
 
-    /// Ranks this one receives from, ascending.
-    pub fn sources(&self) -> Vec<usize> {
-        self.peers(|action| match action {
-            Action::Receive { from, .. } => Some(*from),
-            Action::Send { .. } | Action::Copy { .. } => None,
-        })
-    }
+/// Ranks that it receives from, ascending.
+pub fn sources(operations: &[Operation]) -> Vec<usize> {
+    peers(operations, |action| match action {
+        Action::Receive { from, .. } => Some(*from),
+        Action::Send { .. } | Action::Copy { .. } | Action::Pause { .. } => None,
+    })
+}
 
-    fn peers(&self, peer: impl Fn(&Action) -> Option<usize>) -> Vec<usize> {
-        let mut peers: Vec<usize> = self
-            .operations
-            .iter()
-            .filter_map(|operation| peer(&operation.action))
-            .collect();
-        peers.sort_unstable();
-        peers.dedup();
-        peers
-    }
+fn peers(operations: &[Operation], peer: impl Fn(&Action) -> Option<usize>) -> Vec<usize> {
+    let peers = operations.iter().filter_map(|one| peer(&one.action));
+    let peers: BTreeSet<usize> = peers.collect();
+    peers.into_iter().collect()
 }
 
 /// Part `index` of `range` cut into `parts` of nearly equal length, the longer ones first.

@@ -53,6 +53,7 @@ pub fn longest_chain(programs: &[Program], delay: impl Fn(usize, usize) -> Durat
                         at = at.max(arrival);
                     }
                     Action::Copy { .. } => {}
+                    Action::Pause { lasts } => at += *lasts,
                 }
                 finish[rank].push(at);
                 advanced = true;

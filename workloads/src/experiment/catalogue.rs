@@ -30,6 +30,7 @@ pub fn entries() -> &'static [Entry] {
         "ring-order",
         "hierarchical",
         "sockets",
+        "replay",
         "iperf3",
         "torch-gloo",
         "torch-training",

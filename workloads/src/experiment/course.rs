@@ -7,7 +7,7 @@ use longhaul_emulator::keeper::{ConnectionStatus, Desk, IterationStatus, RunStat
 use longhaul_reports::result::Sample;
 use longhaul_reports::stats::bus_factor;
 
-use super::points::{CollectivePlan, PointPlan};
+use super::points::{PointPlan, WorkloadPlan};
 use crate::world::ConnectionSample;
 
 /// Whoever is told: the desk of a run, if it has one.
@@ -49,8 +49,14 @@ impl Course {
     }
 
     /// An iteration is done.
-    pub(super) fn iteration_done(&self, plan: &CollectivePlan, sample: &Sample) {
-        let factor = bus_factor(&plan.collective.to_string(), plan.ranks.len()).ok();
+    pub(super) fn iteration_done(&self, workload: &WorkloadPlan, sample: &Sample) {
+        let factor = match workload {
+            WorkloadPlan::Collective(plan) => {
+                bus_factor(&plan.collective.to_string(), plan.ranks.len()).ok()
+            }
+            // What of many collectives and computing together has none.
+            WorkloadPlan::Replay(_) | WorkloadPlan::Program(_) => None,
+        };
         let seconds = sample.time_us / 1e6;
         let of_bus = |factor| factor * sample.size_bytes as f64 * 8.0 / seconds;
         let last = IterationStatus {

@@ -58,6 +58,11 @@ pub fn guest_memory(experiment: &Experiment) -> GuestMemory {
                 let rank = size.saturating_mul(ARRAYS).saturating_add(RANK);
                 rank.saturating_mul(plan.ranks.len() as u64)
             }
+            WorkloadPlan::Replay(plan) => {
+                let ranks = 0..plan.ranks.len();
+                let of_rank = |rank| plan.trace.memory(rank).saturating_add(RANK);
+                ranks.map(of_rank).fold(0, u64::saturating_add)
+            }
             WorkloadPlan::Program(_) => {
                 let hosts: usize = topology.sites.iter().map(|site| site.hosts).sum();
                 PROGRAMS * hosts as u64
@@ -75,13 +80,13 @@ pub fn guest_memory(experiment: &Experiment) -> GuestMemory {
 fn fits(experiment: &Experiment, memory: Option<ByteSize>) -> Result<(), RunError> {
     let Some(memory) = memory else { return Ok(()) };
     for point in &experiment.points {
-        let WorkloadPlan::Collective(plan) = &point.workload else {
-            continue;
+        let ranks = point.workload.ranks().len();
+        let size = match &point.workload {
+            WorkloadPlan::Collective(plan) => plan.sizes.iter().copied().max(),
+            WorkloadPlan::Replay(plan) => (0..ranks).map(|rank| plan.trace.memory(rank)).max(),
+            WorkloadPlan::Program(_) => continue,
         };
-        let (ranks, size) = (
-            plan.ranks.len(),
-            plan.sizes.iter().copied().max().unwrap_or_default(),
-        );
+        let size = size.unwrap_or_default();
         if size.saturating_mul(ranks as u64) > memory.bytes() {
             let size = ByteSize::from_bytes(size);
             return Err(RunError::TooLarge {
@@ -112,7 +117,7 @@ pub(super) fn bounds(experiment: &Experiment) -> Result<Vec<Option<Bound>>, RunE
                 plan,
                 point.stack.lanes(),
             )?,
-            (None, WorkloadPlan::Program(_)) => None,
+            (None, WorkloadPlan::Replay(_) | WorkloadPlan::Program(_)) => None,
         });
     }
     match least_duration(experiment, &bounds) {
@@ -147,8 +152,13 @@ pub(super) fn least_duration(
     bounds: &[Option<Bound>],
 ) -> Option<Duration> {
     let of_point = |(point, bound): (&PointPlan, &Option<Bound>)| {
-        let (WorkloadPlan::Collective(plan), Some(bound)) = (&point.workload, bound) else {
-            return None;
+        let (plan, bound) = match (&point.workload, bound) {
+            (WorkloadPlan::Collective(plan), Some(bound)) => (plan, bound),
+            (WorkloadPlan::Replay(plan), _) => {
+                let computing = plan.trace.compute_time(&plan.terms).as_secs_f64();
+                return Some(computing * (plan.iterations + plan.warmup) as f64);
+            }
+            _ => return None,
         };
         let once: f64 = bound.times.iter().map(|time| time.time_us / 1e6).sum();
         Some(once * plan.placements.len() as f64 * (plan.iterations + plan.warmup) as f64)

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use longhaul_reports::result::Placement;
@@ -14,6 +15,8 @@ use longhaul_topologies::model::SiteId;
 use super::spec::{RankOrder, StackSpec};
 use crate::collective::{Algorithm, Collective, DataType, ReduceOp};
 use crate::program::ProgramSpec;
+use crate::replay::terms::Terms;
+use crate::replay::trace::Trace;
 
 /// An experiment that has been checked: everything in it holds.
 #[derive(Clone, Debug)]
@@ -49,7 +52,7 @@ impl Experiment {
         self.points
             .iter()
             .filter_map(|point| match &point.workload {
-                WorkloadPlan::Collective(_) => None,
+                WorkloadPlan::Collective(_) | WorkloadPlan::Replay(_) => None,
                 WorkloadPlan::Program(spec) => Some(spec),
             })
     }
@@ -84,6 +87,8 @@ pub struct PointPlan {
 pub enum WorkloadPlan {
     /// A collective of longhaul's own.
     Collective(CollectivePlan),
+    /// A trace of them.
+    Replay(ReplayPlan),
     /// Somebody else's program.
     Program(ProgramSpec),
 }
@@ -113,6 +118,45 @@ pub struct CollectivePlan {
     pub warmup: u64,
     /// How long a rank waits for a silent peer.
     pub patience: Duration,
+}
+
+/// A trace with its ranks.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ReplayPlan {
+    /// What.
+    pub trace: Arc<Trace>,
+    /// How.
+    pub terms: Terms,
+    /// Site and host of every rank of the trace.
+    pub ranks: Vec<RankPlace>,
+    /// Measured steps.
+    pub iterations: u64,
+    /// Steps before them.
+    pub warmup: u64,
+    /// How long a rank waits for a silent peer, beside the time that computing takes.
+    pub patience: Duration,
+}
+
+impl WorkloadPlan {
+    /// Site and host of every rank; none of programs, which have their own.
+    pub fn ranks(&self) -> &[RankPlace] {
+        match self {
+            Self::Collective(plan) => &plan.ranks,
+            Self::Replay(plan) => &plan.ranks,
+            Self::Program(_) => &[],
+        }
+    }
+
+    /// Iterations to come, warm-up included; 0 of programs, which tell when they have ended.
+    pub fn iterations(&self) -> u64 {
+        match self {
+            Self::Collective(plan) => {
+                (plan.sizes.len() * plan.placements.len()) as u64 * (plan.iterations + plan.warmup)
+            }
+            Self::Replay(plan) => plan.iterations + plan.warmup,
+            Self::Program(_) => 0,
+        }
+    }
 }
 
 /// Where a rank runs.

@@ -63,6 +63,8 @@ struct Current {
     lateness: ReadingLateness,
     /// Kept here, so that an interrupt leaves whole files.
     capture: Option<Capture>,
+    /// Figures of a replay's steps, as far as they have come.
+    told: Vec<Told>,
 }
 
 /// How late readings of counters were.
@@ -144,6 +146,7 @@ impl Recorder {
             up: BTreeMap::new(),
             lateness: ReadingLateness::default(),
             capture: None,
+            told: Vec::new(),
         });
         self.result.points.push(point);
         self.save()
@@ -211,6 +214,20 @@ impl Recorder {
         let measures: Vec<Measure> = told.into_iter().map(measure).collect();
         if let Some(point) = self.point() {
             point.measures = measures;
+        }
+    }
+
+    /// Takes what a step gave for each of its figures, which are the same at every step.
+    pub(super) fn step(&mut self, told: Vec<Told>) {
+        let Some(current) = &mut self.point else {
+            return;
+        };
+        for told in told {
+            let mut known = current.told.iter_mut();
+            match known.find(|known| known.name == told.name) {
+                Some(known) => known.values.extend(told.values),
+                None => current.told.push(told),
+            }
         }
     }
 
@@ -433,6 +450,12 @@ impl Recorder {
         self.changes();
         let notes = self.end_capture();
         let now = self.seconds(Instant::now());
+        if let Some(current) = &mut self.point
+            && !current.told.is_empty()
+        {
+            let told = std::mem::take(&mut current.told);
+            self.measures(told, Instant::now());
+        }
         let (Some(current), Some(point)) = (self.point.take(), self.result.points.last_mut())
         else {
             return Ok(());

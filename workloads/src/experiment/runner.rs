@@ -37,8 +37,9 @@ use super::execution::Execution;
 use super::feasible::{bounds, congestion_controls, least_duration};
 use super::flows::Flows;
 use super::observer::{Event, Observer};
-use super::points::{CollectivePlan, Experiment, PointPlan, WorkloadPlan, derived_seed};
+use super::points::{CollectivePlan, Experiment, PointPlan, RankPlace, WorkloadPlan, derived_seed};
 use super::recorder::{self, Recorder};
+use super::replay;
 use crate::collective::Unsupported;
 use crate::program::agent::Agent;
 use crate::program::processes::{CommandError, Programs};
@@ -180,7 +181,7 @@ pub async fn run(
 
 /// What ends a run before its last point.
 #[derive(Debug, thiserror::Error)]
-enum Stop {
+pub(super) enum Stop {
     #[error(transparent)]
     Run(RunError),
     #[error(transparent)]
@@ -213,11 +214,11 @@ fn empty_result(experiment: &Experiment, options: &RunOptions) -> RunResult {
 }
 
 /// A run under way.
-struct Run<'a> {
+pub(super) struct Run<'a> {
     experiment: &'a Experiment,
     options: &'a RunOptions,
     bounds: &'a [Option<Bound>],
-    recorder: &'a mut Recorder,
+    pub(super) recorder: &'a mut Recorder,
     observer: &'a mut dyn Observer,
     course: Course,
 }
@@ -232,7 +233,7 @@ struct Up {
 }
 
 /// What goes on beside a workload.
-struct Sampling {
+pub(super) struct Sampling {
     prober: Prober,
     sampler: Sampler,
     /// Once the workload has begun.
@@ -319,33 +320,24 @@ impl Run<'_> {
 
     async fn point(&mut self, index: usize, plan: &PointPlan, up: &Up) -> Result<(), Stop> {
         let lab = &up.lab;
-        let iterations = match &plan.workload {
-            WorkloadPlan::Collective(plan) => {
-                (plan.sizes.len() * plan.placements.len()) as u64 * (plan.iterations + plan.warmup)
-            }
-            WorkloadPlan::Program(_) => 0,
-        };
+        let iterations = plan.workload.iterations();
         self.observer.event(Event::PointStarts {
             index,
             of: self.experiment.points.len(),
             plan,
             iterations,
         });
-        let hosts = match &plan.workload {
-            WorkloadPlan::Collective(plan) => {
-                let topology = &lab.plan().topology;
-                let ranks = plan.ranks.iter();
-                ranks.map(|rank| rank.host_name(topology)).collect()
-            }
-            WorkloadPlan::Program(_) => Vec::new(),
-        };
-        self.course.point_begins(index, plan, iterations, hosts);
+        let topology = &lab.plan().topology;
+        let ranks = plan.workload.ranks();
+        let hosts = ranks.iter().map(|rank| rank.host_name(topology));
+        self.course
+            .point_begins(index, plan, iterations, hosts.collect());
         let paths = site_pairs(lab.plan());
         // What the point before has changed.
         on_a_thread(lab, Lab::reset).await?;
         let (point, changes) = (self.empty_point(index, plan, up), lab.follow());
         let flows = match &plan.workload {
-            WorkloadPlan::Collective(plan) => Flows::new(&lab.plan().topology, &plan.ranks),
+            WorkloadPlan::Collective(_) | WorkloadPlan::Replay(_) => Flows::new(topology, ranks),
             WorkloadPlan::Program(_) => Flows::default(),
         };
         self.recorder
@@ -382,6 +374,9 @@ impl Run<'_> {
             WorkloadPlan::Collective(collective) => {
                 self.collective(index, plan, collective, lab, &mut sampling)
                     .await
+            }
+            WorkloadPlan::Replay(replay) => {
+                self.replay(index, plan, replay, lab, &mut sampling).await
             }
             WorkloadPlan::Program(spec) => self.programs(spec, plan, lab, &mut sampling).await,
         };
@@ -472,22 +467,7 @@ impl Run<'_> {
         lab: &Arc<Lab>,
         sampling: &mut Sampling,
     ) -> Result<(), Stop> {
-        let ranks = self.rank_specs(plan, lab);
-        let fabrics = lab
-            .plan()
-            .topology
-            .sites
-            .iter()
-            .map(|site| site.fabric.rate);
-        let line_rate = fabrics.flatten().min();
-        let transport = TransportOptions {
-            congestion_control: point.stack.kernel_congestion_control().map(str::to_owned),
-            connections: point.stack.connections,
-            socket_buffer: point.stack.socket_buffer.map(ByteSize::bytes),
-            chunk_bytes: point.stack.chunk.bytes(),
-            message: point.stack.message_options(line_rate),
-        };
-        let mut world = World::start(ranks, transport, self.experiment.telemetry_period).await?;
+        let mut world = self.world(point, lab).await?;
         self.begin(lab, sampling).await?;
         for &size_bytes in &plan.sizes {
             for &placement in &plan.placements {
@@ -505,20 +485,48 @@ impl Run<'_> {
                         time_us: recorder::micros(done.time),
                         wrong: done.wrong,
                     };
-                    self.recorder.sample(sample.clone())?;
-                    let (connections, arrivals) = (world.connection_samples(), world.arrivals());
-                    self.recorder
-                        .connections(&sample, &connections, &arrivals)?;
-                    self.course.iteration_done(plan, &sample);
-                    self.course.connections(&connections);
-                    self.observer.event(Event::IterationDone {
-                        point: index,
-                        sample: &sample,
-                    });
+                    self.iteration_done(index, &point.workload, &sample, &mut world)?;
                 }
             }
         }
         world.stop().await;
+        Ok(())
+    }
+
+    /// Starts the ranks of `point`, with its stack.
+    pub(super) async fn world(&self, point: &PointPlan, lab: &Lab) -> Result<World, WorldError> {
+        let ranks = self.rank_specs(point.workload.ranks(), lab);
+        let fabrics = lab
+            .plan()
+            .topology
+            .sites
+            .iter()
+            .map(|site| site.fabric.rate);
+        let line_rate = fabrics.flatten().min();
+        let transport = TransportOptions {
+            congestion_control: point.stack.kernel_congestion_control().map(str::to_owned),
+            connections: point.stack.connections,
+            socket_buffer: point.stack.socket_buffer.map(ByteSize::bytes),
+            chunk_bytes: point.stack.chunk.bytes(),
+            message: point.stack.message_options(line_rate),
+        };
+        World::start(ranks, transport, self.experiment.telemetry_period).await
+    }
+
+    /// Keeps and tells what an iteration of `world` gave.
+    pub(super) fn iteration_done(
+        &mut self,
+        point: usize,
+        workload: &WorkloadPlan,
+        sample: &Sample,
+        world: &mut World,
+    ) -> Result<(), RunError> {
+        self.recorder.sample(sample.clone())?;
+        let (connections, arrivals) = (world.connection_samples(), world.arrivals());
+        self.recorder.connections(sample, &connections, &arrivals)?;
+        self.course.iteration_done(workload, sample);
+        self.course.connections(&connections);
+        self.observer.event(Event::IterationDone { point, sample });
         Ok(())
     }
 
@@ -614,7 +622,11 @@ impl Run<'_> {
     }
 
     /// The workload begins: from now on traces and schedules count.
-    async fn begin(&mut self, lab: &Arc<Lab>, sampling: &mut Sampling) -> Result<(), RunError> {
+    pub(super) async fn begin(
+        &mut self,
+        lab: &Arc<Lab>,
+        sampling: &mut Sampling,
+    ) -> Result<(), RunError> {
         on_a_thread(lab, Lab::begin).await?;
         let now = Instant::now();
         self.recorder.workload_begins(now);
@@ -644,7 +656,7 @@ impl Run<'_> {
     }
 
     /// Waits for `work`, and meanwhile writes what is sampled; ends early if the schedule does.
-    async fn while_sampling<T>(
+    pub(super) async fn while_sampling<T>(
         &mut self,
         sampling: &mut Sampling,
         work: impl Future<Output = T>,
@@ -685,8 +697,8 @@ impl Run<'_> {
         Ok(ended?)
     }
 
-    fn rank_specs(&self, plan: &CollectivePlan, lab: &Lab) -> Vec<RankSpec> {
-        let spec = |place: &super::points::RankPlace| {
+    fn rank_specs(&self, ranks: &[RankPlace], lab: &Lab) -> Vec<RankSpec> {
+        let spec = |place: &RankPlace| {
             let host = place.host_name(&lab.plan().topology);
             let node = lab
                 .plan()
@@ -701,7 +713,7 @@ impl Run<'_> {
                 command,
             }
         };
-        plan.ranks.iter().map(spec).collect()
+        ranks.iter().map(spec).collect()
     }
 
     /// The point as it stands before its workload: a run that is cut short keeps its links' checks.
@@ -709,6 +721,7 @@ impl Run<'_> {
         let topology = &self.experiment.topologies[plan.topology];
         let workload = match &plan.workload {
             WorkloadPlan::Collective(collective) => describe(collective, topology),
+            WorkloadPlan::Replay(plan) => replay::describe(plan, topology),
             WorkloadPlan::Program(spec) => {
                 let hosts = up.lab.plan().hosts();
                 let hosts: Vec<String> = hosts

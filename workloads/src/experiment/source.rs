@@ -4,6 +4,7 @@ mod sweep;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use longhaul_reports::result::Placement;
@@ -13,11 +14,14 @@ use longhaul_topologies::{Document, InputError, catalogue, validate};
 use serde_json::{Value, json};
 
 use super::points::{
-    CollectivePlan, Experiment, PointPlan, WorkloadPlan, combinations, derived_seed, places,
+    CollectivePlan, Experiment, PointPlan, RankPlace, ReplayPlan, WorkloadPlan, combinations,
+    derived_seed, places,
 };
-use super::spec::{ExperimentSpec, WorkloadSpec};
+use super::spec::{ExperimentSpec, ReplaySpec, WorkloadSpec};
 use crate::collective::{Algorithm, supports};
 use crate::program::ProgramSpec;
+use crate::replay::source::TraceSource;
+use crate::replay::terms::Compute;
 
 use sweep::{Dimension, dimensions};
 
@@ -234,17 +238,18 @@ impl ExperimentSource {
         let refuse = |field: &str, message: String| {
             self.document.error(&place(&["workload", field]), message)
         };
-        let collective = match (spec.collective, &spec.programs()[..]) {
-            (Some(collective), []) => collective,
-            (None, [program]) => return self.program(program, topology),
+        let collective = match (spec.collective, &spec.replay, &spec.programs()[..]) {
+            (Some(collective), None, []) => collective,
+            (None, Some(replay), []) => return self.replay(spec, replay, topology),
+            (None, None, [program]) => return self.program(program, topology),
             _ => {
                 let error = self.document.error(
                     &place(&["workload"]),
-                    "a workload is either a collective or one program",
+                    "a workload is either a collective, a trace or one program",
                 );
                 return Err(error.with_help(
-                    "write `collective: all_reduce`, or one of `command`, `iperf3`, `ping`, `torch`, `mpi`, `nccl-tests` and \
-                     `perftest` with its settings",
+                    "write `collective: all_reduce`, `replay: {trace: gpt-data-parallel}`, or one of `command`, `iperf3`, `ping`, \
+                     `torch`, `mpi`, `nccl-tests` and `perftest` with its settings",
                 ));
             }
         };
@@ -254,12 +259,7 @@ impl ExperimentSource {
             .and_then(|choice| choice.0.first().copied());
         let algorithm = algorithm.unwrap_or_else(|| Algorithm::default_for(collective));
         supports(collective, algorithm).map_err(|error| refuse("algorithm", error.to_string()))?;
-        let order = spec
-            .rank_order
-            .0
-            .first()
-            .ok_or_else(|| refuse("rank_order", "a list names at least one".into()))?;
-        let ranks = places(topology, *order);
+        let ranks = self.ranks(spec, topology)?;
         if ranks.len() < 2 {
             return Err(refuse(
                 "collective",
@@ -279,24 +279,7 @@ impl ExperimentSource {
                 .count(spec.data_type, size, ranks.len())
                 .map_err(|error| refuse("sizes", error.to_string()))?;
         }
-        if !(1..=MOST_ITERATIONS).contains(&spec.iterations) {
-            return Err(refuse(
-                "iterations",
-                format!("iterations are 1 to {MOST_ITERATIONS}"),
-            ));
-        }
-        if spec.warmup > MOST_ITERATIONS {
-            return Err(refuse(
-                "warmup",
-                format!("there are at most {MOST_ITERATIONS} iterations of warm-up"),
-            ));
-        }
-        if !(LEAST_PATIENCE..=LONGEST_WAIT).contains(&spec.patience.duration()) {
-            return Err(refuse(
-                "patience",
-                "a rank's patience is 1s to 7 days".to_owned(),
-            ));
-        }
+        self.check_iterations(spec)?;
         Ok(WorkloadPlan::Collective(CollectivePlan {
             collective,
             algorithm,
@@ -305,6 +288,96 @@ impl ExperimentSource {
             root: spec.root,
             sizes,
             placements: self.placements(spec)?,
+            ranks,
+            iterations: spec.iterations,
+            warmup: spec.warmup,
+            patience: spec.patience.duration(),
+        }))
+    }
+
+    /// Who has which rank.
+    fn ranks(
+        &self,
+        spec: &WorkloadSpec,
+        topology: &Topology,
+    ) -> Result<Vec<RankPlace>, InputError> {
+        let at = place(&["workload", "rank_order"]);
+        let order = spec.rank_order.0.first();
+        let order = order.ok_or_else(|| self.document.error(&at, "a list names at least one"))?;
+        Ok(places(topology, *order))
+    }
+
+    fn check_iterations(&self, spec: &WorkloadSpec) -> Result<(), InputError> {
+        let refuse = |field: &str, message: String| {
+            Err(self.document.error(&place(&["workload", field]), message))
+        };
+        if !(1..=MOST_ITERATIONS).contains(&spec.iterations) {
+            let message = format!("iterations are 1 to {MOST_ITERATIONS}");
+            return refuse("iterations", message);
+        }
+        if spec.warmup > MOST_ITERATIONS {
+            let message = format!("there are at most {MOST_ITERATIONS} iterations of warm-up");
+            return refuse("warmup", message);
+        }
+        if !(LEAST_PATIENCE..=LONGEST_WAIT).contains(&spec.patience.duration()) {
+            let message = "a rank's patience is 1s to 7 days";
+            return refuse("patience", message.to_owned());
+        }
+        Ok(())
+    }
+
+    fn replay(
+        &self,
+        spec: &WorkloadSpec,
+        replay: &ReplaySpec,
+        topology: &Topology,
+    ) -> Result<WorkloadPlan, InputError> {
+        let at = place(&["workload", "replay"]);
+        if spec.algorithm.is_some() {
+            let message = "a trace has many collectives";
+            let error = self
+                .document
+                .error(&place(&["workload", "algorithm"]), message);
+            return Err(error.with_help("write `replay: {algorithms: {all_reduce: …}}`"));
+        }
+        if !replay.compute.is_valid() {
+            let message = format!("a scale is 0 to {}", Compute::MOST);
+            return Err(self.document.error(&at.key("compute"), message));
+        }
+        for (&collective, &algorithm) in &replay.algorithms {
+            supports(collective, algorithm).map_err(|error| {
+                let at = at.key("algorithms").key(collective.name());
+                self.document.error(&at, error.to_string())
+            })?;
+        }
+        self.check_iterations(spec)?;
+        let mut ranks = self.ranks(spec, topology)?;
+        let source = TraceSource::open(&replay.trace, &self.folder).map_err(|error| {
+            if error.position.is_some() || error.document != replay.trace {
+                return error;
+            }
+            let message = format!("the trace `{}`: {}", replay.trace, error.message);
+            let mut error_here = self.document.error(&at.key("trace"), message);
+            error_here.help = error.help;
+            error_here
+        })?;
+        self.document.adopt_files(source.files());
+        let trace = source.trace(ranks.len())?;
+        if trace.ranks > ranks.len() {
+            let message = format!(
+                "the trace has {} ranks, and the topology {} hosts",
+                trace.ranks,
+                ranks.len()
+            );
+            let error = self.document.error(&at.key("trace"), message);
+            return Err(error.with_help(
+                "use a topology with more hosts, or give it more: `--set topology.sites.*.hosts=N`",
+            ));
+        }
+        ranks.truncate(trace.ranks);
+        Ok(WorkloadPlan::Replay(ReplayPlan {
+            trace: Arc::new(trace),
+            terms: replay.terms(),
             ranks,
             iterations: spec.iterations,
             warmup: spec.warmup,

@@ -1,6 +1,7 @@
 //! The file format. Every field has its default here, so a parsed file written out again says all that was run.
 
 mod choice;
+mod replay;
 mod stack;
 
 use std::collections::BTreeMap;
@@ -22,6 +23,7 @@ use crate::program::ping::PingSpec;
 use crate::program::torch::TorchSpec;
 
 pub use choice::{OneOrMany, Sizes};
+pub use replay::ReplaySpec;
 pub use stack::{CongestionControl, StackSpec, Transport};
 
 /// An experiment file.
@@ -62,14 +64,18 @@ pub struct ExperimentSpec {
     pub telemetry: TelemetrySpec,
 }
 
-/// What runs: a collective of longhaul's own, or a program of others. Just one of `collective`, `command`, `iperf3`, `ping`, `torch`,
-/// `mpi`, `nccl-tests` and `perftest` is given; the fields after them are the collective's.
+/// What runs: a collective of longhaul's own, a trace of them, or a program of others. Just one of `collective`, `replay`, `command`,
+/// `iperf3`, `ping`, `torch`, `mpi`, `nccl-tests` and `perftest` is given; the fields after them are the collective's, those from
+/// `rank_order` on the replay's as well.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct WorkloadSpec {
     /// The collective, by nccl-tests' name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub collective: Option<Collective>,
+    /// A trace of collectives instead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replay: Option<ReplaySpec>,
     /// A program on the hosts instead of a collective.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub command: Option<CommandSpec>,
@@ -116,7 +122,7 @@ pub struct WorkloadSpec {
     /// Which host has which rank; a list is a sweep.
     #[serde(default = "default_rank_order")]
     pub rank_order: OneOrMany<RankOrder>,
-    /// Measured iterations of every size and placement.
+    /// Measured iterations of every size and placement, or measured steps of a trace.
     #[serde(default = "default_iterations")]
     #[schemars(range(min = 1))]
     pub iterations: u64,

@@ -5,14 +5,17 @@ use std::time::Duration;
 
 use crate::collective::Unsupported;
 use crate::collective::data::Dataset;
-use crate::collective::schedule::{Program, Shape};
+use crate::collective::schedule::{Program, Shape, destinations, sources};
+use crate::replay::part::Part;
+use crate::replay::score::Score;
 use crate::transport::datagram::endpoint::Endpoint;
 use crate::transport::memory::Memory;
 use crate::transport::mesh::Mesh;
+use crate::transport::work::{Arithmetic, Work};
 use crate::transport::{Attendant, Connections, TransportError};
 use crate::transport::{datagram, exchange};
 use crate::world::clock::{now_ns, sleep_until};
-use crate::world::protocol::{Failure, Reply, Request};
+use crate::world::protocol::{Failure, Reply, Request, Task};
 use crate::world::{ConnectionSample, Operation, TransportOptions};
 
 /// A rank that knows who it is.
@@ -25,6 +28,8 @@ pub(super) struct Session {
     sampler: Sampler,
     /// How many exchanges there have been.
     exchanges: u32,
+    /// What a replay plays.
+    part: Option<Part>,
     prepared: Option<Prepared>,
 }
 
@@ -36,11 +41,39 @@ enum Carrier {
 
 /// What the next start runs.
 struct Prepared {
-    /// What the program was made from; the next iteration of the same reuses it.
-    shape: Shape,
-    program: Program,
-    dataset: Dataset,
+    what: What,
     patience: Duration,
+}
+
+/// Kept, as the next iteration does mostly the same.
+enum What {
+    Operation {
+        /// What the program was made from.
+        shape: Shape,
+        program: Program,
+        dataset: Dataset,
+    },
+    Replay {
+        score: Score,
+        iteration: u64,
+    },
+}
+
+impl What {
+    fn work(&self) -> Work<'_> {
+        match self {
+            Self::Operation {
+                program, dataset, ..
+            } => Work {
+                operations: &program.operations,
+                arithmetic: Arithmetic::Same(dataset.data_type, dataset.op),
+            },
+            Self::Replay { score, .. } => Work {
+                operations: score.operations(),
+                arithmetic: Arithmetic::Each(score.arithmetic()),
+            },
+        }
+    }
 }
 
 /// Why a request was not fulfilled.
@@ -102,6 +135,7 @@ impl Session {
                 memory,
                 sampler,
                 exchanges: 0,
+                part: None,
                 prepared: None,
             },
             reply,
@@ -119,13 +153,21 @@ impl Session {
                 }
                 Ok(None)
             }
+            Request::Learn { part } => {
+                (self.part, self.prepared) = (Some(*part), None);
+                Ok(None)
+            }
             Request::Prepare {
-                operation,
+                task,
                 iteration,
                 patience,
-            } => self
-                .prepare(&operation, iteration, patience)
-                .map(|()| Some(Reply::Ready)),
+            } => {
+                let what = match task {
+                    Task::Operation(operation) => self.fill(&operation, iteration)?,
+                    Task::Replay => self.fill_replay(iteration)?,
+                };
+                self.connect(what, patience).map(|()| Some(Reply::Ready))
+            }
             Request::Start { at_ns } => self.run(at_ns).map(Some),
             Request::Check => self.check().map(Some),
         }
@@ -153,15 +195,15 @@ impl Session {
         }
     }
 
-    fn prepare(
-        &mut self,
-        operation: &Operation,
-        iteration: u64,
-        patience: Duration,
-    ) -> Result<(), SessionError> {
+    /// Fills memory for a collective.
+    fn fill(&mut self, operation: &Operation, iteration: u64) -> Result<What, SessionError> {
         let shape = operation.shape(self.sites.clone(), self.transport.chunk_bytes)?;
-        let program = match self.prepared.take() {
-            Some(previous) if previous.shape == shape => previous.program,
+        let program = match self.prepared.take().map(|previous| previous.what) {
+            Some(What::Operation {
+                shape: previous,
+                program,
+                ..
+            }) if previous == shape => program,
             _ => shape.program(self.rank)?,
         };
         let Operation {
@@ -178,7 +220,31 @@ impl Session {
         };
         self.memory.resize(program.layout.len() * data_type.bytes());
         dataset.fill(&shape, &program.layout, self.rank, self.memory.bytes_mut());
-        let (destinations, sources) = (program.destinations(), program.sources());
+        Ok(What::Operation {
+            shape,
+            program,
+            dataset,
+        })
+    }
+
+    /// Fills memory for the trace's part that was learnt.
+    fn fill_replay(&mut self, iteration: u64) -> Result<What, SessionError> {
+        let score = match self.prepared.take().map(|previous| previous.what) {
+            Some(What::Replay { score, .. }) => score,
+            _ => {
+                let part = self.part.as_ref().ok_or(NOTHING_LEARNT)?;
+                Score::new(part, self.rank, &self.sites, self.transport.chunk_bytes)?
+            }
+        };
+        self.memory.resize(score.bytes());
+        score.fill(iteration, self.memory.bytes_mut());
+        Ok(What::Replay { score, iteration })
+    }
+
+    /// Opens the connections of `what`, which the next start runs.
+    fn connect(&mut self, what: What, patience: Duration) -> Result<(), SessionError> {
+        let operations = what.work().operations;
+        let (destinations, sources) = (destinations(operations), sources(operations));
         let sampler = &mut self.sampler;
         match &mut self.carrier {
             Carrier::Tcp(mesh) => mesh.connect(&destinations, &sources, patience, sampler)?,
@@ -186,42 +252,33 @@ impl Session {
                 endpoint.connect(&destinations, &sources, patience, sampler)?;
             }
         }
-        self.prepared = Some(Prepared {
-            shape,
-            program,
-            dataset,
-            patience,
-        });
+        self.prepared = Some(Prepared { what, patience });
         Ok(())
     }
 
     fn run(&mut self, at_ns: u64) -> Result<Reply, SessionError> {
-        let Prepared {
-            program,
-            dataset,
-            patience,
-            ..
-        } = self.prepared.as_ref().ok_or(NOTHING_PREPARED)?;
-        let Dataset { data_type, op, .. } = *dataset;
+        let Prepared { what, patience } = self.prepared.as_ref().ok_or(NOTHING_PREPARED)?;
+        let work = what.work();
         let number = self.exchanges;
         self.exchanges = number.wrapping_add(1);
         let (memory, sampler) = (&mut self.memory, &mut self.sampler);
         let started_ns;
         let ended_ns;
+        let pauses;
         let mut arrivals = Vec::new();
         match &mut self.carrier {
             Carrier::Tcp(mesh) => {
-                let exchange = exchange::Exchange::new(mesh, program, data_type, op, number)?;
+                let exchange = exchange::Exchange::new(mesh, work, number)?;
                 sleep_until(at_ns);
                 started_ns = now_ns();
-                exchange.run(memory, *patience, sampler)?;
+                pauses = exchange.run(memory, *patience, sampler)?;
                 ended_ns = now_ns();
             }
             Carrier::Message(endpoint) => {
-                let exchange = datagram::exchange::Exchange::new(endpoint, program, data_type, op);
+                let exchange = datagram::exchange::Exchange::new(endpoint, work);
                 sleep_until(at_ns);
                 started_ns = now_ns();
-                exchange.run(memory, *patience, sampler)?;
+                pauses = exchange.run(memory, *patience, sampler)?;
                 ended_ns = now_ns();
                 arrivals = endpoint.arrivals();
             }
@@ -230,18 +287,25 @@ impl Session {
             started_ns,
             ended_ns,
             arrivals,
+            spans: match what {
+                What::Operation { .. } => Vec::new(),
+                What::Replay { score, .. } => score.spans(&pauses),
+            },
         })
     }
 
     /// All ranks have ended: what a sender was last told of what arrived is part of the samples.
     fn check(&mut self) -> Result<Reply, SessionError> {
-        let Prepared {
-            shape,
-            program,
-            dataset,
-            ..
-        } = self.prepared.as_ref().ok_or(NOTHING_PREPARED)?;
-        let wrong = dataset.count_wrong(shape, &program.layout, self.rank, self.memory.bytes());
+        let Prepared { what, .. } = self.prepared.as_ref().ok_or(NOTHING_PREPARED)?;
+        let memory = self.memory.bytes();
+        let wrong = match what {
+            What::Operation {
+                shape,
+                program,
+                dataset,
+            } => dataset.count_wrong(shape, &program.layout, self.rank, memory),
+            What::Replay { score, iteration } => score.count_wrong(*iteration, memory),
+        };
         let connections: &dyn Connections = match &self.carrier {
             Carrier::Tcp(mesh) => mesh.as_ref(),
             Carrier::Message(endpoint) => endpoint.as_ref(),
@@ -254,6 +318,7 @@ impl Session {
 /// Bytes of an element at most: a chunk has at least one.
 const LONGEST_ELEMENT: u64 = 8;
 
+const NOTHING_LEARNT: SessionError = SessionError::OutOfTurn("no trace has been learnt");
 const NOTHING_PREPARED: SessionError = SessionError::OutOfTurn("nothing has been prepared");
 
 impl Sampler {

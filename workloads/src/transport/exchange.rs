@@ -1,37 +1,36 @@
 //! One rank's program carried out over its connections, on one thread.
 //!
 //! Everything that may run does: each pass makes at most one system call per connection, so none starves another. When
-//! nothing moves, the thread sleeps in epoll until a connection can go on.
+//! nothing moves, the thread sleeps in epoll until a connection can go on or a pause ends.
 
 use std::io;
-use std::ops::Range;
+use std::os::fd::AsFd;
 use std::time::Duration;
 
+use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use nix::sys::time::TimeSpec;
 
 use super::inbound::{Inbound, Message};
 use super::memory::Memory;
 use super::mesh::Mesh;
 use super::outbound::Outbound;
+use super::work::Work;
 use super::{ATTENTION, Attendant, TransportError};
+use crate::collective::pauses::{Pause, Pauses};
 use crate::collective::progress::Progress;
 use crate::collective::reduce::{accumulate, combine};
-use crate::collective::schedule::{Action, Apply, Program};
-use crate::collective::{DataType, ReduceOp};
+use crate::collective::schedule::{Action, Apply, destinations, sources};
 use crate::world::clock::now_ns;
 
 /// A program about to run.
 pub(crate) struct Exchange<'a> {
     mesh: &'a Mesh,
-    program: &'a Program,
-    data_type: DataType,
-    op: ReduceOp,
+    work: Work<'a>,
     progress: Progress,
+    pauses: Pauses,
     outbound: Vec<Outbound<'a>>,
     inbound: Vec<Inbound<'a>>,
-    /// Local copies, in the program's order, and how many are done.
-    copies: Vec<usize>,
-    copied: usize,
     epoll: Epoll,
 }
 
@@ -50,78 +49,74 @@ enum Way {
 }
 
 impl<'a> Exchange<'a> {
-    /// Prepares `program`, whose connections are open. `number` counts the exchanges on this mesh, alike on all ranks.
+    /// Prepares `work`, whose connections are open. `number` counts the exchanges on this mesh, alike on all ranks.
     ///
     /// # Errors
     /// If the system refuses an epoll.
-    pub(crate) fn new(
-        mesh: &'a Mesh,
-        program: &'a Program,
-        data_type: DataType,
-        op: ReduceOp,
-        number: u32,
-    ) -> Result<Self, TransportError> {
-        let operations = || program.operations.iter().enumerate();
-        let bytes = |range: &Range<usize>| scaled(range, data_type);
-        let outbound = program.destinations().into_iter().map(|peer| {
+    pub(crate) fn new(mesh: &'a Mesh, work: Work<'a>, number: u32) -> Result<Self, TransportError> {
+        let operations = || work.operations.iter().enumerate();
+        let outbound = destinations(work.operations).into_iter().map(|peer| {
             let messages = operations().filter_map(|(index, operation)| match &operation.action {
-                Action::Send { to, from } if *to == peer => Some((index, bytes(from))),
+                Action::Send { to, from } if *to == peer => Some((index, work.bytes(index, from))),
                 _ => None,
             });
             Outbound::new(peer, number, messages, mesh.outbound(peer))
         });
-        let inbound = program.sources().into_iter().map(|peer| {
+        let inbound = sources(work.operations).into_iter().map(|peer| {
             let messages = operations().filter_map(|(index, operation)| match &operation.action {
                 Action::Receive { from, into, apply } if *from == peer => Some(Message {
                     operation: index,
-                    bytes: bytes(into),
+                    bytes: work.bytes(index, into),
                     stored: *apply == Apply::Store,
                 }),
                 _ => None,
             });
             Inbound::new(peer, number, messages, mesh.inbound(peer))
         });
-        let copies =
-            operations().filter(|(_, operation)| matches!(operation.action, Action::Copy { .. }));
         let mut exchange = Self {
             mesh,
-            program,
-            data_type,
-            op,
-            progress: Progress::new(program),
+            work,
+            progress: Progress::new(work.operations),
+            pauses: Pauses::default(),
             outbound: outbound.collect(),
             inbound: inbound.collect(),
-            copies: copies.map(|(index, _)| index).collect(),
-            copied: 0,
             epoll: Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(epoll_failed)?,
         };
         exchange.watch().map_err(epoll_failed)?;
         Ok(exchange)
     }
 
-    /// Runs the program to its end.
+    /// Runs the program to its end, and tells of its pauses.
     ///
     /// # Errors
-    /// If a peer is lost, or nothing moves for `patience`.
+    /// If a peer is lost, or nothing moves for `patience` while no pause is under way.
     pub(crate) fn run(
         mut self,
         memory: &mut Memory,
         patience: Duration,
         attendant: &mut dyn Attendant,
-    ) -> Result<(), TransportError> {
-        let mut last_move = now_ns();
+    ) -> Result<Vec<Pause>, TransportError> {
+        let mut now = now_ns();
+        let mut last_move = now;
         while !self.progress.is_complete() {
-            let moved = self.advance(memory)?;
-            let now = now_ns();
+            // Before what has come since: a pause that was over by then does not wait for it.
+            let passed = self
+                .pauses
+                .advance(now, self.work.operations, &mut self.progress);
+            let moved = passed | self.advance(memory)?;
+            now = now_ns();
             attendant.attend(now, self.mesh);
-            if moved {
+            let pause = self.pauses.next(now);
+            if moved || pause.is_some() {
                 last_move = now;
-            } else if !self.progress.is_complete() {
+            }
+            if !moved && !self.progress.is_complete() {
                 self.check_patience(Duration::from_nanos(now - last_move), patience)?;
-                self.wait()?;
+                self.wait(pause)?;
+                now = now_ns();
             }
         }
-        Ok(())
+        Ok(self.pauses.into_ended())
     }
 
     /// One pass over everything that may go on; tells whether anything did.
@@ -145,18 +140,12 @@ impl<'a> Exchange<'a> {
                 |lane, stream| Ok(self.epoll.modify(stream, &mut incoming(peer, lane))?),
             )?;
             let mut applied = Vec::new();
-            let (program, data_type, op) = (self.program, self.data_type, self.op);
+            let work = self.work;
             moved |= inbound.settle(
                 |operation| self.progress.is_ready(operation),
                 |operation, received| {
                     if let Some(received) = received {
-                        apply(
-                            &program.operations[operation].action,
-                            data_type,
-                            op,
-                            memory,
-                            received,
-                        );
+                        apply(work, operation, memory, received);
                     }
                     applied.push(operation);
                 },
@@ -170,20 +159,11 @@ impl<'a> Exchange<'a> {
 
     /// Does the next local copy, if it may run.
     fn copy(&mut self, memory: &mut Memory) -> bool {
-        let Some(&operation) = self
-            .copies
-            .get(self.copied)
-            .filter(|&&copy| self.progress.is_ready(copy))
-        else {
+        let Some(operation) = self.progress.next_copy() else {
             return false;
         };
-        copy(
-            &self.program.operations[operation].action,
-            self.data_type,
-            memory,
-        );
+        copy(self.work, operation, memory);
         self.progress.finish(operation);
-        self.copied += 1;
         true
     }
 
@@ -225,10 +205,19 @@ impl<'a> Exchange<'a> {
         Ok(())
     }
 
-    /// Sleeps until a connection can go on, at most [`ATTENTION`].
-    fn wait(&mut self) -> Result<(), TransportError> {
+    /// Sleeps until a connection can go on or `pause` is over, at most [`ATTENTION`].
+    fn wait(&mut self, pause: Option<Duration>) -> Result<(), TransportError> {
         let mut events = [EpollEvent::empty(); 64];
-        let timeout = EpollTimeout::try_from(ATTENTION).unwrap_or(EpollTimeout::NONE);
+        let mut timeout = EpollTimeout::try_from(ATTENTION).unwrap_or(EpollTimeout::NONE);
+        if let Some(pause) = pause {
+            // epoll counts milliseconds.
+            let mut polled = [PollFd::new(self.epoll.0.as_fd(), PollFlags::POLLIN)];
+            let within = TimeSpec::from(pause.min(ATTENTION));
+            match ppoll(&mut polled, Some(within), None) {
+                Ok(_) | Err(nix::errno::Errno::EINTR) => timeout = EpollTimeout::ZERO,
+                Err(errno) => return Err(epoll_failed(errno)),
+            }
+        }
         let count = match self.epoll.wait(&mut events, timeout) {
             Ok(count) => count,
             Err(nix::errno::Errno::EINTR) => 0,
@@ -280,30 +269,25 @@ impl Token {
 }
 
 /// Does a local copy.
-pub(super) fn copy(action: &Action, data_type: DataType, memory: &mut Memory) {
-    if let Action::Copy { from, into } = action {
-        let (from, into) =
-            memory.read_and_write(&scaled(from, data_type), &scaled(into, data_type));
+pub(super) fn copy(work: Work<'_>, operation: usize, memory: &mut Memory) {
+    if let Action::Copy { from, into } = &work.operations[operation].action {
+        let (from, into) = (work.bytes(operation, from), work.bytes(operation, into));
+        let (from, into) = memory.read_and_write(&from, &into);
         into.copy_from_slice(from);
     }
 }
 
 /// Puts a staged message where it belongs.
-pub(super) fn apply(
-    action: &Action,
-    data_type: DataType,
-    op: ReduceOp,
-    memory: &mut Memory,
-    received: &[u8],
-) {
-    let Action::Receive { into, apply, .. } = action else {
+pub(super) fn apply(work: Work<'_>, operation: usize, memory: &mut Memory, received: &[u8]) {
+    let Action::Receive { into, apply, .. } = &work.operations[operation].action else {
         return;
     };
-    let into = scaled(into, data_type);
+    let (data_type, op) = work.arithmetic(operation);
+    let into = work.bytes(operation, into);
     match apply {
         Apply::Store => memory.bytes_mut()[into].copy_from_slice(received),
         Apply::ReduceWith(with) => {
-            let with = scaled(with, data_type);
+            let with = work.bytes(operation, with);
             if with == into {
                 accumulate(data_type, op, &mut memory.bytes_mut()[into], received);
             } else {
@@ -312,11 +296,6 @@ pub(super) fn apply(
             }
         }
     }
-}
-
-/// Elements as bytes.
-pub(super) fn scaled(range: &Range<usize>, data_type: DataType) -> Range<usize> {
-    range.start * data_type.bytes()..range.end * data_type.bytes()
 }
 
 fn epoll_failed(errno: nix::errno::Errno) -> TransportError {
@@ -333,9 +312,10 @@ mod tests {
     use longhaul_reports::result::Placement;
 
     use super::super::mesh::tests::{Alone, pair};
+    use super::super::work::Arithmetic;
     use super::*;
-    use crate::collective::schedule::Shape;
-    use crate::collective::{Algorithm, Collective};
+    use crate::collective::schedule::{Program, Shape};
+    use crate::collective::{Algorithm, Collective, DataType, ReduceOp};
 
     const PATIENCE: Duration = Duration::from_millis(300);
 
@@ -357,8 +337,12 @@ mod tests {
         let program = receiver_program();
         let mut memory = Memory::default();
         memory.resize(program.layout.len() * 4);
-        let exchange = Exchange::new(mesh, &program, DataType::F32, ReduceOp::Sum, 5)?;
-        exchange.run(&mut memory, PATIENCE, &mut Alone)
+        let work = Work {
+            operations: &program.operations,
+            arithmetic: Arithmetic::Same(DataType::F32, ReduceOp::Sum),
+        };
+        let exchange = Exchange::new(mesh, work, 5)?;
+        exchange.run(&mut memory, PATIENCE, &mut Alone).map(drop)
     }
 
     #[test]

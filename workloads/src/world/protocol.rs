@@ -6,6 +6,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{Arrivals, ConnectionSample, Operation, TransportOptions};
+use crate::replay::part::Part;
+use crate::replay::score::Span;
 use crate::transport::TransportError;
 
 /// The environment variable that names a rank's end of the socket pair, as a file descriptor.
@@ -32,9 +34,11 @@ pub(crate) enum Request {
     },
     /// Where each rank listens. No answer.
     Peers { addresses: Vec<SocketAddr> },
+    /// What to play when [`Task::Replay`] is asked for. No answer.
+    Learn { part: Box<Part> },
     /// Fill buffers and connect. Answer: [`Reply::Ready`].
     Prepare {
-        operation: Operation,
+        task: Task,
         iteration: u64,
         patience: Duration,
     },
@@ -42,6 +46,15 @@ pub(crate) enum Request {
     Start { at_ns: u64 },
     /// Check the result. Answer: [`Reply::Checked`].
     Check,
+}
+
+/// What an iteration does.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) enum Task {
+    /// One collective of all ranks.
+    Operation(Operation),
+    /// The part of a trace that was learnt last.
+    Replay,
 }
 
 /// From a rank.
@@ -58,6 +71,8 @@ pub(crate) enum Reply {
         started_ns: u64,
         ended_ns: u64,
         arrivals: Vec<Arrivals>,
+        /// Of a replay's nodes.
+        spans: Vec<Span>,
     },
     /// So many elements are wrong, and what its connections were seen to do since it was last asked.
     Checked {

@@ -58,10 +58,11 @@ impl Rank {
                 Action::Send { to, .. } => next.entry((true, to)).or_default().push(index),
                 Action::Receive { from, .. } => next.entry((false, from)).or_default().push(index),
                 Action::Copy { .. } => next.entry((true, usize::MAX)).or_default().push(index),
+                Action::Pause { .. } => unreachable!("no collective pauses"),
             }
         }
         Self {
-            progress: Progress::new(&program),
+            progress: Progress::new(&program.operations),
             program,
             memory,
             next,
@@ -93,7 +94,7 @@ fn simulate(shape: &Shape, seed: u64) -> Result<(), String> {
                     && match state.program.operations[operation].action {
                         Action::Send { to, .. } => !channels.contains_key(&(rank, to)),
                         Action::Receive { from, .. } => channels.contains_key(&(from, rank)),
-                        Action::Copy { .. } => true,
+                        Action::Copy { .. } | Action::Pause { .. } => true,
                     }
             });
         let Some(lane) = turn else {
@@ -121,6 +122,7 @@ fn simulate(shape: &Shape, seed: u64) -> Result<(), String> {
                 state.memory[into].copy_from_slice(&message);
             }
             Action::Copy { from, into } => state.memory.copy_within(from, into.start),
+            Action::Pause { .. } => {}
         }
         state.progress.finish(operation);
     }

@@ -234,13 +234,27 @@ fn errors_name_the_place_and_the_way_out() {
             "1MiB]\n  iterations: 18446744073709551615\n  warmup: 1",
         ),
         with("1MiB]", "1MiB]\n  patience: 10ms"),
+        with(
+            "collective: all_reduce",
+            "replay: {trace: gpt-pipeline}\n  algorithm: ring",
+        ),
+        with("collective: all_reduce", "replay: {trace: gpt-pipe}"),
+        with(
+            "collective: all_reduce",
+            "replay: {trace: gpt-pipeline, compute: {scale: -0.5}}",
+        ),
+        with(
+            "collective: all_reduce",
+            "replay: {trace: gpt-pipeline, algorithms: {broadcast: direct}}",
+        ),
+        with("collective", "replay: {trace: gpt-pipeline}\n  collective"),
     ];
     insta::assert_snapshot!(errors.join("\n"), @r"
     two.yaml:8:14: all_gather has no algorithm tree; it has ring
     two.yaml:7:15: unknown variant `allreduce` [did you mean `all_reduce`? There are: `all_reduce`, `all_gather`, `reduce_scatter`, `broadcast`, `all_to_all`, `send_recv`]
     two.yaml:8:10: 2 B is too small for all_reduce of f32 over 4 ranks: it takes at least 4 B
     two.yaml:8:11: invalid type: mapping, expected a size such as `256KB`
-    two.yaml:7:3: a workload is either a collective or one program [write `collective: all_reduce`, or one of `command`, `iperf3`, `ping`, `torch`, `mpi`, `nccl-tests` and `perftest` with its settings]
+    two.yaml:7:3: a workload is either a collective, a trace or one program [write `collective: all_reduce`, `replay: {trace: gpt-data-parallel}`, or one of `command`, `iperf3`, `ping`, `torch`, `mpi`, `nccl-tests` and `perftest` with its settings]
     two.yaml:7:40: there is no host `c-0`; there are a-0, a-1, b-0, b-1
     two.yaml:6:17: there are two stacks named `cubic`
     two.yaml:6:15: a sweep is over fields of the topology, the workload or the stacks [write for example `topology.links.0.loss`; fields that change together are a list of mappings: `pairs: [{topology.links.0.delay: 1ms, workload.sizes: [1MiB]}]`]
@@ -258,5 +272,10 @@ fn errors_name_the_place_and_the_way_out() {
     two.yaml:6:10: `connections` and `socket_buffer` are TCP's [leave it out: `paths` says how many there are, and buffers follow the window]
     two.yaml:9:15: iterations are 1 to 1000000
     two.yaml:9:13: a rank's patience is 1s to 7 days
+    two.yaml:8:14: a trace has many collectives [write `replay: {algorithms: {all_reduce: …}}`]
+    two.yaml:7:19: the trace `gpt-pipe`: there is no such trace in the catalogue, and no such file [did you mean `gpt-pipeline`? The catalogue has: gpt-data-parallel, gpt-pipeline, mixtral-experts]
+    two.yaml:7:42: a scale is 0 to 1000000
+    two.yaml:7:57: broadcast has no algorithm direct; it has ring, tree
+    two.yaml:7:3: a workload is either a collective, a trace or one program [write `collective: all_reduce`, `replay: {trace: gpt-data-parallel}`, or one of `command`, `iperf3`, `ping`, `torch`, `mpi`, `nccl-tests` and `perftest` with its settings]
     ");
 }

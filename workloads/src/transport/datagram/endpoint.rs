@@ -238,6 +238,16 @@ impl Endpoint {
 
     /// Sleeps until something is to be done, at most [`ATTENTION`]; also until `other` can be read, which it tells.
     pub(crate) fn wait(&mut self, other: Option<BorrowedFd<'_>>) -> Result<bool, TransportError> {
+        self.wait_at_most(ATTENTION, other)
+    }
+
+    /// As [`Self::wait`], `most` at most: for who has a timer of its own.
+    pub(super) fn wait_at_most(
+        &mut self,
+        most: Duration,
+        other: Option<BorrowedFd<'_>>,
+    ) -> Result<bool, TransportError> {
+        let most = most.min(ATTENTION);
         let now = self.now();
         let timers = self.outgoing.values().filter_map(Sender::timer);
         let timers = timers.chain(
@@ -249,7 +259,7 @@ impl Endpoint {
         let timeout = self
             .held_until
             .or_else(|| timers.min())
-            .map_or(ATTENTION, |timer| timer.since(now).min(ATTENTION));
+            .map_or(most, |timer| timer.since(now).min(most));
         self.look(timeout, other)
     }
 

@@ -6,24 +6,22 @@
 use std::time::Duration;
 
 use super::endpoint::Endpoint;
+use crate::collective::pauses::{Pause, Pauses};
 use crate::collective::progress::Progress;
-use crate::collective::schedule::{Action, Program};
-use crate::collective::{DataType, ReduceOp};
-use crate::transport::exchange::{apply, copy, scaled};
+use crate::collective::schedule::{Action, destinations, sources};
+use crate::transport::exchange::{apply, copy};
 use crate::transport::memory::Memory;
-use crate::transport::{Attendant, TransportError};
+use crate::transport::work::Work;
+use crate::transport::{ATTENTION, Attendant, TransportError};
 
 /// A program about to run.
 pub(crate) struct Exchange<'a> {
     endpoint: &'a mut Endpoint,
-    program: &'a Program,
-    data_type: DataType,
-    op: ReduceOp,
+    work: Work<'a>,
     progress: Progress,
+    pauses: Pauses,
     outbound: Vec<Outbound>,
     inbound: Vec<Inbound>,
-    copies: Vec<usize>,
-    copied: usize,
 }
 
 /// The operations that send to one peer, and how many are done.
@@ -42,24 +40,23 @@ struct Inbound {
 }
 
 impl<'a> Exchange<'a> {
-    /// Prepares `program`, whose queue pairs are open.
-    pub(crate) fn new(
-        endpoint: &'a mut Endpoint,
-        program: &'a Program,
-        data_type: DataType,
-        op: ReduceOp,
-    ) -> Self {
+    /// Prepares `work`, whose queue pairs are open.
+    pub(crate) fn new(endpoint: &'a mut Endpoint, work: Work<'a>) -> Self {
         let those = |wanted: &dyn Fn(&Action) -> bool| -> Vec<usize> {
-            let operations = program.operations.iter().enumerate();
+            let operations = work.operations.iter().enumerate();
             let wanted = operations.filter(|(_, operation)| wanted(&operation.action));
             wanted.map(|(index, _)| index).collect()
         };
-        let outbound = program.destinations().into_iter().map(|peer| Outbound {
-            peer,
-            operations: those(&|action| matches!(action, Action::Send { to, .. } if *to == peer)),
-            done: 0,
-        });
-        let inbound = program.sources().into_iter().map(|peer| Inbound {
+        let outbound = destinations(work.operations)
+            .into_iter()
+            .map(|peer| Outbound {
+                peer,
+                operations: those(
+                    &|action| matches!(action, Action::Send { to, .. } if *to == peer),
+                ),
+                done: 0,
+            });
+        let inbound = sources(work.operations).into_iter().map(|peer| Inbound {
             peer,
             operations: those(
                 &|action| matches!(action, Action::Receive { from, .. } if *from == peer),
@@ -70,57 +67,58 @@ impl<'a> Exchange<'a> {
         Self {
             outbound: outbound.collect(),
             inbound: inbound.collect(),
-            copies: those(&|action| matches!(action, Action::Copy { .. })),
-            copied: 0,
-            progress: Progress::new(program),
+            progress: Progress::new(work.operations),
+            pauses: Pauses::default(),
             endpoint,
-            program,
-            data_type,
-            op,
+            work,
         }
     }
 
-    /// Runs the program to its end.
+    /// Runs the program to its end, and tells of its pauses.
     ///
     /// # Errors
-    /// If a peer is lost, or nothing moves for `patience`.
+    /// If a peer is lost, or nothing moves for `patience` while no pause is under way.
     pub(crate) fn run(
         mut self,
         memory: &mut Memory,
         patience: Duration,
         attendant: &mut dyn Attendant,
-    ) -> Result<(), TransportError> {
+    ) -> Result<Vec<Pause>, TransportError> {
         let mut last_move = self.endpoint.now();
         while !self.progress.is_complete() {
+            // Before what has come since: a pause that was over by then does not wait for it.
+            let now = self.endpoint.now().as_nanos();
+            let passed = self
+                .pauses
+                .advance(now, self.work.operations, &mut self.progress);
             self.endpoint.turn()?;
-            let moved = self.copy(memory) | self.send(memory) | self.receive(memory)?;
+            let moved = passed | self.copy(memory) | self.send(memory) | self.receive(memory)?;
             let now = self.endpoint.now();
             attendant.attend(now.as_nanos(), self.endpoint);
-            if moved {
+            let pause = self.pauses.next(now.as_nanos());
+            if moved || pause.is_some() {
                 last_move = now;
+            }
+            if moved {
                 // What moved may let more move, and took time.
                 self.endpoint.look(Duration::ZERO, None)?;
             } else {
                 self.check_patience(now.since(last_move), patience)?;
-                self.endpoint.wait(None)?;
+                self.endpoint
+                    .wait_at_most(pause.unwrap_or(ATTENTION), None)?;
             }
         }
         // What was handed over last leaves.
-        self.endpoint.turn()
+        self.endpoint.turn()?;
+        Ok(self.pauses.into_ended())
     }
 
     fn copy(&mut self, memory: &mut Memory) -> bool {
-        let next = self.copies.get(self.copied);
-        let Some(&operation) = next.filter(|&&next| self.progress.is_ready(next)) else {
+        let Some(operation) = self.progress.next_copy() else {
             return false;
         };
-        copy(
-            &self.program.operations[operation].action,
-            self.data_type,
-            memory,
-        );
+        copy(self.work, operation, memory);
         self.progress.finish(operation);
-        self.copied += 1;
         true
     }
 
@@ -132,8 +130,8 @@ impl<'a> Exchange<'a> {
                 && self.progress.is_ready(operation)
                 && self.endpoint.has_room(outbound.peer)
             {
-                if let Action::Send { from, .. } = &self.program.operations[operation].action {
-                    let bytes = &memory.bytes()[scaled(from, self.data_type)];
+                if let Action::Send { from, .. } = &self.work.operations[operation].action {
+                    let bytes = &memory.bytes()[self.work.bytes(operation, from)];
                     self.endpoint.send(outbound.peer, bytes);
                 }
                 self.progress.finish(operation);
@@ -157,13 +155,12 @@ impl<'a> Exchange<'a> {
                     operation_of(message).is_some_and(|operation| self.progress.is_ready(operation))
                 };
                 let mut used = None;
-                let (program, data_type, op) = (self.program, self.data_type, self.op);
+                let work = self.work;
                 self.endpoint.take(inbound.peer, ready, |message, bytes| {
                     if let Some(operation) = operation_of(message) {
-                        let action = &program.operations[operation].action;
-                        used = Some((operation, check(inbound.peer, action, data_type, bytes)));
+                        used = Some((operation, check(inbound.peer, work, operation, bytes)));
                         if let Some((_, Ok(()))) = used {
-                            apply(action, data_type, op, memory, bytes);
+                            apply(work, operation, memory, bytes);
                         }
                     }
                 });
@@ -203,14 +200,14 @@ impl<'a> Exchange<'a> {
 /// A message is as long as the schedule says.
 fn check(
     peer: usize,
-    action: &Action,
-    data_type: DataType,
+    work: Work<'_>,
+    operation: usize,
     bytes: &[u8],
 ) -> Result<(), TransportError> {
-    let Action::Receive { into, .. } = action else {
+    let Action::Receive { into, .. } = &work.operations[operation].action else {
         return Ok(());
     };
-    let expected = scaled(into, data_type).len();
+    let expected = work.bytes(operation, into).len();
     match bytes.len() == expected {
         true => Ok(()),
         false => Err(TransportError::OutOfStep {
