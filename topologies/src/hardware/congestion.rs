@@ -144,14 +144,14 @@ impl Parameter {
         }
     }
 
-    /// The other parameter that the driver writes whenever it writes this one: both lie in one field of the register, and what is not
-    /// meant of it is written as 0, or as 1 to switch the meant one on (mlx5_ib_set_cc_param_mask_val in cong.c).
-    pub fn written_with(self) -> Option<Parameter> {
+    /// The other parameter that the driver writes whenever it writes this one, and to what: both lie in one field of the register
+    /// (mlx5_ib_set_cc_param_mask_val in cong.c).
+    pub fn written_with(self) -> Option<(Parameter, u32)> {
         match self {
-            Parameter::CnpPriority => Some(Parameter::CnpPriorityMode),
-            Parameter::CnpPriorityMode => Some(Parameter::CnpPriority),
-            Parameter::RttDscp => Some(Parameter::RttDscpValid),
-            Parameter::RttDscpValid => Some(Parameter::RttDscp),
+            Parameter::CnpPriority => Some((Parameter::CnpPriorityMode, 0)),
+            Parameter::CnpPriorityMode => Some((Parameter::CnpPriority, 0)),
+            Parameter::RttDscp => Some((Parameter::RttDscpValid, 1)),
+            Parameter::RttDscpValid => Some((Parameter::RttDscp, 0)),
             _ => None,
         }
     }
@@ -180,7 +180,7 @@ pub(super) fn check(
         parameter
             .read(quantity.as_str())
             .map_err(|message| document.error(&here, message))?;
-        let other = parameter.written_with();
+        let other = parameter.written_with().map(|(other, _)| other);
         if let Some(other) = other.filter(|other| nic.congestion.contains_key(other)) {
             let message = format!(
                 "{} and {} cannot both be set",
