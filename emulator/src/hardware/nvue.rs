@@ -5,6 +5,8 @@
 //! left alone: a reboot brings the old one back.
 
 mod http;
+#[cfg(test)]
+mod played;
 mod settings;
 mod tls;
 
