@@ -9,11 +9,14 @@
 //! - [`journal`]: what is on disk meanwhile.
 //! - [`machine`]: this machine's NICs and the switches that it reaches, as places.
 //! - [`nvue`]: switches with Cumulus Linux.
+//! - [`counters`]: what NICs count, as metrics; `ethtool`: what their interfaces count.
 //! - [`dcb`]: priority flow control; `register`: what only the vendor's tool reaches; `netlink`: raw messages for both netlink families.
 
 pub mod apply;
+pub mod counters;
 pub mod dcb;
 pub mod devlink;
+mod ethtool;
 #[cfg(test)]
 mod fixture;
 pub mod inventory;
