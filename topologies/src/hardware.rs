@@ -24,6 +24,7 @@ mod switch;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::path::Path;
 use std::str::FromStr;
 
 use schemars::JsonSchema;
@@ -48,6 +49,22 @@ pub struct Settings {
     /// Switches that this machine reaches.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub switches: Vec<Switch>,
+}
+
+impl Settings {
+    /// The same with all files that are not named from the root named below `folder`, where the settings' own file is.
+    #[must_use]
+    pub fn below(mut self, folder: &Path) -> Self {
+        for switch in &mut self.switches {
+            if let PasswordSource::File(path) = &mut switch.password {
+                *path = folder.join(&path);
+            }
+            if let Trust::File(path) = &mut switch.certificate {
+                *path = folder.join(&path);
+            }
+        }
+        self
+    }
 }
 
 /// What a NIC should be set to.

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::place::{Place, Value};
 use super::plan::Kept;
+use super::tree::Tree;
 
 const OPEN: &str = "open.jsonl";
 
@@ -130,6 +131,9 @@ pub enum JournalError {
         /// What is wrong.
         reason: String,
     },
+    /// There is nowhere to keep one.
+    #[error("there is no folder for the journal: this user has no HOME; name one with --journals")]
+    Homeless,
     /// The file system refuses.
     #[error("{}: {source}", path.display())]
     File {
@@ -138,6 +142,26 @@ pub enum JournalError {
         /// What it answers.
         source: io::Error,
     },
+}
+
+/// Where journals are kept if nothing else is said: below /var/lib for root, whose alone NICs are, else with the user's other state (XDG
+/// Base Directory Specification). A copy of a machine's files has its own.
+///
+/// # Errors
+/// If the user has no home.
+pub fn folder(tree: &Tree) -> Result<PathBuf, JournalError> {
+    const SYSTEM: &str = "/var/lib/longhaul/hardware";
+    if !tree.is_this_machine() || nix::unistd::geteuid().is_root() {
+        return Ok(tree.below(SYSTEM));
+    }
+    let absolute = |name| {
+        let path = std::env::var_os(name).map(PathBuf::from);
+        path.filter(|path| path.is_absolute())
+    };
+    absolute("XDG_STATE_HOME")
+        .or_else(|| Some(absolute("HOME")?.join(".local/state")))
+        .map(|state| state.join("longhaul/hardware"))
+        .ok_or(JournalError::Homeless)
 }
 
 impl Journal {

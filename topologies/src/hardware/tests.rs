@@ -172,3 +172,12 @@ fn a_device_named_twice_or_nothing_at_all_is_refused() {
     assert!(refusal("nics: [{name: a}, {name: a}]").contains("second time"));
     assert!(refusal("nics: []").contains("nothing to set"));
 }
+
+#[test]
+fn files_lie_beside_the_file_that_names_them() {
+    let text = "switches: [{name: a, url: 'https://a', user: u, password: {file: p}, certificate: /etc/c}]";
+    let settings = read(text).unwrap().below(Path::new("/lab"));
+    let switch = &settings.switches[0];
+    assert_eq!(switch.password, PasswordSource::File("/lab/p".into()));
+    assert_eq!(switch.certificate, Trust::File("/etc/c".into()));
+}
