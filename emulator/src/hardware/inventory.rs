@@ -142,6 +142,8 @@ fn merge(tree: &Tree, told: &[DeviceInfo]) -> Vec<Nic> {
         if let Some(device) = tree.target(class.join("device")) {
             let interface = interface(tree, &name, &class);
             let nic = found.entry(key(&device)).or_default();
+            // Not the PCI function's: a virtio interface has another below it.
+            nic.driver = driver(tree, &device);
             nic.interfaces.push(interface);
         }
     }
@@ -182,8 +184,6 @@ fn merge(tree: &Tree, told: &[DeviceInfo]) -> Vec<Nic> {
                 add(&mut nic, info);
             }
             nic.pci = Some(address);
-        } else if nic.model.is_none() {
-            nic.driver = driver(tree, &path);
         }
         nics.push(nic);
     }

@@ -6,6 +6,7 @@
 
 mod http;
 #[cfg(test)]
+#[allow(dead_code, reason = "the tests of the command line use the rest")]
 mod played;
 mod settings;
 mod tls;

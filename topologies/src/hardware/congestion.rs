@@ -1,5 +1,7 @@
 //! The parameters of a ConnectX's congestion control: their names, units and ranges.
 
+use std::time::Duration;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -137,8 +139,11 @@ impl Parameter {
     /// A register's value with its unit, as [`read`](Self::read) takes it.
     pub fn show(self, number: u32) -> String {
         match self.unit() {
-            Microseconds => format!("{number}us"),
-            Megabits => format!("{number}Mbit"),
+            Microseconds => TimeSpan::from(Duration::from_micros(number.into())).to_string(),
+            Megabits if number > 0 => {
+                Rate::from_bits_per_second(u64::from(number) * 1_000_000).to_string()
+            }
+            Megabits => "0".to_owned(),
             Percent => format!("{number}%"),
             Bytes | Fraction | Plain => number.to_string(),
         }

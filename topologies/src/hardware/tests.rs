@@ -86,7 +86,7 @@ fn what_a_parameter_cannot_be_is_refused_where_it_stands() {
         ("congestion: {rp_ai_rate: 5kbit}", "whole number of Mbit"),
         ("congestion: {np_cnp_dscp: 64}", "0 to 63"),
         ("congestion: {rp_min_rate: 0}", "1Mbit to"),
-        ("congestion: {rp_dce_tcp_rtt: 1s}", "1us to 131071us"),
+        ("congestion: {rp_dce_tcp_rtt: 1s}", "1us to 131.071ms"),
         (
             "congestion: {rp_tme_reset: 1us}",
             "did you mean `rp_time_reset`",

@@ -29,9 +29,9 @@ const CONNECTX: [(&str, &str); 14] = [
     ("a2df", "BlueField-4 with ConnectX-8"),
 ];
 
-/// Says who made the PCI function at `function`, what it is and what drives it.
+/// Says who made the PCI function at `function`, what it is and, if nobody has yet, what drives it.
 pub(super) fn fill(tree: &Tree, nic: &mut Nic, function: &Path) {
-    nic.driver = driver(tree, function);
+    nic.driver = nic.driver.take().or_else(|| driver(tree, function));
     let number = |file: &str| {
         let text = tree.text(function.join(file))?;
         Some(text.strip_prefix("0x").unwrap_or(&text).to_lowercase())

@@ -79,6 +79,7 @@ fn soft_roce_is_a_device_in_software_over_another_nics_interface() {
         panic!("{nics:#?}")
     };
     assert_eq!(virtio.pci.as_deref(), Some("0000:00:03.0"));
+    assert_eq!(virtio.driver.as_deref(), Some("virtio_net"));
     assert_eq!(virtio.numa_node, None);
     assert_eq!(soft.model.as_deref(), Some("soft-RoCE"));
     assert_eq!(soft.rdma[0].made_by, MadeBy::Software);

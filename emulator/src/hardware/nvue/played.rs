@@ -134,6 +134,11 @@ impl Played {
         self.inner.lock().unwrap().requests.clone()
     }
 
+    /// Lets a revision that is under way come nearer to its end, as time does.
+    pub fn look(&self, revision: &str) {
+        self.inner.lock().unwrap().look(revision);
+    }
+
     /// Lets something else go wrong from now on.
     pub fn set_fault(&self, fault: Fault) {
         self.inner.lock().unwrap().fault = fault;
