@@ -277,6 +277,20 @@ fn a_switch_is_set_as_one_revision_and_put_back() {
     assert_eq!(played.applied(), before());
 }
 
+/// An empty `qos roce` would be one that is on.
+#[test]
+fn a_switch_on_which_nothing_was_set_has_nothing_set_again() {
+    let (played, desk) = (
+        Played::start(json!({}), Age::From515, Fault::None),
+        Desk::new("[/sys]"),
+    );
+    desk.write("leaf.yaml", &leaf(&played));
+    desk.on_switch(&["apply", "leaf.yaml"]).with(0);
+    assert_eq!(played.applied()["qos"]["roce"]["state"], "enabled");
+    desk.on_switch(&["restore"]).with(0);
+    assert_eq!(played.applied(), json!({}));
+}
+
 /// The password is in no output, no journal and no log, whatever happens.
 #[test]
 fn the_password_goes_nowhere_but_to_the_switch() {

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::Serialize;
 
-use super::journal::{Entry, Journal, JournalError};
+use super::journal::{Entry, Journal, JournalError, Write};
 use super::place::{Access, AccessError};
 use super::plan::{Plan, Step};
 
@@ -124,13 +124,13 @@ fn carry_out(
             planned: old.to_string(),
         });
     }
-    journal.append(Entry::Write {
+    journal.append(Entry::Write(Box::new(Write {
         number,
         place: place.clone(),
         old: old.clone(),
         new: new.clone(),
         also: step.also.clone(),
-    })?;
+    })))?;
     let outcome = write(step, number, access, journal);
     let entry = match &outcome {
         Ok(()) => Entry::Wrote { number },

@@ -3,7 +3,7 @@
 //! One JSON document a line. `open.jsonl` is the one of what is set now; when all is put back it is kept under the time it began, as a log.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -26,18 +26,7 @@ pub enum Entry {
         version: String,
     },
     /// About to be written.
-    Write {
-        /// Counted from 1.
-        number: usize,
-        /// Where.
-        place: Place,
-        /// What is there.
-        old: Value,
-        /// What will be.
-        new: Value,
-        /// What is changed along with it.
-        also: Vec<Kept>,
-    },
+    Write(Box<Write>),
     /// Somebody who finds it half-done has to know this.
     Note {
         /// Of which write.
@@ -77,19 +66,26 @@ struct Line {
     entry: Entry,
 }
 
-/// A write that may have to be put back.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Written {
+/// A write, as it is kept before it is done.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Write {
     /// Counted from 1.
     pub number: usize,
     /// Where.
     pub place: Place,
-    /// What was there.
+    /// What is there before.
     pub old: Value,
-    /// What was written, or should have been.
+    /// What is there after.
     pub new: Value,
-    /// What was changed along with it.
+    /// What is changed along with it.
     pub also: Vec<Kept>,
+}
+
+/// A write that may have to be put back.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Written {
+    /// Which.
+    pub write: Write,
     /// Whether it was seen to be there.
     pub is_sure: bool,
 }
@@ -239,28 +235,18 @@ impl Journal {
             began.get_or_insert(at);
             match entry {
                 Entry::Began { .. } | Entry::Note { .. } | Entry::Failed { .. } => {}
-                Entry::Write {
-                    number,
-                    place,
-                    old,
-                    new,
-                    also,
-                } => writes.push(Written {
-                    number,
-                    place,
-                    old,
-                    new,
-                    also,
+                Entry::Write(write) => writes.push(Written {
+                    write: *write,
                     is_sure: false,
                 }),
                 Entry::Wrote { number } => {
-                    let write = writes.iter_mut().find(|write| write.number == number);
-                    if let Some(write) = write {
-                        write.is_sure = true;
+                    let mut writes = writes.iter_mut();
+                    if let Some(written) = writes.find(|one| one.write.number == number) {
+                        written.is_sure = true;
                     }
                 }
                 Entry::Restored { number } | Entry::Kept { number } => {
-                    writes.retain(|write| write.number != number);
+                    writes.retain(|one| one.write.number != number);
                 }
             }
         }

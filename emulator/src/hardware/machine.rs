@@ -42,7 +42,8 @@ impl Machine {
         let index = match known {
             Some(index) => index,
             None => {
-                let nvue = Nvue::new(login, self.patience).map_err(|source| of(name, source))?;
+                let nvue = Nvue::new(login, self.patience)
+                    .map_err(|source| AccessError::of_switch(name, login, source))?;
                 self.switches.push((login.clone(), nvue));
                 self.switches.len() - 1
             }
@@ -87,9 +88,12 @@ impl Access for Machine {
                 self.must_be_this_machine(place)?;
                 register::read(pci, field)?
             }
-            Place::Switch { name, login, paths } => {
+            Place::Switch {
+                name, login, paths, ..
+            } => {
                 let config = self.switch(name, login)?.config(View::Set);
-                let config = config.map_err(|source| of(name, source))?;
+                let config =
+                    config.map_err(|source| AccessError::of_switch(name, login, source))?;
                 let values = paths.iter();
                 let values = values.map(|path| (path.clone(), nvue::at(&config, path).clone()));
                 return Ok(Value::Config(values.collect()));
@@ -126,9 +130,19 @@ impl Access for Machine {
                 self.must_be_this_machine(place)?;
                 register::write(pci, field, text)
             }
-            (Place::Switch { name, login, .. }, Value::Config(config)) => {
+            (
+                Place::Switch {
+                    name,
+                    login,
+                    absent,
+                    ..
+                },
+                Value::Config(config),
+            ) => {
                 let switch = self.switch(name, login)?;
-                switch.set(config, note).map_err(|source| of(name, source))
+                switch
+                    .set(config, absent, note)
+                    .map_err(|source| AccessError::of_switch(name, login, source))
             }
             // Only a journal that somebody has changed says so.
             (place, value) => Err(AccessError::Failed {
@@ -140,14 +154,7 @@ impl Access for Machine {
 
     fn effective(&mut self, name: &str, login: &Login) -> Result<serde_json::Value, AccessError> {
         let config = self.switch(name, login)?.config(View::Effective);
-        config.map_err(|source| of(name, source))
-    }
-}
-
-fn of(name: &str, source: nvue::NvueError) -> AccessError {
-    AccessError::Switch {
-        name: name.to_owned(),
-        source,
+        config.map_err(|source| AccessError::of_switch(name, login, source))
     }
 }
 

@@ -16,7 +16,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use hyper::{Method, StatusCode};
-use longhaul_topologies::hardware::{Login, PasswordSource, SwitchUrl};
+use longhaul_topologies::hardware::{Login, PasswordSource};
 use serde_json::{Value, json};
 
 use self::http::{Answer, Endpoint};
@@ -63,68 +63,52 @@ pub enum NvueError {
         reason: String,
     },
     /// Nobody answers.
-    #[error("{url} cannot be reached: {reason}")]
+    #[error("it cannot be reached: {reason}")]
     Unreachable {
-        /// Where.
-        url: SwitchUrl,
         /// What happened.
         reason: String,
     },
     /// It is not the switch, or cannot prove it.
     #[error(
-        "{url} cannot prove that it is the switch: {reason}; its own certificate is /etc/ssl/certs/cumulus.pem on it: copy that over and \
-         name it as `certificate`"
+        "it cannot prove that it is the switch: {reason}; the switch's own certificate is /etc/ssl/certs/cumulus.pem on it: copy that over \
+         and name it as `certificate`"
     )]
     Untrusted {
-        /// Where.
-        url: SwitchUrl,
         /// What is wrong with its certificate.
         reason: String,
     },
     /// 401.
-    #[error("{url} does not know {user} or takes another password (401)")]
+    #[error("it does not know {user} or takes another password (401)")]
     Unauthorized {
-        /// Where.
-        url: SwitchUrl,
         /// As whom.
         user: String,
     },
     /// 403.
     #[error(
-        "{url} lets {user} do nothing (403): it does so until the password that the user cumulus came with is changed, and to users \
-         outside the group nvapply"
+        "it lets {user} do nothing (403): so it does until the password that the user cumulus came with is changed, and with users outside \
+         the group nvapply"
     )]
     Forbidden {
-        /// Where.
-        url: SwitchUrl,
         /// As whom.
         user: String,
     },
     /// 404.
-    #[error(
-        "{url} has no {path} (404): is NVUE's interface there, and is Cumulus Linux 5.1 or later?"
-    )]
+    #[error("it has no {path} (404): is NVUE's interface there, and Cumulus Linux 5.1 or later?")]
     NotFound {
-        /// Where.
-        url: SwitchUrl,
         /// What was asked for.
         path: String,
     },
     /// 409.
     #[error(
-        "somebody else changes {url}: it refuses revision {revision} as conflicting (409); nothing of it is set; look at the plan again"
+        "somebody else changes it: revision {revision} is refused as conflicting (409); nothing of it is set; look at the plan again"
     )]
     Conflict {
-        /// Where.
-        url: SwitchUrl,
         /// Of which revision.
         revision: String,
     },
     /// The switch checked the revision and refuses it.
-    #[error("{url} refuses revision {revision} ({state}): {issues}; nothing of it is set")]
+    #[error("revision {revision} is refused ({state}): {issues}; nothing of it is set")]
     Refused {
-        /// Where.
-        url: SwitchUrl,
         /// Which revision.
         revision: String,
         /// What it reads.
@@ -134,23 +118,18 @@ pub enum NvueError {
     },
     /// It was begun and nobody knows how it ended.
     #[error(
-        "{url} was told to apply revision {revision} and {what}: it may or may not be set. `nv config history` and \
-         `nv show system` on the switch tell, as does GET {url}/nvue_v1/revision/{revision}; `longhaul hardware restore` puts the old \
-         values back either way"
+        "it was told to apply revision {revision}, then: {what}; the revision may or may not be set. `nv config history` on the switch \
+         tells, as does GET /nvue_v1/revision/{revision}; `longhaul hardware restore` puts the old values back either way"
     )]
     Unsure {
-        /// Where.
-        url: SwitchUrl,
         /// Which revision.
         revision: String,
         /// What happened then.
         what: String,
     },
     /// Anything else.
-    #[error("{url} answered {method} {path} with {status}: {body}")]
+    #[error("it answered {method} {path} with {status}: {body}")]
     Unexpected {
-        /// Where.
-        url: SwitchUrl,
         /// The request.
         method: Method,
         /// The request.
@@ -162,7 +141,8 @@ pub enum NvueError {
     },
     /// It tells neither `enable` nor `state`, as which switches of different age know the same setting.
     #[error(
-        "its configuration has neither `enable` nor `state` at /router/adaptive-routing or /qos/roce: it is not known how to switch those on"
+        "its configuration has neither `enable` nor `state` at /router/adaptive-routing or /qos/roce: it is not known how those are \
+         switched on"
     )]
     Dialect,
 }
@@ -182,7 +162,6 @@ impl Nvue {
             .enable_all()
             .build();
         let runtime = runtime.map_err(|error| NvueError::Unreachable {
-            url: login.url.clone(),
             reason: error.to_string(),
         })?;
         Ok(Nvue {
@@ -204,15 +183,20 @@ impl Nvue {
         self.request(Method::GET, path, None)
     }
 
-    /// Sets all of `config` as one revision, whose number `note` is told before it is applied.
+    /// Sets all of `config` as one revision, whose number `note` is told before it is applied. What is unset goes with the whole that it is
+    /// part of, if that is one of `absent`.
     ///
     /// # Errors
     /// If the switch does not, with whether something of it may be set all the same.
-    pub fn set(&self, config: &Config, note: &mut dyn FnMut(&str)) -> Result<(), NvueError> {
+    pub fn set(
+        &self,
+        config: &Config,
+        absent: &[String],
+        note: &mut dyn FnMut(&str),
+    ) -> Result<(), NvueError> {
         let made = self.request(Method::POST, "/revision", None)?;
         let revision = made.as_object().and_then(|made| made.keys().next());
         let revision = revision.ok_or_else(|| NvueError::Unexpected {
-            url: self.endpoint.url.clone(),
             method: Method::POST,
             path: "/revision".into(),
             status: StatusCode::OK,
@@ -221,8 +205,12 @@ impl Nvue {
         note(&format!("revision {revision} of {}", self.endpoint.url));
         let encoded = http::encode(revision);
         let fill = format!("/?rev={encoded}");
-        self.request(Method::PATCH, &fill, Some(&settings::nested(config)))
-            .map_err(|error| self.about(error, revision))?;
+        self.request(
+            Method::PATCH,
+            &fill,
+            Some(&settings::nested(config, absent)),
+        )
+        .map_err(|error| self.about(error, revision))?;
         let path = format!("/revision/{encoded}");
         // Without the answer to what it would ask, it waits for one and gives up.
         let order = json!({"state": "apply", "auto-prompt": {"ays": "ays_yes"}});
@@ -240,7 +228,7 @@ impl Nvue {
         loop {
             // A switch that restarts what forwards its packets may not be reachable for a while.
             let seen = match self.request(Method::GET, path, None) {
-                Ok(answer) => state(answer, revision),
+                Ok(answer) => state(&answer, revision),
                 Err(NvueError::Unreachable { reason, .. }) => Seen::Working(reason),
                 Err(error) => return Err(self.unsure(revision, error.to_string())),
             };
@@ -248,7 +236,6 @@ impl Nvue {
                 Seen::Applied => return Ok(()),
                 Seen::Refused { state, issues } => {
                     return Err(NvueError::Refused {
-                        url: self.endpoint.url.clone(),
                         revision: revision.to_owned(),
                         state,
                         issues,
@@ -267,7 +254,6 @@ impl Nvue {
 
     fn unsure(&self, revision: &str, what: String) -> NvueError {
         NvueError::Unsure {
-            url: self.endpoint.url.clone(),
             revision: revision.to_owned(),
             what,
         }
@@ -277,11 +263,9 @@ impl Nvue {
     fn about(&self, error: NvueError, revision: &str) -> NvueError {
         match error {
             NvueError::Unexpected {
-                url,
                 status: StatusCode::CONFLICT,
                 ..
             } => NvueError::Conflict {
-                url,
                 revision: revision.to_owned(),
             },
             other => other,
@@ -298,20 +282,18 @@ impl Nvue {
         let Answer { status, body } =
             self.runtime
                 .block_on(endpoint.request(method.clone(), path, body))?;
-        let url = endpoint.url.clone();
         let user = endpoint.user.clone();
         let path = path.to_owned();
         let unexpected = |body: String| NvueError::Unexpected {
-            url: url.clone(),
             method,
             path: path.clone(),
             status,
             body,
         };
         match status {
-            StatusCode::UNAUTHORIZED => Err(NvueError::Unauthorized { url, user }),
-            StatusCode::FORBIDDEN => Err(NvueError::Forbidden { url, user }),
-            StatusCode::NOT_FOUND => Err(NvueError::NotFound { url, path }),
+            StatusCode::UNAUTHORIZED => Err(NvueError::Unauthorized { user }),
+            StatusCode::FORBIDDEN => Err(NvueError::Forbidden { user }),
+            StatusCode::NOT_FOUND => Err(NvueError::NotFound { path }),
             _ if status.is_success() => {
                 serde_json::from_str(&body).map_err(|_| unexpected(http::beginning(&body)))
             }
@@ -328,8 +310,8 @@ enum Seen {
 }
 
 /// The state of a revision; some answers have it under the revision's number ("Troubleshoot Configuration Changes").
-fn state(answer: Value, revision: &str) -> Seen {
-    let body = answer.get(revision).unwrap_or(&answer);
+fn state(answer: &Value, revision: &str) -> Seen {
+    let body = answer.get(revision).unwrap_or(answer);
     let state = body["state"].as_str().unwrap_or_default().to_owned();
     let issues = body["transition"]["issue"].as_object();
     let issues: Vec<&str> = issues

@@ -43,6 +43,8 @@ pub enum Place {
         login: Login,
         /// Which settings: `/qos/roce/mode`.
         paths: Vec<String>,
+        /// What they are part of that was not there: `/qos/roce`. It goes when they do, as an empty one counts for something, too.
+        absent: Vec<String>,
     },
 }
 
@@ -116,14 +118,24 @@ pub enum AccessError {
         reason: String,
     },
     /// A switch did not do it.
-    #[error("switch {name}: {source}")]
+    #[error("switch {switch}: {source}")]
     Switch {
-        /// Which.
-        name: String,
+        /// Which, and where.
+        switch: String,
         /// Why.
         #[source]
         source: NvueError,
     },
+}
+
+impl AccessError {
+    /// Why the switch called `name` did not do it.
+    pub fn of_switch(name: &str, login: &Login, source: NvueError) -> Self {
+        AccessError::Switch {
+            switch: format!("{name} ({})", login.url),
+            source,
+        }
+    }
 }
 
 impl Place {

@@ -1,7 +1,7 @@
 //! What would change: what is set held against what should be.
 
 use longhaul_topologies::hardware::{
-    Nic as NicSettings, Parameter, Priority, Roce, Settings, State, Switch,
+    Nic as NicSettings, Parameter, Priority, Retransmission, Roce, Settings, State, Switch,
 };
 use serde::Serialize;
 
@@ -73,7 +73,7 @@ impl Risk {
         match self {
             Risk::None => "",
             Risk::LinkToggles => "interrupts the link",
-            Risk::SwitchReloads => "may interrupt all ports: switchd is reloaded or restarted",
+            Risk::SwitchReloads => "may interrupt all ports",
         }
     }
 }
@@ -241,7 +241,11 @@ impl Planner<'_> {
             let number = number.expect("settings are checked when they are read");
             self.parameter(subject, pci("congestion")?, parameter, number)?;
         }
-        for (field, state) in wanted.retransmission.iter().flat_map(|all| all.fields()) {
+        for (field, state) in wanted
+            .retransmission
+            .iter()
+            .flat_map(Retransmission::fields)
+        {
             let place = Place::Register {
                 pci: pci("retransmission")?.to_owned(),
                 field: field.to_owned(),
@@ -332,10 +336,8 @@ impl Planner<'_> {
         let name = switch.name.as_str();
         let login = switch.login();
         let effective = self.access.effective(name, &login)?;
-        let wanted = nvue::wanted(switch, &effective).map_err(|source| AccessError::Switch {
-            name: name.to_owned(),
-            source,
-        })?;
+        let wanted = nvue::wanted(switch, &effective)
+            .map_err(|source| AccessError::of_switch(name, &login, source))?;
         let changed: Config = wanted
             .into_iter()
             .filter(|(path, value)| plain(nvue::at(&effective, path)) != plain(value))
@@ -343,11 +345,21 @@ impl Planner<'_> {
         if changed.is_empty() {
             return Ok(());
         }
-        let place = Place::Switch {
+        let place = |paths: Vec<String>, absent| Place::Switch {
             name: name.to_owned(),
-            login,
-            paths: changed.keys().cloned().collect(),
+            login: login.clone(),
+            paths,
+            absent,
         };
+        let wholes = changed.keys().filter_map(|path| path.rsplit_once('/'));
+        let wholes = wholes.map(|(whole, _)| whole.to_owned()).collect();
+        let wholes = self.access.read(&place(wholes, Vec::new()))?;
+        let absent = match wholes {
+            Value::Config(wholes) => wholes.into_iter().filter(|(_, value)| value.is_null()),
+            Value::Text(_) => unreachable!("a switch has no single value"),
+        };
+        let absent = absent.map(|(whole, _)| whole).collect();
+        let place = place(changed.keys().cloned().collect(), absent);
         let changes = changed.iter().map(|(path, value)| Change {
             setting: path.clone(),
             old: plain(nvue::at(&effective, path)),

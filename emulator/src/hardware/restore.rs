@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::journal::{Entry, Journal, JournalError, Written};
+use super::journal::{Entry, Journal, JournalError, Write, Written};
 use super::place::{Access, Place, Value};
 
 /// What is to be done about a write.
@@ -50,11 +50,12 @@ pub fn look(writes: &[Written], access: &mut dyn Access) -> Vec<Return> {
     writes
         .iter()
         .rev()
-        .map(|write| {
+        .map(|written| {
+            let write = &written.write;
             let found = access.read(&write.place);
             let state = match &found {
                 Err(error) => ReturnState::Failed(error.to_string()),
-                Ok(found) => state(write, found, access),
+                Ok(found) => state(written, found, access),
             };
             Return {
                 number: write.number,
@@ -67,7 +68,8 @@ pub fn look(writes: &[Written], access: &mut dyn Access) -> Vec<Return> {
         .collect()
 }
 
-fn state(write: &Written, found: &Value, access: &mut dyn Access) -> ReturnState {
+fn state(written: &Written, found: &Value, access: &mut dyn Access) -> ReturnState {
+    let Written { write, is_sure } = written;
     if found.is_same(&write.old) {
         let differs = write.also.iter().any(|kept| {
             !access
@@ -80,7 +82,7 @@ fn state(write: &Written, found: &Value, access: &mut dyn Access) -> ReturnState
         };
     }
     // A write that was not seen to be there may have left anything.
-    match write.is_sure && !found.is_same(&write.new) {
+    match *is_sure && !found.is_same(&write.new) {
         true => ReturnState::Moved,
         false => ReturnState::ToWrite,
     }
@@ -101,7 +103,7 @@ pub fn restore(
     if over == Over::Refuse && returns.iter().any(moved) {
         return Ok(returns);
     }
-    for (one, write) in returns.iter_mut().zip(writes.iter().rev()) {
+    for (one, Written { write, .. }) in returns.iter_mut().zip(writes.iter().rev()) {
         let number = write.number;
         if one.state != ReturnState::ThereAlready {
             one.state = match put_back(write, access, journal) {
@@ -116,7 +118,7 @@ pub fn restore(
     Ok(returns)
 }
 
-fn put_back(write: &Written, access: &mut dyn Access, journal: &mut Journal) -> Result<(), String> {
+fn put_back(write: &Write, access: &mut dyn Access, journal: &mut Journal) -> Result<(), String> {
     let number = write.number;
     set(&write.place, &write.old, number, access, journal)?;
     for kept in &write.also {

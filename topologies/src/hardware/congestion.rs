@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Nic;
 use crate::document::{Document, DocumentPath, InputError};
-use crate::units::{Rate, TimeSpan};
+use crate::units::{Rate, TimeSpan, UnitError};
 
 /// What a parameter's number counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,11 +104,11 @@ impl Parameter {
         let number = match (self.unit(), text) {
             (_, "0") => 0,
             (Microseconds, _) => {
-                let time: TimeSpan = text.parse().map_err(said)?;
+                let time: TimeSpan = text.parse().map_err(|error: UnitError| error.to_string())?;
                 whole(time.duration().as_nanos(), 1_000, text, "microseconds")?
             }
             (Megabits, _) => {
-                let rate: Rate = text.parse().map_err(said)?;
+                let rate: Rate = text.parse().map_err(|error: UnitError| error.to_string())?;
                 let bits = u128::from(rate.bits_per_second());
                 whole(bits, 1_000_000, text, "Mbit")?
             }
@@ -160,10 +160,6 @@ impl Parameter {
             _ => None,
         }
     }
-}
-
-fn said(error: crate::units::UnitError) -> String {
-    error.to_string()
 }
 
 fn whole(number: u128, unit: u128, text: &str, name: &str) -> Result<u64, String> {

@@ -1,6 +1,6 @@
 //! `hardware apply`: the plan carried out.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -33,7 +33,7 @@ pub fn run(args: &HardwareApplyArgs, output: Output) -> Result<Exit, Failure> {
         return Ok(Exit::Fine);
     }
     let stop = Arc::new(AtomicBool::new(false));
-    let _watching = watch(stop.clone())?;
+    let _watching = watch(stop.clone(), output)?;
     let mut journal = Journal::begin(&folder)?;
     let applied = apply(&plan, &mut machine, &mut journal, &stop, &mut |step| {
         output.text(lines(step, "✓"));
@@ -49,23 +49,23 @@ pub fn run(args: &HardwareApplyArgs, output: Output) -> Result<Exit, Failure> {
         }
         false => Some(path),
     };
-    finish(&plan, &applied, kept, output)
+    finish(&plan, &applied, kept.as_deref(), output)
 }
 
 fn finish(
     plan: &Plan,
     applied: &Applied,
-    journal: Option<PathBuf>,
+    journal: Option<&Path>,
     output: Output,
 ) -> Result<Exit, Failure> {
     let Some(stopped) = &applied.stopped else {
-        let kept = journal.as_ref().map_or_else(String::new, |path| {
+        let kept = journal.map_or_else(String::new, |path| {
             format!(
                 "; the old values are in {}, and `longhaul hardware restore` puts them back",
                 path.display()
             )
         });
-        output.either(&report(plan, Some(applied), journal.as_ref()), || {
+        output.either(&report(plan, Some(applied), journal), || {
             format!("{} applied{kept}", count(plan.steps.len(), "write"))
         });
         return Ok(Exit::Fine);
@@ -79,7 +79,7 @@ fn finish(
     }
     let failure = failure(stopped, plan, applied, journal.is_some());
     if output.is_json() {
-        let mut document = report(plan, Some(applied), journal.as_ref());
+        let mut document = report(plan, Some(applied), journal);
         document["error"] = failure.to_json();
         output.json(&document);
         return Ok(failure.exit());
@@ -115,7 +115,7 @@ fn failure(stopped: &Stopped, plan: &Plan, applied: &Applied, is_kept: bool) -> 
 }
 
 /// What became of each step.
-fn report(plan: &Plan, applied: Option<&Applied>, journal: Option<&PathBuf>) -> Value {
+fn report(plan: &Plan, applied: Option<&Applied>, journal: Option<&Path>) -> Value {
     let steps = plan.steps.iter().enumerate().map(|(index, step)| {
         let state = applied.map(|applied| applied.state(index));
         let mut step = json!(step);
@@ -145,7 +145,7 @@ pub fn journals(args: &JournalArgs, of: &TreeArgs) -> Result<PathBuf, Failure> {
 }
 
 /// Sets `stop` on the first Ctrl-C: a write that has begun is brought to its end.
-fn watch(stop: Arc<AtomicBool>) -> Result<tokio::runtime::Runtime, Failure> {
+fn watch(stop: Arc<AtomicBool>, output: Output) -> Result<tokio::runtime::Runtime, Failure> {
     let lacking = |error: std::io::Error| Failure::new(Exit::Lacking, &error);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
@@ -159,6 +159,7 @@ fn watch(stop: Arc<AtomicBool>) -> Result<tokio::runtime::Runtime, Failure> {
     runtime.spawn(async move {
         interrupt.await;
         stop.store(true, Ordering::Relaxed);
+        output.aside("ending after the write under way; again to end at once");
     });
     Ok(runtime)
 }

@@ -104,8 +104,8 @@ fn keep(
         });
         return Ok(Exit::Fine);
     }
-    for write in writes {
-        let number = write.number;
+    for written in writes {
+        let number = written.write.number;
         journal.append(Entry::Kept { number })?;
     }
     let log = journal.close()?;

@@ -68,7 +68,10 @@ impl Endpoint {
     ) -> Result<Answer, NvueError> {
         match tokio::time::timeout(PATIENCE, self.exchange(method, path, body)).await {
             Ok(answer) => answer,
-            Err(_) => Err(self.unreachable(format!("no answer within {} s", PATIENCE.as_secs()))),
+            Err(_) => Err(unreachable(format!(
+                "no answer within {} s",
+                PATIENCE.as_secs()
+            ))),
         }
     }
 
@@ -80,7 +83,7 @@ impl Endpoint {
     ) -> Result<Answer, NvueError> {
         let url = &self.url;
         let stream = TcpStream::connect((url.host(), url.port())).await;
-        let stream = stream.map_err(|error| self.unreachable(error.to_string()))?;
+        let stream = stream.map_err(unreachable)?;
         let body = body.map(ToString::to_string).unwrap_or_default();
         let request = Request::builder()
             .method(method)
@@ -89,46 +92,43 @@ impl Endpoint {
             .header(AUTHORIZATION, &self.credentials)
             .header(CONTENT_TYPE, "application/json")
             .body(Full::new(Bytes::from(body)))
-            .map_err(|error| self.unreachable(error.to_string()))?;
+            .map_err(unreachable)?;
         let Some(tls) = &self.tls else {
-            return self.send(TokioIo::new(stream), request).await;
+            return send(TokioIo::new(stream), request).await;
         };
-        let name = ServerName::try_from(url.host().to_owned())
-            .map_err(|error| self.unreachable(error.to_string()))?;
+        let name = ServerName::try_from(url.host().to_owned()).map_err(unreachable)?;
         let stream = tls.connect(name, stream).await;
         let stream = stream.map_err(|error| NvueError::Untrusted {
-            url: url.clone(),
             reason: error.to_string(),
         })?;
-        self.send(TokioIo::new(stream), request).await
+        send(TokioIo::new(stream), request).await
     }
+}
 
-    async fn send<S>(&self, stream: S, request: Request<Full<Bytes>>) -> Result<Answer, NvueError>
-    where
-        S: Read + HyperWrite + Unpin + Send + 'static,
-    {
-        let failed = |error: hyper::Error| self.unreachable(error.to_string());
-        let (mut sender, connection) = http1::handshake(stream).await.map_err(failed)?;
-        // It ends with the sender; what it fails from, the sender says.
-        tokio::spawn(connection);
-        let answer = sender.send_request(request).await.map_err(failed)?;
-        let status = answer.status();
-        let body = Limited::new(answer.into_body(), LONGEST_ANSWER)
-            .collect()
-            .await
-            .map(Collected::to_bytes)
-            .map_err(|error| self.unreachable(error.to_string()))?;
-        Ok(Answer {
-            status,
-            body: String::from_utf8_lossy(&body).into_owned(),
-        })
-    }
+async fn send<S>(stream: S, request: Request<Full<Bytes>>) -> Result<Answer, NvueError>
+where
+    S: Read + HyperWrite + Unpin + Send + 'static,
+{
+    let (mut sender, connection) = http1::handshake(stream).await.map_err(unreachable)?;
+    // It ends with the sender; what it fails from, the sender says.
+    tokio::spawn(connection);
+    let answer = sender.send_request(request).await.map_err(unreachable)?;
+    let status = answer.status();
+    let body = Limited::new(answer.into_body(), LONGEST_ANSWER)
+        .collect()
+        .await
+        .map(Collected::to_bytes)
+        .map_err(unreachable)?;
+    Ok(Answer {
+        status,
+        body: String::from_utf8_lossy(&body).into_owned(),
+    })
+}
 
-    fn unreachable(&self, reason: String) -> NvueError {
-        NvueError::Unreachable {
-            url: self.url.clone(),
-            reason,
-        }
+#[allow(clippy::needless_pass_by_value, reason = "for `map_err`")]
+fn unreachable(reason: impl ToString) -> NvueError {
+    NvueError::Unreachable {
+        reason: reason.to_string(),
     }
 }
 

@@ -9,7 +9,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{AUTHORIZATION, CONTENT_TYPE};
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
@@ -124,9 +124,11 @@ impl Played {
         }
     }
 
-    /// What is set.
+    /// What is set, less what is empty and counts for nothing.
     pub fn applied(&self) -> Value {
-        self.inner.lock().unwrap().applied.clone()
+        let mut applied = self.inner.lock().unwrap().applied.clone();
+        prune(&mut applied, "");
+        applied
     }
 
     /// Every request: `GET /revision/1`.
@@ -160,10 +162,7 @@ async fn answer(
     let path = path.strip_prefix("/nvue_v1").unwrap_or("?");
     inner.requests.push(format!("{} {path}", head.method));
     let pair = BASE64_STANDARD.encode(format!("{USER}:{PASSWORD}"));
-    let header = head
-        .headers
-        .get(AUTHORIZATION)
-        .map(|value| value.as_bytes());
+    let header = head.headers.get(AUTHORIZATION).map(HeaderValue::as_bytes);
     let is_json = head
         .headers
         .get(CONTENT_TYPE)
@@ -343,15 +342,26 @@ fn merge(config: &mut Value, patch: &Value) {
             _ => merge(&mut config[key], value),
         }
     }
-    // What is empty is not set.
-    if let Some(config) = config.as_object_mut() {
-        config.retain(|_, value| *value != json!({}));
+}
+
+/// Leaves out what is empty, but for an empty `qos roce`: that switches RoCE on ("RoCE lossless (with PFC and ECN)").
+fn prune(config: &mut Value, path: &str) {
+    if let Some(inner) = config.as_object_mut() {
+        inner.retain(|key, value| {
+            let path = format!("{path}/{key}");
+            prune(value, &path);
+            *value != json!({}) || path == "/qos/roce"
+        });
     }
 }
 
 /// The first setting of a patch that there is none of.
 fn unknown(patch: &Value, path: &str, key: &str) -> Option<String> {
     const PORTS: [&str; 2] = ["swp1", "swp2"];
+    // A whole is unset by its name alone.
+    if patch.is_null() {
+        return None;
+    }
     let Value::Object(inner) = patch else {
         let parts: Vec<&str> = path.split('/').skip(1).collect();
         let known = match parts[..] {

@@ -99,10 +99,14 @@ pub fn at<'a>(config: &'a Value, path: &str) -> &'a Value {
         .unwrap_or(NULL)
 }
 
-/// Settings by path as a tree, for a PATCH of the whole; a `null` unsets ("Unset a Configuration Change").
-pub(super) fn nested(config: &Config) -> Value {
+/// Settings by path as a tree, for a PATCH of the whole; a `null` unsets ("Unset a Configuration Change"), and takes the whole that it is
+/// part of along if that is one of `absent`: an empty `qos roce` switches RoCE on.
+pub(super) fn nested(config: &Config, absent: &[String]) -> Value {
     let mut tree = json!({});
     for (path, value) in config {
+        let whole = path.rsplit_once('/').map(|(whole, _)| whole);
+        let whole = whole.filter(|whole| value.is_null() && absent.iter().any(|one| one == whole));
+        let path = whole.unwrap_or(path);
         let keys = path.split('/').filter(|key| !key.is_empty());
         let place = keys.fold(&mut tree, |tree, key| &mut tree[key]);
         *place = value.clone();

@@ -44,7 +44,7 @@ fn set(played: &Played) -> (Result<(), NvueError>, Vec<String>) {
     let nvue = connect(switch.login(), PASSWORD).unwrap();
     let config = wanted(&switch, &nvue.config(View::Effective).unwrap()).unwrap();
     let mut notes = Vec::new();
-    let outcome = nvue.set(&config, &mut |note| notes.push(note.to_owned()));
+    let outcome = nvue.set(&config, &[], &mut |note| notes.push(note.to_owned()));
     (outcome, notes)
 }
 
@@ -93,20 +93,29 @@ fn a_newer_switch_is_spoken_to_in_its_own_words() {
     );
 }
 
+/// What was partly set, and what was not there at all.
 #[test]
 fn what_was_not_set_is_unset_again() {
-    let played = Played::start(before(), Age::UpTo514, Fault::None);
-    let switch = switch(WANTED, played.address);
-    let nvue = connect(switch.login(), PASSWORD).unwrap();
-    let config = wanted(&switch, &nvue.config(View::Effective).unwrap()).unwrap();
-    let set = nvue.config(View::Set).unwrap();
-    let old: Config = config
-        .keys()
-        .map(|path| (path.clone(), at(&set, path).clone()))
-        .collect();
-    nvue.set(&config, &mut |_| {}).unwrap();
-    nvue.set(&old, &mut |_| {}).unwrap();
-    assert_eq!(played.applied(), before());
+    for before in [before(), json!({"system": {"hostname": "leaf1"}})] {
+        let played = Played::start(before.clone(), Age::UpTo514, Fault::None);
+        let switch = switch(WANTED, played.address);
+        let nvue = connect(switch.login(), PASSWORD).unwrap();
+        let config = wanted(&switch, &nvue.config(View::Effective).unwrap()).unwrap();
+        let set = nvue.config(View::Set).unwrap();
+        let old: Config = config
+            .keys()
+            .map(|path| (path.clone(), at(&set, path).clone()))
+            .collect();
+        let wholes = config.keys().map(|path| path.rsplit_once('/').unwrap().0);
+        let absent: Vec<String> = wholes
+            .filter(|whole| at(&set, whole).is_null())
+            .map(str::to_owned)
+            .collect();
+        nvue.set(&config, &absent, &mut |_| {}).unwrap();
+        assert_ne!(played.applied(), before);
+        nvue.set(&old, &absent, &mut |_| {}).unwrap();
+        assert_eq!(played.applied(), before);
+    }
 }
 
 #[test]
@@ -173,7 +182,7 @@ fn a_port_that_is_not_there_is_refused_before_anything_is_applied() {
     );
     let nvue = connect(switch.login(), PASSWORD).unwrap();
     let config = wanted(&switch, &nvue.config(View::Effective).unwrap()).unwrap();
-    let told = nvue.set(&config, &mut |_| {}).unwrap_err().to_string();
+    let told = nvue.set(&config, &[], &mut |_| {}).unwrap_err().to_string();
     assert!(told.contains("/interface/swp99"), "{told}");
     assert!(!played.requests().contains(&"PATCH /revision/1".to_owned()));
 }
