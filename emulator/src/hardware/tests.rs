@@ -37,7 +37,7 @@ nics:
     retransmission: {adaptive: enabled, slow_restart: disabled}
 ";
 
-/// One setting of each kind of place: what every crash is tried with, as each line of a journal waits for the disk.
+/// One setting of each kind of place.
 const SOME: &str = "
 nics:
   - name: mlx5_0
@@ -71,7 +71,9 @@ struct Driver<'a> {
 
 impl Rig {
     fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        // In memory where there is such a folder: every line of a journal waits for the disk.
+        let memory = Some(PathBuf::from("/dev/shm")).filter(|path| path.is_dir());
+        let folder = tempfile::tempdir_in(memory.unwrap_or_else(std::env::temp_dir)).unwrap();
         fixture::lay(&folder.path().join("root"), CONNECTX7);
         Rig {
             folder,
