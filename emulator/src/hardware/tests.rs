@@ -104,6 +104,18 @@ impl Rig {
         plan(settings, &nics, &mut self.driver()).unwrap()
     }
 
+    /// That everything is as it was `before`; if not, only what differs is shown.
+    #[track_caller]
+    fn is_as(&self, before: &BTreeMap<String, String>, when: &str) {
+        let now = self.state();
+        let differs = |(path, text): &(&String, &String)| before.get(*path) != Some(*text);
+        let differing: Vec<_> = now.iter().filter(differs).collect();
+        assert!(
+            differing.is_empty() && now.len() == before.len(),
+            "{when}: {differing:?}"
+        );
+    }
+
     /// Every file and its text, and what lies beside.
     fn state(&self) -> BTreeMap<String, String> {
         let mut state = self.beside.clone();
@@ -276,7 +288,7 @@ fn applied_settings_are_no_longer_in_the_plan_and_come_back() {
         states.iter().all(|state| *state == ReturnState::Restored),
         "{states:?}"
     );
-    assert_eq!(rig.state(), before);
+    rig.is_as(&before, "restored");
     // As often as it takes.
     assert_eq!(rig.restore(Over::Refuse), []);
 }
@@ -297,7 +309,7 @@ fn comes_back(wanted: &Settings, crash_before: usize) {
         assert_eq!(done, plan.steps.len());
     }
     rig.restore(Over::Refuse);
-    assert_eq!(rig.state(), before, "ended before {crash_before}");
+    rig.is_as(&before, &format!("ended before {crash_before}"));
 }
 
 #[test]
@@ -355,7 +367,7 @@ fn a_crash_while_putting_back_is_put_back_by_the_next() {
             restore(&writes, Over::Refuse, &mut driver, &mut journal).unwrap();
         }));
         rig.restore(Over::Refuse);
-        assert_eq!(rig.state(), before, "ended before {crash_before}");
+        rig.is_as(&before, &format!("ended before {crash_before}"));
     }
 }
 
@@ -370,7 +382,7 @@ fn a_line_that_is_cut_off_was_never_acted_on() {
     for cut in [0, 1, 20, 40] {
         fs::write(&open, &text[..text.len() - cut]).unwrap();
         rig.restore(Over::Refuse);
-        assert_eq!(rig.state(), before, "{cut}");
+        rig.is_as(&before, &format!("{cut} bytes cut off"));
     }
 }
 
