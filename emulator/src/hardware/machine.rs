@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io;
-use std::path::Path;
+use std::path::{Component, Path};
 use std::time::Duration;
 
 use longhaul_topologies::hardware::{Login, Priority};
@@ -49,6 +49,19 @@ impl Machine {
             }
         };
         Ok(&self.switches[index].1)
+    }
+
+    /// Writes a file of the kernel's, and no other: what a journal names was read from a file.
+    fn write_file(&self, place: &Place, path: &Path, text: &str) -> Result<(), AccessError> {
+        let is_plain = |part: Component| matches!(part, Component::RootDir | Component::Normal(_));
+        if !path.starts_with("/sys") || !path.components().all(is_plain) {
+            return Err(AccessError::Failed {
+                place: place.to_string(),
+                reason: "this is no file of the kernel's".to_owned(),
+            });
+        }
+        let written = self.tree.write(path, text);
+        written.map_err(|error| file(place, path, &error))
     }
 
     /// Refuses what is no file where there are only files.
@@ -109,17 +122,13 @@ impl Access for Machine {
         note: &mut dyn FnMut(&str),
     ) -> Result<(), AccessError> {
         match (place, value) {
-            (Place::Attribute { path }, Value::Text(text)) => {
-                let written = self.tree.write(path, text);
-                written.map_err(|error| file(place, path, &error))
-            }
+            (Place::Attribute { path }, Value::Text(text)) => self.write_file(place, path, text),
             (Place::TrafficClass { path }, Value::Text(text)) => {
                 let text = match text.as_str() {
                     UNSET => NO_TRAFFIC_CLASS,
                     number => number,
                 };
-                let written = self.tree.write(path, text);
-                written.map_err(|error| file(place, path, &error))
+                self.write_file(place, path, text)
             }
             (Place::Pfc { interface }, Value::Text(text)) => {
                 self.must_be_this_machine(place)?;

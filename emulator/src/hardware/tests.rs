@@ -490,6 +490,24 @@ fn an_interrupted_apply_tries_no_more() {
     assert!(matches!(applied.stopped, Some(Stopped::Interrupted)));
 }
 
+/// A journal is a file, and a file can say anything.
+#[test]
+fn only_files_of_the_kernels_are_written() {
+    let mut rig = Rig::new();
+    rig.tree().write("/sys/kernel/config/x", "").unwrap_err();
+    fs::write(rig.tree().below("/secret"), "old").unwrap();
+    let mut driver = rig.driver();
+    for path in ["/secret", "/sys/../secret", "secret"] {
+        let place = Place::Attribute { path: path.into() };
+        let written = driver
+            .machine
+            .write(&place, &Value::Text("new".into()), &mut |_| {});
+        let told = written.unwrap_err().to_string();
+        assert!(told.contains("no file of the kernel's"), "{told}");
+    }
+    assert_eq!(rig.tree().text("/secret").as_deref(), Some("old"));
+}
+
 /// Each says what brings what is missing.
 #[test]
 fn what_a_nic_lacks_is_told_with_the_way_out() {

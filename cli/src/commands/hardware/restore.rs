@@ -86,7 +86,7 @@ fn failure(returns: &[Return]) -> Option<Failure> {
     (failed > 0).then(|| {
         let message = format!("{} could not be put back", count(failed, "place"));
         let help =
-            "the others are; mend what is said above and run it again: the journal is still open";
+            "the others are; mend what is said above and run it again, or give it up with --keep: the journal is still open";
         Failure::with_help(Exit::NotHeld, message, help)
     })
 }
