@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::de::value::MapAccessDeserializer;
+use serde::{Deserialize, Deserializer, Serialize, de};
 
 use super::Priority;
 use crate::document::{Document, DocumentPath, InputError};
@@ -78,13 +79,55 @@ pub enum SwitchKind {
 }
 
 /// Where a password is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum PasswordSource {
     /// In this variable of the environment.
     Env(String),
     /// In this file, alone on its first line.
     File(PathBuf),
+}
+
+impl<'de> Deserialize<'de> for PasswordSource {
+    /// A password in its place is refused without being repeated.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "snake_case")]
+        enum Source {
+            Env(String),
+            File(PathBuf),
+        }
+
+        struct Visitor;
+
+        impl<'de> de::Visitor<'de> for Visitor {
+            type Value = PasswordSource;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("`{env: NAME}` or `{file: PATH}`")
+            }
+
+            fn visit_str<E: de::Error>(self, _: &str) -> Result<PasswordSource, E> {
+                Err(E::custom(
+                    "a password has no place in this file: write `{env: NAME}` of a variable that holds it, or `{file: PATH}`",
+                ))
+            }
+
+            fn visit_u64<E: de::Error>(self, _: u64) -> Result<PasswordSource, E> {
+                self.visit_str("")
+            }
+
+            fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<PasswordSource, A::Error> {
+                let source = Source::deserialize(MapAccessDeserializer::new(map))?;
+                Ok(match source {
+                    Source::Env(name) => PasswordSource::Env(name),
+                    Source::File(path) => PasswordSource::File(path),
+                })
+            }
+        }
+
+        deserializer.deserialize_any(Visitor)
+    }
 }
 
 /// Whom to believe that it is the switch.

@@ -137,9 +137,19 @@ fn a_switch_is_reached_over_an_encrypted_way_or_a_tunnel() {
 }
 
 #[test]
-fn a_password_has_no_place_in_the_file() {
-    let text = "switches: [{name: a, url: 'https://a', user: u, password: secret, certificate: c}]";
-    assert!(refusal(text).contains("password"));
+fn a_password_has_no_place_in_the_file_and_is_not_repeated() {
+    let with = |password: &str| {
+        format!(
+            "switches: [{{name: a, url: 'https://a', user: u, password: {password}, certificate: c}}]"
+        )
+    };
+    for password in ["hunter2", "1234"] {
+        let refused = refusal(&with(password));
+        assert!(refused.contains("no place in this file"), "{refused}");
+        assert!(!refused.contains(password), "{refused}");
+    }
+    let refused = refusal(&with("{evn: X}"));
+    assert!(refused.contains("there are: `env`, `file`"), "{refused}");
 }
 
 #[test]
