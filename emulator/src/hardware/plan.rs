@@ -1,10 +1,11 @@
 //! What would change: what is set held against what should be.
 
-use longhaul_topologies::hardware::{
-    Nic as NicSettings, Parameter, Priority, Retransmission, Roce, Settings, State, Switch,
-};
+mod nic;
+
+use longhaul_topologies::hardware::{Priority, Settings, Switch};
 use serde::Serialize;
 
+use self::nic::Wanted;
 use super::inventory::Nic;
 use super::nvue;
 use super::place::{Access, AccessError, Config, NONE, Place, Value, plain};
@@ -116,6 +117,9 @@ pub enum PlanError {
 ///
 /// # Errors
 /// If a NIC is not there, or what is set cannot be read.
+///
+/// # Panics
+/// If `settings` were not checked by [`longhaul_topologies::hardware::settings`].
 pub fn plan(settings: &Settings, nics: &[Nic], access: &mut dyn Access) -> Result<Plan, PlanError> {
     let mut planner = Planner {
         access,
@@ -138,7 +142,9 @@ pub fn plan(settings: &Settings, nics: &[Nic], access: &mut dyn Access) -> Resul
                 other: other.name.to_string(),
             });
         }
-        planner.nic(wanted, nic)?;
+        for one in nic::wanted(wanted, nic)? {
+            planner.step(wanted.name.as_str(), one)?;
+        }
     }
     for switch in &settings.switches {
         planner.switch(switch)?;
@@ -154,178 +160,30 @@ struct Planner<'a> {
 }
 
 impl Planner<'_> {
-    fn nic(&mut self, wanted: &NicSettings, nic: &Nic) -> Result<(), PlanError> {
-        let subject = wanted.name.as_str();
-        let lacks = |part, setting| PlanError::NoPart {
-            name: subject.to_owned(),
-            part,
-            setting,
-        };
-        let pci = |setting| {
-            nic.pci
-                .as_deref()
-                .ok_or_else(|| lacks("PCI address", setting))
-        };
-        let rdma = |setting| {
-            let device = nic
-                .rdma
-                .first()
-                .ok_or_else(|| lacks("RDMA device", setting))?;
-            Ok::<_, PlanError>(device.name.as_str())
-        };
-        let interface = |setting| {
-            let interface = nic
-                .interfaces
-                .first()
-                .ok_or_else(|| lacks("interface", setting))?;
-            Ok::<_, PlanError>(interface.name.as_str())
-        };
-        if let Some(roce) = wanted.roce {
-            // As the kernel spells them (drivers/infiniband/core/cache.c, gid_type_str).
-            let value = match roce {
-                Roce::V1 => "IB/RoCE v1",
-                Roce::V2 => "RoCE v2",
-            };
-            let path = connection_default(rdma("roce")?, "default_roce_mode");
-            self.step(subject, "roce", path, value, Risk::None)?;
-        }
-        if let Some(number) = wanted.type_of_service {
-            let path = connection_default(rdma("type_of_service")?, "default_roce_tos");
-            self.step(
-                subject,
-                "type_of_service",
-                path,
-                &number.to_string(),
-                Risk::None,
-            )?;
-        }
-        if let Some(number) = wanted.traffic_class {
-            let device = rdma("traffic_class")?;
-            let place = Place::TrafficClass {
-                path: format!("/sys/class/infiniband/{device}/tc/1/traffic_class").into(),
-            };
-            self.step(
-                subject,
-                "traffic_class",
-                place,
-                &number.to_string(),
-                Risk::None,
-            )?;
-        }
-        if let Some(priorities) = &wanted.pfc {
-            let place = Place::Pfc {
-                interface: interface("pfc")?.to_owned(),
-            };
-            // mlx5e_dcbnl_ieee_setpfc calls mlx5_toggle_port_link (en_dcbnl.c).
-            self.step(subject, "pfc", place, &list(priorities), Risk::LinkToggles)?;
-        }
-        if let Some(priorities) = &wanted.ecn {
-            let interface = interface("ecn")?;
-            for priority in Priority::all() {
-                let value = if priorities.contains(&priority) {
-                    "1"
-                } else {
-                    "0"
-                };
-                for side in ["roce_np", "roce_rp"] {
-                    let priority = priority.number();
-                    let path = format!("/sys/class/net/{interface}/ecn/{side}/enable/{priority}");
-                    let setting = format!("ecn.{side}.{priority}");
-                    let place = Place::Attribute { path: path.into() };
-                    self.step(subject, &setting, place, value, Risk::None)?;
-                }
-            }
-        }
-        for (&parameter, quantity) in &wanted.congestion {
-            let number = parameter.read(quantity.as_str());
-            let number = number.expect("settings are checked when they are read");
-            self.parameter(subject, pci("congestion")?, parameter, number)?;
-        }
-        for (field, state) in wanted
-            .retransmission
-            .iter()
-            .flat_map(Retransmission::fields)
-        {
-            let place = Place::Register {
-                pci: pci("retransmission")?.to_owned(),
-                field: field.to_owned(),
-            };
-            let value = match state {
-                State::Enabled => "1",
-                State::Disabled => "0",
-            };
-            self.step(
-                subject,
-                &format!("retransmission.{field}"),
-                place,
-                value,
-                Risk::None,
-            )?;
-        }
-        Ok(())
-    }
-
     /// A step, unless it is so already.
-    fn step(
-        &mut self,
-        subject: &str,
-        setting: &str,
-        place: Place,
-        new: &str,
-        risk: Risk,
-    ) -> Result<(), PlanError> {
-        let old = self.access.read(&place)?;
-        let new = Value::Text(new.to_owned());
-        if !old.is_same(&new) {
-            let change = Change {
-                setting: setting.to_owned(),
-                old: old.to_string(),
-                new: new.to_string(),
-            };
-            self.steps.push(Step {
-                subject: subject.to_owned(),
-                place,
-                old,
-                new,
-                also: Vec::new(),
-                risk,
-                changes: vec![change],
-            });
-        }
-        Ok(())
-    }
-
-    fn parameter(
-        &mut self,
-        subject: &str,
-        pci: &str,
-        parameter: Parameter,
-        number: u32,
-    ) -> Result<(), PlanError> {
-        let place = parameter_place(pci, parameter);
-        let old = self.access.read(&place)?;
-        let new = Value::Text(number.to_string());
+    fn step(&mut self, subject: &str, wanted: Wanted) -> Result<(), PlanError> {
+        let old = self.access.read(&wanted.place)?;
+        let new = Value::Text(wanted.value.clone());
         if old.is_same(&new) {
             return Ok(());
         }
-        let mut changes = vec![change(parameter, &old, &new)];
+        let mut changes = vec![wanted.change(&old)];
         let mut also = Vec::new();
-        if let Some((other, forced)) = parameter.written_with() {
-            let place = parameter_place(pci, other);
-            let old = self.access.read(&place)?;
-            let forced = Value::Text(forced.to_string());
-            if !old.is_same(&forced) {
-                changes.push(change(other, &old, &forced));
+        if let Some(other) = wanted.written_with() {
+            let old = self.access.read(&other.place)?;
+            if !old.is_same(&Value::Text(other.value.clone())) {
+                changes.push(other.change(&old));
+                let place = other.place;
                 also.push(Kept { place, old });
             }
         }
         self.steps.push(Step {
             subject: subject.to_owned(),
-            place,
+            place: wanted.place,
             old,
             new,
             also,
-            risk: Risk::None,
+            risk: wanted.risk,
             changes,
         });
         Ok(())
@@ -375,32 +233,6 @@ impl Planner<'_> {
             risk: Risk::SwitchReloads,
         });
         Ok(())
-    }
-}
-
-fn change(parameter: Parameter, old: &Value, new: &Value) -> Change {
-    let show = |value: &Value| {
-        let text = value.to_string();
-        text.parse().map_or(text, |number| parameter.show(number))
-    };
-    Change {
-        setting: format!("congestion.{}", parameter.name()),
-        old: show(old),
-        new: show(new),
-    }
-}
-
-fn parameter_place(pci: &str, parameter: Parameter) -> Place {
-    let name = parameter.name();
-    Place::Attribute {
-        path: format!("/sys/kernel/debug/mlx5/{pci}/cc_params/{name}").into(),
-    }
-}
-
-/// Documentation/ABI/testing/configfs-rdma_cm.
-fn connection_default(device: &str, file: &str) -> Place {
-    Place::Attribute {
-        path: format!("/sys/kernel/config/rdma_cm/{device}/ports/1/{file}").into(),
     }
 }
 
