@@ -24,7 +24,7 @@ use super::place::Config;
 
 pub use settings::{at, wanted};
 
-/// How often a revision is looked at while it is applied; NVIDIA's own example does it as often.
+/// How often a revision is looked at while it is applied, or more often with little patience; NVIDIA's own example does it as often.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// A switch, as whom it is logged in to.
@@ -210,15 +210,15 @@ impl Nvue {
             &fill,
             Some(&settings::nested(config, absent)),
         )
-        .map_err(|error| self.about(error, revision))?;
+        .map_err(|error| about(error, revision))?;
         let path = format!("/revision/{encoded}");
         // Without the answer to what it would ask, it waits for one and gives up.
         let order = json!({"state": "apply", "auto-prompt": {"ays": "ays_yes"}});
         match self.request(Method::PATCH, &path, Some(&order)) {
             Ok(_) => self.wait(revision, &path),
             // The order may have arrived.
-            Err(NvueError::Unreachable { reason, .. }) => Err(self.unsure(revision, reason)),
-            Err(error) => Err(self.about(error, revision)),
+            Err(error) if error.may_pass() => Err(self.unsure(revision, error.to_string())),
+            Err(error) => Err(about(error, revision)),
         }
     }
 
@@ -229,7 +229,7 @@ impl Nvue {
             // A switch that restarts what forwards its packets may not be reachable for a while.
             let seen = match self.request(Method::GET, path, None) {
                 Ok(answer) => state(&answer, revision),
-                Err(NvueError::Unreachable { reason, .. }) => Seen::Working(reason),
+                Err(error) if error.may_pass() => Seen::Working(error.to_string()),
                 Err(error) => return Err(self.unsure(revision, error.to_string())),
             };
             match seen {
@@ -248,7 +248,7 @@ impl Nvue {
                 }
                 Seen::Working(_) => {}
             }
-            std::thread::sleep(LOOK_EVERY.min(self.patience));
+            std::thread::sleep(LOOK_EVERY.min(self.patience / 10));
         }
     }
 
@@ -256,19 +256,6 @@ impl Nvue {
         NvueError::Unsure {
             revision: revision.to_owned(),
             what,
-        }
-    }
-
-    /// A conflict with the revision that it is about.
-    fn about(&self, error: NvueError, revision: &str) -> NvueError {
-        match error {
-            NvueError::Unexpected {
-                status: StatusCode::CONFLICT,
-                ..
-            } => NvueError::Conflict {
-                revision: revision.to_owned(),
-            },
-            other => other,
         }
     }
 
@@ -299,6 +286,30 @@ impl Nvue {
             }
             _ => Err(unexpected(http::beginning(&body))),
         }
+    }
+}
+
+impl NvueError {
+    /// Whether it is what a switch answers, or does not, that is busy with itself: the web server before NVUE says 502 then.
+    fn may_pass(&self) -> bool {
+        match self {
+            NvueError::Unreachable { .. } => true,
+            NvueError::Unexpected { status, .. } => status.is_server_error(),
+            _ => false,
+        }
+    }
+}
+
+/// A conflict with the revision that it is about.
+fn about(error: NvueError, revision: &str) -> NvueError {
+    match error {
+        NvueError::Unexpected {
+            status: StatusCode::CONFLICT,
+            ..
+        } => NvueError::Conflict {
+            revision: revision.to_owned(),
+        },
+        other => other,
     }
 }
 

@@ -1,6 +1,7 @@
 //! One request, one answer: a connection each, so that nothing of an earlier one can be in the way.
 
 use std::fmt::Write;
+use std::io::ErrorKind;
 use std::time::Duration;
 
 use base64::Engine;
@@ -98,8 +99,12 @@ impl Endpoint {
         };
         let name = ServerName::try_from(url.host().to_owned()).map_err(unreachable)?;
         let stream = tls.connect(name, stream).await;
-        let stream = stream.map_err(|error| NvueError::Untrusted {
-            reason: error.to_string(),
+        // What rustls refuses is invalid data; all else is the network.
+        let stream = stream.map_err(|error| match error.kind() {
+            ErrorKind::InvalidData => NvueError::Untrusted {
+                reason: error.to_string(),
+            },
+            _ => unreachable(error),
         })?;
         send(TokioIo::new(stream), request).await
     }

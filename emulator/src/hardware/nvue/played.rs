@@ -39,6 +39,8 @@ pub enum Fault {
     HangsUp,
     /// It takes the revision and keeps what it had.
     Forgets,
+    /// What stands before it answers for it while it is busy, once.
+    Stumbles,
 }
 
 /// How it knows what is on or off.
@@ -293,6 +295,10 @@ impl Inner {
     }
 
     fn look(&mut self, number: &str) -> Reply {
+        if self.fault == Fault::Stumbles {
+            self.fault = Fault::None;
+            return (StatusCode::BAD_GATEWAY, json!({}));
+        }
         let fault = self.fault;
         let Some(revision) = self.revisions.get_mut(number) else {
             return (

@@ -18,7 +18,7 @@ use super::*;
 const WANTED: &str = "roce: lossless, adaptive_routing: {state: enabled, interfaces: [swp1]}, \
                       ecn: [{traffic_class: 3, min: 1000, max: 2000}]";
 /// Long enough for a switch that answers at once, short enough to wait for one that does not.
-const PATIENCE: Duration = Duration::from_millis(20);
+const PATIENCE: Duration = Duration::from_millis(500);
 
 /// Reads what a switch should be set to.
 fn switch(wanted: &str, address: SocketAddr) -> Switch {
@@ -171,6 +171,13 @@ fn an_end_that_nobody_saw_is_told_as_one() {
         }
         assert_eq!(notes.len(), 1);
     }
+}
+
+#[test]
+fn a_switch_that_is_busy_with_itself_is_waited_for() {
+    let played = Played::start(before(), Age::UpTo514, Fault::Stumbles);
+    set(&played).0.unwrap();
+    assert_eq!(at(&played.applied(), "/qos/roce/mode"), "lossless");
 }
 
 #[test]
