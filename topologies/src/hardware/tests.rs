@@ -191,3 +191,25 @@ fn files_lie_beside_the_file_that_names_them() {
     assert_eq!(switch.password, PasswordSource::File("/lab/p".into()));
     assert_eq!(switch.certificate, Trust::File("/etc/c".into()));
 }
+
+/// What people copy.
+#[test]
+fn the_documents_example_is_read() {
+    let text = include_str!("../../../docs/hardware.md");
+    let (_, example) = text.split_once("```yaml\n").unwrap();
+    let (example, _) = example.split_once("```").unwrap();
+    let settings = read(example).unwrap();
+    let has_row = |name: &str| {
+        let mut rows = text.lines().filter(|line| line.starts_with("| `"));
+        rows.any(|row| row.contains(&format!("`{name}`")))
+    };
+    let nic = serde_json::to_value(&settings.nics[0]).unwrap();
+    for name in nic
+        .as_object()
+        .unwrap()
+        .keys()
+        .filter(|name| *name != "name")
+    {
+        assert!(has_row(name), "docs/hardware.md has no row for {name}");
+    }
+}
