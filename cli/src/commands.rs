@@ -5,6 +5,7 @@ mod compare;
 mod doctor;
 mod experiments;
 mod gate;
+mod hardware;
 mod interrupt;
 mod kernel;
 mod lab;
@@ -46,6 +47,7 @@ pub fn run(command: Command, output: Output) -> Result<Exit, Failure> {
         Command::Report(args) => report::run(&args, output),
         Command::Topologies(command) => topologies::run(command, output),
         Command::Kernel(command) => kernel::run(command, output),
+        Command::Hardware(command) => hardware::run(&command, output),
         Command::Doctor => doctor::run(output),
         Command::Completions { shell } => Ok(manual::completions::<Cli>(shell)),
         Command::Man { out } => manual::man::<Cli>(out.as_deref()),

@@ -20,6 +20,8 @@ use std::path::Path;
 use serde::Serialize;
 use socket2::{Domain, Socket, Type};
 
+use crate::hardware::inventory::inventory;
+use crate::hardware::tree::Tree;
 use crate::kernel::{KernelError, LabKernel};
 use crate::kernel_law::{self, KernelLaw, KernelLawError};
 use crate::plan::Families;
@@ -80,7 +82,8 @@ pub fn host_capabilities() -> Vec<Capability> {
 pub fn tools() -> Vec<Capability> {
     let machine = Machine::at(Path::new("/"));
     let mut tools = tools::capabilities(&machine);
-    tools.push(hardware::rdma(Path::new("/")));
+    let nics = inventory(&Tree::at(Path::new("/")));
+    tools.push(hardware::rdma(&nics));
     tools.extend(hardware::gpus(Path::new("/")));
     tools
 }

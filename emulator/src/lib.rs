@@ -9,6 +9,7 @@
 //! - [`wiring`]: the plan carried out over rtnetlink.
 //! - [`engine`]: what a link engine is; [`netem`] is the kernel's, [`relay`] ours.
 //! - `distribution`: the shapes of jitter, for both engines and for fidelity.
+//! - [`hardware`]: NICs and switches as they are: found, set, put back, counted.
 //! - [`inband`]: what the relay writes into packets that ask for it.
 //! - [`tc`]: the netlink encoding of the qdiscs and filters in use.
 //! - [`links`]: the links as they are now: the engine, what every channel is, who changed it.
@@ -31,6 +32,7 @@ mod distribution;
 pub mod engine;
 pub mod fidelity;
 pub mod guest;
+pub mod hardware;
 pub mod inband;
 pub mod keeper;
 pub mod kernel;

@@ -9,6 +9,7 @@
 //! - [`adjust`]: settings laid over a link of a topology that is up.
 //! - [`route`]: shortest paths between sites.
 //! - [`catalogue`]: the topologies embedded in the binary.
+//! - [`hardware`]: what NICs and switches of physical labs should be set to.
 //! - [`closest`]: the known name to a misspelt one.
 //!
 //! `catalogue::open(name)?` gives a [`Document`]; `document.set(key, value)?` lays a `--set` over it;
@@ -18,6 +19,7 @@ pub mod adjust;
 pub mod catalogue;
 pub mod document;
 pub mod geography;
+pub mod hardware;
 pub mod model;
 pub mod route;
 pub mod spec;

@@ -1,14 +1,11 @@
 //! NICs and GPUs, from sysfs and the NVIDIA driver's /proc.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
 use super::host::entries;
 use super::{Capability, State};
-
-/// PCI vendor: Mellanox, now NVIDIA (the PCI ID repository).
-const MELLANOX: &str = "0x15b3";
+use crate::hardware::inventory::Nic;
 
 /// PCI vendor: NVIDIA.
 const NVIDIA: &str = "0x10de";
@@ -20,71 +17,49 @@ const NIC_USE: &str = "physical labs";
 const GPU_USE: &str = "NCCL workloads on GPUs";
 
 /// Every interface with hardware behind it; one that is missing if there is none.
-pub(super) fn nics(root: &Path) -> Vec<Capability> {
-    let classes = root.join("sys/class/net");
-    let rdma = rdma_devices(root);
-    let nics: Vec<Capability> = entries(&classes)
+pub(super) fn nics(nics: &[Nic]) -> Vec<Capability> {
+    let interfaces = nics
         .iter()
-        .filter(|name| classes.join(name).join("device").exists())
-        .map(|name| {
-            let device = classes.join(name).join("device");
-            let vendor = text(&device.join("vendor"));
-            let mut detail = match vendor.as_deref() {
-                Some(MELLANOX) => "NVIDIA ConnectX".to_owned(),
-                Some(other) => format!("PCI vendor {other}"),
-                None => "no PCI device".to_owned(),
-            };
-            if let Some(driver) = fs::read_link(device.join("driver"))
-                .ok()
-                .as_deref()
-                .and_then(Path::file_name)
-            {
-                detail += &format!(", driver {}", driver.to_string_lossy());
+        .flat_map(|nic| nic.interfaces.iter().map(move |interface| (nic, interface)));
+    let found: Vec<Capability> = interfaces
+        .map(|(nic, interface)| {
+            let mut detail = [nic.vendor.clone(), nic.model.clone()]
+                .into_iter()
+                .flatten()
+                .collect::<Vec<_>>()
+                .join(" ");
+            if let Some(driver) = &nic.driver {
+                detail += &format!(", driver {driver}");
             }
-            // −1, or an error, while the link is down.
-            match text(&classes.join(name).join("speed"))
-                .and_then(|speed| speed.parse::<u64>().ok())
-            {
-                Some(megabits) => detail += &format!(", {megabits} Mbit/s"),
+            match interface.speed {
+                Some(speed) => detail += &format!(", {speed}"),
                 None => detail += ", speed unknown",
             }
-            if let Some(device) = rdma.get(name) {
-                detail += &format!(", RDMA device {device}");
+            for device in &nic.rdma {
+                detail += &format!(", RDMA device {}", device.name);
             }
-            Capability::new(format!("NIC {name}"), State::Present(detail), NIC_USE)
+            let name = format!("NIC {}", interface.name);
+            Capability::new(name, State::Present(detail), NIC_USE)
         })
         .collect();
-    if nics.is_empty() {
+    if found.is_empty() {
         vec![Capability::new(
             "NIC",
             State::missing("no interface has hardware behind it", None),
             NIC_USE,
         )]
     } else {
-        nics
+        found
     }
 }
 
 /// The first RDMA device, by its name.
-pub(super) fn rdma(root: &Path) -> Capability {
-    let devices = entries(&root.join("sys/class/infiniband"));
-    let state = match devices.first() {
-        Some(device) => State::Present(device.clone()),
+pub(super) fn rdma(nics: &[Nic]) -> Capability {
+    let state = match nics.iter().flat_map(|nic| &nic.rdma).next() {
+        Some(device) => State::Present(device.name.clone()),
         None => State::missing("nothing in /sys/class/infiniband", None),
     };
     Capability::new("RDMA device", state, "`perftest` workloads")
-}
-
-/// RDMA devices by the interface they share a PCI function with.
-fn rdma_devices(root: &Path) -> BTreeMap<String, String> {
-    let classes = root.join("sys/class/infiniband");
-    let devices = entries(&classes).into_iter().flat_map(|device| {
-        let interfaces = entries(&classes.join(&device).join("device/net"));
-        interfaces
-            .into_iter()
-            .map(move |interface| (interface, device.clone()))
-    });
-    devices.collect()
 }
 
 /// Every NVIDIA GPU; one that is missing if there is none.
@@ -142,9 +117,8 @@ fn text(path: &Path) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::symlink;
-
     use super::*;
+    use crate::hardware::inventory::{Interface, MadeBy, RdmaDevice};
 
     fn write(root: &Path, path: &str, text: &str) {
         let path = root.join(path);
@@ -152,43 +126,41 @@ mod tests {
         fs::write(path, text).unwrap();
     }
 
-    #[test]
-    fn a_connectx_is_told_by_its_vendor_with_its_rdma_device() {
-        let root = tempfile::tempdir().unwrap();
-        let root = root.path();
-        write(root, "sys/class/net/enp1s0np0/device/vendor", "0x15b3\n");
-        write(root, "sys/class/net/enp1s0np0/speed", "400000\n");
-        write(root, "sys/class/net/lo/mtu", "65536\n");
-        write(
-            root,
-            "sys/class/infiniband/mlx5_0/device/net/enp1s0np0/mtu",
-            "9000\n",
-        );
-        symlink(
-            "../../../bus/pci/drivers/mlx5_core",
-            root.join("sys/class/net/enp1s0np0/device/driver"),
-        )
-        .unwrap();
-        let [nic] = &nics(root)[..] else {
-            panic!("lo has no hardware")
-        };
-        assert_eq!(nic.name, "NIC enp1s0np0");
-        let expected = "NVIDIA ConnectX, driver mlx5_core, 400000 Mbit/s, RDMA device mlx5_0";
-        assert_eq!(nic.state, State::Present(expected.into()));
+    fn nic(speed: Option<&str>) -> Nic {
+        Nic {
+            vendor: Some("Mellanox Technologies".into()),
+            model: Some("ConnectX-7".into()),
+            driver: Some("mlx5_core".into()),
+            interfaces: vec![Interface {
+                name: "enp1s0np0".into(),
+                state: None,
+                speed: speed.map(|speed| speed.parse().unwrap()),
+                mtu: None,
+                clock: None,
+            }],
+            rdma: vec![RdmaDevice {
+                name: "mlx5_0".into(),
+                made_by: MadeBy::Hardware,
+                ports: Vec::new(),
+            }],
+            ..Nic::default()
+        }
     }
 
     #[test]
-    fn a_link_that_is_down_has_no_speed() {
-        let root = tempfile::tempdir().unwrap();
-        write(root.path(), "sys/class/net/eth0/device/vendor", "0x8086\n");
-        write(root.path(), "sys/class/net/eth0/speed", "-1\n");
-        let [nic] = &nics(root.path())[..] else {
-            panic!("one")
-        };
-        assert_eq!(
-            nic.state,
-            State::Present("PCI vendor 0x8086, speed unknown".into())
-        );
+    fn a_nic_is_told_with_its_speed_and_its_rdma_device() {
+        for (speed, shown) in [(Some("400Gbit"), "400Gbit"), (None, "speed unknown")] {
+            let [told] = &nics(&[nic(speed)])[..] else {
+                panic!("one")
+            };
+            assert_eq!(told.name, "NIC enp1s0np0");
+            let expected = format!(
+                "Mellanox Technologies ConnectX-7, driver mlx5_core, {shown}, RDMA device mlx5_0"
+            );
+            assert_eq!(told.state, State::Present(expected));
+        }
+        assert_eq!(rdma(&[nic(None)]).state, State::Present("mlx5_0".into()));
+        assert!(matches!(nics(&[])[0].state, State::Missing { .. }));
     }
 
     #[test]

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use super::remedy::{Family, Remedies, field};
 use super::{Capability, State, hardware, tools};
+use crate::hardware::inventory::inventory;
+use crate::hardware::tree::Tree;
 
 /// A machine's files below a root folder: `/`, or a fixture.
 pub(super) struct Machine {
@@ -52,8 +54,9 @@ impl Machine {
             self.congestion_controls(&remedies),
         ];
         capabilities.extend(tools::capabilities(self));
-        capabilities.extend(hardware::nics(&self.root));
-        capabilities.push(hardware::rdma(&self.root));
+        let nics = inventory(&Tree::at(&self.root));
+        capabilities.extend(hardware::nics(&nics));
+        capabilities.push(hardware::rdma(&nics));
         capabilities.extend(hardware::gpus(&self.root));
         capabilities
     }

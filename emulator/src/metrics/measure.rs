@@ -21,7 +21,8 @@ pub struct Measurement {
 }
 
 /// A value. Counts are exact.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
+#[serde(untagged)]
 pub enum Number {
     /// Of a thing that is counted.
     Count(u64),

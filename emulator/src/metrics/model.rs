@@ -66,11 +66,21 @@ pub enum Attribute {
     Rank,
     /// The rank at the other end.
     PeerRank,
+    /// An RDMA device, or an interface.
+    NicName,
+    /// A port of an RDMA device, from 1; empty for an interface.
+    NicPort,
+    /// An 802.1p priority.
+    Priority,
+    /// What became of a congestion notification: `sent`, `handled`, `ignored`.
+    CnpEvent,
+    /// The kernel's name of a counter.
+    CounterName,
 }
 
 use Attribute::{
-    Connection, DropReason, Host, IoDirection, LinkFrom, LinkLane, LinkTo, PeerHost, PeerRank,
-    Rank, Site,
+    CnpEvent, Connection, CounterName, DropReason, Host, IoDirection, LinkFrom, LinkLane, LinkTo,
+    NicName, NicPort, PeerHost, PeerRank, Priority, Rank, Site,
 };
 use Kind::{Counter, Gauge};
 use Unit::{Bytes, BytesPerSecond, Seconds, Things};
@@ -82,10 +92,16 @@ const HOST: &[Attribute] = &[Host, Site, IoDirection];
 const CONNECTION: &[Attribute] = &[Host, PeerHost, Rank, PeerRank, Connection];
 const RANK: &[Attribute] = &[Rank, Host, IoDirection];
 const RUN: &[Attribute] = &[];
+/// A port.
+const NIC: &[Attribute] = &[NicName, NicPort];
+const NIC_IO_BY: &[Attribute] = &[NicName, NicPort, IoDirection];
+const NIC_PRIORITY: &[Attribute] = &[NicName, NicPort, IoDirection, Priority];
+const NIC_CNPS: &[Attribute] = &[NicName, NicPort, CnpEvent];
+const NIC_COUNTER: &[Attribute] = &[NicName, NicPort, CounterName];
 
-/// Each line is a constant and an entry of [`ALL`].
+/// Each line is a constant and an entry of the list.
 macro_rules! table {
-    ($($constant:ident: $name:literal, $unit:expr, $kind:expr, $attributes:expr, $description:literal;)+) => {
+    ($(#[$about:meta])* $list:ident; $($constant:ident: $name:literal, $unit:expr, $kind:expr, $attributes:expr, $description:literal;)+) => {
         $(
             #[doc = $description]
             pub const $constant: Metric = Metric {
@@ -97,12 +113,14 @@ macro_rules! table {
             };
         )+
 
-        /// Every metric, in the order of documents and exports.
-        pub const ALL: &[Metric] = &[$($constant),+];
+        $(#[$about])*
+        pub const $list: &[Metric] = &[$($constant),+];
     };
 }
 
 table! {
+    /// Every metric of a lab, in the order of documents and exports.
+    ALL;
     LINK_IO: "longhaul.link.io", Bytes, Counter, LANE,
         "Bytes of Ethernet frames delivered at the far end of a lane";
     LINK_PACKETS: "longhaul.link.packet.count", Things("packet"), Counter, LANE,
@@ -153,6 +171,39 @@ table! {
         "Size of the collective of the last iteration";
 }
 
+table! {
+    /// Every metric of NICs, in the order of documents and exports.
+    NICS;
+    NIC_IO: "longhaul.nic.io", Bytes, Counter, NIC_IO_BY,
+        "Bytes on the link of a NIC";
+    NIC_PACKETS: "longhaul.nic.packet.count", Things("packet"), Counter, NIC_IO_BY,
+        "Packets on the link of a NIC";
+    NIC_DROPPED: "longhaul.nic.packet.dropped", Things("packet"), Counter, NIC_IO_BY,
+        "Packets that a NIC dropped for want of room";
+    NIC_MARKED: "longhaul.nic.packet.marked", Things("packet"), Counter, NIC,
+        "RoCE packets that reached a NIC marked with congestion experienced";
+    NIC_CNP: "longhaul.nic.cnp.count", Things("packet"), Counter, NIC_CNPS,
+        "Congestion notifications of a NIC, by what became of them";
+    NIC_WAIT: "longhaul.nic.wait", Things("tick"), Counter, NIC,
+        "Ticks of a NIC's clock in which a port had something to send and could not";
+    NIC_PAUSES: "longhaul.nic.pause.count", Things("frame"), Counter, NIC_PRIORITY,
+        "Frames that paused a priority";
+    NIC_PAUSED: "longhaul.nic.pause.duration", Seconds, Counter, NIC_PRIORITY,
+        "Time for which a priority was paused";
+    NIC_PRIORITY_IO: "longhaul.nic.priority.io", Bytes, Counter, NIC_PRIORITY,
+        "Bytes of a priority on the link of a NIC";
+    NIC_PRIORITY_PACKETS: "longhaul.nic.priority.packet.count", Things("packet"), Counter, NIC_PRIORITY,
+        "Packets of a priority on the link of a NIC";
+    NIC_RDMA_IO: "longhaul.nic.rdma.io", Bytes, Counter, NIC_IO_BY,
+        "Bytes of RDMA traffic of a NIC";
+    NIC_RDMA_PACKETS: "longhaul.nic.rdma.packet.count", Things("packet"), Counter, NIC_IO_BY,
+        "Packets of RDMA traffic of a NIC";
+    NIC_OTHER_IO: "longhaul.nic.other.io", Bytes, Counter, NIC_COUNTER,
+        "Bytes that a NIC counts under another name, by that name";
+    NIC_EVENTS: "longhaul.nic.event.count", Things("event"), Counter, NIC_COUNTER,
+        "What else a NIC counts, by the kernel's name for it";
+}
+
 impl Unit {
     /// In UCUM's letters: `By/s`, `{packet}`.
     pub fn ucum(self) -> String {
@@ -181,6 +232,11 @@ impl Attribute {
             Connection => "longhaul.connection.id",
             Rank => "longhaul.rank",
             PeerRank => "longhaul.peer.rank",
+            NicName => "longhaul.nic.name",
+            NicPort => "longhaul.nic.port",
+            Priority => "longhaul.nic.priority",
+            CnpEvent => "longhaul.cnp.event",
+            CounterName => "longhaul.counter.name",
         }
     }
 }
@@ -191,11 +247,15 @@ mod tests {
 
     use super::*;
 
+    fn all() -> impl Iterator<Item = &'static Metric> {
+        ALL.iter().chain(NICS)
+    }
+
     #[test]
     fn names_are_once_and_as_opentelemetry_wants_them() {
-        let names: BTreeSet<_> = ALL.iter().map(|metric| metric.name).collect();
-        assert_eq!(names.len(), ALL.len());
-        for metric in ALL {
+        let names: BTreeSet<_> = all().map(|metric| metric.name).collect();
+        assert_eq!(names.len(), all().count());
+        for metric in all() {
             let is_plain = |part: &str| {
                 part.starts_with(|c: char| c.is_ascii_lowercase())
                     && part.chars().all(|c| c.is_ascii_lowercase() || c == '_')
@@ -212,9 +272,9 @@ mod tests {
 
     #[test]
     fn no_name_is_the_beginning_of_another() {
-        for metric in ALL {
+        for metric in all() {
             let within = format!("{}.", metric.name);
-            let inner = ALL.iter().find(|other| other.name.starts_with(&within));
+            let inner = all().find(|other| other.name.starts_with(&within));
             assert_eq!(inner, None, "{} is a name space, too", metric.name);
         }
     }
@@ -223,7 +283,7 @@ mod tests {
     #[test]
     fn every_metric_is_in_the_document() {
         let text = include_str!("../../../docs/telemetry.md");
-        for metric in ALL {
+        for metric in all() {
             let row = format!("| `{}` | `{}` |", metric.name, metric.unit.ucum());
             assert!(text.contains(&row), "docs/telemetry.md lacks {row}");
         }

@@ -1,0 +1,84 @@
+//! `hardware`: NICs found, set with switches to what a file says, put back, and what they count.
+
+mod apply;
+mod counters;
+mod list;
+mod plan;
+mod restore;
+
+use longhaul_emulator::hardware::inventory::{self, Nic};
+use longhaul_emulator::hardware::journal::JournalError;
+use longhaul_emulator::hardware::nvue::NvueError;
+use longhaul_emulator::hardware::place::AccessError;
+use longhaul_emulator::hardware::tree::Tree;
+
+use crate::args::{HardwareCommand, TreeArgs};
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::output::Output;
+
+/// Runs one of the `hardware` commands.
+pub fn run(command: &HardwareCommand, output: Output) -> Result<Exit, Failure> {
+    match command {
+        HardwareCommand::List(args) => list::run(args, output),
+        HardwareCommand::Plan(args) => plan::run(args, output),
+        HardwareCommand::Apply(args) => apply::run(args, output),
+        HardwareCommand::Restore(args) => restore::run(args, output),
+        HardwareCommand::Counters(args) => counters::run(args, output),
+    }
+}
+
+/// The files that are meant.
+fn tree(args: &TreeArgs) -> Result<Tree, Failure> {
+    match args.root.is_dir() {
+        true => Ok(Tree::at(&args.root)),
+        false => Err(Failure::with_help(
+            Exit::Usage,
+            format!("--root {}: there is no such folder", args.root.display()),
+            "name a folder with a copy of a machine's /sys in it, or leave it out",
+        )),
+    }
+}
+
+fn nics(tree: &Tree) -> Vec<Nic> {
+    inventory::inventory(tree)
+}
+
+impl From<AccessError> for Failure {
+    fn from(error: AccessError) -> Self {
+        Failure::new(exit(&error), &error)
+    }
+}
+
+/// A login that does not hold is the file's fault, what is missing the machine's; the rest did not hold.
+fn exit(error: &AccessError) -> Exit {
+    match error {
+        AccessError::Missing { .. } | AccessError::Denied { .. } => Exit::Lacking,
+        AccessError::Failed { .. } => Exit::NotHeld,
+        AccessError::Switch { source, .. } => match source {
+            NvueError::Password { .. }
+            | NvueError::Certificates { .. }
+            | NvueError::Untrusted { .. }
+            | NvueError::Unauthorized { .. }
+            | NvueError::Forbidden { .. } => Exit::Usage,
+            NvueError::Unreachable { .. } | NvueError::NotFound { .. } | NvueError::Dialect => {
+                Exit::Lacking
+            }
+            NvueError::Conflict { .. }
+            | NvueError::Refused { .. }
+            | NvueError::Unsure { .. }
+            | NvueError::Unexpected { .. } => Exit::NotHeld,
+        },
+    }
+}
+
+impl From<JournalError> for Failure {
+    fn from(error: JournalError) -> Self {
+        let exit = match error {
+            JournalError::Open { .. } => Exit::Usage,
+            JournalError::Busy { .. } | JournalError::Damaged { .. } => Exit::NotHeld,
+            JournalError::Homeless | JournalError::File { .. } => Exit::Lacking,
+        };
+        Failure::new(exit, &error)
+    }
+}

@@ -1,0 +1,596 @@
+//! `hardware`: machines in files, a switch played, and what this machine has. Nothing of this machine is changed.
+
+#[path = "../../emulator/src/hardware/fixture.rs"]
+mod fixture;
+#[allow(dead_code, reason = "the client's own tests use the rest")]
+#[path = "../../emulator/src/hardware/nvue/played.rs"]
+mod played;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use played::{Age, Fault, PASSWORD, Played, USER};
+use serde_json::{Value, json};
+
+const CONNECTX7: &str = include_str!("../../emulator/src/hardware/fixtures/connectx7.tree");
+const SOFT_ROCE: &str = include_str!("../../emulator/src/hardware/fixtures/soft-roce.tree");
+const IRDMA: &str = include_str!("../../emulator/src/hardware/fixtures/irdma.tree");
+
+const NIC: &str = "
+nics:
+  - name: mlx5_0
+    roce: v1
+    type_of_service: 106
+    congestion: {rp_time_reset: 1ms, rp_ai_rate: 50Mbit, rp_max_rate: 100Gbit}
+";
+
+/// Longest wait for anything, on a machine that does many other things.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A folder with a machine's files in `root` and journals in `journals`.
+struct Desk(tempfile::TempDir);
+
+impl Desk {
+    fn new(tree: &str) -> Self {
+        let desk = Desk(tempfile::tempdir().unwrap());
+        fixture::lay(&desk.path("root"), tree);
+        desk
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        fs::write(self.path(name), text).unwrap();
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_longhaul"));
+        command
+            .arg("hardware")
+            .args(arguments)
+            .current_dir(self.0.path())
+            .env_remove("COLUMNS")
+            .env("LEAF1_PASSWORD", PASSWORD)
+            .stdin(Stdio::null());
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> Ended {
+        Ended::new(&self.command(arguments).output().unwrap())
+    }
+
+    /// On the machine in files.
+    fn on_files(&self, arguments: &[&str]) -> Ended {
+        self.run(&[arguments, &["--root", "root"]].concat())
+    }
+
+    /// On switches, with journals here.
+    fn on_switch(&self, arguments: &[&str]) -> Ended {
+        self.run(&[arguments, &["--journals", "journals"]].concat())
+    }
+
+    /// The text of the only journal that is no log yet.
+    fn journal(&self) -> String {
+        fs::read_to_string(self.path("journals/open.jsonl")).unwrap_or_default()
+    }
+
+    /// Every file below `root/sys`.
+    fn files(&self) -> BTreeMap<PathBuf, String> {
+        let mut files = BTreeMap::new();
+        let mut folders = vec![self.path("root/sys")];
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(folder).unwrap() {
+                let entry = entry.unwrap();
+                let kind = entry.file_type().unwrap();
+                if kind.is_dir() {
+                    folders.push(entry.path());
+                } else if kind.is_file() {
+                    files.insert(entry.path(), fs::read_to_string(entry.path()).unwrap());
+                }
+            }
+        }
+        files
+    }
+}
+
+/// How a command ended.
+#[derive(Debug)]
+struct Ended {
+    code: Option<i32>,
+    stdout: String,
+    stderr: String,
+}
+
+impl Ended {
+    fn new(output: &Output) -> Self {
+        Ended {
+            code: output.status.code(),
+            stdout: String::from_utf8(output.stdout.clone()).unwrap(),
+            stderr: String::from_utf8(output.stderr.clone()).unwrap(),
+        }
+    }
+
+    /// What it printed, if it ended with `code`.
+    #[track_caller]
+    fn with(self, code: i32) -> Self {
+        assert_eq!(self.code, Some(code), "{self:#?}");
+        self
+    }
+
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self:#?}"))
+    }
+}
+
+fn leaf(played: &Played) -> String {
+    format!(
+        "switches:
+  - name: leaf1
+    url: http://{}
+    user: {USER}
+    password: {{env: LEAF1_PASSWORD}}
+    certificate: unchecked
+    roce: lossless
+    adaptive_routing: {{state: enabled, interfaces: [swp1]}}
+",
+        played.address
+    )
+}
+
+fn before() -> Value {
+    json!({"system": {"hostname": "leaf1"}, "qos": {"roce": {"enable": "on", "mode": "lossy"}}})
+}
+
+/// A switch, and a folder with a file for it.
+fn with_switch(fault: Fault) -> (Played, Desk) {
+    let played = Played::start(before(), Age::UpTo514, fault);
+    let desk = Desk::new("[/sys]");
+    desk.write("leaf.yaml", &leaf(&played));
+    (played, desk)
+}
+
+#[test]
+fn nics_are_listed_with_what_they_are() {
+    let mut text = String::new();
+    for tree in [CONNECTX7, SOFT_ROCE, IRDMA, "[/sys]"] {
+        text += &Desk::new(tree).on_files(&["list"]).with(0).stdout;
+        text += "\n";
+    }
+    insta::assert_snapshot!(text);
+}
+
+#[test]
+fn this_machines_nics_are_listed_and_counted_whatever_there_is() {
+    let desk = Desk::new("[/sys]");
+    assert!(desk.run(&["list", "--json"]).with(0).json()["nics"].is_array());
+    desk.run(&["list"]).with(0);
+    let counters = desk.run(&["counters", "--json"]).with(0).json();
+    assert!(counters["counters"].is_array());
+}
+
+#[test]
+fn a_plan_is_a_table_of_what_would_change_and_changes_nothing() {
+    let desk = Desk::new(CONNECTX7);
+    desk.write("nic.yaml", NIC);
+    let files = desk.files();
+    insta::assert_snapshot!(desk.on_files(&["plan", "nic.yaml"]).with(0).stdout);
+    let plan = desk
+        .on_files(&["plan", "nic.yaml", "--json"])
+        .with(0)
+        .json();
+    assert_eq!(plan["steps"].as_array().unwrap().len(), 5);
+    let dry = desk.on_files(&["apply", "nic.yaml", "--dry-run", "--json"]);
+    assert_eq!(dry.with(0).json(), plan);
+    assert_eq!(desk.files(), files);
+    assert!(!desk.path("root/var").exists());
+}
+
+#[test]
+fn what_is_applied_is_no_longer_planned_and_comes_back() {
+    let desk = Desk::new(CONNECTX7);
+    desk.write("nic.yaml", NIC);
+    let files = desk.files();
+    let applied = desk.on_files(&["apply", "nic.yaml"]).with(0).stdout;
+    assert!(applied.contains("5 writes applied"), "{applied}");
+    let planned = desk.on_files(&["plan", "nic.yaml"]).with(0).stdout;
+    assert!(planned.contains("nothing to change"), "{planned}");
+
+    // The old values of now would be those of the file.
+    let again = desk.on_files(&["apply", "nic.yaml"]).with(2).stderr;
+    for way_out in ["`longhaul hardware restore`", "--keep"] {
+        assert!(again.contains(way_out), "{again}");
+    }
+
+    let would = desk.on_files(&["restore", "--dry-run"]).with(0).stdout;
+    assert_eq!(would.matches("to be put back").count(), 5, "{would}");
+    assert_ne!(desk.files(), files);
+    let restored = desk.on_files(&["restore", "--json"]).with(0).json();
+    assert_eq!(desk.files(), files);
+    let log = fs::read_to_string(restored["log"].as_str().unwrap()).unwrap();
+    assert_eq!(log.matches("\"entry\":\"write\"").count(), 5);
+    let nothing = desk.on_files(&["restore"]).with(0).stdout;
+    assert!(nothing.contains("nothing to put back"), "{nothing}");
+}
+
+#[test]
+fn what_is_kept_stays_for_good() {
+    let desk = Desk::new(CONNECTX7);
+    desk.write("nic.yaml", NIC);
+    desk.on_files(&["apply", "nic.yaml"]).with(0);
+    let files = desk.files();
+    desk.on_files(&["restore", "--keep", "--dry-run"]).with(0);
+    let kept = desk.on_files(&["restore", "--keep"]).with(0).stdout;
+    assert!(kept.contains("5 writes stay for good"), "{kept}");
+    desk.on_files(&["restore"]).with(0);
+    assert_eq!(desk.files(), files);
+}
+
+#[test]
+fn what_somebody_else_has_set_since_is_not_written_over_unasked() {
+    let desk = Desk::new(CONNECTX7);
+    desk.write("nic.yaml", NIC);
+    let files = desk.files();
+    desk.on_files(&["apply", "nic.yaml"]).with(0);
+    desk.write(
+        "root/sys/kernel/debug/mlx5/0000:19:00.0/cc_params/rp_ai_rate",
+        "7\n",
+    );
+    let refused = desk.on_files(&["restore"]).with(1);
+    assert!(
+        refused.stdout.contains("set by somebody else since"),
+        "{refused:#?}"
+    );
+    assert!(refused.stderr.contains("--force"), "{refused:#?}");
+    let answer = desk.on_files(&["restore", "--json"]).with(1).json();
+    assert_eq!(answer["error"]["exit_code"], 1);
+    desk.on_files(&["restore", "--force"]).with(0);
+    assert_eq!(desk.files(), files);
+}
+
+#[test]
+fn a_switch_is_set_as_one_revision_and_put_back() {
+    let (played, desk) = with_switch(Fault::None);
+    let plan = desk.run(&["plan", "leaf.yaml"]).with(0).stdout;
+    insta::assert_snapshot!(plan);
+    assert!(
+        played
+            .requests()
+            .iter()
+            .all(|request| request.starts_with("GET"))
+    );
+    desk.on_switch(&["apply", "leaf.yaml"]).with(0);
+    assert_eq!(played.applied()["qos"]["roce"]["mode"], "lossless");
+    assert!(
+        desk.journal().contains("revision 1 of http://"),
+        "{}",
+        desk.journal()
+    );
+    desk.on_switch(&["restore"]).with(0);
+    assert_eq!(played.applied(), before());
+}
+
+/// An empty `qos roce` would be one that is on.
+#[test]
+fn a_switch_on_which_nothing_was_set_has_nothing_set_again() {
+    let (played, desk) = (
+        Played::start(json!({}), Age::From515, Fault::None),
+        Desk::new("[/sys]"),
+    );
+    desk.write("leaf.yaml", &leaf(&played));
+    desk.on_switch(&["apply", "leaf.yaml"]).with(0);
+    assert_eq!(played.applied()["qos"]["roce"]["state"], "enabled");
+    desk.on_switch(&["restore"]).with(0);
+    assert_eq!(played.applied(), json!({}));
+}
+
+/// The password is in no output, no journal and no log, whatever happens.
+#[test]
+fn the_password_goes_nowhere_but_to_the_switch() {
+    for fault in [
+        Fault::None,
+        Fault::Conflict,
+        Fault::HangsUp,
+        Fault::DefaultPassword,
+    ] {
+        let (_played, desk) = with_switch(fault);
+        let runs = [
+            desk.run(&["plan", "leaf.yaml", "--json"]),
+            desk.on_switch(&["apply", "leaf.yaml", "--json", "--patience", "100ms"]),
+            desk.on_switch(&["restore", "--json"]),
+        ];
+        let mut texts = vec![desk.journal()];
+        for run in runs {
+            texts.extend([run.stdout, run.stderr]);
+        }
+        for entry in fs::read_dir(desk.path("journals")).into_iter().flatten() {
+            texts.push(fs::read_to_string(entry.unwrap().path()).unwrap());
+        }
+        assert!(
+            texts.iter().all(|text| !text.contains(PASSWORD)),
+            "{texts:#?}"
+        );
+    }
+}
+
+#[test]
+fn logins_that_do_not_hold_are_the_files_fault() {
+    let (played, desk) = with_switch(Fault::None);
+    let plan = |password: &str| {
+        let mut command = desk.command(&["plan", "leaf.yaml"]);
+        Ended::new(&command.env("LEAF1_PASSWORD", password).output().unwrap())
+    };
+    let wrong = plan("wrong").with(2).stderr;
+    assert!(wrong.contains("(401)"), "{wrong}");
+    let empty = plan("").with(2).stderr;
+    assert!(
+        empty.contains("the variable LEAF1_PASSWORD: it is empty"),
+        "{empty}"
+    );
+    let mut unset = desk.command(&["plan", "leaf.yaml"]);
+    let unset = Ended::new(&unset.env_remove("LEAF1_PASSWORD").output().unwrap());
+    assert!(unset.with(2).stderr.contains("LEAF1_PASSWORD"));
+    played.set_fault(Fault::DefaultPassword);
+    let never_changed = desk.run(&["plan", "leaf.yaml"]).with(2).stderr;
+    assert!(never_changed.contains("(403)"), "{never_changed}");
+    // A file beside the settings' own, from wherever it is called.
+    played.set_fault(Fault::None);
+    let text = leaf(&played).replace("{env: LEAF1_PASSWORD}", "{file: secret}");
+    desk.write("leaf.yaml", &text);
+    desk.write("secret", &format!("{PASSWORD}\n"));
+    let path = desk.path("leaf.yaml");
+    let mut elsewhere = desk.command(&["plan", path.to_str().unwrap()]);
+    Ended::new(&elsewhere.current_dir("/").output().unwrap()).with(0);
+}
+
+#[test]
+fn a_switch_that_refuses_is_left_as_it_was_and_says_so() {
+    for (fault, expected) in [
+        (Fault::Conflict, "conflicting (409)"),
+        (Fault::Invalid, "not on this switch"),
+    ] {
+        let (played, desk) = with_switch(fault);
+        let refused = desk.on_switch(&["apply", "leaf.yaml"]).with(1);
+        assert!(refused.stderr.contains(expected), "{refused:#?}");
+        assert!(
+            refused
+                .stderr
+                .contains("of 1 writes 0 are done, 1 is not sure"),
+            "{refused:#?}"
+        );
+        let answer = desk.on_switch(&["restore", "--json"]).with(0).json();
+        assert_eq!(answer["restored"][0]["state"], "there_already");
+        assert_eq!(played.applied(), before());
+    }
+}
+
+#[test]
+fn an_end_that_nobody_saw_is_told_and_put_back() {
+    let (played, desk) = with_switch(Fault::HangsUp);
+    let answer = desk
+        .on_switch(&["apply", "leaf.yaml", "--json"])
+        .with(1)
+        .json();
+    let message = answer["error"]["message"].as_str().unwrap();
+    for expected in ["may or may not be set", "revision 1", "nv config history"] {
+        assert!(message.contains(expected), "{message}");
+    }
+    assert_eq!(answer["steps"][0]["state"], "failed");
+    assert_ne!(played.applied(), before());
+    played.set_fault(Fault::None);
+    desk.on_switch(&["restore"]).with(0);
+    assert_eq!(played.applied(), before());
+}
+
+#[test]
+fn a_switch_that_keeps_what_it_had_is_found_out() {
+    let (_played, desk) = with_switch(Fault::Forgets);
+    let refused = desk.on_switch(&["apply", "leaf.yaml"]).with(1).stderr;
+    assert!(refused.contains("and reads"), "{refused}");
+}
+
+/// `apply` in the middle of a revision that does not end.
+fn under_way(desk: &Desk, played: &Played) -> Child {
+    let arguments = [
+        "apply",
+        "leaf.yaml",
+        "--journals",
+        "journals",
+        "--patience",
+        "3s",
+    ];
+    let child = desk
+        .command(&arguments)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let until = Instant::now() + PATIENCE;
+    while !played.requests().contains(&"GET /revision/1".to_owned()) {
+        assert!(Instant::now() < until, "{:?}", played.requests());
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    child
+}
+
+#[test]
+fn a_process_killed_in_the_middle_leaves_what_it_takes_to_put_back() {
+    let (played, desk) = with_switch(Fault::Endless);
+    let mut child = under_way(&desk, &played);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let journal = desk.journal();
+    assert!(journal.contains("\"entry\":\"write\""), "{journal}");
+    assert!(journal.contains("revision 1 of"), "{journal}");
+    // The switch goes on alone.
+    played.set_fault(Fault::None);
+    let until = Instant::now() + PATIENCE;
+    while played.applied() == before() {
+        assert!(Instant::now() < until);
+        played.look("1");
+    }
+    desk.on_switch(&["restore"]).with(0);
+    assert_eq!(played.applied(), before());
+}
+
+#[test]
+fn ctrl_c_brings_the_write_under_way_to_its_end() {
+    let (played, desk) = with_switch(Fault::Endless);
+    let child = under_way(&desk, &played);
+    let pid = Pid::from_raw(i32::try_from(child.id()).unwrap());
+    kill(pid, Signal::SIGINT).unwrap();
+    played.set_fault(Fault::None);
+    let ended = Ended::new(&child.wait_with_output().unwrap()).with(0);
+    assert!(ended.stdout.contains("1 write applied"), "{ended:#?}");
+    desk.on_switch(&["restore"]).with(0);
+}
+
+#[test]
+fn an_unchecked_certificate_is_warned_of() {
+    let (_played, desk) = with_switch(Fault::None);
+    desk.write(
+        "far.yaml",
+        "switches: [{name: far, url: 'https://127.0.0.1:1', user: u, password: {env: LEAF1_PASSWORD}, certificate: unchecked, roce: lossy}]",
+    );
+    let ended = desk.run(&["plan", "far.yaml"]).with(3);
+    assert!(
+        ended.stderr.contains("warning: https://127.0.0.1:1"),
+        "{ended:#?}"
+    );
+    assert!(ended.stderr.contains("cannot be reached"), "{ended:#?}");
+}
+
+#[test]
+fn counters_have_units_and_what_is_wrong_is_told() {
+    let desk = Desk::new(CONNECTX7);
+    insta::assert_snapshot!(desk.on_files(&["counters", "mlx5_0"]).with(0).stdout);
+    let all = desk.on_files(&["counters", "--json"]).with(0).json();
+    let data = all["counters"].as_array().unwrap();
+    let data = data
+        .iter()
+        .find(|one| one["counter"] == "port_xmit_data")
+        .unwrap();
+    let expected = json!({
+        "nic": "mlx5_0", "port": 1, "counter": "port_xmit_data", "value": 4000, "unit": "By", "metric": "longhaul.nic.io",
+        "attributes": {"longhaul.nic.name": "mlx5_0", "longhaul.nic.port": "1", "network.io.direction": "transmit"},
+    });
+    assert_eq!(*data, expected);
+    for (arguments, expected) in [
+        (&["counters", "mlx5_9"][..], "there are: mlx5_0"),
+        (&["counters", "../x"], "is no device"),
+        (&["counters", "--watch", "1ms"], "100ms to 10min"),
+    ] {
+        let told = desk.on_files(arguments).with(2).stderr;
+        assert!(told.contains(expected), "{told}");
+    }
+}
+
+#[test]
+fn watched_counters_show_what_has_grown_until_ctrl_c() {
+    let desk = Desk::new(CONNECTX7);
+    let out = fs::File::create(desk.path("out")).unwrap();
+    let mut child = desk
+        .command(&["counters", "mlx5_0", "--root", "root", "--watch", "100ms"])
+        .stdout(out)
+        .spawn()
+        .unwrap();
+    let printed = |expected: &str| {
+        let until = Instant::now() + PATIENCE;
+        while !fs::read_to_string(desk.path("out"))
+            .unwrap()
+            .contains(expected)
+        {
+            assert!(Instant::now() < until, "{expected}");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    };
+    printed("nothing was counted");
+    let counter = "root/sys/class/infiniband/mlx5_0/ports/1/hw_counters/out_of_sequence";
+    desk.write(counter, "12\n");
+    printed("out_of_sequence");
+    kill(
+        Pid::from_raw(i32::try_from(child.id()).unwrap()),
+        Signal::SIGINT,
+    )
+    .unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+}
+
+#[test]
+fn what_a_file_has_wrong_is_told_where_it_stands() {
+    let desk = Desk::new(CONNECTX7);
+    desk.write(
+        "wrong.yaml",
+        "nics:\n  - name: mlx5_0\n    congestion: {rp_time_rest: 1ms}\n",
+    );
+    insta::assert_snapshot!(desk.on_files(&["plan", "wrong.yaml"]).with(2).stderr);
+    desk.write("nic.yaml", NIC);
+    let told = desk.on_files(&["plan", "nic.yaml", "--set", "nics.mlx5_0.pfc=[9]"]);
+    assert!(told.with(2).stderr.contains("9 is not a priority"));
+    let told = desk.on_files(&["plan", "nic.yaml", "--set", "nics.mlx5_0.name=mlx5_7"]);
+    assert!(told.with(2).stderr.contains("hardware list"));
+    let told = desk.on_files(&["plan", "nic.yaml", "--set", "nics.mlx5_0.pfc=[3]"]);
+    assert!(told.with(3).stderr.contains("a copy of a machine's files"));
+    desk.run(&["list", "--root", "nowhere"]).with(2);
+    desk.run(&["restore", "--keep", "--force"]).with(2);
+}
+
+/// The vendor's tool, played: a register of two fields in a file beside it.
+const MLXREG: &str = r#"#!/bin/sh
+cd "$(dirname "$0")" || exit 1
+[ -f register ] || printf 'roce_adp_retrans_en | 0x00000000\nroce_tx_window_en | 0x00000001\n' >register
+[ "$1 $3 $4 $5" = "-d --yes --reg_name ROCE_ACCL" ] || { echo "unknown arguments: $*" >&2; exit 1; }
+case "$6" in
+--get) echo 'Sending access register...'; cat register ;;
+--set) field=${7%%=*}; value=${7#*=}; sed -i "s/^$field | .*/$field | $(printf '0x%08x' "$value")/" register ;;
+esac
+"#;
+
+/// A NIC of this machine with a PCI address, which the played tool is asked about; nothing of it is touched.
+fn any_nic(desk: &Desk) -> Option<String> {
+    let nics = desk.run(&["list", "--json"]).with(0).json();
+    let nics = nics["nics"].as_array()?;
+    nics.iter()
+        .find_map(|nic| Some(nic["pci"].as_str()?.to_owned()))
+}
+
+#[test]
+fn a_register_is_set_by_the_vendors_tool_and_its_lack_is_told() {
+    let desk = Desk::new("[/sys]");
+    let Some(pci) = any_nic(&desk) else {
+        println!("skipped: needs a NIC with a PCI address");
+        return;
+    };
+    let text = format!(
+        "nics: [{{name: '{pci}', retransmission: {{adaptive: enabled, window: enabled}}}}]"
+    );
+    desk.write("register.yaml", &text);
+    let run = |arguments: &[&str], path: &Path| {
+        let mut command = desk.command(arguments);
+        command.args(["--journals", "journals"]);
+        Ended::new(&command.env("PATH", path).output().unwrap())
+    };
+    fs::create_dir(desk.path("empty")).unwrap();
+    let lacking = run(&["apply", "register.yaml"], &desk.path("empty"))
+        .with(3)
+        .stderr;
+    assert!(lacking.contains("mstflint"), "{lacking}");
+
+    desk.write("mlxreg", MLXREG);
+    fs::set_permissions(desk.path("mlxreg"), fs::Permissions::from_mode(0o755)).unwrap();
+    let system = std::env::var("PATH").unwrap();
+    let path = PathBuf::from(format!("{}:{system}", desk.0.path().display()));
+    let register = || fs::read_to_string(desk.path("register")).unwrap();
+    let applied = run(&["apply", "register.yaml"], &path).with(0).stdout;
+    assert!(applied.contains("1 write applied"), "{applied}");
+    assert!(register().contains("roce_adp_retrans_en | 0x00000001"));
+    run(&["restore"], &path).with(0);
+    assert!(register().contains("roce_adp_retrans_en | 0x00000000"));
+}

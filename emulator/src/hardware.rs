@@ -1,0 +1,34 @@
+//! NICs and switches as they are: found, set to what a file says, put back, counted.
+//!
+//! - [`tree`]: the kernel's files, of this machine or a copy of another's.
+//! - [`inventory`]: which NICs there are, from sysfs and [`devlink`].
+//! - [`place`]: where a setting lies, and what reads and writes it.
+//! - [`plan`]: what would change: what is set held against what should be; pure but for the reading.
+//! - [`apply`]: a plan carried out, each old value on disk before its write.
+//! - [`restore`]: what was applied, put back.
+//! - [`journal`]: what is on disk meanwhile.
+//! - [`machine`]: this machine's NICs and the switches that it reaches, as places.
+//! - [`nvue`]: switches with Cumulus Linux.
+//! - [`counters`]: what NICs count, as metrics; `ethtool`: what their interfaces count.
+//! - [`dcb`]: priority flow control; `register`: what only the vendor's tool reaches; `netlink`: raw messages for both netlink families.
+
+pub mod apply;
+pub mod counters;
+pub mod dcb;
+pub mod devlink;
+mod ethtool;
+#[cfg(test)]
+mod fixture;
+pub mod inventory;
+pub mod journal;
+pub mod machine;
+mod netlink;
+pub mod nvue;
+pub mod place;
+pub mod plan;
+mod register;
+pub mod restore;
+pub mod tree;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,227 @@
+//! This machine's NICs and the switches that it reaches, as places.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::path::{Component, Path};
+use std::time::Duration;
+
+use longhaul_topologies::hardware::{Login, Priority};
+
+use super::nvue::{self, Nvue, View};
+use super::place::{Access, AccessError, NONE, Place, UNSET, Value};
+use super::plan::list;
+use super::tree::Tree;
+use super::{dcb, register};
+
+/// What a ConnectX's traffic class reads before its number (`traffic_class_show` in the vendor's mlx5_ib).
+const TRAFFIC_CLASS: &str = "Global tclass=";
+/// What unsets it: it is kept as −1 until it is set (`init_tc_sysfs` there).
+const NO_TRAFFIC_CLASS: &str = "-1";
+
+/// The real thing, or a copy of a machine's files.
+pub struct Machine {
+    tree: Tree,
+    /// How long a switch may take to apply.
+    patience: Duration,
+    /// Those that were asked already.
+    switches: Vec<(Login, Nvue)>,
+}
+
+impl Machine {
+    /// The machine with these files. A switch may take as long as `patience` to apply a revision.
+    pub fn new(tree: Tree, patience: Duration) -> Self {
+        Machine {
+            tree,
+            patience,
+            switches: Vec::new(),
+        }
+    }
+
+    fn switch(&mut self, name: &str, login: &Login) -> Result<&Nvue, AccessError> {
+        let known = self.switches.iter().position(|(known, _)| known == login);
+        let index = match known {
+            Some(index) => index,
+            None => {
+                let nvue = Nvue::new(login, self.patience)
+                    .map_err(|source| AccessError::of_switch(name, login, source))?;
+                self.switches.push((login.clone(), nvue));
+                self.switches.len() - 1
+            }
+        };
+        Ok(&self.switches[index].1)
+    }
+
+    /// Writes a file of the kernel's, and no other: what a journal names was read from a file.
+    fn write_file(&self, place: &Place, path: &Path, text: &str) -> Result<(), AccessError> {
+        let is_plain = |part: Component| matches!(part, Component::RootDir | Component::Normal(_));
+        if !path.starts_with("/sys") || !path.components().all(is_plain) {
+            return Err(AccessError::Failed {
+                place: place.to_string(),
+                reason: "this is no file of the kernel's".to_owned(),
+            });
+        }
+        let written = self.tree.write(path, text);
+        written.map_err(|error| file(place, path, &error))
+    }
+
+    /// Refuses what is no file where there are only files.
+    fn must_be_this_machine(&self, place: &Place) -> Result<(), AccessError> {
+        match self.tree.is_this_machine() {
+            true => Ok(()),
+            false => Err(AccessError::Missing {
+                place: place.to_string(),
+                way_out: "a copy of a machine's files has no netlink and no registers".to_owned(),
+            }),
+        }
+    }
+}
+
+impl Access for Machine {
+    fn read(&mut self, place: &Place) -> Result<Value, AccessError> {
+        let text = match place {
+            Place::Attribute { path } => self
+                .tree
+                .read(path)
+                .map_err(|error| file(place, path, &error))?,
+            Place::TrafficClass { path } => {
+                let text = self
+                    .tree
+                    .read(path)
+                    .map_err(|error| file(place, path, &error))?;
+                let first = text
+                    .lines()
+                    .find_map(|line| line.strip_prefix(TRAFFIC_CLASS));
+                first.unwrap_or(UNSET).to_owned()
+            }
+            Place::Pfc { interface } => {
+                self.must_be_this_machine(place)?;
+                list(&dcb::pfc(interface).map_err(|error| pfc(place, &error))?)
+            }
+            Place::Register { pci, field } => {
+                self.must_be_this_machine(place)?;
+                register::read(pci, field)?
+            }
+            Place::Switch {
+                name, login, paths, ..
+            } => {
+                let config = self.switch(name, login)?.config(View::Set);
+                let config =
+                    config.map_err(|source| AccessError::of_switch(name, login, source))?;
+                let values = paths.iter();
+                let values = values.map(|path| (path.clone(), nvue::at(&config, path).clone()));
+                return Ok(Value::Config(values.collect()));
+            }
+        };
+        Ok(Value::Text(text))
+    }
+
+    fn write(
+        &mut self,
+        place: &Place,
+        value: &Value,
+        note: &mut dyn FnMut(&str),
+    ) -> Result<(), AccessError> {
+        match (place, value) {
+            (Place::Attribute { path }, Value::Text(text)) => self.write_file(place, path, text),
+            (Place::TrafficClass { path }, Value::Text(text)) => {
+                let text = match text.as_str() {
+                    UNSET => NO_TRAFFIC_CLASS,
+                    number => number,
+                };
+                self.write_file(place, path, text)
+            }
+            (Place::Pfc { interface }, Value::Text(text)) => {
+                self.must_be_this_machine(place)?;
+                let priorities = priorities(place, text)?;
+                dcb::set_pfc(interface, &priorities).map_err(|error| pfc(place, &error))
+            }
+            (Place::Register { pci, field }, Value::Text(text)) => {
+                self.must_be_this_machine(place)?;
+                register::write(pci, field, text)
+            }
+            (
+                Place::Switch {
+                    name,
+                    login,
+                    absent,
+                    ..
+                },
+                Value::Config(config),
+            ) => {
+                let switch = self.switch(name, login)?;
+                switch
+                    .set(config, absent, note)
+                    .map_err(|source| AccessError::of_switch(name, login, source))
+            }
+            // Only a journal that somebody has changed says so.
+            (place, value) => Err(AccessError::Failed {
+                place: place.to_string(),
+                reason: format!("`{value}` is no value of it"),
+            }),
+        }
+    }
+
+    fn effective(&mut self, name: &str, login: &Login) -> Result<serde_json::Value, AccessError> {
+        let config = self.switch(name, login)?.config(View::Effective);
+        config.map_err(|source| AccessError::of_switch(name, login, source))
+    }
+}
+
+fn priorities(place: &Place, text: &str) -> Result<BTreeSet<Priority>, AccessError> {
+    if text == NONE {
+        return Ok(BTreeSet::new());
+    }
+    let read = |word: &str| Priority::try_from(word.parse::<u8>().ok()?).ok();
+    let all: Option<BTreeSet<Priority>> = text.split(',').map(read).collect();
+    all.ok_or_else(|| AccessError::Failed {
+        place: place.to_string(),
+        reason: format!("`{text}` is no list of priorities"),
+    })
+}
+
+/// What the kernel answers about a file, with what brings it.
+fn file(place: &Place, path: &Path, error: &io::Error) -> AccessError {
+    let place = place.to_string();
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => AccessError::Denied { place },
+        io::ErrorKind::NotFound => AccessError::Missing {
+            way_out: bringer(path).to_owned(),
+            place,
+        },
+        _ => AccessError::Failed {
+            place,
+            reason: error.to_string(),
+        },
+    }
+}
+
+fn bringer(path: &Path) -> &'static str {
+    if path.starts_with("/sys/kernel/debug") {
+        "it takes debugfs (mount -t debugfs none /sys/kernel/debug), the modules mlx5_core and mlx5_ib, and a NIC whose firmware lets the \
+         driver set congestion control"
+    } else if path.starts_with("/sys/kernel/config") {
+        "it takes the module rdma_cm, configfs (mount -t configfs none /sys/kernel/config) and a folder for the device there (mkdir \
+         /sys/kernel/config/rdma_cm/DEVICE)"
+    } else {
+        "it takes NVIDIA's own driver (DOCA-OFED); the kernel's has no such file"
+    }
+}
+
+fn pfc(place: &Place, error: &io::Error) -> AccessError {
+    let place = place.to_string();
+    match error.raw_os_error() {
+        Some(libc::EPERM) => AccessError::Denied { place },
+        Some(libc::ENODEV) => AccessError::Missing {
+            place,
+            way_out: "there is no such interface".to_owned(),
+        },
+        _ if error.kind() == io::ErrorKind::Unsupported => AccessError::Missing {
+            place,
+            way_out: "the interface's driver has no priority flow control".to_owned(),
+        },
+        _ => AccessError::Failed {
+            place,
+            reason: error.to_string(),
+        },
+    }
+}

@@ -1,0 +1,247 @@
+//! What would change: what is set held against what should be.
+
+mod nic;
+
+use longhaul_topologies::hardware::{Priority, Settings, Switch};
+use serde::Serialize;
+
+use self::nic::Wanted;
+use super::inventory::Nic;
+use super::nvue;
+use super::place::{Access, AccessError, Config, NONE, Place, Value, plain};
+
+/// What would change, in the order in which it would.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Plan {
+    /// One write each.
+    pub steps: Vec<Step>,
+}
+
+/// One write.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Step {
+    /// Of what: a NIC or a switch, as the settings call it.
+    pub subject: String,
+    /// Where.
+    pub place: Place,
+    /// What is there.
+    pub old: Value,
+    /// What will be.
+    pub new: Value,
+    /// What the driver changes along with it.
+    pub also: Vec<Kept>,
+    /// What it does to traffic.
+    pub risk: Risk,
+    /// The same as people write it.
+    pub changes: Vec<Change>,
+}
+
+/// A place that is changed by a write to another.
+#[derive(Clone, Debug, PartialEq, Serialize, serde::Deserialize)]
+pub struct Kept {
+    /// Where.
+    pub place: Place,
+    /// What is there.
+    pub old: Value,
+}
+
+/// A setting that changes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Change {
+    /// As the settings' file calls it.
+    pub setting: String,
+    /// What it is.
+    pub old: String,
+    /// What it will be.
+    pub new: String,
+}
+
+/// What a write does to traffic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Risk {
+    /// Packets under way are not touched.
+    None,
+    /// The link goes down and up again.
+    LinkToggles,
+    /// The switch reloads or restarts what forwards its packets.
+    SwitchReloads,
+}
+
+impl Risk {
+    /// In words; nothing where there is none.
+    pub fn words(self) -> &'static str {
+        match self {
+            Risk::None => "",
+            Risk::LinkToggles => "interrupts the link",
+            Risk::SwitchReloads => "may interrupt all ports",
+        }
+    }
+}
+
+/// Why there is no plan.
+#[derive(Debug, thiserror::Error)]
+pub enum PlanError {
+    /// No NIC is called so.
+    #[error("there is no NIC {name} here; there are: {}", if known.is_empty() { "none" } else { known })]
+    NoNic {
+        /// What was asked for.
+        name: String,
+        /// What there is.
+        known: String,
+    },
+    /// Two entries mean the same NIC.
+    #[error("{name} and {other} are the same NIC: write all its settings in one entry")]
+    SameNic {
+        /// What one entry calls it.
+        name: String,
+        /// What the other does.
+        other: String,
+    },
+    /// The NIC has no such part.
+    #[error("{name} has no {part}, which `{setting}` is about")]
+    NoPart {
+        /// Which NIC.
+        name: String,
+        /// What it lacks.
+        part: &'static str,
+        /// For which setting.
+        setting: &'static str,
+    },
+    /// What is set could not be read.
+    #[error(transparent)]
+    Access(#[from] AccessError),
+}
+
+/// Holds everything that `settings` name against what is set. Nothing is written.
+///
+/// # Errors
+/// If a NIC is not there, or what is set cannot be read.
+///
+/// # Panics
+/// If `settings` were not checked by [`longhaul_topologies::hardware::settings`].
+pub fn plan(settings: &Settings, nics: &[Nic], access: &mut dyn Access) -> Result<Plan, PlanError> {
+    let mut planner = Planner {
+        access,
+        steps: Vec::new(),
+    };
+    for (index, wanted) in settings.nics.iter().enumerate() {
+        let found = nics.iter().find(|nic| nic.is_called(&wanted.name));
+        let nic = found.ok_or_else(|| PlanError::NoNic {
+            name: wanted.name.to_string(),
+            known: nics
+                .iter()
+                .flat_map(Nic::names)
+                .collect::<Vec<_>>()
+                .join(", "),
+        })?;
+        let mut earlier = settings.nics[..index].iter();
+        if let Some(other) = earlier.find(|other| nic.is_called(&other.name)) {
+            return Err(PlanError::SameNic {
+                name: wanted.name.to_string(),
+                other: other.name.to_string(),
+            });
+        }
+        for one in nic::wanted(wanted, nic)? {
+            planner.step(wanted.name.as_str(), one)?;
+        }
+    }
+    for switch in &settings.switches {
+        planner.switch(switch)?;
+    }
+    Ok(Plan {
+        steps: planner.steps,
+    })
+}
+
+struct Planner<'a> {
+    access: &'a mut dyn Access,
+    steps: Vec<Step>,
+}
+
+impl Planner<'_> {
+    /// A step, unless it is so already.
+    fn step(&mut self, subject: &str, wanted: Wanted) -> Result<(), PlanError> {
+        let old = self.access.read(&wanted.place)?;
+        let new = Value::Text(wanted.value.clone());
+        if old.is_same(&new) {
+            return Ok(());
+        }
+        let mut changes = vec![wanted.change(&old)];
+        let mut also = Vec::new();
+        if let Some(other) = wanted.written_with() {
+            let old = self.access.read(&other.place)?;
+            if !old.is_same(&Value::Text(other.value.clone())) {
+                changes.push(other.change(&old));
+                let place = other.place;
+                also.push(Kept { place, old });
+            }
+        }
+        self.steps.push(Step {
+            subject: subject.to_owned(),
+            place: wanted.place,
+            old,
+            new,
+            also,
+            risk: wanted.risk,
+            changes,
+        });
+        Ok(())
+    }
+
+    /// All of a switch's settings at once: that is how it takes them.
+    fn switch(&mut self, switch: &Switch) -> Result<(), PlanError> {
+        let name = switch.name.as_str();
+        let login = switch.login();
+        let effective = self.access.effective(name, &login)?;
+        let wanted = nvue::wanted(switch, &effective)
+            .map_err(|source| AccessError::of_switch(name, &login, source))?;
+        let changed: Config = wanted
+            .into_iter()
+            .filter(|(path, value)| plain(nvue::at(&effective, path)) != plain(value))
+            .collect();
+        if changed.is_empty() {
+            return Ok(());
+        }
+        let place = |paths: Vec<String>, absent| Place::Switch {
+            name: name.to_owned(),
+            login: login.clone(),
+            paths,
+            absent,
+        };
+        let wholes = changed.keys().filter_map(|path| path.rsplit_once('/'));
+        let wholes = wholes.map(|(whole, _)| whole.to_owned()).collect();
+        let wholes = self.access.read(&place(wholes, Vec::new()))?;
+        let absent = match wholes {
+            Value::Config(wholes) => wholes.into_iter().filter(|(_, value)| value.is_null()),
+            Value::Text(_) => unreachable!("a switch has no single value"),
+        };
+        let absent = absent.map(|(whole, _)| whole).collect();
+        let place = place(changed.keys().cloned().collect(), absent);
+        let changes = changed.iter().map(|(path, value)| Change {
+            setting: path.clone(),
+            old: plain(nvue::at(&effective, path)),
+            new: plain(value),
+        });
+        self.steps.push(Step {
+            subject: name.to_owned(),
+            old: self.access.read(&place)?,
+            place,
+            changes: changes.collect(),
+            new: Value::Config(changed),
+            also: Vec::new(),
+            risk: Risk::SwitchReloads,
+        });
+        Ok(())
+    }
+}
+
+/// `3,4`; `none`.
+pub(super) fn list<'a>(priorities: impl IntoIterator<Item = &'a Priority>) -> String {
+    let numbers = priorities.into_iter().map(|one| one.number().to_string());
+    let numbers: Vec<String> = numbers.collect();
+    match &numbers[..] {
+        [] => NONE.to_owned(),
+        numbers => numbers.join(","),
+    }
+}

@@ -1,0 +1,558 @@
+//! Plan, apply and restore on a ConnectX-7 in files, with what its driver does beside.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use longhaul_topologies::Document;
+use longhaul_topologies::hardware::{self, Login, Parameter, Settings};
+use proptest::prelude::*;
+
+use super::apply::{StepState, Stopped, apply};
+use super::fixture;
+use super::inventory::inventory;
+use super::journal::{Journal, JournalError};
+use super::machine::Machine;
+use super::place::{Access, AccessError, NONE, Place, UNSET, Value};
+use super::plan::{Plan, PlanError, Risk, plan};
+use super::restore::{Over, ReturnState, look, restore};
+use super::tree::Tree;
+
+const CONNECTX7: &str = include_str!("fixtures/connectx7.tree");
+const CC: &str = "/sys/kernel/debug/mlx5/0000:19:00.0/cc_params";
+
+/// Everything that a NIC can be set to, all different from what it is.
+const EVERYTHING: &str = "
+nics:
+  - name: mlx5_0
+    roce: v1
+    type_of_service: 106
+    traffic_class: 106
+    pfc: [3, 5]
+    ecn: [0, 1, 2, 3, 4, 5, 6]
+    congestion: {rp_time_reset: 1ms, rp_ai_rate: 50Mbit, np_cnp_prio: 6, rtt_resp_dscp: 46, np_cnp_dscp: 46}
+    retransmission: {adaptive: enabled, slow_restart: disabled}
+";
+
+/// One setting of each kind of place.
+const SOME: &str = "
+nics:
+  - name: mlx5_0
+    traffic_class: 106
+    pfc: [3]
+    congestion: {np_cnp_prio: 6}
+    retransmission: {adaptive: enabled}
+";
+
+/// A machine in files, and what lies on no file: PFC and a register.
+struct Rig {
+    folder: tempfile::TempDir,
+    /// What netlink and the vendor's tool would show.
+    beside: BTreeMap<String, String>,
+}
+
+/// What ends `apply` as a power cut would.
+struct Crash;
+
+/// The rig's NICs as the driver has them: some writes change more than they say.
+struct Driver<'a> {
+    rig: &'a mut Rig,
+    machine: Machine,
+    /// How many reads and writes there were.
+    calls: usize,
+    /// Before which of them all ends.
+    crash_before: Option<usize>,
+    /// A place that takes writes and keeps its value.
+    deaf: Option<&'static str>,
+}
+
+impl Rig {
+    fn new() -> Self {
+        // In memory where there is such a folder: every line of a journal waits for the disk.
+        let memory = Some(PathBuf::from("/dev/shm")).filter(|path| path.is_dir());
+        let folder = tempfile::tempdir_in(memory.unwrap_or_else(std::env::temp_dir)).unwrap();
+        fixture::lay(&folder.path().join("root"), CONNECTX7);
+        Rig {
+            folder,
+            beside: BTreeMap::new(),
+        }
+    }
+
+    fn tree(&self) -> Tree {
+        Tree::at(&self.folder.path().join("root"))
+    }
+
+    fn journals(&self) -> PathBuf {
+        self.folder.path().join("journals")
+    }
+
+    fn driver(&mut self) -> Driver<'_> {
+        Driver {
+            machine: Machine::new(self.tree(), Duration::from_secs(1)),
+            rig: self,
+            calls: 0,
+            crash_before: None,
+            deaf: None,
+        }
+    }
+
+    fn plan(&mut self, settings: &Settings) -> Plan {
+        let nics = inventory(&self.tree());
+        plan(settings, &nics, &mut self.driver()).unwrap()
+    }
+
+    /// That everything is as it was `before`; if not, only what differs is shown.
+    #[track_caller]
+    fn is_as(&self, before: &BTreeMap<String, String>, when: &str) {
+        let now = self.state();
+        let differs = |(path, text): &(&String, &String)| before.get(*path) != Some(*text);
+        let differing: Vec<_> = now.iter().filter(differs).collect();
+        assert!(
+            differing.is_empty() && now.len() == before.len(),
+            "{when}: {differing:?}"
+        );
+    }
+
+    /// Every file and its text, and what lies beside.
+    fn state(&self) -> BTreeMap<String, String> {
+        let mut state = self.beside.clone();
+        let mut folders = vec![self.folder.path().join("root")];
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(folder).unwrap() {
+                let entry = entry.unwrap();
+                if entry.file_type().unwrap().is_dir() {
+                    folders.push(entry.path());
+                } else if entry.file_type().unwrap().is_file() {
+                    let text = fs::read_to_string(entry.path()).unwrap();
+                    state.insert(entry.path().display().to_string(), text);
+                }
+            }
+        }
+        state
+    }
+
+    fn apply(&mut self, settings: &Settings) {
+        let plan = self.plan(settings);
+        let mut journal = Journal::begin(&self.journals()).unwrap();
+        let applied = run(&plan, &mut self.driver(), &mut journal);
+        assert!(applied.stopped.is_none(), "{:?}", applied.stopped);
+    }
+
+    /// Restores as a new process would; whether all is back.
+    fn restore(&mut self, over: Over) -> Vec<ReturnState> {
+        let (mut journal, writes) = Journal::open(&self.journals()).unwrap().unwrap();
+        let returns = restore(&writes, over, &mut self.driver(), &mut journal).unwrap();
+        returns.into_iter().map(|one| one.state).collect()
+    }
+}
+
+fn run(plan: &Plan, driver: &mut Driver<'_>, journal: &mut Journal) -> super::apply::Applied {
+    apply(plan, driver, journal, &AtomicBool::new(false), &mut |_| {})
+}
+
+impl Driver<'_> {
+    fn call(&mut self) {
+        if self.crash_before == Some(self.calls) {
+            // Without the panic's message.
+            resume_unwind(Box::new(Crash));
+        }
+        self.calls += 1;
+    }
+}
+
+impl Access for Driver<'_> {
+    fn read(&mut self, place: &Place) -> Result<Value, AccessError> {
+        self.call();
+        match place {
+            Place::Pfc { .. } | Place::Register { .. } => {
+                let key = place.to_string();
+                let default = match place {
+                    Place::Pfc { .. } => NONE,
+                    _ if key.contains("slow_restart") => "1",
+                    _ => "0",
+                };
+                let value = self.rig.beside.entry(key).or_insert_with(|| default.into());
+                Ok(Value::Text(value.clone()))
+            }
+            _ => self.machine.read(place),
+        }
+    }
+
+    fn write(
+        &mut self,
+        place: &Place,
+        value: &Value,
+        note: &mut dyn FnMut(&str),
+    ) -> Result<(), AccessError> {
+        self.call();
+        let Value::Text(text) = value else {
+            panic!("{value}")
+        };
+        if self
+            .deaf
+            .is_some_and(|deaf| place.to_string().ends_with(deaf))
+        {
+            return Ok(());
+        }
+        match place {
+            Place::Pfc { .. } | Place::Register { .. } => {
+                self.rig.beside.insert(place.to_string(), text.clone());
+            }
+            Place::TrafficClass { path } => {
+                let shown = match text.as_str() {
+                    UNSET => String::new(),
+                    number => format!("Global tclass={number}"),
+                };
+                self.rig.tree().write(path, &shown).unwrap();
+            }
+            _ => self.machine.write(place, value, note)?,
+        }
+        let parameter = Parameter::ALL
+            .iter()
+            .find(|parameter| place.to_string() == format!("{CC}/{}", parameter.name()));
+        if let Some((other, forced)) = parameter.and_then(|parameter| parameter.written_with()) {
+            let other = format!("{CC}/{}", other.name());
+            self.rig.tree().write(other, &forced.to_string()).unwrap();
+        }
+        Ok(())
+    }
+
+    fn effective(&mut self, _: &str, _: &Login) -> Result<serde_json::Value, AccessError> {
+        unreachable!("there are only NICs here")
+    }
+}
+
+fn settings(text: &str) -> Settings {
+    hardware::settings(&Document::from_text("hardware.yaml", text).unwrap()).unwrap()
+}
+
+fn of_nic(text: &str) -> Settings {
+    settings(&format!("nics: [{{name: mlx5_0, {text}}}]"))
+}
+
+#[test]
+fn a_plan_shows_what_differs_and_nothing_else() {
+    let mut rig = Rig::new();
+    let wanted = of_nic("roce: v2, congestion: {rp_time_reset: 300us, rp_ai_rate: 10Mbit}");
+    let plan = rig.plan(&wanted);
+    let [step] = &plan.steps[..] else {
+        panic!("{plan:#?}")
+    };
+    let change = &step.changes[0];
+    let shown = [&change.setting, &change.old, &change.new];
+    assert_eq!(shown, ["congestion.rp_ai_rate", "5Mbit", "10Mbit"]);
+    assert_eq!(step.place.how(), "debugfs");
+}
+
+#[test]
+fn a_plan_writes_nothing() {
+    let mut rig = Rig::new();
+    let before = rig.state();
+    rig.plan(&settings(EVERYTHING));
+    let after = rig.state();
+    assert!(before.iter().all(|(path, text)| after[path] == *text));
+}
+
+#[test]
+fn what_a_write_does_beside_is_in_the_plan() {
+    let mut rig = Rig::new();
+    let plan = rig.plan(&of_nic("congestion: {np_cnp_prio: 6}, pfc: [3]"));
+    let shown: Vec<_> = plan
+        .steps
+        .iter()
+        .flat_map(|step| &step.changes)
+        .map(|change| format!("{} {} {}", change.setting, change.old, change.new))
+        .collect();
+    let expected = [
+        "pfc none 3",
+        "congestion.np_cnp_prio 0 6",
+        "congestion.np_cnp_prio_mode 1 0",
+    ];
+    assert_eq!(shown, expected);
+    assert_eq!(plan.steps[0].risk, Risk::LinkToggles);
+}
+
+#[test]
+fn applied_settings_are_no_longer_in_the_plan_and_come_back() {
+    let mut rig = Rig::new();
+    rig.plan(&settings(EVERYTHING));
+    let before = rig.state();
+    rig.apply(&settings(EVERYTHING));
+    assert_eq!(rig.plan(&settings(EVERYTHING)).steps, []);
+    assert_ne!(rig.state(), before);
+    let states = rig.restore(Over::Refuse);
+    assert!(
+        states.iter().all(|state| *state == ReturnState::Restored),
+        "{states:?}"
+    );
+    rig.is_as(&before, "restored");
+    // As often as it takes.
+    assert_eq!(rig.restore(Over::Refuse), []);
+}
+
+/// Whatever is set and wherever it ends, the journal brings the machine back as it was.
+fn comes_back(wanted: &Settings, crash_before: usize) {
+    let mut rig = Rig::new();
+    let plan = rig.plan(wanted);
+    let before = rig.state();
+    let folder = rig.journals();
+    let mut driver = rig.driver();
+    driver.crash_before = Some(crash_before);
+    let ended = catch_unwind(AssertUnwindSafe(|| {
+        let mut journal = Journal::begin(&folder).unwrap();
+        run(&plan, &mut driver, &mut journal).done
+    }));
+    if let Ok(done) = ended {
+        assert_eq!(done, plan.steps.len());
+    }
+    rig.restore(Over::Refuse);
+    rig.is_as(&before, &format!("ended before {crash_before}"));
+}
+
+#[test]
+fn a_crash_before_any_read_or_write_is_put_back() {
+    // Of a step: a look, a write, a look.
+    let calls = |wanted| 3 * Rig::new().plan(wanted).steps.len();
+    let some = settings(SOME);
+    for crash_before in 0..=calls(&some) {
+        comes_back(&some, crash_before);
+    }
+    let everything = settings(EVERYTHING);
+    for crash_before in (0..=calls(&everything)).step_by(8) {
+        comes_back(&everything, crash_before);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn any_parameters_come_back_after_any_crash(
+        chosen in proptest::collection::btree_map(0..Parameter::ALL.len(), any::<u32>(), 1..8),
+        crash_before in 0_usize..24,
+    ) {
+        let all: Vec<String> = chosen
+            .into_iter()
+            .map(|(index, seed)| (Parameter::ALL[index], seed))
+            .filter(|(parameter, _)| !matches!(parameter, Parameter::CnpPriorityMode | Parameter::RttDscpValid))
+            .map(|(parameter, seed)| {
+                let values = [10, 11, 1, 0, seed];
+                let number = values.into_iter().rev().find(|number| parameter.read(&parameter.show(*number)).is_ok());
+                format!("{}: {}", parameter.name(), parameter.show(number.unwrap()))
+            })
+            .collect();
+        if !all.is_empty() {
+            comes_back(&of_nic(&format!("congestion: {{{}}}", all.join(", "))), crash_before);
+        }
+    }
+}
+
+#[test]
+fn a_crash_while_putting_back_is_put_back_by_the_next() {
+    let wanted = settings(SOME);
+    // Of a step: a look at it all first, then a look, a write, a look, and the same for what is changed along.
+    for crash_before in 0..25 {
+        let mut rig = Rig::new();
+        rig.plan(&wanted);
+        let before = rig.state();
+        rig.apply(&wanted);
+        let folder = rig.journals();
+        let mut driver = rig.driver();
+        driver.crash_before = Some(crash_before);
+        let _ = catch_unwind(AssertUnwindSafe(|| {
+            let (mut journal, writes) = Journal::open(&folder).unwrap().unwrap();
+            restore(&writes, Over::Refuse, &mut driver, &mut journal).unwrap();
+        }));
+        rig.restore(Over::Refuse);
+        rig.is_as(&before, &format!("ended before {crash_before}"));
+    }
+}
+
+#[test]
+fn a_line_that_is_cut_off_was_never_acted_on() {
+    let mut rig = Rig::new();
+    let wanted = of_nic("congestion: {rp_ai_rate: 10Mbit}");
+    let before = rig.state();
+    rig.apply(&wanted);
+    let open = rig.journals().join("open.jsonl");
+    let text = fs::read_to_string(&open).unwrap();
+    for cut in [0, 1, 20, 40] {
+        fs::write(&open, &text[..text.len() - cut]).unwrap();
+        rig.restore(Over::Refuse);
+        rig.is_as(&before, &format!("{cut} bytes cut off"));
+    }
+}
+
+#[test]
+fn what_does_not_take_stops_the_rest_and_is_told() {
+    let mut rig = Rig::new();
+    let plan = rig.plan(&of_nic(
+        "congestion: {rp_time_reset: 1us, rp_ai_rate: 10Mbit, rp_hai_rate: 60Mbit}",
+    ));
+    let mut journal = Journal::begin(&rig.journals()).unwrap();
+    let mut driver = rig.driver();
+    driver.deaf = Some("rp_ai_rate");
+    let applied = run(&plan, &mut driver, &mut journal);
+    let states: Vec<StepState> = (0..3).map(|index| applied.state(index)).collect();
+    assert_eq!(
+        states,
+        [StepState::Done, StepState::Failed, StepState::NotTried]
+    );
+    let told = applied.stopped.unwrap().to_string();
+    assert!(told.ends_with("rp_ai_rate took 10 and reads 5"), "{told}");
+}
+
+#[test]
+fn a_setting_that_moved_since_the_plan_is_not_written_over() {
+    let mut rig = Rig::new();
+    let plan = rig.plan(&of_nic("congestion: {rp_ai_rate: 10Mbit}"));
+    rig.tree().write(format!("{CC}/rp_ai_rate"), "7").unwrap();
+    let before = rig.state();
+    let mut journal = Journal::begin(&rig.journals()).unwrap();
+    let applied = run(&plan, &mut rig.driver(), &mut journal);
+    assert!(matches!(applied.stopped, Some(Stopped::Moved { .. })));
+    assert_eq!(applied.state(0), StepState::NotTried);
+    assert_eq!(rig.state(), before);
+}
+
+#[test]
+fn what_somebody_else_set_since_is_only_written_over_when_asked() {
+    let mut rig = Rig::new();
+    let before = rig.state();
+    rig.apply(&of_nic(
+        "congestion: {rp_ai_rate: 10Mbit, rp_hai_rate: 60Mbit}",
+    ));
+    rig.tree().write(format!("{CC}/rp_ai_rate"), "7").unwrap();
+    let moved = rig.state();
+    let states = rig.restore(Over::Refuse);
+    assert!(states.contains(&ReturnState::Moved), "{states:?}");
+    assert_eq!(rig.state(), moved);
+    rig.restore(Over::Write);
+    assert_eq!(rig.state(), before);
+}
+
+#[test]
+fn a_second_apply_is_refused_with_the_way_out() {
+    let mut rig = Rig::new();
+    rig.apply(&of_nic("congestion: {rp_ai_rate: 10Mbit}"));
+    let refused = Journal::begin(&rig.journals()).unwrap_err();
+    assert!(matches!(refused, JournalError::Open { .. }));
+    let told = refused.to_string();
+    assert!(told.contains("hardware restore"), "{told}");
+    assert!(Journal::must_be_closed(&rig.journals()).is_err());
+}
+
+#[test]
+fn two_at_once_are_refused() {
+    let mut rig = Rig::new();
+    rig.apply(&of_nic("congestion: {rp_ai_rate: 10Mbit}"));
+    let _first = Journal::open(&rig.journals()).unwrap().unwrap();
+    let second = Journal::open(&rig.journals()).unwrap_err();
+    assert!(matches!(second, JournalError::Busy { .. }), "{second}");
+}
+
+#[test]
+fn a_closed_journal_stays_as_a_log() {
+    let mut rig = Rig::new();
+    rig.apply(&of_nic("congestion: {rp_ai_rate: 10Mbit}"));
+    let (journal, writes) = Journal::open(&rig.journals()).unwrap().unwrap();
+    let returns = look(&writes, &mut rig.driver());
+    assert_eq!(returns[0].state, ReturnState::ToWrite);
+    let log = journal.close().unwrap();
+    let text = fs::read_to_string(log).unwrap();
+    assert_eq!(text.matches("\"entry\":\"write\"").count(), 1, "{text}");
+    assert!(Journal::open(&rig.journals()).unwrap().is_none());
+}
+
+#[test]
+fn a_line_that_is_none_of_longhauls_is_told_by_its_number() {
+    let rig = Rig::new();
+    fs::create_dir_all(rig.journals()).unwrap();
+    fs::write(rig.journals().join("open.jsonl"), "{\"entry\":\n").unwrap();
+    let told = Journal::open(&rig.journals()).unwrap_err().to_string();
+    assert!(told.contains("open.jsonl:1"), "{told}");
+}
+
+#[test]
+fn an_interrupted_apply_tries_no_more() {
+    let mut rig = Rig::new();
+    let plan = rig.plan(&settings(EVERYTHING));
+    let mut journal = Journal::begin(&rig.journals()).unwrap();
+    let stop = AtomicBool::new(false);
+    let mut driver = rig.driver();
+    let applied = apply(&plan, &mut driver, &mut journal, &stop, &mut |_| {
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+    assert_eq!(applied.done, 1);
+    assert!(matches!(applied.stopped, Some(Stopped::Interrupted)));
+}
+
+/// A journal is a file, and a file can say anything.
+#[test]
+fn only_files_of_the_kernels_are_written() {
+    let mut rig = Rig::new();
+    rig.tree().write("/sys/kernel/config/x", "").unwrap_err();
+    fs::write(rig.tree().below("/secret"), "old").unwrap();
+    let mut driver = rig.driver();
+    for path in ["/secret", "/sys/../secret", "secret"] {
+        let place = Place::Attribute { path: path.into() };
+        let written = driver
+            .machine
+            .write(&place, &Value::Text("new".into()), &mut |_| {});
+        let told = written.unwrap_err().to_string();
+        assert!(told.contains("no file of the kernel's"), "{told}");
+    }
+    assert_eq!(rig.tree().text("/secret").as_deref(), Some("old"));
+}
+
+/// Each says what brings what is missing.
+#[test]
+fn what_a_nic_lacks_is_told_with_the_way_out() {
+    let rig = Rig::new();
+    let nics = inventory(&rig.tree());
+    let mut machine = Machine::new(rig.tree(), Duration::from_secs(1));
+    for (text, expected) in [
+        ("nics: [{name: mlx5_1, traffic_class: 1}]", "DOCA-OFED"),
+        ("nics: [{name: mlx5_1, ecn: [3]}]", "DOCA-OFED"),
+        ("nics: [{name: mlx5_7, roce: v2}]", "there are: mlx5_0"),
+        (
+            "nics: [{name: mlx5_0, pfc: [3]}]",
+            "copy of a machine's files",
+        ),
+        (
+            "nics: [{name: mlx5_0}, {name: enp25s0f0np0}]",
+            "the same NIC",
+        ),
+    ] {
+        let told = plan(&settings(text), &nics, &mut machine).unwrap_err();
+        assert!(told.to_string().contains(expected), "{told}");
+    }
+    fs::remove_dir_all(rig.tree().below("/sys/kernel/config")).unwrap();
+    fs::remove_dir_all(rig.tree().below("/sys/kernel/debug")).unwrap();
+    for (text, expected) in [
+        ("roce: v2", "mkdir"),
+        ("congestion: {np_cnp_dscp: 1}", "mount -t debugfs"),
+    ] {
+        let told = plan(&of_nic(text), &nics, &mut machine).unwrap_err();
+        assert!(told.to_string().contains(expected), "{told}");
+    }
+}
+
+#[test]
+fn a_nic_without_the_part_is_told_so() {
+    let folder = tempfile::tempdir().unwrap();
+    fixture::lay(folder.path(), include_str!("fixtures/soft-roce.tree"));
+    let tree = Tree::at(Path::new(folder.path()));
+    let nics = inventory(&tree);
+    let mut machine = Machine::new(tree, Duration::from_secs(1));
+    for text in [
+        "nics: [{name: rxe0, congestion: {np_cnp_dscp: 1}}]",
+        "nics: [{name: eth0, roce: v2}]",
+    ] {
+        let told = plan(&settings(text), &nics, &mut machine).unwrap_err();
+        assert!(matches!(told, PlanError::NoPart { .. }), "{told}");
+    }
+}

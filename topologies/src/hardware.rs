@@ -1,0 +1,304 @@
+//! What NICs and switches should be set to: the file of `longhaul hardware plan`, and what a physical lab's inventory can hold.
+//!
+//! ```yaml
+//! nics:
+//!   - name: mlx5_0                # an RDMA device, an interface or a PCI address
+//!     traffic_class: 106
+//!     pfc: [3]
+//!     congestion: {rp_time_reset: 300us, rp_ai_rate: 5Mbit, np_cnp_dscp: 48}
+//! switches:
+//!   - name: leaf1
+//!     url: https://leaf1:8765
+//!     user: longhaul
+//!     password: {env: LEAF1_PASSWORD}
+//!     certificate: leaf1.pem
+//!     roce: lossless
+//!     adaptive_routing: {state: enabled, interfaces: [swp1, swp2]}
+//!     ecn: [{traffic_class: 3, min: 150000, max: 1500000}]
+//! ```
+//!
+//! What is not named is left as it is. A password is never in the file: it is in a variable of the environment, or in a file of its own.
+
+mod congestion;
+mod switch;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::path::Path;
+use std::str::FromStr;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::document::{Document, DocumentPath, InputError};
+use crate::units::serial::as_string;
+
+pub use congestion::{Parameter, Unit};
+pub use switch::{
+    AdaptiveRouting, EcnThresholds, Login, PasswordSource, State, Switch, SwitchKind, SwitchRoce,
+    SwitchUrl, Trust,
+};
+
+/// What NICs and switches should be set to.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// NICs of this machine.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub nics: Vec<Nic>,
+    /// Switches that this machine reaches.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub switches: Vec<Switch>,
+}
+
+impl Settings {
+    /// The same with all files that are not named from the root named below `folder`, where the settings' own file is.
+    #[must_use]
+    pub fn below(mut self, folder: &Path) -> Self {
+        for switch in &mut self.switches {
+            if let PasswordSource::File(path) = &mut switch.password {
+                *path = folder.join(&path);
+            }
+            if let Trust::File(path) = &mut switch.certificate {
+                *path = folder.join(&path);
+            }
+        }
+        self
+    }
+}
+
+/// What a NIC should be set to.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Nic {
+    /// Its RDMA device (`mlx5_0`), interface (`enp1s0np0`) or PCI address (`0000:01:00.0`).
+    pub name: DeviceName,
+    /// Which RoCE connections made by librdmacm speak unless they ask for another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub roce: Option<Roce>,
+    /// The type of service of connections made by librdmacm unless they ask for another: DSCP × 4 + ECN.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub type_of_service: Option<u8>,
+    /// The traffic class of all RoCE packets, over what programs ask for: DSCP × 4 + ECN. Takes the vendor's driver.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traffic_class: Option<u8>,
+    /// The priorities on which priority flow control pauses; all others do not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pfc: Option<BTreeSet<Priority>>,
+    /// The priorities on which marked packets are answered and answers slow down; all others do not. Takes the vendor's driver.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ecn: Option<BTreeSet<Priority>>,
+    /// Parameters of the NIC's congestion control, by the kernel's names.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub congestion: BTreeMap<Parameter, Quantity>,
+    /// How lost packets are sent again. Takes the vendor's `mlxreg` or `mstreg`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retransmission: Option<Retransmission>,
+}
+
+/// Which RoCE.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Roce {
+    /// Over Ethernet alone.
+    V1,
+    /// Over UDP: what can be routed, and so what WANs take.
+    V2,
+}
+
+/// What ConnectX calls RoCE accelerations; fields of its register ROCE_ACCL.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Retransmission {
+    /// Timeouts that adapt to what the path does (`roce_adp_retrans_en`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adaptive: Option<State>,
+    /// A window on what is under way (`roce_tx_window_en`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window: Option<State>,
+    /// A slow beginning after a loss (`roce_slow_restart_en`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slow_restart: Option<State>,
+    /// Only what was lost is sent again, whatever the peer says it can do (`selective_repeat_forced_en`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub selective_repeat: Option<State>,
+}
+
+impl Retransmission {
+    /// The register's fields and what they should be.
+    pub fn fields(&self) -> impl Iterator<Item = (&'static str, State)> {
+        [
+            ("roce_adp_retrans_en", self.adaptive),
+            ("roce_tx_window_en", self.window),
+            ("roce_slow_restart_en", self.slow_restart),
+            ("selective_repeat_forced_en", self.selective_repeat),
+        ]
+        .into_iter()
+        .filter_map(|(field, state)| Some((field, state?)))
+    }
+}
+
+/// An 802.1p priority, 0 to 7.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(try_from = "u8", into = "u8")]
+pub struct Priority(#[schemars(range(max = 7))] u8);
+
+impl Priority {
+    /// All of them.
+    pub fn all() -> impl Iterator<Item = Priority> {
+        (0..=7).map(Priority)
+    }
+
+    /// As a number.
+    pub fn number(self) -> u8 {
+        self.0
+    }
+}
+
+impl TryFrom<u8> for Priority {
+    type Error = String;
+
+    fn try_from(number: u8) -> Result<Self, String> {
+        match number {
+            0..=7 => Ok(Priority(number)),
+            _ => Err(format!("{number} is not a priority: there are 0 to 7")),
+        }
+    }
+}
+
+impl From<Priority> for u8 {
+    fn from(priority: Priority) -> u8 {
+        priority.0
+    }
+}
+
+/// The name of a device, which becomes part of paths below /sys: letters, digits and `_ . : -`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DeviceName(String);
+
+/// The longest that the kernel gives an RDMA device (IB_DEVICE_NAME_MAX, rdma/ib_verbs.h).
+const LONGEST_DEVICE_NAME: usize = 64;
+
+impl DeviceName {
+    /// As text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for DeviceName {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || "_.:-".contains(c);
+        let refuse = |why: &str| Err(format!("`{}` is no device: {why}", name.escape_debug()));
+        if name.is_empty() || name.len() >= LONGEST_DEVICE_NAME {
+            refuse("its name has 1 to 63 characters")
+        } else if !name.chars().all(is_plain) || name.chars().all(|c| c == '.') {
+            refuse(
+                "its name has letters, digits, `_`, `.`, `:` and `-`, as mlx5_0 and 0000:01:00.0 have",
+            )
+        } else {
+            Ok(DeviceName(name.to_owned()))
+        }
+    }
+}
+
+impl fmt::Display for DeviceName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+as_string!(DeviceName, schema: {
+    "type": "string",
+    "description": "An RDMA device, an interface or a PCI address.",
+    "pattern": "^[A-Za-z0-9_.:-]{1,63}$",
+    "examples": ["mlx5_0", "enp1s0np0", "0000:01:00.0"],
+}, bare: "the name of a device such as `mlx5_0`");
+
+/// What a parameter should be, as it was written: which unit it takes is the parameter's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Quantity(String);
+
+impl Quantity {
+    /// As it was written.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Quantity {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Ok(Quantity(text.trim().to_owned()))
+    }
+}
+
+impl fmt::Display for Quantity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+as_string!(Quantity, schema: {
+    "type": ["string", "integer"],
+    "description": "A number with the parameter's unit; a bare one where it has none.",
+    "examples": ["300us", "5Mbit", 48],
+}, bare: "a number with its unit such as `300us`");
+
+/// Reads and checks the settings that `document` holds.
+///
+/// # Errors
+/// The first thing that is wrong, with its place and what would be right.
+pub fn settings(document: &Document) -> Result<Settings, InputError> {
+    let settings: Settings = document.parse()?;
+    let root = DocumentPath::root();
+    if settings.nics.is_empty() && settings.switches.is_empty() {
+        return Err(document
+            .error(&root, "there is nothing to set here")
+            .with_help("name NICs under `nics:` or switches under `switches:`"));
+    }
+    once(
+        document,
+        &root.key("nics"),
+        settings.nics.iter().map(|nic| nic.name.as_str()),
+    )?;
+    once(
+        document,
+        &root.key("switches"),
+        settings.switches.iter().map(|switch| switch.name.as_str()),
+    )?;
+    for (index, nic) in settings.nics.iter().enumerate() {
+        congestion::check(document, &root.key("nics").index(index), nic)?;
+    }
+    for (index, switch) in settings.switches.iter().enumerate() {
+        switch::check(document, &root.key("switches").index(index), switch)?;
+    }
+    Ok(settings)
+}
+
+/// Refuses a second entry of one name: which of the two counts would be a guess.
+fn once<'a>(
+    document: &Document,
+    list: &DocumentPath,
+    names: impl Iterator<Item = &'a str>,
+) -> Result<(), InputError> {
+    let mut seen = BTreeSet::new();
+    for (index, name) in names.enumerate() {
+        if !seen.insert(name) {
+            let path = list.index(index).key("name");
+            let message = format!("{name} is here a second time");
+            return Err(document
+                .error(&path, message)
+                .with_help("write all its settings in one entry"));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

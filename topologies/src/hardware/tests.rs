@@ -1,0 +1,215 @@
+use super::*;
+
+const WHOLE: &str = "
+nics:
+  - name: mlx5_0
+    roce: v2
+    type_of_service: 106
+    traffic_class: 106
+    pfc: [3]
+    ecn: [3, 4]
+    congestion: {rp_time_reset: 300us, rp_ai_rate: 5Mbit, np_cnp_dscp: 48, rp_min_dec_fac: 50%, rp_max_rate: 0}
+    retransmission: {adaptive: enabled, slow_restart: disabled}
+switches:
+  - name: leaf1
+    url: https://leaf1
+    user: longhaul
+    password: {env: LEAF1_PASSWORD}
+    certificate: leaf1.pem
+    roce: lossless-single-ipool
+    adaptive_routing: {state: enabled, interfaces: [swp1]}
+    ecn: [{traffic_class: 3, min: 150000, max: 1500000, probability: 50}]
+";
+
+fn read(text: &str) -> Result<Settings, InputError> {
+    settings(&Document::from_text("hardware.yaml", text).unwrap())
+}
+
+/// What is wrong, with its place and the way out.
+fn refusal(text: &str) -> String {
+    let error = read(text).unwrap_err();
+    format!("{}: {} ({:?})", error.path, error.message, error.help)
+}
+
+fn nic(settings: &str) -> String {
+    format!("nics: [{{name: mlx5_0, {settings}}}]")
+}
+
+fn switch(settings: &str) -> String {
+    format!(
+        "switches: [{{name: a, url: 'https://a', user: u, password: {{env: P}}, certificate: c, {settings}}}]"
+    )
+}
+
+#[test]
+fn settings_read_back_as_they_are_written() {
+    let settings = read(WHOLE).unwrap();
+    let text = serde_json::to_string(&settings).unwrap();
+    assert_eq!(read(&text).unwrap(), settings);
+    assert_eq!(settings.switches[0].url.to_string(), "https://leaf1:8765");
+}
+
+#[test]
+fn the_schema_takes_what_is_read() {
+    let schema = serde_json::to_value(schemars::schema_for!(Settings)).unwrap();
+    let validator = jsonschema::validator_for(&schema).unwrap();
+    let value = serde_json::to_value(read(WHOLE).unwrap()).unwrap();
+    assert!(validator.is_valid(&value));
+}
+
+#[test]
+fn a_parameter_takes_its_unit_and_shows_it_again() {
+    for (parameter, text, number) in [
+        (Parameter::TimeReset, "0.3ms", 300),
+        (Parameter::AdditiveRate, "1Gbit", 1000),
+        (Parameter::MaxRate, "0", 0),
+        (Parameter::MinDecrease, "50", 50),
+        (Parameter::ByteReset, "32767", 32767),
+        (Parameter::CnpDscp, "63", 63),
+    ] {
+        assert_eq!(parameter.read(text), Ok(number), "{text}");
+    }
+    for &parameter in Parameter::ALL {
+        let most = parameter.range().into_inner().1;
+        assert_eq!(parameter.read(&parameter.show(most)), Ok(most));
+    }
+}
+
+#[test]
+fn what_a_parameter_cannot_be_is_refused_where_it_stands() {
+    for (settings, expected) in [
+        ("congestion: {rp_time_reset: 300}", "does not say its unit"),
+        (
+            "congestion: {rp_time_reset: 1500ns}",
+            "whole number of microseconds",
+        ),
+        ("congestion: {rp_ai_rate: 5kbit}", "whole number of Mbit"),
+        ("congestion: {np_cnp_dscp: 64}", "0 to 63"),
+        ("congestion: {rp_min_rate: 0}", "1Mbit to"),
+        ("congestion: {rp_dce_tcp_rtt: 1s}", "1us to 131.071ms"),
+        (
+            "congestion: {rp_tme_reset: 1us}",
+            "did you mean `rp_time_reset`",
+        ),
+        (
+            "congestion: {np_cnp_prio: 6, np_cnp_prio_mode: 1}",
+            "cannot both be set",
+        ),
+        ("pfc: [8]", "0 to 7"),
+        ("traffic_class: 256", "traffic_class"),
+        ("rtt_controller: on", "unknown field"),
+    ] {
+        let refused = refusal(&nic(settings));
+        assert!(refused.starts_with("nics.0."), "{refused}");
+        assert!(refused.contains(expected), "{settings}: {refused}");
+    }
+}
+
+/// A name becomes part of a path.
+#[test]
+fn names_that_lead_elsewhere_are_refused() {
+    for name in ["../etc", "..", "a/b", "", "a b", "mlx5_0\\n"] {
+        let refused = refusal(&format!("nics: [{{name: \"{name}\"}}]"));
+        assert!(refused.contains("is no device"), "{name}: {refused}");
+    }
+}
+
+#[test]
+fn a_switch_is_reached_over_an_encrypted_way_or_a_tunnel() {
+    for (url, expected) in [
+        ("http://leaf1:8765", "read the password"),
+        ("https://u:p@leaf1", "no user or password"),
+        ("leaf1", "no URL"),
+        ("ftp://leaf1", "not https"),
+        ("https://leaf1/nvue_v1", "more than a host"),
+        ("https://leaf1:99999", "no such port"),
+    ] {
+        let refused = url.parse::<SwitchUrl>().unwrap_err();
+        assert!(refused.contains(expected), "{url}: {refused}");
+        assert!(refused.contains("https://HOST:8765"), "{url}: {refused}");
+    }
+    for (url, authority) in [
+        ("http://127.0.0.1:1", "127.0.0.1:1"),
+        ("https://[fe80::1]/", "[fe80::1]:8765"),
+    ] {
+        assert_eq!(url.parse::<SwitchUrl>().unwrap().authority(), authority);
+    }
+}
+
+#[test]
+fn a_password_has_no_place_in_the_file_and_is_not_repeated() {
+    let with = |password: &str| {
+        format!(
+            "switches: [{{name: a, url: 'https://a', user: u, password: {password}, certificate: c}}]"
+        )
+    };
+    for password in ["hunter2", "1234"] {
+        let refused = refusal(&with(password));
+        assert!(refused.contains("no place in this file"), "{refused}");
+        assert!(!refused.contains(password), "{refused}");
+    }
+    let refused = refusal(&with("{evn: X}"));
+    assert!(refused.contains("there are: `env`, `file`"), "{refused}");
+}
+
+#[test]
+fn thresholds_are_in_order_and_once() {
+    let one = "{traffic_class: 3, min: 1, max: 2}";
+    for (ecn, expected) in [
+        (
+            "ecn: [{traffic_class: 3, min: 2, max: 2}]".to_owned(),
+            "not below",
+        ),
+        (format!("ecn: [{one}, {one}]"), "second time"),
+        (
+            "ecn: [{traffic_class: 3, min: 1, max: 2, probability: 101}]".to_owned(),
+            "0 to 100",
+        ),
+    ] {
+        let refused = refusal(&switch(&ecn));
+        assert!(refused.contains(expected), "{refused}");
+    }
+}
+
+#[test]
+fn another_kind_of_switch_is_refused_with_what_there_is() {
+    let refused = refusal(&switch("kind: sonic"));
+    assert!(refused.contains("`nvue`"), "{refused}");
+}
+
+#[test]
+fn a_device_named_twice_or_nothing_at_all_is_refused() {
+    assert!(refusal("nics: [{name: a}, {name: a}]").contains("second time"));
+    assert!(refusal("nics: []").contains("nothing to set"));
+}
+
+#[test]
+fn files_lie_beside_the_file_that_names_them() {
+    let text = "switches: [{name: a, url: 'https://a', user: u, password: {file: p}, certificate: /etc/c}]";
+    let settings = read(text).unwrap().below(Path::new("/lab"));
+    let switch = &settings.switches[0];
+    assert_eq!(switch.password, PasswordSource::File("/lab/p".into()));
+    assert_eq!(switch.certificate, Trust::File("/etc/c".into()));
+}
+
+/// What people copy.
+#[test]
+fn the_documents_example_is_read() {
+    let text = include_str!("../../../docs/hardware.md");
+    let (_, example) = text.split_once("```yaml\n").unwrap();
+    let (example, _) = example.split_once("```").unwrap();
+    let settings = read(example).unwrap();
+    let has_row = |name: &str| {
+        let mut rows = text.lines().filter(|line| line.starts_with("| `"));
+        rows.any(|row| row.contains(&format!("`{name}`")))
+    };
+    let nic = serde_json::to_value(&settings.nics[0]).unwrap();
+    for name in nic
+        .as_object()
+        .unwrap()
+        .keys()
+        .filter(|name| *name != "name")
+    {
+        assert!(has_row(name), "docs/hardware.md has no row for {name}");
+    }
+}
