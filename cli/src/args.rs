@@ -2,13 +2,14 @@
 
 use std::path::PathBuf;
 
-use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::builder::{NonEmptyStringValueParser, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use longhaul_emulator::capture::{DEFAULT_BYTES, MOST_BYTES};
 use longhaul_reports::Theme;
 use longhaul_reports::chart::{Format, Kind};
 use longhaul_reports::export::Export;
+use longhaul_topologies::export;
 
 /// Emulate the WAN between data centres, run real collectives over it, measure throughput and jitter.
 #[derive(Debug, Parser)]
@@ -57,7 +58,7 @@ pub enum Command {
     Compare(CompareArgs),
     /// Make a report of runs as one HTML file, a chart of them for a paper or a slide, or a file for other programs
     Report(ReportArgs),
-    /// List, show, check or draw topologies
+    /// List, show, check, draw or export topologies
     #[command(subcommand)]
     Topologies(TopologiesCommand),
     /// Build the kernel that virtual labs boot, or show which there are
@@ -478,8 +479,32 @@ pub enum TopologiesCommand {
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
     },
+    /// Write a topology for another engine: the same sites, addresses and links, where one machine is not enough
+    Export(ExportArgs),
     /// Print the JSON Schema of topology files
     Schema,
+}
+
+#[derive(Debug, Args)]
+pub struct ExportArgs {
+    /// A name of the catalogue or a file
+    pub topology: String,
+
+    /// For which engine; kubernetes is containerlab's file for clabernetes
+    #[arg(long, value_parser = names(export::Format::ALL))]
+    pub format: export::Format,
+
+    /// The container image of every host and gateway; it needs ip, tc and sysctl
+    #[arg(long, default_value = "nicolaka/netshoot", value_parser = NonEmptyStringValueParser::new())]
+    pub image: String,
+
+    /// The file to write [default: standard output]
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+
+    /// Change a field of the topology: `links.0.loss=0.1%`
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
 }
 
 #[derive(Debug, Subcommand)]

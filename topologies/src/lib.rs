@@ -8,6 +8,7 @@
 //! - [`validate`]: from [`spec`] to [`model`]; every check of meaning.
 //! - [`adjust`]: settings laid over a link of a topology that is up.
 //! - [`route`]: shortest paths between sites.
+//! - [`export`]: a topology for containerlab and Kubernetes.
 //! - [`catalogue`]: the topologies embedded in the binary.
 //! - [`closest`]: the known name to a misspelt one.
 //!
@@ -17,6 +18,7 @@
 pub mod adjust;
 pub mod catalogue;
 pub mod document;
+pub mod export;
 pub mod geography;
 pub mod model;
 pub mod route;
