@@ -208,6 +208,7 @@ fn empty_result(experiment: &Experiment, options: &RunOptions) -> RunResult {
         seed: experiment.seed,
         experiment: experiment.resolved.clone(),
         environment: environment(&options.lab, options.privilege),
+        part: None,
         points: Vec::new(),
     }
 }
