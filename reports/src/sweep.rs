@@ -112,8 +112,12 @@ impl Sweep {
             folders.push((number, opened.folder));
         }
         let merged = self.merge(folder, &folders)?;
-        remarks.extend(self.missing(folder, &merged.result).map(sentence));
-        remarks.extend(machines(&folders).map(sentence));
+        remarks.extend(
+            self.missing(folder, &merged.result)
+                .as_deref()
+                .map(sentence),
+        );
+        remarks.extend(machines(&folders).as_deref().map(sentence));
         Ok(Opened {
             folder: merged,
             remarks,
@@ -305,14 +309,23 @@ fn points(numbers: impl IntoIterator<Item = usize>) -> String {
             false => format!("{first}–{last}"),
         })
         .collect();
-    format!("{} {}", if one { "point" } else { "points" }, ranges.join(", "))
+    format!(
+        "{} {}",
+        if one { "point" } else { "points" },
+        ranges.join(", ")
+    )
 }
 
 /// As a remark, which is a whole sentence.
-fn sentence(clause: String) -> String {
+fn sentence(clause: &str) -> String {
     let mut letters = clause.chars();
     let first = letters.next().map(char::to_uppercase);
-    first.into_iter().flatten().chain(letters).chain(['.']).collect()
+    first
+        .into_iter()
+        .flatten()
+        .chain(letters)
+        .chain(['.'])
+        .collect()
 }
 
 fn malformed(path: &Path, message: impl Into<String>) -> FolderError {
@@ -382,8 +395,16 @@ mod tests {
                 points_per_part: per_part,
             };
             let numbers: Vec<usize> = sweep.parts().flat_map(|p| p.first..=p.last).collect();
-            assert_eq!(numbers, (0..count).collect::<Vec<_>>(), "{count} by {per_part}");
-            assert!(sweep.parts().all(|p| p.last - p.first < per_part && p.of == count));
+            assert_eq!(
+                numbers,
+                (0..count).collect::<Vec<_>>(),
+                "{count} by {per_part}"
+            );
+            assert!(
+                sweep
+                    .parts()
+                    .all(|p| p.last - p.first < per_part && p.of == count)
+            );
         }
     }
 
@@ -407,7 +428,9 @@ mod tests {
                     let sampled = telemetry.iter().filter(|row| row.point == number);
                     assert!(sampled.clone().count() > 0);
                     for row in sampled {
-                        assert!((point.began_s - 0.01..=point.ended_s + 0.01).contains(&row.time_s));
+                        assert!(
+                            (point.began_s - 0.01..=point.ended_s + 0.01).contains(&row.time_s)
+                        );
                     }
                 }
                 assert_eq!(result.points.len(), 4);
@@ -423,7 +446,10 @@ mod tests {
             fs::remove_dir_all(part(folder.path(), number)).unwrap();
         }
         let error = ResultFolder::open(folder.path()).unwrap_err().to_string();
-        assert!(error.contains("points 1–2 of 4 are missing: `sh "), "{error}");
+        assert!(
+            error.contains("points 1–2 of 4 are missing: `sh "),
+            "{error}"
+        );
         assert!(error.contains("sweep.sh 1` runs part 1"), "{error}");
         let opened = Opened::read(folder.path()).unwrap();
         assert_eq!(opened.folder.result.points.len(), 2);
@@ -434,7 +460,10 @@ mod tests {
             fs::remove_dir_all(part(folder.path(), number)).unwrap();
         }
         let error = Opened::read(folder.path()).unwrap_err().to_string();
-        assert!(error.contains("no part of this sweep has a result yet"), "{error}");
+        assert!(
+            error.contains("no part of this sweep has a result yet"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -208,7 +208,7 @@ fn empty_result(experiment: &Experiment, options: &RunOptions) -> RunResult {
         seed: experiment.seed,
         experiment: experiment.resolved.clone(),
         environment: environment(&options.lab, options.privilege),
-        part: None,
+        part: experiment.part,
         points: Vec::new(),
     }
 }
@@ -719,7 +719,7 @@ impl Run<'_> {
             }
         };
         Point {
-            index,
+            index: plan.number,
             stack: plan.stack.name.clone(),
             settings: plan.settings.clone(),
             repeat: plan.repeat,

@@ -103,6 +103,7 @@ impl ExperimentSource {
             telemetry_period: spec.telemetry.period.duration(),
             topologies: Vec::new(),
             points: Vec::new(),
+            part: None,
             resolved: self.resolved(&spec)?,
         };
         for indices in combinations(&lengths) {
@@ -150,13 +151,15 @@ impl ExperimentSource {
         }
         for repeat in 0..spec.repeats {
             for stack in &spec.stacks {
+                let number = experiment.points.len();
                 experiment.points.push(PointPlan {
+                    number,
                     topology: experiment.topologies.len() - 1,
                     stack: stack.clone(),
                     workload: workload.clone(),
                     settings: settings.clone(),
                     repeat,
-                    seed: derived_seed(spec.seed, experiment.points.len()),
+                    seed: derived_seed(spec.seed, number),
                 });
             }
         }
@@ -602,6 +605,29 @@ workload:
             ))
         );
         assert_eq!(experiment.topologies.len(), 1);
+    }
+
+    #[test]
+    fn a_part_of_the_points_is_as_it_is_in_the_whole() {
+        let text = format!("{TEXT}stacks: [cubic, reno]\nrepeats: 3\n");
+        let whole = source(&text).load().unwrap();
+        let mut part = whole.clone();
+        part.keep(2, 3).unwrap();
+        let seen = |points: &[PointPlan]| -> Vec<_> {
+            points
+                .iter()
+                .map(|point| (point.number, point.stack.name.clone(), point.seed))
+                .collect()
+        };
+        assert_eq!(seen(&part.points), seen(&whole.points[2..4]));
+        assert_eq!(part.resolved, whole.resolved);
+        let part = part.part.unwrap();
+        assert_eq!((part.first, part.last, part.of), (2, 3, 6));
+        for (first, last) in [(6, 6), (0, 6), (2, 1)] {
+            let mut none = whole.clone();
+            assert!(none.keep(first, last).is_none());
+            assert_eq!((none.points.len(), none.part), (6, None));
+        }
     }
 
     #[test]
