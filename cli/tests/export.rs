@@ -136,6 +136,7 @@ fn what_does_not_come_along_is_said_on_standard_error_and_in_the_file() {
     let file = file.to_str().unwrap();
     longhaul(&["metro", "--format", "containerlab", "--out", file])
         .args(["--set", "links.0.schedule=[{at: 1s, delay: 20ms}]"])
+        .args(["--set", "description=\"two\\nkind: lines\""])
         .args(["--image", "mine: 1\n"])
         .assert()
         .success()
@@ -143,6 +144,7 @@ fn what_does_not_come_along_is_said_on_standard_error_and_in_the_file() {
         .stderr(contains("not carried over: the schedule"));
     let text = fs::read_to_string(file).unwrap();
     assert!(text.contains("# Not carried over: the schedule"), "{text}");
+    assert!(text.starts_with("# metro: two kind: lines\n"), "{text}");
     assert_eq!(parsed(&text)["topology"]["defaults"]["image"], "mine: 1\n");
     longhaul(&["metro", "--format", "containerlab"])
         .assert()

@@ -1,7 +1,7 @@
 //! The plan as containers and wires, for engines that are told commands instead of netlink's messages.
 //!
-//! What the keeper's namespace is to a lane here, is nothing there: a lane is one wire between two gateways, and each shapes what it
-//! sends. Names, addresses, neighbours, routes and sysctls are the plan's.
+//! There is no keeper between gateways: a lane is one wire, and each gateway shapes what it sends. Names, addresses, neighbours, routes and
+//! sysctls are the plan's.
 
 use longhaul_topologies::export::{End, Layout, Node, egress};
 use longhaul_topologies::model::Direction;
@@ -52,8 +52,8 @@ impl LabPlan {
         let mut commands = vec![sysctls(config, &ports)];
         commands.push("ip link set dev lo up".to_owned());
         // Otherwise a super-packet of segmentation offload would be lost, doubled or spoilt as one.
-        let whole = matches!(self.node(id).kind, NodeKind::Host(_)) && self.draws_per_packet();
-        let segments = if whole { " gso_max_segs 1" } else { "" };
+        let cuts = matches!(self.node(id).kind, NodeKind::Host(_)) && self.draws_per_packet();
+        let segments = if cuts { " gso_max_segs 1" } else { "" };
         for Port { name, mac, .. } in &ports {
             let mac = mac.map(|byte| format!("{byte:02x}")).join(":");
             let mtu = self.topology.mtu;

@@ -16,9 +16,15 @@ pub(super) fn text(topology: &Topology, layout: &Layout, image: &str) -> String 
 }
 
 /// What a reader should know of the file, as comments.
-pub(super) fn head(topology: &Topology) -> String {
-    let mut text = format!("# {}: {}\n", topology.name, topology.description);
-    text.push_str("# Written by `longhaul topologies export`. The image needs iproute2 and sysctl; the kernel needs sch_netem and sch_tbf.\n");
+fn head(topology: &Topology) -> String {
+    // A description may have lines of its own, which would be no comment any more.
+    let description: Vec<&str> = topology.description.split_whitespace().collect();
+    let mut text = format!(
+        "# {}: {}\n\
+         # Written by `longhaul topologies export`. The image needs iproute2 and sysctl; the kernel needs sch_netem and sch_tbf.\n",
+        topology.name,
+        description.join(" ")
+    );
     for left_out in left_out(topology) {
         text.push_str(&format!("# Not carried over: {left_out}\n"));
     }
