@@ -35,6 +35,7 @@ pub(crate) fn run(lab: LabKind, times_ms: &[f64]) -> RunResult {
             machine: Machine::default(),
             programs: BTreeMap::new(),
         },
+        part: None,
         points: times_ms
             .iter()
             .enumerate()

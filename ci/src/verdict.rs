@@ -138,6 +138,7 @@ mod tests {
                 machine: Machine::default(),
                 programs: std::collections::BTreeMap::new(),
             },
+            part: None,
             points: vec![point],
         }
     }

@@ -2,13 +2,14 @@
 
 use std::path::PathBuf;
 
-use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::builder::{NonEmptyStringValueParser, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use longhaul_emulator::capture::{DEFAULT_BYTES, MOST_BYTES};
 use longhaul_reports::Theme;
 use longhaul_reports::chart::{Format, Kind};
 use longhaul_reports::export::Export;
+use longhaul_topologies::export;
 
 /// Emulate the WAN between data centres, run real collectives over it, measure throughput and jitter.
 #[derive(Debug, Parser)]
@@ -26,6 +27,8 @@ pub struct Cli {
 pub enum Command {
     /// Run an experiment: bring its sites up, measure the links, run the workload, write results and charts
     Run(RunArgs),
+    /// Run an experiment in parts, as an array of jobs of a batch system; `report` takes the parts as one result
+    Sweep(SweepArgs),
     /// Run experiments that are claimed to show something, and say whether they do
     Reproduce(ReproduceArgs),
     /// List the experiments that come with longhaul, or show one
@@ -57,7 +60,7 @@ pub enum Command {
     Compare(CompareArgs),
     /// Make a report of runs as one HTML file, a chart of them for a paper or a slide, or a file for other programs
     Report(ReportArgs),
-    /// List, show, check or draw topologies
+    /// List, show, check, draw or export topologies
     #[command(subcommand)]
     Topologies(TopologiesCommand),
     /// Build the kernel that virtual labs boot, or show which there are
@@ -102,6 +105,10 @@ pub struct RunArgs {
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
 
+    /// Run these points alone, with the seeds that they have in the whole: `3` or `2-5` (`longhaul experiments show EXPERIMENT --points`)
+    #[arg(long, value_name = "N[-N]", value_parser = points)]
+    pub points: Option<(usize, usize)>,
+
     /// The folder for the results; must be new or empty [default: longhaul-results/EXPERIMENT-DATE-TIME]
     #[arg(long, value_name = "DIR", overrides_with = "out")]
     pub out: Option<PathBuf>,
@@ -129,6 +136,70 @@ pub struct RunArgs {
 
     #[command(flatten)]
     pub virtual_lab: VirtualArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct SweepArgs {
+    /// A name of the catalogue (`longhaul experiments list`) or a file
+    pub experiment: String,
+
+    /// Who runs the parts
+    #[arg(long, value_enum)]
+    pub launcher: Launcher,
+
+    /// How many points a part has; those that share a topology share a lab
+    #[arg(long, value_name = "N", default_value = "1")]
+    pub points_per_job: std::num::NonZeroUsize,
+
+    /// Change a field of the experiment or its topology, as `run` does
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+
+    /// The folder for the script and the parts' results; must be new or empty, and with slurm the same on every node
+    /// [default: longhaul-results/EXPERIMENT-DATE-TIME]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+
+    /// Print the script, and do no more
+    #[arg(long)]
+    pub dry_run: bool,
+
+    #[command(flatten)]
+    pub slurm: SlurmArgs,
+
+    /// Options of `longhaul run` for every part: `-- --lab virtual --seed 3`
+    #[arg(last = true, value_name = "RUN OPTION")]
+    pub run: Vec<String>,
+}
+
+/// Who runs the parts of a sweep.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Launcher {
+    /// Slurm, as a job array
+    Slurm,
+    /// This machine, one after the other
+    Local,
+}
+
+/// What a part asks of Slurm.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Slurm")]
+pub struct SlurmArgs {
+    /// The partition to run in [default: the cluster's]
+    #[arg(long, value_name = "NAME")]
+    pub partition: Option<String>,
+
+    /// The longest that a part may take, as sbatch writes it: `30` (minutes), `2:00:00`
+    #[arg(long, value_name = "TIME")]
+    pub time: Option<String>,
+
+    /// CPUs of a part
+    #[arg(long, value_name = "N")]
+    pub cpus: Option<std::num::NonZeroUsize>,
+
+    /// Any other option of sbatch: `--sbatch=--exclusive`
+    #[arg(long, value_name = "OPTION", allow_hyphen_values = true)]
+    pub sbatch: Vec<String>,
 }
 
 #[derive(Debug, Args)]
@@ -481,8 +552,32 @@ pub enum TopologiesCommand {
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
     },
+    /// Write a topology for another engine: the same sites, addresses and links, where one machine is not enough
+    Export(ExportArgs),
     /// Print the JSON Schema of topology files
     Schema,
+}
+
+#[derive(Debug, Args)]
+pub struct ExportArgs {
+    /// A name of the catalogue or a file
+    pub topology: String,
+
+    /// For which engine; kubernetes is containerlab's file for clabernetes
+    #[arg(long, value_parser = names(export::Format::ALL))]
+    pub format: export::Format,
+
+    /// The container image of every host and gateway; it needs ip, tc and sysctl
+    #[arg(long, default_value = "nicolaka/netshoot", value_parser = NonEmptyStringValueParser::new())]
+    pub image: String,
+
+    /// The file to write [default: standard output]
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+
+    /// Change a field of the topology: `links.0.loss=0.1%`
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -671,6 +766,17 @@ fn names<T: Copy + Send + Sync + 'static, const N: usize>(
     })
 }
 
+/// `3` or `2-5`.
+fn points(text: &str) -> Result<(usize, usize), String> {
+    let (first, last) = text.split_once('-').unwrap_or((text, text));
+    match (first.parse(), last.parse()) {
+        (Ok(first), Ok(last)) if first <= last => Ok((first, last)),
+        _ => Err(
+            "write the number of a point, or two with a dash between them, as in 2-5".to_owned(),
+        ),
+    }
+}
+
 /// `1200x675`.
 fn size(text: &str) -> Result<(u32, u32), String> {
     // A PNG of more pixels would take gigabytes while it is drawn; an SVG is sharp at any size.
@@ -697,10 +803,13 @@ fn font_size(text: &str) -> Result<f64, String> {
 pub enum ExperimentsCommand {
     /// List the experiments that come with longhaul
     List,
-    /// Print an experiment's YAML
+    /// Print an experiment's YAML, or its points
     Show {
         /// A name of the catalogue or a file
         experiment: String,
+        /// List what it runs, point by point, by the numbers that `run --points` takes
+        #[arg(long)]
+        points: bool,
     },
     /// Print the JSON Schema of experiment files
     Schema,

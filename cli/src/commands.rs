@@ -14,6 +14,8 @@ mod manual;
 mod report;
 mod reproduce;
 mod run;
+mod shell;
+mod sweep;
 mod top;
 mod topologies;
 mod traces;
@@ -31,6 +33,7 @@ use crate::output::Output;
 pub fn run(command: Command, output: Output) -> Result<Exit, Failure> {
     match command {
         Command::Run(args) => run::run(&args, output),
+        Command::Sweep(args) => sweep::run(&args, output),
         Command::Reproduce(args) => reproduce::run(&args, output),
         Command::Experiments(command) => experiments::run(command, output),
         Command::Up(args) => lab::up(&args, output),

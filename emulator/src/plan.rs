@@ -15,6 +15,7 @@
 //! entries, so no ARP or neighbour discovery crosses a lane.
 
 pub(crate) mod address;
+mod layout;
 mod network;
 mod sysctl;
 #[cfg(test)]

@@ -141,6 +141,7 @@ pub(crate) fn run(shape: &Shape) -> (RunResult, Vec<TelemetryRow>) {
             },
             programs: BTreeMap::new(),
         },
+        part: None,
         points,
     };
     (result, telemetry)

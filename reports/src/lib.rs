@@ -3,6 +3,7 @@
 //! - [`result`]: what a run found, as it lies in `result.json`; its JSON Schema is generated from here.
 //! - [`verification`]: what `verify` found.
 //! - [`folder`]: a result's folder, written as the run goes and read back.
+//! - [`sweep`]: a run that was made in parts, read as one result.
 //! - [`stats`]: percentiles, intervals, cumulative distributions.
 //! - [`table`]: tables in nccl-tests' columns.
 //! - [`chart`]: charts as SVG and PNG, fonts embedded.
@@ -26,8 +27,10 @@ pub mod result;
 mod series;
 mod side_by_side;
 pub mod stats;
+pub mod sweep;
 pub mod table;
 mod theme;
+mod timeaxis;
 pub mod verification;
 
 pub use side_by_side::combine;

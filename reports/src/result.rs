@@ -57,8 +57,43 @@ pub struct RunResult {
     pub experiment: serde_json::Value,
     /// Where it ran.
     pub environment: Environment,
+    /// Which of the experiment's points were to be run; all of them if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub part: Option<Part>,
     /// One entry per combination of the sweep, stacks and repeats, in order of execution.
     pub points: Vec<Point>,
+}
+
+/// Some of an experiment's points, one after the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Part {
+    /// The number of the first, from 0.
+    pub first: usize,
+    /// The number of the last.
+    pub last: usize,
+    /// How many points the experiment has.
+    pub of: usize,
+}
+
+impl Point {
+    /// Moves it on the time axis of its run.
+    pub(crate) fn shift(&mut self, seconds: f64) {
+        let timeline = self.timeline.iter_mut().map(|entry| &mut entry.time_s);
+        let samples = self.samples.iter_mut().map(|sample| &mut sample.start_s);
+        let measured = self
+            .measures
+            .iter_mut()
+            .flat_map(|measure| &mut measure.values);
+        for time_s in [&mut self.began_s, &mut self.ended_s]
+            .into_iter()
+            .chain(&mut self.schedule_began_s)
+            .chain(timeline)
+            .chain(samples)
+            .chain(measured.filter_map(|value| value.time_s.as_mut()))
+        {
+            *time_s += seconds;
+        }
+    }
 }
 
 /// How a run ended.
@@ -81,7 +116,8 @@ pub enum Outcome {
 /// One combination of the sweep: one stack on one topology with one schedule.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Point {
-    /// Index into [`RunResult::points`]; the `point` column of the CSV files.
+    /// Its number in the experiment, from 0: of a result that is no [`Part`], the index into [`RunResult::points`]. The `point` column
+    /// of the CSV files.
     pub index: usize,
     /// The stack's name (`cubic`), the main series of every chart.
     pub stack: String,

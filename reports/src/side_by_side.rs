@@ -1,15 +1,11 @@
 //! Several results as one, so that every chart that compares series compares those of different results.
 
-use std::collections::BTreeMap;
-
 use crate::folder::{Opened, ResultFolder};
-use crate::result::{Outcome, RunResult};
+use crate::result::Outcome;
+use crate::timeaxis::TimeAxis;
 
 /// The setting that says which result a point is of.
 const SETTING: &str = "result";
-
-/// Seconds between the end of one result and the beginning of the next on a common time axis.
-const PAUSE_S: f64 = 1.0;
 
 /// What each result is called: its experiment's name, numbered where several have the same. Never where it lies: that is the reader's
 /// own affair.
@@ -39,15 +35,9 @@ pub fn combine(results: &[Opened]) -> ResultFolder {
         return first.folder.clone();
     }
     let names = names(results);
-    let mut combined = ResultFolder {
-        result: RunResult {
-            name: names.join(" · "),
-            points: Vec::new(),
-            ..first.folder.result.clone()
-        },
-        telemetry: Vec::new(),
-    };
-    let result = &mut combined.result;
+    let mut axis = TimeAxis::new(&first.folder);
+    axis.whole.result.name = names.join(" · ");
+    let result = &mut axis.whole.result;
     for other in rest.iter().map(|opened| &opened.folder.result) {
         if other.experiment["topology"] != result.experiment["topology"] {
             result.experiment = serde_json::Value::Null;
@@ -59,43 +49,15 @@ pub fn combine(results: &[Opened]) -> ResultFolder {
             result.outcome = other.outcome.clone();
         }
     }
-    let mut began = 0.0;
+    let mut index = 0;
     for (opened, name) in results.iter().zip(names) {
-        let ResultFolder { result, telemetry } = &opened.folder;
-        let times = || {
-            let points = result.points.iter().flat_map(|p| [p.began_s, p.ended_s]);
-            points.chain(telemetry.iter().map(|row| row.time_s))
-        };
-        let Some(start) = times().reduce(f64::min) else {
-            continue;
-        };
-        let shift = began - start;
-        began = times().fold(start, f64::max) + shift + PAUSE_S;
-        let base = combined.result.points.len();
-        let numbers: BTreeMap<usize, usize> = (base..)
-            .zip(&result.points)
-            .map(|(number, point)| (point.index, number))
-            .collect();
-        let moved = telemetry.iter().filter_map(|row| {
-            let mut row = row.clone();
-            row.point = *numbers.get(&row.point)?;
-            row.time_s += shift;
-            Some(row)
-        });
-        combined.telemetry.extend(moved);
-        for (position, point) in result.points.iter().enumerate() {
-            let mut point = point.clone();
-            point.index = base + position;
+        axis.append(&opened.folder, |point| {
+            point.index = index;
+            index += 1;
             point.settings.insert(SETTING.to_owned(), name.clone());
-            point.began_s += shift;
-            point.ended_s += shift;
-            for entry in &mut point.timeline {
-                entry.time_s += shift;
-            }
-            combined.result.points.push(point);
-        }
+        });
     }
-    combined
+    axis.whole
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@
 //! - [`validate`]: from [`spec`] to [`model`]; every check of meaning.
 //! - [`adjust`]: settings laid over a link of a topology that is up.
 //! - [`route`]: shortest paths between sites.
+//! - [`export`]: a topology for containerlab and Kubernetes.
 //! - [`catalogue`]: the topologies embedded in the binary.
 //! - [`hardware`]: what NICs and switches of physical labs should be set to.
 //! - [`closest`]: the known name to a misspelt one.
@@ -18,6 +19,7 @@
 pub mod adjust;
 pub mod catalogue;
 pub mod document;
+pub mod export;
 pub mod geography;
 pub mod hardware;
 pub mod model;

@@ -1,6 +1,6 @@
 //! `experiments list|show|schema|traces|trace`.
 
-use longhaul_workloads::experiment::{catalogue, spec};
+use longhaul_workloads::experiment::{Experiment, PointPlan, catalogue, spec};
 use serde_json::json;
 
 use crate::args::{ExperimentsCommand, TRACE_RANKS};
@@ -14,8 +14,11 @@ use crate::output::Output;
 pub fn run(command: ExperimentsCommand, output: Output) -> Result<Exit, Failure> {
     match command {
         ExperimentsCommand::List => list(output),
-        ExperimentsCommand::Show { experiment } => {
+        ExperimentsCommand::Show { experiment, points } => {
             let source = catalogue::open(&experiment)?;
+            if points {
+                return Ok(show_points(&source.load()?, output));
+            }
             let text = source.text();
             output.either(&json!({ "yaml": text }), || text.trim_end().to_owned());
             Ok(Exit::Fine)
@@ -53,4 +56,41 @@ fn list(output: Output) -> Result<Exit, Failure> {
         table.render(1..2, output.width())
     });
     Ok(Exit::Fine)
+}
+
+/// Every point by its number.
+fn show_points(experiment: &Experiment, output: Output) -> Exit {
+    let points = &experiment.points;
+    let topology = |point: &PointPlan| &experiment.topologies[point.topology].name;
+    let rows: Vec<_> = points
+        .iter()
+        .map(|point| {
+            json!({
+                "number": point.number,
+                "topology": topology(point),
+                "stack": point.stack.name,
+                "repeat": point.repeat,
+                "settings": point.settings,
+                "seed": point.seed,
+            })
+        })
+        .collect();
+    output.either(&rows, || {
+        let mut table = Listing::new(&["point", "topology", "stack", "repeat", "settings"]);
+        for point in points {
+            let settings = point.settings.iter();
+            let settings: Vec<String> = settings
+                .map(|(key, value)| format!("{key}={value}"))
+                .collect();
+            table.row([
+                point.number.to_string(),
+                topology(point).clone(),
+                point.stack.name.clone(),
+                point.repeat.to_string(),
+                settings.join(" "),
+            ]);
+        }
+        table.render(0..1, output.width())
+    });
+    Exit::Fine
 }

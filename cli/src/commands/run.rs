@@ -19,11 +19,12 @@ use serde_json::json;
 
 use crate::args::{LabKind, RunArgs};
 use crate::commands::interrupt::interrupted;
+use crate::commands::shell::command_line;
 use crate::commands::virtual_lab::{self, Done, Needs};
 use crate::commands::{overrides, top};
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::output::Output;
+use crate::output::{Output, count};
 use crate::progress::Progress;
 
 /// Runs an experiment: everything a file can have wrong is said before anything is built.
@@ -203,7 +204,7 @@ fn facts() -> LabFacts {
 }
 
 /// The experiment, and the files it was read from.
-fn load(args: &RunArgs) -> Result<(Experiment, Vec<PathBuf>), Failure> {
+pub(super) fn load(args: &RunArgs) -> Result<(Experiment, Vec<PathBuf>), Failure> {
     let mut source = experiment::open(&args.experiment)?;
     for (key, value) in overrides(&args.set)? {
         source.set(key, value)?;
@@ -211,33 +212,42 @@ fn load(args: &RunArgs) -> Result<(Experiment, Vec<PathBuf>), Failure> {
     if let Some(seed) = args.seed {
         source.set("seed", &seed.to_string())?;
     }
-    let experiment = source.load()?;
+    let mut experiment = source.load()?;
+    let of = experiment.points.len();
+    if let Some((first, last)) = args.points
+        && experiment.keep(first, last).is_none()
+    {
+        return Err(Failure::with_help(
+            Exit::Usage,
+            format!(
+                "--points {first}-{last}: {} has {}",
+                args.experiment,
+                count(of, "point")
+            ),
+            format!(
+                "they count from 0: `longhaul experiments show {} --points` lists them as the file has them",
+                args.experiment
+            ),
+        ));
+    }
     Ok((experiment, source.files()))
 }
 
 /// The folder for the results, absolute: the lab process sees the same files, whatever its working folder.
 fn folder(args: &RunArgs, experiment: &Experiment) -> Result<PathBuf, Failure> {
-    let folder = args.out.clone().unwrap_or_else(|| {
-        let now = jiff::Zoned::now().strftime("%Y%m%d-%H%M%S").to_string();
-        Path::new("longhaul-results").join(format!("{}-{now}", experiment.name))
-    });
-    std::path::absolute(&folder).map_err(|error| Failure::new(Exit::Usage, &error))
+    results(args.out.as_deref(), &experiment.name)
 }
 
-/// The command that was typed, with its arguments quoted where a shell would need it.
-fn command_line() -> String {
-    let arguments = std::env::args().skip(1).map(|argument| {
-        let plain = |c: char| c.is_ascii_alphanumeric() || "-_=./:,+@%".contains(c);
-        if !argument.is_empty() && argument.chars().all(plain) {
-            argument
-        } else {
-            format!("'{}'", argument.replace('\'', r"'\''"))
-        }
-    });
-    std::iter::once("longhaul".to_owned())
-        .chain(arguments)
-        .collect::<Vec<_>>()
-        .join(" ")
+/// A folder for the results of the experiment of that name: `out`, or one that is named for it and for now.
+pub(super) fn results(out: Option<&Path>, name: &str) -> Result<PathBuf, Failure> {
+    let folder = out.map_or_else(
+        || {
+            let now = jiff::Zoned::now().strftime("%Y%m%d-%H%M%S").to_string();
+            Path::new("longhaul-results").join(format!("{name}-{now}"))
+        },
+        Path::to_owned,
+    );
+    std::path::absolute(&folder).map_err(|error| Failure::new(Exit::Usage, &error))
 }
 
 /// The charts and the report.

@@ -1,9 +1,11 @@
-//! `topologies list|show|check|draw|schema`.
+//! `topologies list|show|check|draw|export|schema`.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use longhaul_emulator::plan::LabPlan;
 use longhaul_reports::map;
+use longhaul_topologies::export::left_out;
 use longhaul_topologies::model::{
     Channel, DelaySource, Direction, Lane, Link, Loss, QueueLimit, Topology,
 };
@@ -11,7 +13,7 @@ use longhaul_topologies::{Document, catalogue, spec, validate};
 use longhaul_workloads::experiment;
 use serde_json::json;
 
-use crate::args::TopologiesCommand;
+use crate::args::{ExportArgs, TopologiesCommand};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::listing::Listing;
@@ -24,6 +26,7 @@ pub fn run(command: TopologiesCommand, output: Output) -> Result<Exit, Failure> 
         TopologiesCommand::Show { topology, yaml } => show(&topology, yaml, output),
         TopologiesCommand::Check { topologies } => check(&topologies, output),
         TopologiesCommand::Draw { topology, out } => draw(&topology, out, output),
+        TopologiesCommand::Export(args) => export(&args, output),
         TopologiesCommand::Schema => {
             output.either(&spec::schema(), || {
                 serde_json::to_string_pretty(&spec::schema()).expect("a schema serialises")
@@ -134,6 +137,29 @@ fn draw(name_or_path: &str, out: Option<PathBuf>, output: Output) -> Result<Exit
     let file = out.unwrap_or_else(|| Path::new(&topology.name).with_extension("svg"));
     map::draw(&topology, &file).map_err(|error| Failure::new(Exit::Usage, &error))?;
     output.either(&json!({ "file": file }), || file.display().to_string());
+    Ok(Exit::Fine)
+}
+
+/// What does not come along is said on standard error, and in the file.
+fn export(args: &ExportArgs, output: Output) -> Result<Exit, Failure> {
+    let (_, topology) = open(&args.topology, &args.set)?;
+    let left_out = left_out(&topology);
+    let layout = LabPlan::new(topology.clone()).layout();
+    let text = args.format.text(&topology, &layout, &args.image);
+    for what in &left_out {
+        output.aside(format!("note: not carried over: {what}"));
+    }
+    match &args.out {
+        Some(file) => {
+            crate::commands::write(file, &text)?;
+            output.either(&json!({ "file": file, "left_out": left_out }), || {
+                file.display().to_string()
+            });
+        }
+        None => output.either(&json!({ "text": text, "left_out": left_out }), || {
+            text.trim_end().to_owned()
+        }),
+    }
     Ok(Exit::Fine)
 }
 

@@ -15,6 +15,7 @@ use crate::folder::{
 };
 use crate::format::plural;
 use crate::result::{Outcome, Point, RunResult, TelemetryRow, version_1};
+use crate::sweep::{SCRIPT_FILE, SWEEP_FILE, Sweep};
 
 /// A result as far as it is whole.
 #[derive(Clone, Debug)]
@@ -37,7 +38,13 @@ impl From<ResultFolder> for Opened {
 }
 
 /// Files of a result's folder that nothing may be written over.
-const OWN_FILES: [&str; 3] = [RESULT_FILE, SAMPLES_FILE, TELEMETRY_FILE];
+const OWN_FILES: [&str; 5] = [
+    RESULT_FILE,
+    SAMPLES_FILE,
+    TELEMETRY_FILE,
+    SWEEP_FILE,
+    SCRIPT_FILE,
+];
 
 impl Opened {
     /// Whether `path` is called as one of the files that a run wrote and that cannot be made again.
@@ -46,11 +53,14 @@ impl Opened {
         OWN_FILES.iter().any(|own| name == Some(own.as_ref()))
     }
 
-    /// Reads the folder of a run, or its `result.json`.
+    /// Reads the folder of a run, or its `result.json`; that of a [sweep](crate::sweep) as one result.
     ///
     /// # Errors
-    /// If there is no result at `path`, or it is of a newer schema.
+    /// If there is no result at `path`, or it is of a newer schema; if parts of a sweep do not belong together.
     pub fn read(path: &Path) -> Result<Self, FolderError> {
+        if let Some(sweep) = Sweep::of(path)? {
+            return sweep.lenient(path);
+        }
         let (file, folder) = places(path)?;
         let mut remarks = Vec::new();
         let mut result = read_result(&file, &mut remarks)?;

@@ -13,6 +13,7 @@ use crate::result::{
     Point, RunDetails, RunResult, SCHEMA_VERSION, Sample, TelemetryRow, Workload, version_1,
 };
 use crate::stats;
+use crate::sweep::Sweep;
 
 /// A folder that was written.
 #[derive(Clone, Debug)]
@@ -24,11 +25,14 @@ pub struct ResultFolder {
 }
 
 impl ResultFolder {
-    /// Reads a folder back.
+    /// Reads a folder back; that of a [sweep](crate::sweep) as one result.
     ///
     /// # Errors
-    /// If a file is missing, malformed or of a newer schema.
+    /// If a file is missing, malformed or of a newer schema; if points of a sweep are missing.
     pub fn open(path: &Path) -> Result<Self, FolderError> {
+        if let Some(sweep) = Sweep::of(path)? {
+            return sweep.whole(path);
+        }
         let mut result = read_result(&path.join(RESULT_FILE))?;
         let rows = read_csv(&path.join(SAMPLES_FILE))?;
         fill_in(&mut result.points, rows);

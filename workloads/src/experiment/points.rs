@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use longhaul_reports::result::Placement;
+use longhaul_reports::result::{Part, Placement};
 use longhaul_topologies::Topology;
 use longhaul_topologies::model::SiteId;
 
@@ -35,11 +35,26 @@ pub struct Experiment {
     pub topologies: Vec<Topology>,
     /// What to run, in order.
     pub points: Vec<PointPlan>,
+    /// Which of the experiment's points those are; all if absent.
+    pub part: Option<Part>,
     /// The file with every default and override written out.
     pub resolved: serde_json::Value,
 }
 
 impl Experiment {
+    /// Keeps the points from number `first` to number `last`, as they are: with the seeds that they have in the whole experiment.
+    /// `None`, and nothing changes, if there are no such points.
+    pub fn keep(&mut self, first: usize, last: usize) -> Option<()> {
+        let of = self.points.len();
+        if first > last || last >= of {
+            return None;
+        }
+        self.points.truncate(last + 1);
+        self.points.drain(..first);
+        self.part = Some(Part { first, last, of });
+        Some(())
+    }
+
     /// Whether it runs programs of the machine's.
     pub fn runs_programs(&self) -> bool {
         self.points
@@ -68,6 +83,8 @@ impl Experiment {
 /// One combination of stack, sweep and repeat.
 #[derive(Clone, Debug)]
 pub struct PointPlan {
+    /// From 0, in the order in which the whole experiment is run.
+    pub number: usize,
     /// Index into [`Experiment::topologies`].
     pub topology: usize,
     /// The transport.

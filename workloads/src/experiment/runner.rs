@@ -209,6 +209,7 @@ fn empty_result(experiment: &Experiment, options: &RunOptions) -> RunResult {
         seed: experiment.seed,
         experiment: experiment.resolved.clone(),
         environment: environment(&options.lab, options.privilege),
+        part: experiment.part,
         points: Vec::new(),
     }
 }
@@ -731,7 +732,7 @@ impl Run<'_> {
             }
         };
         Point {
-            index,
+            index: plan.number,
             stack: plan.stack.name.clone(),
             settings: plan.settings.clone(),
             repeat: plan.repeat,

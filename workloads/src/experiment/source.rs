@@ -101,6 +101,7 @@ impl ExperimentSource {
             telemetry_period: spec.telemetry.period.duration(),
             topologies: Vec::new(),
             points: Vec::new(),
+            part: None,
             resolved: self.resolved(&spec)?,
         };
         for indices in combinations(&lengths) {
@@ -146,13 +147,15 @@ impl ExperimentSource {
         }
         for repeat in 0..spec.repeats {
             for stack in &spec.stacks {
+                let number = experiment.points.len();
                 experiment.points.push(PointPlan {
+                    number,
                     topology: experiment.topologies.len() - 1,
                     stack: stack.clone(),
                     workload: workload.clone(),
                     settings: settings.clone(),
                     repeat,
-                    seed: derived_seed(spec.seed, experiment.points.len()),
+                    seed: derived_seed(spec.seed, number),
                 });
             }
         }

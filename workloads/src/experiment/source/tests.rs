@@ -98,6 +98,29 @@ fn a_field_of_the_stacks_can_be_swept() {
 }
 
 #[test]
+fn a_part_of_the_points_is_as_it_is_in_the_whole() {
+    let text = format!("{TEXT}stacks: [cubic, reno]\nrepeats: 3\n");
+    let whole = source(&text).load().unwrap();
+    let mut part = whole.clone();
+    part.keep(2, 3).unwrap();
+    let seen = |points: &[PointPlan]| -> Vec<_> {
+        points
+            .iter()
+            .map(|point| (point.number, point.stack.name.clone(), point.seed))
+            .collect()
+    };
+    assert_eq!(seen(&part.points), seen(&whole.points[2..4]));
+    assert_eq!(part.resolved, whole.resolved);
+    let part = part.part.unwrap();
+    assert_eq!((part.first, part.last, part.of), (2, 3, 6));
+    for (first, last) in [(6, 6), (0, 6), (2, 1)] {
+        let mut none = whole.clone();
+        assert!(none.keep(first, last).is_none());
+        assert_eq!((none.points.len(), none.part), (6, None));
+    }
+}
+
+#[test]
 fn settings_reach_the_experiment_and_its_topology() {
     let mut source = source(TEXT);
     source.set("workload.iterations", "7").unwrap();
