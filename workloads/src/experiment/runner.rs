@@ -43,7 +43,7 @@ use crate::collective::Unsupported;
 use crate::program::agent::Agent;
 use crate::program::processes::{CommandError, Programs};
 use crate::program::{HostPlace, Missing, Place, Program, ProgramError, ProgramSpec};
-use crate::world::{Operation, RankSpec, TransportOptions, World, WorldError};
+use crate::world::{Operation, RankClock, RankSpec, TransportOptions, World, WorldError};
 
 /// What a run needs beside its experiment.
 #[derive(Clone, Debug)]
@@ -699,6 +699,7 @@ impl Run<'_> {
                 site: place.site.0,
                 address: lab.plan().node(node).ipv4.into(),
                 command,
+                clock: RankClock::Ours,
             }
         };
         plan.ranks.iter().map(spec).collect()

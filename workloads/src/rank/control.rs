@@ -1,52 +1,53 @@
 //! A rank's end of the control connection.
 
-use std::io::{self, BufRead, BufReader, Write};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
-use std::os::unix::net::UnixStream;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, IsTerminal, Write};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{MsgFlags, recv};
+use nix::unistd::{dup2_stdin, dup2_stdout};
 
-use crate::world::protocol::{CONTROL_VARIABLE, HEARTBEAT, Reply, Request};
+use crate::world::protocol::{HEARTBEAT, Reply, Request};
 
 /// Reads requests, sends replies. From a request to its end, a thread of its own says that the rank is at work, whatever
 /// keeps it; and ends the process when the world is gone.
 pub(super) struct Control {
-    reader: BufReader<UnixStream>,
+    reader: BufReader<File>,
     shared: Arc<Shared>,
 }
 
 /// What the two threads share.
 struct Shared {
     /// Locked for the length of a line, so that lines stay whole.
-    writer: Mutex<UnixStream>,
+    writer: Mutex<File>,
+    /// The same as the reader's, to see that it has ended.
+    input: File,
     at_work: AtomicBool,
 }
 
 impl Control {
-    /// The connection this process was started with.
+    /// The connection this process was started with: its standard input and output, which nothing else in it has from now on.
     pub(super) fn inherited() -> Result<Self, String> {
-        let usage = format!(
-            "a rank is started by longhaul itself, with {CONTROL_VARIABLE} naming an open socket"
-        );
-        let fd: RawFd = std::env::var(CONTROL_VARIABLE)
-            .ok()
-            .and_then(|fd| fd.parse().ok())
-            .ok_or(usage.clone())?;
-        // SAFETY: fcntl only looks the number up.
-        let is_open = unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) } != -1;
-        if fd <= libc::STDERR_FILENO || !is_open {
-            return Err(usage);
+        if io::stdin().is_terminal() {
+            return Err("a rank is started by longhaul itself, which talks to it over its standard input and output".into());
         }
-        // SAFETY: the descriptor is open, and this process was given it to own: nothing else in it uses that number.
-        let stream = UnixStream::from(unsafe { OwnedFd::from_raw_fd(fd) });
-        let writer = stream
-            .try_clone()
-            .map_err(|error| format!("cannot use the control connection: {error}"))?;
+        let taken = || -> io::Result<(File, File)> {
+            let input = File::from(io::stdin().as_fd().try_clone_to_owned()?);
+            let output = File::from(io::stdout().as_fd().try_clone_to_owned()?);
+            let nothing = File::options().read(true).write(true).open("/dev/null")?;
+            dup2_stdin(&nothing)?;
+            dup2_stdout(&nothing)?;
+            Ok((input, output))
+        };
+        let cannot = |error| format!("cannot use the control connection: {error}");
+        let (input, output) = taken().map_err(cannot)?;
         let shared = Arc::new(Shared {
-            writer: Mutex::new(writer),
+            writer: Mutex::new(output),
+            input: input.try_clone().map_err(cannot)?,
             at_work: AtomicBool::new(false),
         });
         let heart = Arc::clone(&shared);
@@ -55,7 +56,7 @@ impl Control {
             .spawn(move || heart.beat())
             .map_err(|error| format!("cannot start the heartbeat's thread: {error}"))?;
         Ok(Self {
-            reader: BufReader::new(stream),
+            reader: BufReader::new(input),
             shared,
         })
     }
@@ -107,13 +108,15 @@ impl Shared {
         }
     }
 
-    /// Whether the world has closed the connection.
+    /// Whether the world has closed the connection, which is a pipe or, under a server of ssh, a socket.
     fn is_closed(&self) -> bool {
-        let fd = self
-            .writer
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .as_raw_fd();
-        recv(fd, &mut [0], MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT) == Ok(0)
+        let mut input = [PollFd::new(self.input.as_fd(), PollFlags::empty())];
+        let hung_up = poll(&mut input, PollTimeout::ZERO).is_ok()
+            && input[0]
+                .revents()
+                .is_some_and(|now| now.contains(PollFlags::POLLHUP));
+        // What is no socket refuses to be received from.
+        let peek = MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT;
+        hung_up || recv(self.input.as_raw_fd(), &mut [0], peek) == Ok(0)
     }
 }

@@ -1,0 +1,3 @@
+//! Labs of machines that are there.
+
+pub mod clock;
