@@ -6,6 +6,7 @@
 //! - [`spec`]: the file format as serde types; the JSON Schema (`topologies/schema.json`) is generated from them.
 //! - [`model`]: the validated topology that everything else works on.
 //! - [`validate`]: from [`spec`] to [`model`]; every check of meaning.
+//! - [`inventory`]: the machines of a physical lab, and what the network between them should be.
 //! - [`adjust`]: settings laid over a link of a topology that is up.
 //! - [`route`]: shortest paths between sites.
 //! - [`catalogue`]: the topologies embedded in the binary.
@@ -18,6 +19,7 @@ pub mod adjust;
 pub mod catalogue;
 pub mod document;
 pub mod geography;
+pub mod inventory;
 pub mod model;
 pub mod route;
 pub mod spec;
@@ -26,5 +28,6 @@ pub mod units;
 pub mod validate;
 
 pub use document::{Document, InputError};
+pub use inventory::Inventory;
 pub use model::Topology;
 pub use suggest::closest;
