@@ -31,7 +31,7 @@ use crate::lab::Lab;
 use crate::probe::ProbeError;
 
 pub use quantity::{Bound, Measurement, Quantity, Requirement};
-pub use subject::{Shaper, Subject};
+pub use subject::{Expected, Shaper, Subject};
 pub use verify::{Stage, Verification, VerifiedChannel, verify};
 pub use watch::Watch;
 
