@@ -140,6 +140,7 @@ pub(crate) fn run(shape: &Shape) -> (RunResult, Vec<TelemetryRow>) {
                 memory_bytes: 8 << 30,
             },
             programs: BTreeMap::new(),
+            hosts: BTreeMap::new(),
         },
         points,
     };
@@ -166,6 +167,7 @@ pub(crate) fn virtual_environment() -> Environment {
             memory_bytes: 1 << 30,
         },
         programs: BTreeMap::new(),
+        hosts: BTreeMap::new(),
     }
 }
 

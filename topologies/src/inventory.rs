@@ -13,6 +13,8 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
+
 use crate::document::{Document, InputError};
 use crate::model::{Direction, LinkId, SiteId, Topology};
 use crate::spec::TopologySpec;
@@ -94,7 +96,7 @@ pub struct Mpirun {
 }
 
 /// By which address a machine's data go.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Data {
     /// By this one.
     Address(IpAddr),

@@ -24,7 +24,7 @@ use super::subject::{Expected, Shaper};
 use super::train::Train;
 use crate::probe::ProbeSample;
 
-pub(super) use findings::{distance as finding, findings};
+pub(super) use findings::{distance as finding, findings, findings_between_machines};
 
 /// What a median one-way delay may be off on a machine that does other things: wake-ups of the engine's thread (in the median
 /// 20 µs on an idle and 80 µs on a busy machine, as measured) and the veth hops on the way.

@@ -48,10 +48,7 @@ pub(super) fn paces(
     rates: &[Option<f64>],
     effort: &Effort,
 ) -> Vec<Result<Blast, String>> {
-    let number = rates.iter().flatten().count().max(1);
-    let length = (effort.total / u32::try_from(number).unwrap_or(u32::MAX))
-        .max(SHORTEST)
-        .min(effort.longest);
+    let length = share(effort, rates.iter().flatten().count());
     let each = subjects.iter().zip(rates);
     each.map(
         |(subject, rate)| match (rate, &subject.expected.channel.rate_trace) {
@@ -85,7 +82,13 @@ pub(super) fn paces(
     .collect()
 }
 
-fn pace(expected: &Expected, rate: f64, length: Duration) -> Blast {
+/// What each of so many pace trains may take.
+pub(super) fn share(effort: &Effort, trains: usize) -> Duration {
+    let each = effort.total / u32::try_from(trains.max(1)).unwrap_or(u32::MAX);
+    each.max(SHORTEST).min(effort.longest)
+}
+
+pub(super) fn pace(expected: &Expected, rate: f64, length: Duration) -> Blast {
     let length = length.min(Duration::from_secs_f64(MOST_BYTES as f64 * 8.0 / rate));
     let bytes = (rate * length.as_secs_f64() / 8.0) as u64;
     let parts = if expected.channel.jitter.is_some() {
