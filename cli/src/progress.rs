@@ -349,6 +349,9 @@ impl Observer for Progress {
                 self.line(&format!("{} to run{at_least}", count(points, "point")));
             }
             Event::LabComesUp { topology } => self.lab_comes_up(topology),
+            Event::MachinesAreReached { hosts } => {
+                self.doing(&format!("reaching {hosts} machines"));
+            }
             Event::MachinesAnswer { hosts, took } => {
                 self.line(&format!(
                     "{hosts} machines answer, after {:.2} s",

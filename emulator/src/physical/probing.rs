@@ -279,6 +279,8 @@ impl Round {
                 nonce,
             })
         };
+        // Nobody sends before everybody knows what to take for a probe of this.
+        silence(lab, nonce)?;
         lab.ask_all("send probes", order)?;
         let topology = &lab.plan().topology;
         let channels = topology.links.iter().flat_map(|link| &link.lanes);
@@ -299,13 +301,7 @@ impl Round {
 
     /// Sends no more.
     pub(super) fn stop(&self, lab: &PhysicalLab) -> Result<(), PhysicalError> {
-        let order = |_| {
-            Request::Probe(Order {
-                nonce: self.nonce,
-                ..Order::default()
-            })
-        };
-        lab.ask_all("send no more probes", order).map(drop)
+        silence(lab, self.nonce)
     }
 
     /// Asks every machine what it has seen, and puts it together.
@@ -387,6 +383,17 @@ impl Round {
     pub(super) fn nonce(&self) -> u16 {
         self.nonce
     }
+}
+
+/// Has all machines take datagrams with `nonce`, and send none.
+fn silence(lab: &PhysicalLab, nonce: u16) -> Result<(), PhysicalError> {
+    let order = |_| {
+        Request::Probe(Order {
+            nonce,
+            ..Order::default()
+        })
+    };
+    lab.ask_all("take probes", order).map(drop)
 }
 
 #[cfg(test)]

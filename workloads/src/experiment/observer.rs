@@ -31,6 +31,11 @@ pub enum Event<'a> {
         /// How long it took.
         took: Duration,
     },
+    /// The machines of a physical lab are being reached.
+    MachinesAreReached {
+        /// How many there are.
+        hosts: usize,
+    },
     /// The machines of a physical lab answer; the ways between them are measured next.
     MachinesAnswer {
         /// How many there are.

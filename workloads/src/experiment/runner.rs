@@ -285,17 +285,17 @@ impl Run<'_> {
     }
 
     async fn bring_up(&mut self, topology: usize) -> Result<Up, RunError> {
-        let description = &self.experiment.topologies[topology];
-        self.observer.event(Event::LabComesUp {
-            topology: description,
-        });
-        let started = Instant::now();
         if let LabFacts::Physical {
             inventory, folder, ..
         } = &self.options.lab
         {
             return self.reach(topology, inventory, folder).await;
         }
+        let description = &self.experiment.topologies[topology];
+        self.observer.event(Event::LabComesUp {
+            topology: description,
+        });
+        let started = Instant::now();
         let options = LabOptions {
             engine: self.options.links,
             seed: derived_seed(self.experiment.seed, topology),
@@ -345,6 +345,9 @@ impl Run<'_> {
         folder: &Path,
     ) -> Result<Up, RunError> {
         let started = Instant::now();
+        self.observer.event(Event::MachinesAreReached {
+            hosts: inventory.hosts.len(),
+        });
         let described = inventory.is_described();
         let (inventory, folder) = (inventory.clone(), folder.to_owned());
         let executable = self.options.executable.clone();

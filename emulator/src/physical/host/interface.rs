@@ -12,9 +12,9 @@ use super::super::protocol::Interface;
 
 /// The interface that has `address`.
 pub(super) fn of(address: IpAddr) -> io::Result<String> {
-    let found = addresses()?
-        .into_iter()
-        .find(|(_, known)| *known == address);
+    // All of 127.0.0.0/8 is the loopback's, whatever it lists.
+    let is_its = |known: IpAddr| known == address || known.is_loopback() && address.is_loopback();
+    let found = addresses()?.into_iter().find(|(_, known)| is_its(*known));
     found
         .map(|(name, _)| name)
         .ok_or_else(|| io::Error::new(io::ErrorKind::AddrNotAvailable, "no interface there has it"))
