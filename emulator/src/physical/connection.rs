@@ -23,7 +23,7 @@ use super::protocol::{Reply, Request};
 /// How long a login may take: what ssh allows itself, twice, for one over another machine.
 const LOGIN_PATIENCE: Duration = Duration::from_secs(25);
 /// How long longhaul may take to start there once all of it has been sent.
-const START_PATIENCE: Duration = Duration::from_secs(60);
+const START_PATIENCE: Duration = Duration::from_secs(20);
 /// How long an answer may take beside what was asked for: several of ssh's own looks whether the other end is alive.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(20);
 /// How long a launcher may take to end once its input has.
@@ -260,7 +260,11 @@ impl Connection {
             let left = deadline.saturating_duration_since(Instant::now());
             let line = match self.line(step, left) {
                 Ok((_, line)) => line,
+                // It had its say, and that was all.
                 Err(PhysicalError::Silent { .. }) if !last.is_empty() => break,
+                Err(PhysicalError::Ended(ending)) if !last.is_empty() && ending.code == Some(0) => {
+                    break;
+                }
                 Err(error) => return Err(error),
             };
             if let Some(picked) = pick(&line) {
