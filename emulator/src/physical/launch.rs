@@ -236,7 +236,7 @@ mod tests {
     #[test]
     fn ssh_asks_nothing_knows_its_host_and_shares_its_first_connection() {
         let launcher = launcher(ssh(), Some("/opt/longhaul"));
-        insta::assert_snapshot!(line(&launcher.first("__host")), @"");
+        insta::assert_snapshot!(line(&launcher.first("__host")), @"ssh -T -a -x -o BatchMode=yes -o StrictHostKeyChecking=yes -o ClearAllForwardings=yes -o PermitLocalCommand=no -o ConnectTimeout=10 -o ServerAliveInterval=5 -o ServerAliveCountMax=3 -o ControlMaster=yes -o ControlPersist=no -o ControlPath=/run/lab%%1/east-0 -o UserKnownHostsFile=/lab/known -o GlobalKnownHostsFile=none -o IdentitiesOnly=yes -i /lab/key -J ops@bastion -p 2222 -- ops@east-0 exec /opt/longhaul __host");
         let further = line(&launcher.further("__rank"));
         assert!(
             further.contains("ControlMaster=no")
@@ -277,7 +277,12 @@ mod tests {
             line(&launcher(mpirun, None).first("__host")),
             line(&launcher(Launch::Local, None).further("__rank")),
         ];
-        insta::assert_snapshot!(lines.join("\n"), @"");
+        insta::assert_snapshot!(lines.join("\n"), @r"
+        srun --nodes=1 --ntasks=1 --overlap --unbuffered --quiet --nodelist=n7 --jobid=12 /here/longhaul __host
+        srun --nodes=1 --ntasks=1 --overlap --unbuffered --quiet --nodelist=n7 /opt/longhaul __rank
+        mpirun --host n7 -np 1 /here/longhaul __host
+        /here/longhaul __rank
+        ");
     }
 
     #[test]

@@ -408,7 +408,7 @@ mod tests {
         let mut round = Round {
             nonce: 1,
             interval: Duration::from_millis(4),
-            started: Instant::now(),
+            started: Instant::now().checked_sub(Duration::from_secs(1)).unwrap(),
             started_ns: 1_000 * MS,
             give_up: Duration::from_secs(2),
             ledger: Ledger::default(),

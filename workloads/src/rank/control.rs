@@ -1,15 +1,13 @@
 //! A rank's end of the control connection.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, IsTerminal, Write};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::io::{self, BufRead, BufReader, Write};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::socket::{MsgFlags, recv};
-use nix::unistd::{dup2_stdin, dup2_stdout};
+use longhaul_emulator::physical::streams;
 
 use crate::world::protocol::{HEARTBEAT, Reply, Request};
 
@@ -32,19 +30,8 @@ struct Shared {
 impl Control {
     /// The connection this process was started with: its standard input and output, which nothing else in it has from now on.
     pub(super) fn inherited() -> Result<Self, String> {
-        if io::stdin().is_terminal() {
-            return Err("a rank is started by longhaul itself, which talks to it over its standard input and output".into());
-        }
-        let taken = || -> io::Result<(File, File)> {
-            let input = File::from(io::stdin().as_fd().try_clone_to_owned()?);
-            let output = File::from(io::stdout().as_fd().try_clone_to_owned()?);
-            let nothing = File::options().read(true).write(true).open("/dev/null")?;
-            dup2_stdin(&nothing)?;
-            dup2_stdout(&nothing)?;
-            Ok((input, output))
-        };
         let cannot = |error| format!("cannot use the control connection: {error}");
-        let (input, output) = taken().map_err(cannot)?;
+        let (input, output) = streams::take().map_err(cannot)?;
         let shared = Arc::new(Shared {
             writer: Mutex::new(output),
             input: input.try_clone().map_err(cannot)?,
@@ -100,23 +87,11 @@ impl Shared {
         loop {
             thread::sleep(HEARTBEAT);
             if self.at_work.load(Ordering::Relaxed)
-                && (self.is_closed() || self.send(&Reply::Alive).is_err())
+                && (streams::has_ended(&self.input) || self.send(&Reply::Alive).is_err())
             {
                 // Nobody is left to work for, and the other thread may be busy for long.
                 std::process::exit(0);
             }
         }
-    }
-
-    /// Whether the world has closed the connection, which is a pipe or, under a server of ssh, a socket.
-    fn is_closed(&self) -> bool {
-        let mut input = [PollFd::new(self.input.as_fd(), PollFlags::empty())];
-        let hung_up = poll(&mut input, PollTimeout::ZERO).is_ok()
-            && input[0]
-                .revents()
-                .is_some_and(|now| now.contains(PollFlags::POLLHUP));
-        // What is no socket refuses to be received from.
-        let peek = MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT;
-        hung_up || recv(self.input.as_raw_fd(), &mut [0], peek) == Ok(0)
     }
 }
