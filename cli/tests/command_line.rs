@@ -327,7 +327,7 @@ fn a_physical_lab_takes_an_inventory_and_nothing_that_would_change_it() {
             error(&["quickstart", "--inventory", "machines.yaml"]),
         ),
         (
-            "wrong.yaml:1:28: unknown variant `telnet`",
+            "wrong.yaml:1:36: unknown variant `telnet`",
             error(&[
                 "quickstart",
                 "--lab",
