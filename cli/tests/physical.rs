@@ -358,6 +358,22 @@ fn a_connection_that_is_cut_ends_the_run_and_what_it_had_started() {
 }
 
 #[test]
+fn an_interrupted_run_keeps_what_it_has_and_leaves_nothing_on_the_machines() {
+    let Some(host) = host() else { return };
+    let mut server = Server::new(&host, "server");
+    server.start(&host);
+    let running = started(&host, &server);
+    // As a terminal does it: the whole group.
+    kill(Pid::from_raw(-running.pid()), Signal::SIGINT).unwrap();
+    let ended = running.end();
+    assert_eq!(ended.code, 130, "{ended:?}");
+    let text = fs::read_to_string(host.path("endless/result.json")).unwrap();
+    let result: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(result["outcome"]["kind"], "interrupted");
+    nothing_is_left(&host);
+}
+
+#[test]
 fn a_killed_run_leaves_nothing_on_the_machines() {
     let Some(host) = host() else { return };
     let mut server = Server::new(&host, "server");

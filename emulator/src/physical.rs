@@ -8,7 +8,7 @@
 //! - `protocol`: what the two tell each other; [`streams`]: over what.
 //! - `mark`: what a probe carries. Pure.
 //! - [`clock`]: how far another machine's clock is from this one's. Pure.
-//! - [`probing`]: probes between machines, told as those within one are.
+//! - `round`: probes on their way between machines, put together from what each tells; [`probing`]: the same while a workload runs.
 //! - `paths`: the ways between sites, measured and held against their description.
 
 mod bootstrap;
@@ -22,11 +22,8 @@ mod mark;
 mod paths;
 pub mod probing;
 mod protocol;
+mod round;
 pub mod streams;
-
-pub use error::{Ending, PhysicalError};
-pub use lab::{Errand, PhysicalLab};
-pub use protocol::Interface;
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -34,6 +31,10 @@ use std::path::Path;
 
 use nix::time::{ClockId, clock_gettime};
 use sha2::{Digest, Sha256};
+
+pub use error::{Ending, PhysicalError};
+pub use lab::PhysicalLab;
+pub use protocol::Interface;
 
 /// How much of a digest names a file: collisions are nobody's intention here.
 const DIGEST_BYTES: usize = 16;

@@ -51,13 +51,6 @@ struct Reached {
     connection: Mutex<Connection>,
 }
 
-/// What longhaul's process on a machine does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Errand {
-    /// It is a rank of a collective.
-    Rank,
-}
-
 impl PhysicalLab {
     /// Reaches every machine of `inventory`, puts `executable` (this longhaul) there if need be, and compares the clocks. Keeps what
     /// launchers need in `folder`, which is private and there. Blocks for some seconds.
@@ -136,15 +129,12 @@ impl PhysicalLab {
         Ok(found.measured)
     }
 
-    /// A command that does `errand` on the host `name`, with its standard input and output as the only tie to it.
+    /// The command that starts a rank on the host `name`, with its standard input and output as the only tie to it.
     ///
     /// # Panics
     /// If there is no such host.
-    pub fn command(&self, name: &str, errand: Errand) -> Command {
-        let part = match errand {
-            Errand::Rank => "__rank",
-        };
-        self.host(name).launcher.further(part)
+    pub fn rank_command(&self, name: &str) -> Command {
+        self.host(name).launcher.further("__rank")
     }
 
     /// The address that the data of host `name` go by.

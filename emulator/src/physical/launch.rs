@@ -5,6 +5,7 @@
 //! path of plain characters.
 
 use std::ffi::OsString;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -93,6 +94,13 @@ impl Launcher {
     }
 
     fn command(&self, part: &str, connection: Connection) -> Command {
+        let mut command = self.launch(part, connection);
+        // What a terminal's user interrupts is longhaul, which then lets this go.
+        command.process_group(0);
+        command
+    }
+
+    fn launch(&self, part: &str, connection: Connection) -> Command {
         match (&self.host.launch, &self.program) {
             (Launch::Ssh(ssh), program) => {
                 let mut command = self.ssh(ssh, connection);

@@ -9,8 +9,8 @@ use longhaul_topologies::model::{Direction, LinkId};
 
 use super::error::PhysicalError;
 use super::lab::PhysicalLab;
-use super::probing::Round;
 use super::protocol::{Blast, Reply, Request};
+use super::round::Round;
 use crate::fidelity::afar::{Pace, Told, Way, round_trip};
 use crate::fidelity::{Expected, Measured, Measurement, Quantity, Shaper};
 use crate::plan::ChannelId;

@@ -1,7 +1,6 @@
 //! What points run on: a lab that was built here, or machines that are there; and what is sampled of either meanwhile.
 
 use std::collections::BTreeMap;
-use std::process::Command;
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
@@ -9,7 +8,7 @@ use longhaul_emulator::fidelity::{Fidelity, FidelityCheck, Watch};
 use longhaul_emulator::lab::Lab;
 use longhaul_emulator::links::LinkChange;
 use longhaul_emulator::physical::probing::Probing;
-use longhaul_emulator::physical::{Errand, Interface, PhysicalLab};
+use longhaul_emulator::physical::{Interface, PhysicalLab};
 use longhaul_emulator::plan::{LabPlan, NodeKind};
 use longhaul_emulator::probe::{ProbePath, ProbeSample, Prober};
 use longhaul_emulator::telemetry::{Reading, Sampler};
@@ -85,7 +84,7 @@ impl Ground {
                 (address, command, RankClock::Ours)
             }
             Self::There(lab) => {
-                let command: Command = lab.command(&host, Errand::Rank);
+                let command = lab.rank_command(&host);
                 let clock = match lab.is_this_machine(&host) {
                     true => RankClock::Ours,
                     false => RankClock::Theirs,
