@@ -34,6 +34,7 @@ pub(crate) fn run(lab: LabKind, times_ms: &[f64]) -> RunResult {
             privilege: "root".to_owned(),
             machine: Machine::default(),
             programs: BTreeMap::new(),
+            hosts: BTreeMap::new(),
         },
         part: None,
         points: times_ms

@@ -137,6 +137,7 @@ mod tests {
                 privilege: "root".to_owned(),
                 machine: Machine::default(),
                 programs: std::collections::BTreeMap::new(),
+                hosts: std::collections::BTreeMap::new(),
             },
             part: None,
             points: vec![point],

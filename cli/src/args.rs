@@ -93,6 +93,10 @@ pub struct RunArgs {
     #[arg(long, value_enum, default_value_t = LabKind::Host)]
     pub lab: LabKind,
 
+    /// The machines of a physical lab, whose sites and links take the place of the experiment's topology
+    #[arg(long, value_name = "FILE")]
+    pub inventory: Option<PathBuf>,
+
     /// Which engine carries the links; auto takes netem where the kernel has what the topology needs
     #[arg(long, value_enum, default_value_t = Links::Auto)]
     pub links: Links,
@@ -846,7 +850,7 @@ pub enum LabKind {
     Host,
     /// A kernel of its own in virtual time: exact, repeatable to the bit, without root
     Virtual,
-    /// Real hosts and switches (not yet in this version)
+    /// Machines that are there, by an inventory of them (`run` only)
     Physical,
 }
 

@@ -34,6 +34,15 @@ fn main() -> ExitCode {
     {
         return ExitCode::from(u8::try_from(longhaul_workloads::rank::main()).unwrap_or(1));
     }
+    if std::env::args_os()
+        .nth(1)
+        .is_some_and(|first| first == "__host")
+    {
+        // The same, on a machine of a physical lab.
+        let machine = serde_json::json!(longhaul_workloads::experiment::machine());
+        let code = longhaul_emulator::physical::host::main(machine);
+        return ExitCode::from(u8::try_from(code).unwrap_or(1));
+    }
     if agent::is_wanted() {
         return ExitCode::from(u8::try_from(agent::main()).unwrap_or(1));
     }

@@ -355,6 +355,16 @@ impl Observer for Progress {
                 self.line(&format!("{} to run{at_least}", count(points, "point")));
             }
             Event::LabComesUp { topology } => self.lab_comes_up(topology),
+            Event::MachinesAreReached { hosts } => {
+                self.doing(&format!("reaching {hosts} machines"));
+            }
+            Event::MachinesAnswer { hosts, took } => {
+                self.line(&format!(
+                    "{hosts} machines answer, after {:.2} s",
+                    took.as_secs_f64()
+                ));
+                self.doing("measuring the ways between them");
+            }
             Event::LabIsUp { engine, took } => {
                 self.line(&format!(
                     "up in {:.2} s, links carried by {engine}",

@@ -300,13 +300,57 @@ fn a_workload_that_takes_days_is_refused() {
 }
 
 #[test]
-fn labs_that_are_not_in_this_version_are_lacking() {
+fn a_physical_lab_takes_an_inventory_and_nothing_that_would_change_it() {
     let desk = Desk::new();
-    let error = desk.error(&["run", "quickstart", "--lab", "physical"], 3);
-    assert!(
-        error.starts_with("error: physical labs are not in this version"),
-        "{error}"
+    let machine = |address| format!("hosts: [{{launch: local, address: {address}}}]");
+    let text = format!(
+        "name: pair\nsites: [{{name: a, {}}}, {{name: b, {}}}]\n",
+        machine("127.0.0.1"),
+        machine("127.0.0.2")
     );
+    desk.write("machines.yaml", text);
+    desk.write(
+        "wrong.yaml",
+        "sites: [{name: a, hosts: [{launch: telnet}]}]\n",
+    );
+    let physical = ["--lab", "physical", "--inventory", "machines.yaml"];
+    let error = |arguments: &[&str]| desk.error(&[&["run"], arguments].concat(), 2);
+    let with = |experiment, more: &[&str]| error(&[&[experiment], &physical[..], more].concat());
+    let unchangeable = "a physical lab's links cannot be changed";
+    for (told, error) in [
+        (
+            "--lab physical: which machines?",
+            error(&["quickstart", "--lab", "physical"]),
+        ),
+        (
+            "--inventory: this lab is built, not found",
+            error(&["quickstart", "--inventory", "machines.yaml"]),
+        ),
+        (
+            "wrong.yaml:1:36: unknown variant `telnet`",
+            error(&[
+                "quickstart",
+                "--lab",
+                "physical",
+                "--inventory",
+                "wrong.yaml",
+            ]),
+        ),
+        (
+            unchangeable,
+            with("quickstart", &["--set", "topology.links.0.loss=1%"]),
+        ),
+        (unchangeable, with("buffer-sweep", &[])),
+        (unchangeable, with("quickstart", &["--links", "relay"])),
+        ("--capture: ", with("quickstart", &["--capture", "a-b"])),
+        ("runs longhaul's own collectives", with("iperf3", &[])),
+        (
+            "machines that are there run experiments",
+            desk.error(&["up", "transatlantic", "--lab", "physical"], 2),
+        ),
+    ] {
+        assert!(error.contains(told), "{told}: {error}");
+    }
 }
 
 #[test]

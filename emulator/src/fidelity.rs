@@ -4,11 +4,13 @@
 //! - [`measure`]: the brief check of a lab. [`verify`]: all quantities of any two ends.
 //! - [`Subject`]: the channels of a lab, from gateway to gateway over each lane's own addresses. [`between`]: two namespaces
 //!   that somebody else made.
+//! - `afar`: ways between machines that are there.
 //! - `plan`, `blast`, `train`: packet trains: which, how they are sent, what they tell.
 //! - `ideal`: what probes would show of a jitter that is as described.
 //! - `judge`: from what was observed to what was off. Pure.
 //! - [`Watch`]: the engine and the CPU while the workload runs.
 
+pub(crate) mod afar;
 pub mod between;
 mod blast;
 mod ideal;
@@ -31,8 +33,9 @@ use crate::lab::Lab;
 use crate::probe::ProbeError;
 
 pub use quantity::{Bound, Measurement, Quantity, Requirement};
-pub use subject::{Shaper, Subject};
+pub use subject::{Expected, Shaper, Subject};
 pub use verify::{Stage, Verification, VerifiedChannel, verify};
+pub(crate) use watch::CpuTime;
 pub use watch::Watch;
 
 /// How long the probes run before a workload. With the trains, a lab is measured in 1 to 2 seconds.
@@ -81,6 +84,8 @@ pub struct Measured {
     pub checks: Vec<FidelityCheck>,
     /// What could not be, and why.
     pub skipped: Vec<String>,
+    /// What was measured besides, of which nothing is asked; in words.
+    pub told: Vec<String>,
 }
 
 impl Fidelity {

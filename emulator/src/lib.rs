@@ -20,6 +20,7 @@
 //! - [`kernel`]: the kernel that virtual labs boot: found, or built once from the distribution's source.
 //! - [`kernel_law`]: the `distance` law for kernel TCP, registered for a lab.
 //! - [`metrics`]: what a lab tells monitoring systems: one model, for Prometheus and OpenTelemetry.
+//! - [`physical`]: labs of machines that are there: reached by ssh and its like, measured instead of built.
 //! - `pidfd`: processes as file descriptors.
 //! - [`probe`]: UDP probes that measure one-way delay between two nodes on one clock.
 //! - [`fidelity`]: every link held against its description.
@@ -42,6 +43,7 @@ pub mod links;
 pub mod metrics;
 pub mod namespace;
 pub mod netem;
+pub mod physical;
 mod pidfd;
 pub mod plan;
 pub mod probe;

@@ -6,7 +6,7 @@
 //! a step in full, in either direction. The send time is read right before the system call, so a sender that is
 //! pre-empted between the two makes that one delay longer: medians do not see it, maxima can.
 
-mod ledger;
+pub(crate) mod ledger;
 pub(crate) mod payload;
 mod socket;
 

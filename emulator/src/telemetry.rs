@@ -19,6 +19,7 @@ use crate::plan::{ChannelId, NodeId};
 
 pub use interface::InterfaceCounters;
 use interface::InterfaceFile;
+pub(crate) use interface::counters;
 
 /// The state of a lab at one instant.
 #[derive(Clone, Debug)]

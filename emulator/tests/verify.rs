@@ -123,8 +123,8 @@ async fn a_lab_is_measured_as_described_and_a_wrong_description_is_found() {
     let mut wrong = Vec::new();
     let mut describe = |quantities: &[Quantity], change: &dyn Fn(&mut Channel)| {
         let mut subject = subjects[0].clone();
-        change(&mut subject.channel);
-        subject.judged = quantities.iter().copied().collect();
+        change(&mut subject.expected.channel);
+        subject.expected.judged = quantities.iter().copied().collect();
         wrong.push(subject);
     };
     describe(&[Quantity::Jitter], &|channel| {
@@ -152,22 +152,25 @@ async fn a_lab_is_measured_as_described_and_a_wrong_description_is_found() {
         let off = channel.measurements.iter().filter(|one| one.is_off());
         let off: BTreeSet<Quantity> = off.map(|one| one.quantity).collect();
         assert_eq!(
-            off, subject.judged,
+            off, subject.expected.judged,
             "{:?}: {:?}",
             channel.measurements, found.skipped
         );
     }
     // These need a train each, which a busy machine may not send: then they are not measured, and say so.
     let mut slow = subjects[0].clone();
-    slow.channel.rate = Some(Rate::from_bits_per_second(15_000_000));
-    slow.judged = [Quantity::Rate].into();
+    slow.expected.channel.rate = Some(Rate::from_bits_per_second(15_000_000));
+    slow.expected.judged = [Quantity::Rate].into();
     let mut shallow = subjects[0].clone();
-    shallow.channel.queue_limit = Some(QueueLimit::Bytes(ByteSize::from_bytes(75_000)));
-    shallow.judged = [Quantity::Queue].into();
+    shallow.expected.channel.queue_limit = Some(QueueLimit::Bytes(ByteSize::from_bytes(75_000)));
+    shallow.expected.judged = [Quantity::Queue].into();
     for subject in [slow, shallow] {
         let found = verify(std::slice::from_ref(&subject));
         let (asked, off) = verdicts(&found);
-        assert!(off == subject.judged || asked.is_empty(), "{found:?}");
+        assert!(
+            off == subject.expected.judged || asked.is_empty(),
+            "{found:?}"
+        );
         if asked.is_empty() {
             println!("skipped: {:?}", found.skipped);
         }

@@ -140,6 +140,7 @@ pub(crate) fn run(shape: &Shape) -> (RunResult, Vec<TelemetryRow>) {
                 memory_bytes: 8 << 30,
             },
             programs: BTreeMap::new(),
+            hosts: BTreeMap::new(),
         },
         part: None,
         points,
@@ -167,6 +168,7 @@ pub(crate) fn virtual_environment() -> Environment {
             memory_bytes: 1 << 30,
         },
         programs: BTreeMap::new(),
+        hosts: BTreeMap::new(),
     }
 }
 

@@ -18,7 +18,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use capture::{CaptureFile, CaptureSide};
-pub use environment::{Computing, Environment, LabKernel, LabKind, Machine};
+pub use environment::{
+    Computing, Environment, HostMachine, LabKernel, LabKind, Machine, NetworkInterface,
+};
 pub use fidelity::{EngineLateness, FidelityRow, FidelitySection};
 pub use flows::{FlowSummary, LinkShares, MessageSummary};
 pub use measure::{Better, Measure, MeasuredValue};

@@ -6,6 +6,7 @@
 //! - [`spec`]: the file format as serde types; the JSON Schema (`topologies/schema.json`) is generated from them.
 //! - [`model`]: the validated topology that everything else works on.
 //! - [`validate`]: from [`spec`] to [`model`]; every check of meaning.
+//! - [`inventory`]: the machines of a physical lab, and what the network between them should be.
 //! - [`adjust`]: settings laid over a link of a topology that is up.
 //! - [`route`]: shortest paths between sites.
 //! - [`export`]: a topology for containerlab and Kubernetes.
@@ -22,6 +23,7 @@ pub mod document;
 pub mod export;
 pub mod geography;
 pub mod hardware;
+pub mod inventory;
 pub mod model;
 pub mod route;
 pub mod spec;
@@ -30,5 +32,6 @@ pub mod units;
 pub mod validate;
 
 pub use document::{Document, InputError};
+pub use inventory::Inventory;
 pub use model::Topology;
 pub use suggest::closest;

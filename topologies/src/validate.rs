@@ -33,7 +33,11 @@ const LONGEST_NAME: usize = 60;
 /// # Errors
 /// The first thing that is wrong, with its place and what would be right.
 pub fn topology(document: &Document) -> Result<Topology, InputError> {
-    let spec: TopologySpec = document.parse()?;
+    of_spec(document, document.parse()?)
+}
+
+/// The same for what `document` came down to, whose sites and links stand in it where a topology's would.
+pub(crate) fn of_spec(document: &Document, spec: TopologySpec) -> Result<Topology, InputError> {
     let root = DocumentPath::root();
     let mtu = mtu(document, spec.mtu)?;
     let sites = site::sites(document, &spec)?;
@@ -109,7 +113,7 @@ fn name(document: &Document, name: Option<&str>) -> Result<String, InputError> {
 }
 
 /// What is wrong with `name` as part of a host name (RFC 952, lower case), if anything.
-fn fault_of_name(name: &str, longest: usize) -> Option<String> {
+pub(crate) fn fault_of_name(name: &str, longest: usize) -> Option<String> {
     let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     let fault = if name.is_empty() {
         "is empty".to_owned()

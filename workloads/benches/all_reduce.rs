@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use longhaul_reports::result::Placement;
 use longhaul_workloads::collective::{Algorithm, Collective, DataType, ReduceOp};
-use longhaul_workloads::world::{Operation, RankSpec, TransportOptions, World};
+use longhaul_workloads::world::{Operation, RankClock, RankSpec, TransportOptions, World};
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike;
 
@@ -61,6 +61,7 @@ async fn times(connections: usize) -> Vec<Duration> {
         command.arg("__rank");
         RankSpec {
             host: format!("host-{rank}"),
+            clock: RankClock::Ours,
             site: 0,
             address: IpAddr::V4(Ipv4Addr::LOCALHOST),
             command,

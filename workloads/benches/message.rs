@@ -21,7 +21,9 @@ use longhaul_topologies::units::ByteSize;
 use longhaul_workloads::collective::{Algorithm, Collective, DataType, ReduceOp};
 use longhaul_workloads::congestion::{FixedWindow, Law};
 use longhaul_workloads::message::{Paths, Recovery};
-use longhaul_workloads::world::{MessageOptions, Operation, RankSpec, TransportOptions, World};
+use longhaul_workloads::world::{
+    MessageOptions, Operation, RankClock, RankSpec, TransportOptions, World,
+};
 use nix::sched::{CloneFlags, setns};
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::socket::{ControlMessage, MsgFlags, SockaddrIn, sendmsg, setsockopt, sockopt};
@@ -151,6 +153,7 @@ fn rank(host: &Host, address: Ipv4Addr) -> RankSpec {
         site: 0,
         address: IpAddr::V4(address),
         command,
+        clock: RankClock::Ours,
     }
 }
 

@@ -9,6 +9,9 @@ mod session;
 use control::Control;
 use session::Session;
 
+use crate::world::clock;
+use crate::world::protocol::{Reply, Request};
+
 /// The body of `longhaul __rank`: serves the control connection it inherited until told to stop. Returns the exit code.
 pub fn main() -> i32 {
     let mut control = match Control::inherited() {
@@ -40,13 +43,27 @@ pub fn main() -> i32 {
                 return 1;
             }
         };
+        if let Request::Clock = request {
+            // Whatever it has to tell besides is told with the next request: this one is timed.
+            let now_ns = clock::now_ns();
+            if control.send(&Reply::Clock { now_ns }).is_err() {
+                return 0;
+            }
+            continue;
+        }
         let answer = match (failed.take(), &mut session) {
             (Some(error), _) => Err(error),
             (None, Some(session)) => session.answer(request),
-            (None, None) => Session::join(request).map(|(joined, reply)| {
-                session = Some(joined);
-                Some(reply)
-            }),
+            (None, None) => match request {
+                Request::SetClock { behind_ns } => {
+                    clock::set_behind(behind_ns);
+                    Ok(None)
+                }
+                request => Session::join(request).map(|(joined, reply)| {
+                    session = Some(joined);
+                    Some(reply)
+                }),
+            },
         };
         let sent = match answer {
             Ok(None) => Ok(()),

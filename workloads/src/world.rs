@@ -1,8 +1,9 @@
 //! The ranks of a collective as processes, and the control connection to them.
 //!
-//! Each rank is a process of its own (`longhaul __rank`), started by the caller's command inside its host, with a Unix
-//! socket pair as its only tie to the lab process: rendezvous, the common start of each iteration, results and
-//! TCP_INFO samples go over it, so nothing of the control crosses the emulated network.
+//! Each rank is a process of its own (`longhaul __rank`), started by the caller's command inside its host, with its standard
+//! input and output as its only tie to the lab process: rendezvous, the common start of each iteration, results and
+//! TCP_INFO samples go over it, so nothing of the control crosses the emulated network. A command such as ssh carries them to
+//! another machine.
 
 pub(crate) mod clock;
 pub(crate) mod protocol;
@@ -10,6 +11,7 @@ pub(crate) mod protocol;
 mod diagnosis;
 mod process;
 mod roll_call;
+mod timekeeping;
 
 use std::io;
 use std::net::IpAddr;
@@ -26,6 +28,7 @@ use clock::ClockAnchor;
 use process::RankHandle;
 use protocol::{Reply, Request, Task};
 use roll_call::RollCall;
+use timekeeping::Timekeeping;
 
 use crate::collective::schedule::Shape;
 use crate::collective::{Algorithm, Collective, DataType, ReduceOp, Unsupported};
@@ -48,6 +51,17 @@ pub struct RankSpec {
     pub address: IpAddr,
     /// The command that starts a longhaul rank there: program and `__rank` set, namespaces entered by its pre-exec.
     pub command: Command,
+    /// By which clock it goes.
+    pub clock: RankClock,
+}
+
+/// By which clock a rank goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RankClock {
+    /// By that of this machine.
+    Ours,
+    /// By that of another, which is compared with this one's over the control connection.
+    Theirs,
 }
 
 /// How ranks talk to each other.
@@ -248,6 +262,7 @@ pub struct World {
     samples: Vec<ConnectionSample>,
     arrivals: Vec<Arrivals>,
     clock: ClockAnchor,
+    timekeeping: Timekeeping,
     /// It cannot go on: an operation failed, or was dropped midway.
     broken: bool,
 }
@@ -274,10 +289,14 @@ impl World {
             receiver,
         );
         let nonce = nonce();
+        let mut timekeeping = Timekeeping::new(ranks.iter().map(|spec| spec.clock));
+        let addresses: Vec<IpAddr> = ranks.iter().map(|spec| spec.address).collect();
         let mut handles = Vec::new();
         for (rank, spec) in ranks.into_iter().enumerate() {
-            let address = spec.address;
-            let mut handle = RankHandle::spawn(rank, spec, events.clone())?;
+            handles.push(RankHandle::spawn(rank, spec, events.clone())?);
+        }
+        timekeeping.set_clocks(&mut handles, &mut roll).await?;
+        for (rank, (handle, address)) in handles.iter_mut().zip(addresses).enumerate() {
             let transport = transport.clone();
             handle
                 .send(&Request::Join {
@@ -289,7 +308,6 @@ impl World {
                     sampling,
                 })
                 .await;
-            handles.push(handle);
         }
         let addresses = roll
             .gather(START_PATIENCE, |reply| match reply {
@@ -305,6 +323,7 @@ impl World {
             samples: Vec::new(),
             arrivals: Vec::new(),
             clock,
+            timekeeping,
             broken: false,
         };
         world.tell_all(&Request::Peers { addresses }).await;
@@ -366,6 +385,11 @@ impl World {
         std::mem::take(&mut self.arrivals)
     }
 
+    /// How far ranks' clocks may be apart from this machine's; nothing where all go by that.
+    pub fn clock_uncertainty(&self) -> Duration {
+        self.timekeeping.uncertainty()
+    }
+
     /// Ends the ranks and waits for them.
     pub async fn stop(self) {
         self.ranks
@@ -414,9 +438,17 @@ impl World {
             })
             .await?;
 
-        let start_ns = clock::now_ns() + start_lead(self.ranks.len()).as_nanos() as u64;
-        self.tell_all(&Request::Start { at_ns: start_ns }).await;
-        let times = self
+        self.timekeeping
+            .compare(&mut self.ranks, &mut self.roll)
+            .await?;
+        let lead = start_lead(self.ranks.len()) + self.timekeeping.slowest();
+        let start_ns = clock::now_ns() + lead.as_nanos() as u64;
+        let distances = self.timekeeping.distances();
+        for (rank, distance) in self.ranks.iter_mut().zip(&distances) {
+            let at_ns = distance.theirs(start_ns);
+            rank.send(&Request::Start { at_ns }).await;
+        }
+        let mut times = self
             .roll
             .gather(patience, |reply| match reply {
                 Reply::Finished {
@@ -429,14 +461,28 @@ impl World {
             })
             .await?;
 
+        for ((started_ns, ended_ns, _, spans), distance) in times.iter_mut().zip(&distances) {
+            let spans = spans
+                .iter_mut()
+                .flat_map(|span| [&mut span.began_ns, &mut span.ended_ns]);
+            for moment in [started_ns, ended_ns].into_iter().chain(spans) {
+                *moment = distance.ours(*moment);
+            }
+        }
+
         self.tell_all(&Request::Check).await;
-        let checked = self
+        let mut checked = self
             .roll
             .gather(patience, |reply| match reply {
                 Reply::Checked { wrong, samples } => Some((wrong, samples)),
                 _ => None,
             })
             .await?;
+        for ((_, samples), distance) in checked.iter_mut().zip(&distances) {
+            for sample in samples {
+                sample.at_ns = distance.ours(sample.at_ns);
+            }
+        }
 
         let since_start = |ns: u64| Duration::from_nanos(ns.saturating_sub(start_ns));
         let rank_times: Vec<Duration> = times

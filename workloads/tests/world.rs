@@ -14,7 +14,7 @@ use longhaul_workloads::replay::part::Part;
 use longhaul_workloads::replay::source::TraceSource;
 use longhaul_workloads::replay::terms::Terms;
 use longhaul_workloads::world::{
-    MessageOptions, Operation, RankSpec, TransportOptions, World, WorldError,
+    MessageOptions, Operation, RankClock, RankSpec, TransportOptions, World, WorldError,
 };
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -32,7 +32,7 @@ fn main() -> ExitCode {
     {
         return ExitCode::from(longhaul_workloads::rank::main() as u8);
     }
-    let trials: [(&str, Test); 18] = [
+    let trials: [(&str, Test); 19] = [
         (
             "every_collective_and_algorithm_is_right",
             every_collective_and_algorithm_is_right,
@@ -67,6 +67,10 @@ fn main() -> ExitCode {
             computing_hides_communication_that_does_not_wait_for_it,
         ),
         ("samples_follow_the_bytes", samples_follow_the_bytes),
+        (
+            "ranks_by_other_clocks_start_together_and_stamp_alike",
+            ranks_by_other_clocks_start_together,
+        ),
         ("a_killed_rank_is_named", a_killed_rank_is_named),
         ("a_stopped_rank_is_named", a_stopped_rank_is_named),
         (
@@ -368,6 +372,54 @@ fn samples_follow_the_bytes() -> Result<(), Failed> {
     })
 }
 
+/// In a time namespace, a rank's CLOCK_MONOTONIC is another, as on another machine.
+fn ranks_by_other_clocks_start_together() -> Result<(), Failed> {
+    const SHIFT: &str = "100000";
+    let elsewhere = |program: &std::ffi::OsStr| {
+        let mut command = Command::new("unshare");
+        command.args(["--time", "--fork", "--monotonic", SHIFT, "--"]);
+        command.arg(program);
+        command
+    };
+    let allowed = elsewhere("true".as_ref()).output();
+    if !allowed.is_ok_and(|ended| ended.status.success()) {
+        println!("skipped: needs root and a kernel with time namespaces");
+        return Ok(());
+    }
+    for transport in [options(2), queue_pairs(Paths::default())] {
+        block_on(async {
+            let mut specs = specs("", &[0, 1, 1], LOOPBACK);
+            for spec in &mut specs[1..] {
+                let own = std::mem::replace(&mut spec.command, Command::new(""));
+                spec.command = elsewhere(own.get_program());
+                spec.command.args(own.get_args());
+                spec.clock = RankClock::Theirs;
+            }
+            let began = Instant::now();
+            let mut world = World::start(specs, transport, Duration::from_millis(1)).await?;
+            for number in 0..3 {
+                let result = world
+                    .iterate(&all_reduce(4_000_000), number, PATIENCE)
+                    .await?;
+                assert_eq!(result.wrong, 0);
+                assert!(result.start > began && result.time < PATIENCE, "{result:?}");
+                assert!(result.latest_start < result.time, "{result:?}");
+            }
+            let uncertainty = world.clock_uncertainty();
+            assert!(!uncertainty.is_zero() && uncertainty < Duration::from_millis(50));
+            let lasted = began.elapsed().as_nanos() as u64;
+            let stamps: Vec<u64> = world.connection_samples().iter().map(|s| s.at_ns).collect();
+            let (first, last) = (stamps.iter().min().unwrap(), stamps.iter().max().unwrap());
+            assert!(last - first < lasted, "{first} to {last}");
+            let mut latencies = world.arrivals().into_iter().flat_map(|one| one.latencies);
+            assert!(latencies.all(|(ns, _)| ns > 0 && ns < lasted));
+            world.stop().await;
+            Ok(())
+        })?;
+    }
+    Ok(())
+}
+
 fn a_killed_rank_is_named() -> Result<(), Failed> {
     block_on(async {
         let (mut world, tag) = start_tagged("killed", 4).await?;
@@ -651,6 +703,7 @@ fn specs(tag: &str, sites: &[usize], address: IpAddr) -> Vec<RankSpec> {
         command.args(["__rank", tag, &rank.to_string()]);
         RankSpec {
             host: format!("host-{rank}"),
+            clock: RankClock::Ours,
             site,
             address,
             command,

@@ -1,5 +1,7 @@
 //! `run`: an experiment from its file to its charts.
 
+mod physical;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -12,6 +14,7 @@ use longhaul_reports::folder::{FolderError, Opened, RESULT_FILE, ResultFolder};
 use longhaul_reports::html::{self, REPORT_FILE};
 use longhaul_reports::result::{LabKernel, RunResult};
 use longhaul_reports::{chart, table};
+use longhaul_topologies::Inventory;
 use longhaul_workloads::experiment::{
     self, CapturePlan, Execution, Experiment, LabFacts, RunError, RunOptions,
 };
@@ -36,6 +39,9 @@ pub fn run(args: &RunArgs, output: Output) -> Result<Exit, Failure> {
             "add --lab virtual",
         ));
     }
+    if args.lab == LabKind::Physical || args.inventory.is_some() {
+        return physical::run(args, output);
+    }
     if args.otlp.is_some() && args.lab != LabKind::Host {
         return Err(Failure::with_help(
             Exit::Usage,
@@ -43,7 +49,7 @@ pub fn run(args: &RunArgs, output: Output) -> Result<Exit, Failure> {
             "take the telemetry.csv of its result, or --lab host",
         ));
     }
-    let (experiment, files) = load(args)?;
+    let (experiment, files) = load(args, None)?;
     let capture = CapturePlan::new(&args.capture, args.capture_bytes, &experiment)?;
     let out = folder(args, &experiment)?;
     experiment::check(&experiment, &out)?;
@@ -73,6 +79,17 @@ pub fn run(args: &RunArgs, output: Output) -> Result<Exit, Failure> {
         executable: PathBuf::from("/proc/self/exe"),
         desk: Some(Arc::new(desk)),
     };
+    carry_out(&experiment, &options, args, output)
+}
+
+/// Runs the experiment here and shows what came of it.
+fn carry_out(
+    experiment: &Experiment,
+    options: &RunOptions,
+    args: &RunArgs,
+    output: Output,
+) -> Result<Exit, Failure> {
+    let out = &options.out;
     let mut progress = Progress::new(output);
     // Lives until the charts are drawn: it watches for signals.
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -81,20 +98,20 @@ pub fn run(args: &RunArgs, output: Output) -> Result<Exit, Failure> {
         .map_err(|error| Failure::new(Exit::Lacking, &error))?;
     let result = runtime.block_on(async {
         let interrupt = interrupted().map_err(|error| Failure::new(Exit::Lacking, &error))?;
-        Ok::<_, Failure>(experiment::run(&experiment, &options, &mut progress, interrupt).await?)
+        Ok::<_, Failure>(experiment::run(experiment, options, &mut progress, interrupt).await?)
     });
     let charts = match &result {
         // Drawing takes no virtual time, so a virtual lab would seem to stand still; and the command, which the report tells, is
         // known outside only.
         Ok(_) if !args.no_charts && !guest::init::is_guest() => {
             progress.doing("drawing the charts");
-            draw(&out)
+            draw(out)
         }
         _ => Ok(Vec::new()),
     };
     progress.finish();
     let (result, charts) = (result?, charts?);
-    report(&result, &out, &charts, output);
+    report(&result, out, &charts, output);
     Ok(exit(&judge(&result)))
 }
 
@@ -203,14 +220,20 @@ fn facts() -> LabFacts {
     }
 }
 
-/// The experiment, and the files it was read from.
-pub(super) fn load(args: &RunArgs) -> Result<(Experiment, Vec<PathBuf>), Failure> {
+/// The experiment, and the files it was read from; on the machines of an inventory if there is one.
+pub(super) fn load(
+    args: &RunArgs,
+    inventory: Option<&Inventory>,
+) -> Result<(Experiment, Vec<PathBuf>), Failure> {
     let mut source = experiment::open(&args.experiment)?;
     for (key, value) in overrides(&args.set)? {
         source.set(key, value)?;
     }
     if let Some(seed) = args.seed {
         source.set("seed", &seed.to_string())?;
+    }
+    if let Some(inventory) = inventory {
+        source.on_machines(inventory)?;
     }
     let mut experiment = source.load()?;
     let of = experiment.points.len();
@@ -342,6 +365,15 @@ impl From<RunError> for Failure {
                 let help = lab.help().unwrap_or_default();
                 return Failure::with_help(Exit::Lacking, error.to_string(), help);
             }
+            RunError::Unreached(error) => {
+                let help = error.help();
+                return Failure::Other {
+                    exit: Exit::Lacking,
+                    message: error.to_string(),
+                    help,
+                };
+            }
+            RunError::ProgramsThere => Exit::Usage,
             RunError::Folder(_) | RunError::TooLong(_) | RunError::Unsupported(_) => Exit::Usage,
             RunError::Lab(_) | RunError::TooLarge { .. } => Exit::Lacking,
             _ => Exit::NotHeld,

@@ -37,7 +37,7 @@ pub fn run(args: &SweepArgs, output: Output) -> Result<Exit, Failure> {
         ));
     }
     let words = run_words(args);
-    let (experiment, _) = load(&run_args(&words)?)?;
+    let (experiment, _) = load(&run_args(&words)?, None)?;
     let folder = results(args.out.as_deref(), &experiment.name)?;
     let sweep = Sweep {
         name: experiment.name.clone(),

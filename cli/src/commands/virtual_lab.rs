@@ -44,9 +44,9 @@ pub fn is_wanted(lab: LabKind) -> Result<bool, Failure> {
         LabKind::Host => Ok(false),
         LabKind::Virtual => Ok(!longhaul_emulator::guest::init::is_guest()),
         LabKind::Physical => Err(Failure::with_help(
-            Exit::Lacking,
-            "physical labs are not in this version of longhaul",
-            "leave --lab out: the host lab runs on this machine's kernel",
+            Exit::Usage,
+            "machines that are there run experiments, and nothing else",
+            "use `longhaul run EXPERIMENT --lab physical --inventory FILE`, or leave --lab out here",
         )),
     }
 }

@@ -13,7 +13,7 @@ use longhaul_topologies::model::{Channel, Direction, Lane};
 use netlink_packet_route::address::{AddressAttribute, AddressScope};
 
 use super::quantity::Quantity;
-use super::subject::{EVERYTHING, Shaper, Subject};
+use super::subject::{EVERYTHING, Expected, Shaper, Subject};
 use crate::namespace;
 use crate::probe::End;
 
@@ -192,14 +192,16 @@ pub fn subjects<'a>(
     let ends = [end(a, at_a), end(b, at_b)];
     let way =
         |direction: Direction, [from, to]: [End<'a>; 2], judged: &BTreeSet<Quantity>| Subject {
-            name: format!("{}>{}", from.name, to.name),
             from,
             to,
-            channel: asked.lane.channel(direction).clone(),
-            judged: judged.clone(),
-            mtu,
-            // Whatever shapes it, it is most likely a token bucket.
-            shaper: Shaper::TokenBucket,
+            expected: Expected {
+                name: format!("{}>{}", from.name, to.name),
+                channel: asked.lane.channel(direction).clone(),
+                judged: judged.clone(),
+                mtu,
+                // Whatever shapes it, it is most likely a token bucket.
+                shaper: Shaper::TokenBucket,
+            },
         };
     let [forward, reverse] = &asked.judged;
     vec![

@@ -99,7 +99,7 @@ pub(super) fn scout(
         peak_rate: 0.0,
         asked_rate: 0.0,
         timing: Timing::Parts(3),
-        frame: u64::from(subject.mtu) + 14,
+        frame: u64::from(subject.expected.mtu) + 14,
         length: SCOUTING,
         transit: crate::probe::patience(Duration::ZERO) / 4,
         waiting: SCOUT_BYTES as usize,

@@ -20,11 +20,11 @@ use longhaul_topologies::units::ByteSize;
 use super::ideal::Ideal;
 use super::quantity::{Bound, Measurement, Quantity, Requirement};
 use super::sample::{Sample, apart, distance};
-use super::subject::{Shaper, Subject};
+use super::subject::{Expected, Shaper};
 use super::train::Train;
 use crate::probe::ProbeSample;
 
-pub(super) use findings::{distance as finding, findings};
+pub(super) use findings::{distance as finding, findings, findings_between_machines};
 
 /// What a median one-way delay may be off on a machine that does other things: wake-ups of the engine's thread (in the median
 /// 20 µs on an idle and 80 µs on a busy machine, as measured) and the veth hops on the way.
@@ -57,8 +57,11 @@ pub(super) fn headers(address: IpAddr) -> u64 {
 pub(super) struct Observed {
     /// Between two probes.
     pub(super) interval: Duration,
-    /// Bytes of a probe's frame.
+    /// Bytes of a probe's frame, and of the headers in it.
     pub(super) frame: u64,
+    pub(super) headers: u64,
+    /// How far off the clocks at its ends may be from each other.
+    pub(super) clocks: Duration,
     /// For how long probes were sent.
     pub(super) lasted: Duration,
     /// Every probe.
@@ -91,7 +94,7 @@ pub(super) struct Found {
 
 /// Judges what was seen of `subject`, one of `channels`.
 pub(super) fn judge(
-    subject: &Subject<'_>,
+    subject: &Expected,
     observed: &Observed,
     channels: usize,
     depth: Depth,
@@ -122,14 +125,14 @@ pub(super) fn judge(
 }
 
 /// One channel on the way to its verdicts.
-struct Judging<'j, 'a> {
-    subject: &'j Subject<'a>,
+struct Judging<'j> {
+    subject: &'j Expected,
     observed: &'j Observed,
     depth: Depth,
     found: Found,
 }
 
-impl Judging<'_, '_> {
+impl Judging<'_> {
     /// Nothing may arrive on a lane that is down.
     fn outage(&mut self) {
         let samples = &self.observed.samples;
@@ -189,7 +192,7 @@ impl Judging<'_, '_> {
 
     fn without_jitter(&mut self, seen: &Sample) {
         let (asked, count) = (micros(self.subject.channel.delay), seen.len());
-        let bound = DELAY_NOISE_US.max(DELAY_SHARE * asked);
+        let bound = delay_noise(asked) + micros(self.observed.clocks);
         self.hold(Quantity::Delay, "us", asked, seen.median(), bound, count);
         self.hold(
             Quantity::Jitter,
@@ -214,7 +217,7 @@ impl Judging<'_, '_> {
         };
         let asked = delay + added;
         let measured = seen.median() - ideal.delays.median() + added;
-        let bound = DELAY_NOISE_US.max(DELAY_SHARE * asked) + ideal.median;
+        let bound = delay_noise(asked) + micros(self.observed.clocks) + ideal.median;
         self.hold(Quantity::Delay, "us", asked, measured, bound, count);
 
         let deviation = micros(jitter.deviation);
@@ -369,6 +372,11 @@ impl Judging<'_, '_> {
             .skipped
             .push(format!("{name}: {what}, as {reason}"));
     }
+}
+
+/// What a median delay of `asked` microseconds may be off.
+pub(super) fn delay_noise(asked: f64) -> f64 {
+    DELAY_NOISE_US.max(DELAY_SHARE * asked)
 }
 
 fn micros(duration: Duration) -> f64 {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use longhaul_topologies::model::{QueueDiscipline, QueueLimit};
 
 use super::blast::Blast;
-use super::subject::Subject;
+use super::subject::{Expected, Subject};
 use super::train::{PARTS, Timing};
 use crate::probe::payload;
 
@@ -48,15 +48,12 @@ pub(super) fn paces(
     rates: &[Option<f64>],
     effort: &Effort,
 ) -> Vec<Result<Blast, String>> {
-    let number = rates.iter().flatten().count().max(1);
-    let length = (effort.total / u32::try_from(number).unwrap_or(u32::MAX))
-        .max(SHORTEST)
-        .min(effort.longest);
+    let length = share(effort, rates.iter().flatten().count());
     let each = subjects.iter().zip(rates);
     each.map(
-        |(subject, rate)| match (rate, &subject.channel.rate_trace) {
+        |(subject, rate)| match (rate, &subject.expected.channel.rate_trace) {
             (None, _) => Err("it is unlimited".to_owned()),
-            (Some(rate), None) => Ok(pace(subject, *rate, length)),
+            (Some(rate), None) => Ok(pace(&subject.expected, *rate, length)),
             (Some(rate), Some(trace)) => {
                 let period = trace.period();
                 let whole = period
@@ -76,8 +73,8 @@ pub(super) fn paces(
                     peak_rate: peak,
                     timing: Timing::Within(whole),
                     length,
-                    transit: subject.transit() + length,
-                    ..pace(subject, *rate, length)
+                    transit: subject.expected.transit() + length,
+                    ..pace(&subject.expected, *rate, length)
                 })
             }
         },
@@ -85,10 +82,16 @@ pub(super) fn paces(
     .collect()
 }
 
-fn pace(subject: &Subject<'_>, rate: f64, length: Duration) -> Blast {
+/// What each of so many pace trains may take.
+pub(super) fn share(effort: &Effort, trains: usize) -> Duration {
+    let each = effort.total / u32::try_from(trains.max(1)).unwrap_or(u32::MAX);
+    each.max(SHORTEST).min(effort.longest)
+}
+
+pub(super) fn pace(expected: &Expected, rate: f64, length: Duration) -> Blast {
     let length = length.min(Duration::from_secs_f64(MOST_BYTES as f64 * 8.0 / rate));
     let bytes = (rate * length.as_secs_f64() / 8.0) as u64;
-    let parts = if subject.channel.jitter.is_some() {
+    let parts = if expected.channel.jitter.is_some() {
         1
     } else {
         PARTS
@@ -98,9 +101,9 @@ fn pace(subject: &Subject<'_>, rate: f64, length: Duration) -> Blast {
         peak_rate: rate,
         asked_rate: rate,
         timing: Timing::Parts(parts),
-        frame: (bytes / PACKETS).clamp(SHORTEST_FRAME, full_frame(subject)),
+        frame: (bytes / PACKETS).clamp(SHORTEST_FRAME, full_frame(expected)),
         length,
-        transit: subject.transit() + length,
+        transit: expected.transit() + length,
         waiting: waiting(bytes as f64 * (OVERSPEED - 1.0)),
     }
 }
@@ -120,24 +123,24 @@ pub(super) fn floods(
     let each = subjects.iter().zip(rates);
     each.map(|(subject, rate)| {
         let rate = rate.ok_or("without a rate nothing queues")?;
-        if subject.channel.rate_trace.is_some() {
+        if subject.expected.channel.rate_trace.is_some() {
             return Err("its rate changes while it fills".to_owned());
         }
-        flood(subject, rate, effort)
+        flood(&subject.expected, rate, effort)
     })
     .collect()
 }
 
-fn flood(subject: &Subject<'_>, rate: f64, effort: &Effort) -> Result<Blast, String> {
-    let frame = full_frame(subject);
-    let bytes = match subject.channel.queue_limit {
+fn flood(expected: &Expected, rate: f64, effort: &Effort) -> Result<Blast, String> {
+    let frame = full_frame(expected);
+    let bytes = match expected.channel.queue_limit {
         Some(QueueLimit::Bytes(bytes)) => bytes.bytes() as f64,
         Some(QueueLimit::Packets(packets)) => f64::from(packets) * frame as f64,
         None => UNKNOWN_QUEUE.as_secs_f64() * rate / 8.0,
     };
     let fills = Duration::from_secs_f64(bytes * 8.0 / rate / (FLOOD - 1.0));
     let mut length = fills.mul_f64(1.5) + AFTER;
-    if subject.channel.discipline != QueueDiscipline::DropTail {
+    if expected.channel.discipline != QueueDiscipline::DropTail {
         length = length.max(MANAGED);
     }
     if length > effort.patience {
@@ -154,7 +157,7 @@ fn flood(subject: &Subject<'_>, rate: f64, effort: &Effort) -> Result<Blast, Str
         timing: Timing::Parts(1),
         frame,
         length,
-        transit: subject.transit() + fills.mul_f64(2.0),
+        transit: expected.transit() + fills.mul_f64(2.0),
         waiting: waiting(bytes),
     })
 }
@@ -168,8 +171,8 @@ fn over(pace: f64, length: Duration) -> Result<(), String> {
     Ok(())
 }
 
-fn full_frame(subject: &Subject<'_>) -> u64 {
-    u64::from(subject.mtu) + 14
+fn full_frame(expected: &Expected) -> u64 {
+    u64::from(expected.mtu) + 14
 }
 
 #[cfg(test)]

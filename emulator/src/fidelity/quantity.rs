@@ -92,6 +92,20 @@ pub enum Bound {
     AtLeast,
 }
 
+impl fmt::Display for Measurement {
+    /// `virginia>dublin lane 0: one-way delay 40123.0 us`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (channel, quantity) = (&self.channel, self.quantity);
+        match self.unit {
+            "bit/s" => write!(f, "{channel}: {quantity} {:.1} Mbit/s", self.measured / 1e6),
+            unit => {
+                let text = format!("{channel}: {quantity} {:.1} {unit}", self.measured);
+                f.write_str(text.trim_end())
+            }
+        }
+    }
+}
+
 impl Measurement {
     /// Something was asked for, and it was measured otherwise.
     pub fn is_off(&self) -> bool {
@@ -99,7 +113,7 @@ impl Measurement {
     }
 
     /// As a run's check before its workload; `None` if nothing was asked for.
-    pub(super) fn check(&self) -> Option<FidelityCheck> {
+    pub(crate) fn check(&self) -> Option<FidelityCheck> {
         let asked = self.asked?;
         Some(FidelityCheck {
             channel: self.channel.clone(),

@@ -20,12 +20,19 @@ const TOKEN_BUCKET: Duration = Duration::from_millis(2);
 /// One channel to be measured.
 #[derive(Clone, Debug)]
 pub struct Subject<'a> {
-    /// What it is called in results: `virginia>dublin lane 0`.
-    pub name: String,
     /// Where probes are sent.
     pub from: End<'a>,
     /// Where they arrive.
     pub to: End<'a>,
+    /// What there should be between them.
+    pub expected: Expected,
+}
+
+/// What a channel should be like, wherever its ends are.
+#[derive(Clone, Debug)]
+pub struct Expected {
+    /// What it is called in results: `virginia>dublin lane 0`.
+    pub name: String,
     /// What it should be like.
     pub channel: Channel,
     /// Which quantities are held against that; the others are only told.
@@ -79,7 +86,7 @@ pub(super) const EVERYTHING: [Quantity; 12] = [
     Quantity::Marks,
 ];
 
-impl Subject<'_> {
+impl Expected {
     /// How long a packet may be under way that finds no queue.
     pub(super) fn transit(&self) -> Duration {
         self.channel.delay_range().1
@@ -110,17 +117,19 @@ impl<'a> Subject<'a> {
             let [a, b] = [end(&lane.a), end(&lane.b)];
             let ways = [(a, b, &lane.forward), (b, a, &lane.reverse)];
             let subject = |(direction, (from, to, channel)): (_, (_, _, &Channel))| Subject {
-                name: plan.channel_name(ChannelId {
-                    link: lane.link,
-                    lane: lane.lane,
-                    direction,
-                }),
                 from,
                 to,
-                channel: channel.clone(),
-                judged: EVERYTHING.into_iter().collect(),
-                mtu: plan.topology.mtu,
-                shaper: Shaper::of(engine),
+                expected: Expected {
+                    name: plan.channel_name(ChannelId {
+                        link: lane.link,
+                        lane: lane.lane,
+                        direction,
+                    }),
+                    channel: channel.clone(),
+                    judged: EVERYTHING.into_iter().collect(),
+                    mtu: plan.topology.mtu,
+                    shaper: Shaper::of(engine),
+                },
             };
             Direction::BOTH
                 .into_iter()

@@ -117,6 +117,8 @@ pub fn verify(
         .map(|((samples, train), flood)| Observed {
             interval: sounding.cadence.interval,
             frame: sounding.frame,
+            headers: sounding.headers,
+            clocks: Duration::ZERO,
             lasted,
             samples,
             train,
@@ -124,7 +126,12 @@ pub fn verify(
         })
         .collect();
     let judge = |at: usize, observed: &Observed| {
-        judge::judge(&subjects[at], observed, subjects.len(), Depth::Full)
+        judge::judge(
+            &subjects[at].expected,
+            observed,
+            subjects.len(),
+            Depth::Full,
+        )
     };
     let each = observed.iter().enumerate();
     let mut found: Vec<Found> = each.map(|(at, observed)| judge(at, observed)).collect();
@@ -180,9 +187,9 @@ fn summary(subjects: &[Subject<'_>], found: Vec<Found>) -> Verification {
     let mut verification = Verification::default();
     for (subject, found) in subjects.iter().zip(found) {
         let delays = |sample: Option<Sample>| sample.map_or(Vec::new(), Sample::into_values);
-        let asked = subject.judged.contains(&Quantity::Delay);
+        let asked = subject.expected.judged.contains(&Quantity::Delay);
         verification.channels.push(VerifiedChannel {
-            name: subject.name.clone(),
+            name: subject.expected.name.clone(),
             measurements: found.measurements,
             delays_us: delays(found.delays),
             predicted_us: delays(found.predicted.filter(|_| asked)),
@@ -215,20 +222,22 @@ pub(super) fn brief(
             let observed = Observed {
                 interval: sounding.cadence.interval,
                 frame: sounding.frame,
+                headers: sounding.headers,
+                clocks: Duration::ZERO,
                 lasted,
                 samples,
                 train,
                 flood: Err(String::new()),
             };
-            judge::judge(subject, &observed, subjects.len(), Depth::Brief)
+            judge::judge(&subject.expected, &observed, subjects.len(), Depth::Brief)
         })
         .collect())
 }
 
 /// Bits per second that `subject` should pass, if they are limited and anything passes at all.
 fn rate(subject: &Subject<'_>) -> Option<f64> {
-    let rate = subject.channel.rate.map(Rate::bits_per_second);
-    rate.filter(|_| subject.channel.state == LaneState::Up)
+    let rate = subject.expected.channel.rate.map(Rate::bits_per_second);
+    rate.filter(|_| subject.expected.channel.state == LaneState::Up)
         .map(|rate| rate as f64)
 }
 
@@ -239,7 +248,8 @@ fn rates(
     progress: &mut impl FnMut(Stage),
 ) -> Result<Vec<(Option<f64>, f64)>, ProbeError> {
     let untold = |subject: &Subject<'_>| {
-        subject.channel.rate.is_none() && !subject.judged.contains(&Quantity::Rate)
+        subject.expected.channel.rate.is_none()
+            && !subject.expected.judged.contains(&Quantity::Rate)
     };
     if subjects.iter().any(untold) {
         progress(Stage::Scouting);
@@ -311,8 +321,9 @@ fn send_until_clear(
 /// How probes are sent, and for how long.
 struct Sounding {
     cadence: Cadence,
-    /// Bytes of a probe's frame.
+    /// Bytes of a probe's frame, and of the headers in it.
     frame: u64,
+    headers: u64,
     duration: Duration,
 }
 
@@ -328,10 +339,9 @@ impl Sounding {
         let interval = Duration::from_millis(2);
         let least = least_rate(rates);
         let room = PROBES_SHARE * least * interval.as_secs_f64() / 8.0;
-        let told = subjects
-            .iter()
-            .zip(rates)
-            .all(|(subject, (rate, _))| rate.is_some() || subject.judged.contains(&Quantity::Rate));
+        let told = subjects.iter().zip(rates).all(|(subject, (rate, _))| {
+            rate.is_some() || subject.expected.judged.contains(&Quantity::Rate)
+        });
         let longest = if told {
             LONGEST_PAYLOAD
         } else {
@@ -350,9 +360,13 @@ impl Sounding {
     ) -> Self {
         let payload = payload::write(0, payload).len();
         let overhead = subjects.iter().map(|subject| headers(subject.from.address));
-        let frame = payload as u64 + overhead.max().unwrap_or_default();
+        let headers = overhead.max().unwrap_or_default();
+        let frame = payload as u64 + headers;
         let line = frame as f64 * 8.0 / (PROBES_SHARE * least_rate(rates));
-        let longest = subjects.iter().map(Subject::transit).max();
+        let longest = subjects
+            .iter()
+            .map(|subject| subject.expected.transit())
+            .max();
         Sounding {
             cadence: Cadence {
                 interval: interval.max(Duration::from_secs_f64(line)),
@@ -360,6 +374,7 @@ impl Sounding {
                 give_up: patience(longest.unwrap_or_default()),
             },
             frame,
+            headers,
             duration,
         }
     }

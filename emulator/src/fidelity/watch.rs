@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use serde::{Deserialize, Serialize};
+
 use super::{Fidelity, FidelityCheck};
 use crate::engine::EngineError;
 use crate::lab::Lab;
@@ -14,8 +16,8 @@ pub struct Watch {
 }
 
 /// Clock ticks of all CPUs.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct CpuTime {
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct CpuTime {
     busy: u64,
     all: u64,
 }
@@ -30,7 +32,7 @@ impl Watch {
         let _ = lab.lateness();
         Ok(Self {
             engine_drops: engine_drops(lab)?,
-            cpu: cpu_time(),
+            cpu: CpuTime::now(),
         })
     }
 
@@ -44,7 +46,7 @@ impl Watch {
             checks,
             lab.lateness(),
             drops,
-            cpu_time().since(self.cpu),
+            CpuTime::now().since(self.cpu),
         ))
     }
 }
@@ -55,10 +57,6 @@ fn engine_drops(lab: &Lab) -> Result<u64, EngineError> {
         .iter()
         .map(|(_, counters)| counters.engine_drops)
         .sum())
-}
-
-fn cpu_time() -> CpuTime {
-    parse(&fs::read_to_string("/proc/stat").unwrap_or_default()).unwrap_or_default()
 }
 
 /// The first line of /proc/stat (proc_stat(5)): user, nice, system, idle, iowait, irq, softirq, steal. Guest time is part of
@@ -80,8 +78,13 @@ fn parse(stat: &str) -> Option<CpuTime> {
 }
 
 impl CpuTime {
+    /// Since the machine came up.
+    pub(crate) fn now() -> Self {
+        parse(&fs::read_to_string("/proc/stat").unwrap_or_default()).unwrap_or_default()
+    }
+
     /// The share of the time since `earlier` that was neither idle nor niced.
-    fn since(self, earlier: CpuTime) -> f64 {
+    pub(crate) fn since(self, earlier: CpuTime) -> f64 {
         let all = self.all.saturating_sub(earlier.all);
         // iowait may run backwards (proc_stat(5)), and with it the rest.
         let busy = self.busy.saturating_sub(earlier.busy).min(all);

@@ -8,7 +8,7 @@ use super::payload::State;
 
 /// Probes by number, from the oldest whose fate has not been told.
 #[derive(Debug, Default)]
-pub(super) struct Ledger {
+pub(crate) struct Ledger {
     entries: VecDeque<Entry>,
     /// The number of the first entry.
     first: u64,
@@ -37,7 +37,7 @@ enum Sending {
 
 impl Ledger {
     /// A probe on `path` is about to leave, `sent` after the start, at `clock`. Answers its number.
-    pub(super) fn sent(&mut self, path: usize, sent: Duration, clock: Duration) -> u64 {
+    pub(crate) fn sent(&mut self, path: usize, sent: Duration, clock: Duration) -> u64 {
         let sample = ProbeSample {
             path,
             sent,
@@ -56,7 +56,7 @@ impl Ledger {
     }
 
     /// Probe `id` did not leave after all.
-    pub(super) fn unsent(&mut self, id: u64) {
+    pub(crate) fn unsent(&mut self, id: u64) {
         if let Some(index) = self.index(id) {
             self.entries[index].sent = Sending::Refused;
         }
@@ -64,7 +64,7 @@ impl Ledger {
 
     /// Probe `id` arrived at `clock`, after all those that this was told of before. Its first arrival counts, further ones are
     /// copies; one that was given up stays lost.
-    pub(super) fn arrived(&mut self, id: u64, clock: Duration, state: State) {
+    pub(crate) fn arrived(&mut self, id: u64, clock: Duration, state: State) {
         let Some(index) = self.index(id) else { return };
         let path = self.entries[index].sample.path;
         let later = self.entries.range(index + 1..);
@@ -90,7 +90,7 @@ impl Ledger {
 
     /// Takes the probes from the oldest on, up to the first that may still arrive: one sent less than `patience`
     /// before `now`.
-    pub(super) fn drain(&mut self, now: Duration, patience: Duration) -> Vec<ProbeSample> {
+    pub(crate) fn drain(&mut self, now: Duration, patience: Duration) -> Vec<ProbeSample> {
         let settled = self
             .entries
             .iter()
@@ -104,18 +104,23 @@ impl Ledger {
             .collect()
     }
 
+    /// The number of the oldest probe that it still knows.
+    pub(crate) fn first(&self) -> u64 {
+        self.first
+    }
+
     /// Nobody will ask for what is still under way.
-    pub(super) fn abandon(&mut self) {
+    pub(crate) fn abandon(&mut self) {
         self.abandoned = true;
     }
 
     /// Whether a probe may still arrive that somebody wants.
-    pub(super) fn is_waiting(&self) -> bool {
+    pub(crate) fn is_waiting(&self) -> bool {
         !self.abandoned && self.entries.iter().any(Entry::is_waiting)
     }
 
     /// How long to wait for the last probes: twice the greatest delay so far, within `most`.
-    pub(super) fn grace(&self, most: Duration) -> Duration {
+    pub(crate) fn grace(&self, most: Duration) -> Duration {
         // A path that nothing has come through yet may only be long.
         if self.greatest_delay.is_zero() {
             most

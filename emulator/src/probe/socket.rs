@@ -4,7 +4,7 @@
 //! whether it is as it was sent (see `payload`).
 
 use std::io::{self, IoSliceMut};
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::time::Duration;
 
@@ -46,10 +46,21 @@ pub(crate) struct Arrival {
 impl ProbeSocket {
     /// Binds a free port of `end`.
     pub(crate) fn open(end: End<'_>) -> io::Result<Self> {
-        let socket = namespace::run_in(end.net, || UdpSocket::bind((end.address, 0)))??;
+        Self::of(namespace::run_in(end.net, || {
+            UdpSocket::bind((end.address, 0))
+        })??)
+    }
+
+    /// Binds a free port of one of this process's own addresses.
+    pub(crate) fn bind(address: IpAddr) -> io::Result<Self> {
+        Self::of(UdpSocket::bind((address, 0))?)
+    }
+
+    fn of(socket: UdpSocket) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
         setsockopt(&socket, sockopt::ReceiveTimestampns, &true)?;
-        if end.address.is_ipv4() {
+        let address = socket.local_addr()?;
+        if address.is_ipv4() {
             set(&socket, libc::SOL_SOCKET, libc::SO_NO_CHECK)?;
             setsockopt(&socket, sockopt::IpRecvTos, &true)?;
         } else {
@@ -58,7 +69,6 @@ impl ProbeSocket {
             }
             setsockopt(&socket, sockopt::Ipv6RecvTClass, &true)?;
         }
-        let address = socket.local_addr()?;
         Ok(Self { socket, address })
     }
 

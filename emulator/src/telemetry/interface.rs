@@ -21,6 +21,20 @@ pub struct InterfaceCounters {
     pub received_packets: u64,
 }
 
+impl InterfaceCounters {
+    /// What was counted since `earlier`.
+    pub(crate) fn since(self, earlier: Self) -> Self {
+        Self {
+            sent_bytes: self.sent_bytes.saturating_sub(earlier.sent_bytes),
+            sent_packets: self.sent_packets.saturating_sub(earlier.sent_packets),
+            received_bytes: self.received_bytes.saturating_sub(earlier.received_bytes),
+            received_packets: self
+                .received_packets
+                .saturating_sub(earlier.received_packets),
+        }
+    }
+}
+
 /// /proc/net/dev of the network namespace it was opened in: an open file stays with that namespace
 /// (`seq_open_net` in `fs/proc/proc_net.c`), so reading it later needs no thread that enters.
 #[derive(Debug)]
@@ -48,7 +62,7 @@ impl InterfaceFile {
 }
 
 /// The counters of `interface` in the text of /proc/net/dev (`dev_seq_printf_stats` in `net/core/net-procfs.c`).
-fn counters(text: &str, interface: &str) -> Option<InterfaceCounters> {
+pub(crate) fn counters(text: &str, interface: &str) -> Option<InterfaceCounters> {
     let fields = text
         .lines()
         .find_map(|line| line.trim_start().strip_prefix(interface)?.strip_prefix(':'))?;

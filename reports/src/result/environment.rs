@@ -15,7 +15,7 @@ pub struct Environment {
     pub computing: Computing,
     /// The kernel of a virtual lab; absent in others.
     pub lab_kernel: Option<LabKernel>,
-    /// `netem` or `relay`.
+    /// `netem` or `relay`; in a physical lab, `as they are`.
     pub links: String,
     /// `root` or `rootless`.
     pub privilege: String,
@@ -24,6 +24,31 @@ pub struct Environment {
     /// Versions of the external programs, as they tell them themselves.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub programs: BTreeMap<String, String>,
+    /// The machines of a physical lab, by their names in it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub hosts: BTreeMap<String, HostMachine>,
+}
+
+/// A machine of a physical lab.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct HostMachine {
+    /// What it is.
+    pub machine: Machine,
+    /// What its data go by.
+    pub interface: NetworkInterface,
+}
+
+/// A network interface; what the system does not tell is absent.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct NetworkInterface {
+    /// What it is called there.
+    pub name: String,
+    /// The driver of its hardware.
+    pub driver: Option<String>,
+    /// In Mbit/s, while the link is up.
+    pub speed_mbits: Option<u64>,
+    /// The largest IP packet.
+    pub mtu: Option<u32>,
 }
 
 /// Where a lab's kernel and its clock come from.

@@ -3,20 +3,31 @@
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs;
+use std::path::PathBuf;
 
 use longhaul_emulator::capability::total_memory;
 use longhaul_emulator::sandbox::Privilege;
 use longhaul_reports::result::{Computing, Environment, LabKernel, LabKind, Machine};
+use longhaul_topologies::Inventory;
 use longhaul_topologies::units::ByteSize;
 use nix::sys::utsname::{UtsName, uname};
 
 /// What kind of lab a run is in, and who tells what follows from no seed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum LabFacts {
     /// On this machine's kernel, by its clock.
     Host {
         /// The command line that repeats the run, for its result.
         command: String,
+    },
+    /// On machines that are there.
+    Physical {
+        /// The command line that repeats the run, for its result.
+        command: String,
+        /// Which.
+        inventory: Box<Inventory>,
+        /// Private to this run, for its connections.
+        folder: PathBuf,
     },
     /// In a lab kernel and its virtual time. The result keeps no [`RunDetails`](longhaul_reports::result::RunDetails): the process
     /// outside completes it.
@@ -24,6 +35,13 @@ pub enum LabFacts {
         /// The kernel that this process runs on.
         kernel: LabKernel,
     },
+}
+
+impl LabFacts {
+    /// Whether labs are built here.
+    pub(super) fn is_built(&self) -> bool {
+        !matches!(self, Self::Physical { .. })
+    }
 }
 
 /// What a run in such a lab says of where it was made; the link engine is not known yet.
@@ -35,14 +53,18 @@ pub(super) fn environment(lab: &LabFacts, privilege: Privilege) -> Environment {
     }
     .to_owned();
     match lab {
-        LabFacts::Host { .. } => Environment {
-            lab: LabKind::Host,
+        LabFacts::Host { .. } | LabFacts::Physical { .. } => Environment {
+            lab: match lab {
+                LabFacts::Physical { .. } => LabKind::Physical,
+                _ => LabKind::Host,
+            },
             computing: Computing::Real,
             lab_kernel: None,
             links,
             privilege,
             machine: machine(),
             programs: BTreeMap::new(),
+            hosts: BTreeMap::new(),
         },
         LabFacts::Virtual { kernel } => Environment {
             lab: LabKind::Virtual,
@@ -56,6 +78,7 @@ pub(super) fn environment(lab: &LabFacts, privilege: Privilege) -> Environment {
                 ..machine()
             },
             programs: BTreeMap::new(),
+            hosts: BTreeMap::new(),
         },
     }
 }

@@ -31,6 +31,18 @@ pub enum Event<'a> {
         /// How long it took.
         took: Duration,
     },
+    /// The machines of a physical lab are being reached.
+    MachinesAreReached {
+        /// How many there are.
+        hosts: usize,
+    },
+    /// The machines of a physical lab answer; the ways between them are measured next.
+    MachinesAnswer {
+        /// How many there are.
+        hosts: usize,
+        /// How long it took.
+        took: Duration,
+    },
     /// A quantity of a channel was held against its description.
     LinkChecked(&'a FidelityRow),
     /// Something worth knowing that is not a fault: a check that could not be made, probes further apart than asked.

@@ -1,11 +1,9 @@
 //! A trace's steps on a lab that is up.
 
-use std::sync::Arc;
-
-use longhaul_emulator::lab::Lab;
 use longhaul_reports::result::{Better, Carried, Placement, Sample, Workload};
 use longhaul_topologies::Topology;
 
+use super::ground::Ground;
 use super::points::{PointPlan, ReplayPlan};
 use super::recorder::micros;
 use super::runner::{Run, Sampling, Stop};
@@ -24,17 +22,17 @@ impl Run<'_> {
         index: usize,
         point: &PointPlan,
         plan: &ReplayPlan,
-        lab: &Arc<Lab>,
+        ground: &Ground,
         sampling: &mut Sampling,
     ) -> Result<(), Stop> {
         let trace = &plan.trace;
         let size_bytes = trace.carried().values().map(|carried| carried.bytes).sum();
         // While a rank computes, others hear nothing of it.
         let patience = plan.patience + trace.compute_time(&plan.terms);
-        let mut world = self.world(point, lab).await?;
+        let mut world = self.world(point, ground).await?;
         let parts = (0..trace.ranks).map(|rank| trace.part(rank, &plan.terms, point.seed));
         world.learn(parts.collect()).await;
-        self.begin(lab, sampling).await?;
+        self.begin(ground, sampling).await?;
         for iteration in 0..plan.warmup + plan.iterations {
             let work = world.replay(iteration, patience);
             let step = self.while_sampling(sampling, work).await??;

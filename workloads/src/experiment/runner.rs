@@ -3,7 +3,7 @@
 
 use std::future::Future;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -11,21 +11,22 @@ use std::time::{Duration, Instant};
 use longhaul_emulator::capability;
 use longhaul_emulator::capture::{Capture, CaptureError, CaptureOptions};
 use longhaul_emulator::engine::{EngineChoice, EngineError};
-use longhaul_emulator::fidelity::{self, Fidelity, FidelityCheck, Measured, Watch};
+use longhaul_emulator::fidelity::{self, Fidelity, FidelityCheck, Measured};
 use longhaul_emulator::keeper::{Attended, Desk};
 use longhaul_emulator::lab::{Lab, LabError, LabOptions};
-use longhaul_emulator::plan::{Families, LabPlan, NodeKind};
-use longhaul_emulator::probe::{ProbeError, ProbePath, Prober};
+use longhaul_emulator::physical::{PhysicalError, PhysicalLab};
+use longhaul_emulator::plan::{Families, LabPlan};
+use longhaul_emulator::probe::ProbeError;
 use longhaul_emulator::sandbox::Privilege;
 use longhaul_emulator::schedule::Playing;
-use longhaul_emulator::telemetry::{Sampler, TelemetryError};
+use longhaul_emulator::telemetry::TelemetryError;
 use longhaul_reports::folder::{FolderError, ResultWriter};
 use longhaul_reports::result::{
     Bound, Outcome, Placement, Point, RunResult, SCHEMA_VERSION, Sample, Workload,
 };
-use longhaul_topologies::Topology;
 use longhaul_topologies::model::{Direction, LaneState, LinkId, SiteId};
 use longhaul_topologies::units::ByteSize;
+use longhaul_topologies::{Inventory, Topology};
 use tokio::task::JoinError;
 
 use super::bound::channel_name;
@@ -36,15 +37,16 @@ use super::environment::{LabFacts, environment};
 use super::execution::Execution;
 use super::feasible::{bounds, congestion_controls, least_duration};
 use super::flows::Flows;
+use super::ground::{Ground, Meters, Witness};
 use super::observer::{Event, Observer};
-use super::points::{CollectivePlan, Experiment, PointPlan, RankPlace, WorkloadPlan, derived_seed};
+use super::points::{CollectivePlan, Experiment, PointPlan, WorkloadPlan, derived_seed};
 use super::recorder::{self, Recorder};
 use super::replay;
 use crate::collective::Unsupported;
 use crate::program::agent::Agent;
 use crate::program::processes::{CommandError, Programs};
 use crate::program::{HostPlace, Missing, Place, Program, ProgramError, ProgramSpec};
-use crate::world::{Operation, RankSpec, TransportOptions, World, WorldError};
+use crate::world::{Operation, TransportOptions, World, WorldError};
 
 /// What a run needs beside its experiment.
 #[derive(Clone, Debug)]
@@ -121,6 +123,15 @@ pub enum RunError {
     /// What programs left behind could not be ended.
     #[error("cannot end the programs in the lab's hosts: {0}")]
     Programs(io::Error),
+    /// A machine could not be reached, or not be used.
+    #[error(transparent)]
+    Unreached(PhysicalError),
+    /// A machine stopped answering.
+    #[error(transparent)]
+    Machine(#[from] PhysicalError),
+    /// Nothing but collectives runs on machines that are there.
+    #[error("a physical lab runs longhaul's own collectives, and this experiment runs a program")]
+    ProgramsThere,
     /// A thread of the run failed.
     #[error("a thread of the run failed: {0}")]
     Thread(#[from] JoinError),
@@ -143,10 +154,16 @@ pub async fn run(
     interrupt: impl Future<Output = ()>,
 ) -> Result<RunResult, RunError> {
     let bounds = bounds(experiment)?;
-    let _law = congestion_controls(experiment)?;
+    let _law = match &options.lab {
+        LabFacts::Host { .. } | LabFacts::Virtual { .. } => congestion_controls(experiment)?,
+        // Other kernels': they are asked once they are reached.
+        LabFacts::Physical { .. } => None,
+    };
     let writer = ResultWriter::create(&options.out)?;
     let execution = match &options.lab {
-        LabFacts::Host { command } => Some(Execution::begin(command.clone())),
+        LabFacts::Host { command } | LabFacts::Physical { command, .. } => {
+            Some(Execution::begin(command.clone()))
+        }
         LabFacts::Virtual { .. } => None,
     };
     let mut recorder = Recorder::new(writer, empty_result(experiment, options), execution);
@@ -157,7 +174,7 @@ pub async fn run(
         points: experiment.points.len(),
         at_least: least_duration(experiment, &bounds),
     });
-    if capability::families() == Families::Ipv4 {
+    if options.lab.is_built() && capability::families() == Families::Ipv4 {
         observer.event(Event::Note(NO_IPV6));
     }
     let ended = tokio::select! {
@@ -226,7 +243,7 @@ pub(super) struct Run<'a> {
 
 /// A lab that is up and was measured.
 struct Up {
-    lab: Arc<Lab>,
+    ground: Ground,
     topology: usize,
     checks: Vec<FidelityCheck>,
     /// What is worth knowing of it.
@@ -235,8 +252,9 @@ struct Up {
 
 /// What goes on beside a workload.
 pub(super) struct Sampling {
-    prober: Prober,
-    sampler: Sampler,
+    meters: Meters,
+    /// How far ranks' clocks may have been apart.
+    clocks: Duration,
     /// Once the workload has begun.
     live: Option<Live>,
 }
@@ -254,7 +272,7 @@ impl Run<'_> {
         for (index, plan) in experiment.points.iter().enumerate() {
             if up.as_ref().is_none_or(|up| up.topology != plan.topology) {
                 if let Some(old) = up.take() {
-                    down(old.lab).await;
+                    old.ground.down().await;
                 }
                 up = Some(self.bring_up(plan.topology).await?);
             }
@@ -263,12 +281,18 @@ impl Run<'_> {
             }
         }
         if let Some(last) = up {
-            down(last.lab).await;
+            last.ground.down().await;
         }
         Ok(())
     }
 
     async fn bring_up(&mut self, topology: usize) -> Result<Up, RunError> {
+        if let LabFacts::Physical {
+            inventory, folder, ..
+        } = &self.options.lab
+        {
+            return self.reach(topology, inventory, folder).await;
+        }
         let description = &self.experiment.topologies[topology];
         self.observer.event(Event::LabComesUp {
             topology: description,
@@ -286,7 +310,9 @@ impl Run<'_> {
             took: started.elapsed(),
         });
         self.recorder.result.environment.links = engine.to_string();
-        let Measured { checks, skipped } = measure(Arc::clone(&lab)).await?;
+        let Measured {
+            checks, skipped, ..
+        } = measure(Arc::clone(&lab)).await?;
         for check in &checks {
             self.observer
                 .event(Event::LinkChecked(&recorder::row(check)));
@@ -306,9 +332,65 @@ impl Run<'_> {
             self.note(&mut notes, format!("not measured: {skipped}"));
         }
         Ok(Up {
-            lab,
+            ground: Ground::Built(lab),
             topology,
             checks,
+            notes,
+        })
+    }
+
+    /// Machines in place of a lab that comes up.
+    async fn reach(
+        &mut self,
+        topology: usize,
+        inventory: &Inventory,
+        folder: &Path,
+    ) -> Result<Up, RunError> {
+        let started = Instant::now();
+        self.observer.event(Event::MachinesAreReached {
+            hosts: inventory.hosts.len(),
+        });
+        let described = inventory.is_described();
+        let (inventory, folder) = (inventory.clone(), folder.to_owned());
+        let executable = self.options.executable.clone();
+        let reach = move || PhysicalLab::reach(inventory, &executable, &folder);
+        let reached = tokio::task::spawn_blocking(reach).await?;
+        let mut lab = reached.map_err(RunError::Unreached)?;
+        for point in &self.experiment.points {
+            if let Some(name) = point.stack.kernel_congestion_control() {
+                let checked = lab.check_congestion_control(name);
+                checked.map_err(RunError::Unreached)?;
+            }
+        }
+        self.observer.event(Event::MachinesAnswer {
+            hosts: lab.machines().count(),
+            took: started.elapsed(),
+        });
+        let measure = move || lab.measure().map(|measured| (lab, measured));
+        let (lab, measured) = tokio::task::spawn_blocking(measure).await??;
+        for check in &measured.checks {
+            self.observer
+                .event(Event::LinkChecked(&recorder::row(check)));
+        }
+        let ground = Ground::There(Arc::new(lab));
+        let environment = &mut self.recorder.result.environment;
+        environment.links = "as they are".to_owned();
+        environment.hosts = ground.machines();
+        let mut notes = Vec::new();
+        if !described {
+            let note = "the inventory describes no links: the delays that were measured stand in for a description";
+            self.note(&mut notes, note.to_owned());
+        }
+        for told in measured.told {
+            self.note(&mut notes, format!("measured: {told}"));
+        }
+        for skipped in measured.skipped {
+            self.note(&mut notes, format!("not measured: {skipped}"));
+        }
+        Ok(Up {
+            ground,
+            topology,
+            checks: measured.checks,
             notes,
         })
     }
@@ -320,7 +402,7 @@ impl Run<'_> {
     }
 
     async fn point(&mut self, index: usize, plan: &PointPlan, up: &Up) -> Result<(), Stop> {
-        let lab = &up.lab;
+        let ground = &up.ground;
         let iterations = plan.workload.iterations();
         self.observer.event(Event::PointStarts {
             index,
@@ -328,63 +410,66 @@ impl Run<'_> {
             plan,
             iterations,
         });
-        let topology = &lab.plan().topology;
+        let topology = &ground.plan().topology;
         let ranks = plan.workload.ranks();
         let hosts = ranks.iter().map(|rank| rank.host_name(topology));
         self.course
             .point_begins(index, plan, iterations, hosts.collect());
-        let paths = site_pairs(lab.plan());
+        let paths = site_pairs(ground.plan());
         // What the point before has changed.
-        on_a_thread(lab, Lab::reset).await?;
-        let (point, changes) = (self.empty_point(index, plan, up), lab.follow());
+        ground.reset().await?;
+        let (point, changes) = (self.empty_point(index, plan, up), ground.follow());
         let flows = match &plan.workload {
             WorkloadPlan::Collective(_) | WorkloadPlan::Replay(_) => Flows::new(topology, ranks),
             WorkloadPlan::Program(_) => Flows::default(),
         };
         self.recorder
-            .begin(point, lab.plan(), paths.clone(), flows, changes)?;
+            .begin(point, ground.plan(), paths.clone(), flows, changes)?;
         self.start_capture(index, up).await?;
 
-        let watch = on_a_thread(lab, Watch::start).await?;
-        let prober = Prober::start(
-            lab,
-            &probe_paths(lab.plan(), &paths),
-            self.experiment.probe_interval,
-        )?;
+        let meters = ground.meters(self.experiment, &paths).await?;
         let mut notes = up.notes.clone();
-        if prober.interval() > self.experiment.probe_interval {
+        if meters.interval() > self.experiment.probe_interval {
             let note = format!(
                 "{} pairs of sites are probed every {:?} each",
                 paths.len(),
-                prober.interval()
+                meters.interval()
             );
             self.note(&mut notes, note);
         }
-        if let WorkloadPlan::Program(_) = &plan.workload {
+        if let (WorkloadPlan::Program(_), Ground::Built(lab)) = (&plan.workload, ground) {
             self.use_stack(plan, lab, &mut notes)?;
         }
-        let (sampled, period) = (Arc::clone(lab), self.experiment.telemetry_period);
-        let sampler =
-            tokio::task::spawn_blocking(move || Sampler::start(sampled, period)).await??;
         let mut sampling = Sampling {
-            prober,
-            sampler,
+            meters,
+            clocks: Duration::ZERO,
             live: None,
         };
-        let ended = match &plan.workload {
-            WorkloadPlan::Collective(collective) => {
-                self.collective(index, plan, collective, lab, &mut sampling)
+        let ended = match (&plan.workload, ground) {
+            (WorkloadPlan::Collective(collective), _) => {
+                self.collective(index, plan, collective, ground, &mut sampling)
                     .await
             }
-            WorkloadPlan::Replay(replay) => {
-                self.replay(index, plan, replay, lab, &mut sampling).await
+            (WorkloadPlan::Replay(replay), _) => {
+                self.replay(index, plan, replay, ground, &mut sampling)
+                    .await
             }
-            WorkloadPlan::Program(spec) => self.programs(spec, plan, lab, &mut sampling).await,
+            (WorkloadPlan::Program(spec), Ground::Built(lab)) => {
+                self.programs(spec, plan, lab, &mut sampling).await
+            }
+            (WorkloadPlan::Program(_), Ground::There(_)) => Err(RunError::ProgramsThere.into()),
         };
+        if !sampling.clocks.is_zero() {
+            let micros = recorder::micros(sampling.clocks);
+            let note = format!(
+                "ranks go by their machines' clocks: their starts, and what one machine tells of another, are known within ±{micros:.1} µs"
+            );
+            self.note(&mut notes, note);
+        }
         // However the workload ended: what was sampled is kept, and what broke the lab explains what broke the workload.
-        self.last_samples(sampling).await?;
-        self.end_capture(lab, &mut notes).await?;
-        self.judge(index, up, watch, notes).await?;
+        let witness = self.last_samples(sampling).await?;
+        self.end_capture(ground, &mut notes).await?;
+        self.judge(index, up, witness, notes).await?;
         ended?;
         self.recorder.end()?;
         if let Some(point) = self.recorder.result.points.last() {
@@ -396,6 +481,9 @@ impl Run<'_> {
     /// Captures the lanes that are to be, from before anything of the point is on them.
     async fn start_capture(&mut self, index: usize, up: &Up) -> Result<(), RunError> {
         let channels = self.options.capture.channels(up.topology);
+        let Ground::Built(lab) = &up.ground else {
+            return Ok(());
+        };
         if channels.is_empty() {
             return Ok(());
         }
@@ -403,22 +491,22 @@ impl Run<'_> {
         let options = CaptureOptions {
             folder: &folder.join(capture::folder(index, self.experiment.points.len())),
             channels,
-            sides: up.lab.engine_kind().sides(),
+            sides: lab.engine_kind().sides(),
             bytes: self.options.capture.bytes,
             zero: self.recorder.epoch_ns(),
         };
-        let (capture, taps) = Capture::create(up.lab.plan(), &options)?;
+        let (capture, taps) = Capture::create(lab.plan(), &options)?;
         self.recorder.capture(capture);
-        on_a_thread(&up.lab, |lab| lab.capture(taps)).await
+        on_a_thread(lab, |lab| lab.capture(taps)).await
     }
 
     /// Has the engine hand over the last packets, and tells which are missing.
     async fn end_capture(
         &mut self,
-        lab: &Arc<Lab>,
+        ground: &Ground,
         notes: &mut Vec<String>,
     ) -> Result<(), RunError> {
-        if self.recorder.is_capturing() {
+        if let (true, Ground::Built(lab)) = (self.recorder.is_capturing(), ground) {
             on_a_thread(lab, |lab| lab.capture(Vec::new())).await?;
             for note in self.recorder.end_capture() {
                 self.note(notes, note);
@@ -432,11 +520,11 @@ impl Run<'_> {
         &mut self,
         index: usize,
         up: &Up,
-        watch: Watch,
+        witness: Witness,
         mut notes: Vec<String>,
     ) -> Result<(), RunError> {
         let checks = up.checks.clone();
-        let fidelity = on_a_thread(&up.lab, move |lab| watch.finish(lab, checks)).await?;
+        let fidelity = up.ground.judge(witness, checks).await?;
         for finding in &fidelity.findings {
             self.observer.event(Event::Finding {
                 point: index,
@@ -465,17 +553,18 @@ impl Run<'_> {
         index: usize,
         point: &PointPlan,
         plan: &CollectivePlan,
-        lab: &Arc<Lab>,
+        ground: &Ground,
         sampling: &mut Sampling,
     ) -> Result<(), Stop> {
-        let mut world = self.world(point, lab).await?;
-        self.begin(lab, sampling).await?;
+        let mut world = self.world(point, ground).await?;
+        self.begin(ground, sampling).await?;
         for &size_bytes in &plan.sizes {
             for &placement in &plan.placements {
                 let operation = operation(plan, size_bytes, placement, point.seed);
                 for iteration in 0..plan.warmup + plan.iterations {
                     let work = world.iterate(&operation, iteration, plan.patience);
                     let done = self.while_sampling(sampling, work).await??;
+                    sampling.clocks = sampling.clocks.max(world.clock_uncertainty());
                     let sample = Sample {
                         size_bytes,
                         count: operation.count(plan.ranks.len())?,
@@ -495,9 +584,15 @@ impl Run<'_> {
     }
 
     /// Starts the ranks of `point`, with its stack.
-    pub(super) async fn world(&self, point: &PointPlan, lab: &Lab) -> Result<World, WorldError> {
-        let ranks = self.rank_specs(point.workload.ranks(), lab);
-        let fabrics = lab
+    pub(super) async fn world(
+        &self,
+        point: &PointPlan,
+        ground: &Ground,
+    ) -> Result<World, WorldError> {
+        let places = point.workload.ranks().iter();
+        let ranks = places.map(|&place| ground.rank(place, self.options));
+        let ranks = ranks.collect();
+        let fabrics = ground
             .plan()
             .topology
             .sites
@@ -570,7 +665,8 @@ impl Run<'_> {
         };
         let (program, place) = (spec.program(), place(lab, point, logs));
         let processes = program.processes(&place)?;
-        self.begin(lab, sampling).await?;
+        self.begin(&Ground::Built(Arc::clone(lab)), sampling)
+            .await?;
         let started = Instant::now();
         let limits = (program.kind(), program.timeout());
         let starting = Programs::start(lab, &processes, limits, &place.folder);
@@ -625,9 +721,13 @@ impl Run<'_> {
     /// The workload begins: from now on traces and schedules count.
     pub(super) async fn begin(
         &mut self,
-        lab: &Arc<Lab>,
+        ground: &Ground,
         sampling: &mut Sampling,
     ) -> Result<(), RunError> {
+        let Ground::Built(lab) = ground else {
+            self.recorder.workload_begins(Instant::now());
+            return Ok(());
+        };
         on_a_thread(lab, Lab::begin).await?;
         let now = Instant::now();
         self.recorder.workload_begins(now);
@@ -641,10 +741,11 @@ impl Run<'_> {
 
     /// Writes what was sampled until now.
     fn write(&mut self, sampling: &mut Sampling) -> Result<(), RunError> {
-        let started = sampling.prober.started();
-        self.recorder.probes(&sampling.prober.drain(), started)?;
+        let started = sampling.meters.started();
+        let (probes, readings) = sampling.meters.drain();
+        self.recorder.probes(&probes, started)?;
         let period = self.experiment.telemetry_period;
-        self.recorder.readings(&sampling.sampler.drain(), period)?;
+        self.recorder.readings(&readings, period)?;
         self.timeline();
         Ok(())
     }
@@ -667,7 +768,7 @@ impl Run<'_> {
             let done = tokio::time::timeout(FLUSH, &mut work).await.ok();
             self.write(sampling)?;
             // Without its links a workload would wait until it gives up.
-            sampling.sampler.check()?;
+            sampling.meters.check()?;
             if let Some(live) = &mut sampling.live {
                 live.playing.check()?;
             }
@@ -680,41 +781,19 @@ impl Run<'_> {
     /// Ends the schedule and the sampling: waits for the last probes, and takes a last reading.
     async fn last_samples(
         &mut self,
-        Sampling {
-            prober,
-            sampler,
-            live,
-        }: Sampling,
-    ) -> Result<(), RunError> {
+        Sampling { meters, live, .. }: Sampling,
+    ) -> Result<Witness, RunError> {
         // With it goes whoever is setting a link just now.
         let ended = tokio::task::spawn_blocking(move || live.map_or(Ok(()), Live::end)).await?;
         self.timeline();
-        let started = prober.started();
-        let probes = tokio::task::spawn_blocking(move || prober.stop()).await??;
+        let started = meters.started();
+        let stopped = tokio::task::spawn_blocking(move || meters.stop()).await?;
+        let (probes, readings, witness) = stopped?;
         self.recorder.probes(&probes, started)?;
-        let readings = tokio::task::spawn_blocking(move || sampler.stop()).await??;
         let period = self.experiment.telemetry_period;
         self.recorder.readings(&readings, period)?;
-        Ok(ended?)
-    }
-
-    fn rank_specs(&self, ranks: &[RankPlace], lab: &Lab) -> Vec<RankSpec> {
-        let spec = |place: &RankPlace| {
-            let host = place.host_name(&lab.plan().topology);
-            let node = lab
-                .plan()
-                .node_named(&host)
-                .expect("every host of the topology is in its plan");
-            let mut command = lab.command(node, &self.options.executable);
-            command.arg("__rank");
-            RankSpec {
-                host,
-                site: place.site.0,
-                address: lab.plan().node(node).ipv4.into(),
-                command,
-            }
-        };
-        ranks.iter().map(spec).collect()
+        ended?;
+        Ok(witness)
     }
 
     /// The point as it stands before its workload: a run that is cut short keeps its links' checks.
@@ -724,9 +803,10 @@ impl Run<'_> {
             WorkloadPlan::Collective(collective) => describe(collective, topology),
             WorkloadPlan::Replay(plan) => replay::describe(plan, topology),
             WorkloadPlan::Program(spec) => {
-                let hosts = up.lab.plan().hosts();
-                let hosts: Vec<String> = hosts
-                    .map(|host| up.lab.plan().node(host).name.clone())
+                let plan = up.ground.plan();
+                let hosts: Vec<String> = plan
+                    .hosts()
+                    .map(|host| plan.node(host).name.clone())
                     .collect();
                 spec.program().workload(&hosts)
             }
@@ -797,15 +877,8 @@ fn version(program: &str, argument: &str) -> Option<String> {
     Some(line.trim().to_owned())
 }
 
-/// Takes a lab down; its sampler has ended, so nobody else holds it.
-async fn down(lab: Arc<Lab>) {
-    if let Some(lab) = Arc::into_inner(lab) {
-        lab.down().await;
-    }
-}
-
 /// Asks the lab's engine, which blocks.
-async fn on_a_thread<T: Send + 'static>(
+pub(super) async fn on_a_thread<T: Send + 'static>(
     lab: &Arc<Lab>,
     ask: impl FnOnce(&Lab) -> Result<T, EngineError> + Send + 'static,
 ) -> Result<T, RunError> {
@@ -888,22 +961,6 @@ fn site_pairs(plan: &LabPlan) -> Vec<(SiteId, SiteId)> {
             sites()
                 .filter(move |&to| to != from)
                 .map(move |to| (from, to))
-        })
-        .collect()
-}
-
-/// Between the first hosts of the sites: through the same queues as the workload.
-fn probe_paths(plan: &LabPlan, pairs: &[(SiteId, SiteId)]) -> Vec<ProbePath> {
-    let first = |site: SiteId| {
-        plan.hosts()
-            .find(|&id| plan.node(id).site == site && plan.node(id).kind == NodeKind::Host(0))
-            .expect("every site has a host")
-    };
-    pairs
-        .iter()
-        .map(|&(from, to)| ProbePath {
-            from: first(from),
-            to: first(to),
         })
         .collect()
 }

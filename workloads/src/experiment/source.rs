@@ -8,9 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use longhaul_reports::result::Placement;
-use longhaul_topologies::document::DocumentPath;
+use longhaul_topologies::document::{DocumentPath, Setting};
 use longhaul_topologies::model::Topology;
-use longhaul_topologies::{Document, InputError, catalogue, validate};
+use longhaul_topologies::{Document, InputError, Inventory, catalogue, validate};
 use serde_json::{Value, json};
 
 use super::points::{
@@ -71,6 +71,40 @@ impl ExperimentSource {
             }
             _ => self.document.set(key, text),
         }
+    }
+
+    /// Puts the sites and links of `inventory` in the place of the topology: what is there is not made, nor changed.
+    ///
+    /// # Errors
+    /// If the experiment would change it: by a schedule, a sweep over it, or a setting of it.
+    pub fn on_machines(&mut self, inventory: &Inventory) -> Result<(), InputError> {
+        const UNCHANGEABLE: &str = "a physical lab's links cannot be changed";
+        const HELP: &str = "run it with --lab host or --lab virtual";
+        let at = place(&["topology"]);
+        if let Some((key, text)) = self.topology_settings.first() {
+            let setting = Setting::overriding(&format!("topology.{key}"), text);
+            let error = InputError::new(self.document.name(), UNCHANGEABLE).at_setting(&setting);
+            return Err(error.with_help("leave it out: the inventory says what is there"));
+        }
+        let spec: ExperimentSpec = self.document.parse()?;
+        let dimensions = dimensions(&self.document, &spec)?;
+        let mut swept = dimensions
+            .iter()
+            .flat_map(|dimension| &dimension.steps)
+            .flatten();
+        if let Some(setting) = swept.find(|setting| setting.key.starts_with("topology.")) {
+            let error = self.document.error(&setting.place, UNCHANGEABLE);
+            return Err(error.with_help(HELP));
+        }
+        let own = self.topology()?;
+        if self.document.is_overridden(&at)
+            || own.links.iter().any(|link| !link.schedule.is_empty())
+        {
+            return Err(self.document.error(&at, UNCHANGEABLE).with_help(HELP));
+        }
+        let text = json!(inventory.spec).to_string();
+        let setting = Setting::bare("--inventory", &inventory.topology.name);
+        self.document.lay("topology", &text, &setting)
     }
 
     /// Checks everything and lays out the points.

@@ -1,52 +1,40 @@
 //! A rank's end of the control connection.
 
+use std::fs::File;
 use std::io::{self, BufRead, BufReader, Write};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
-use std::os::unix::net::UnixStream;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
-use nix::sys::socket::{MsgFlags, recv};
+use longhaul_emulator::physical::streams;
 
-use crate::world::protocol::{CONTROL_VARIABLE, HEARTBEAT, Reply, Request};
+use crate::world::protocol::{HEARTBEAT, Reply, Request};
 
 /// Reads requests, sends replies. From a request to its end, a thread of its own says that the rank is at work, whatever
 /// keeps it; and ends the process when the world is gone.
 pub(super) struct Control {
-    reader: BufReader<UnixStream>,
+    reader: BufReader<File>,
     shared: Arc<Shared>,
 }
 
 /// What the two threads share.
 struct Shared {
     /// Locked for the length of a line, so that lines stay whole.
-    writer: Mutex<UnixStream>,
+    writer: Mutex<File>,
+    /// The same as the reader's, to see that it has ended.
+    input: File,
     at_work: AtomicBool,
 }
 
 impl Control {
-    /// The connection this process was started with.
+    /// The connection this process was started with: its standard input and output, which nothing else in it has from now on.
     pub(super) fn inherited() -> Result<Self, String> {
-        let usage = format!(
-            "a rank is started by longhaul itself, with {CONTROL_VARIABLE} naming an open socket"
-        );
-        let fd: RawFd = std::env::var(CONTROL_VARIABLE)
-            .ok()
-            .and_then(|fd| fd.parse().ok())
-            .ok_or(usage.clone())?;
-        // SAFETY: fcntl only looks the number up.
-        let is_open = unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) } != -1;
-        if fd <= libc::STDERR_FILENO || !is_open {
-            return Err(usage);
-        }
-        // SAFETY: the descriptor is open, and this process was given it to own: nothing else in it uses that number.
-        let stream = UnixStream::from(unsafe { OwnedFd::from_raw_fd(fd) });
-        let writer = stream
-            .try_clone()
-            .map_err(|error| format!("cannot use the control connection: {error}"))?;
+        let cannot = |error| format!("cannot use the control connection: {error}");
+        let (input, output) = streams::take().map_err(cannot)?;
         let shared = Arc::new(Shared {
-            writer: Mutex::new(writer),
+            writer: Mutex::new(output),
+            input: input.try_clone().map_err(cannot)?,
             at_work: AtomicBool::new(false),
         });
         let heart = Arc::clone(&shared);
@@ -55,7 +43,7 @@ impl Control {
             .spawn(move || heart.beat())
             .map_err(|error| format!("cannot start the heartbeat's thread: {error}"))?;
         Ok(Self {
-            reader: BufReader::new(stream),
+            reader: BufReader::new(input),
             shared,
         })
     }
@@ -99,21 +87,11 @@ impl Shared {
         loop {
             thread::sleep(HEARTBEAT);
             if self.at_work.load(Ordering::Relaxed)
-                && (self.is_closed() || self.send(&Reply::Alive).is_err())
+                && (streams::has_ended(&self.input) || self.send(&Reply::Alive).is_err())
             {
                 // Nobody is left to work for, and the other thread may be busy for long.
                 std::process::exit(0);
             }
         }
-    }
-
-    /// Whether the world has closed the connection.
-    fn is_closed(&self) -> bool {
-        let fd = self
-            .writer
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .as_raw_fd();
-        recv(fd, &mut [0], MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT) == Ok(0)
     }
 }

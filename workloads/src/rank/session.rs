@@ -145,7 +145,9 @@ impl Session {
     /// Does what is asked. Some requests have no answer.
     pub(super) fn answer(&mut self, request: Request) -> Result<Option<Reply>, SessionError> {
         match request {
-            Request::Join { .. } => Err(SessionError::OutOfTurn("it has joined already")),
+            Request::Join { .. } | Request::Clock | Request::SetClock { .. } => {
+                Err(SessionError::OutOfTurn("it has joined already"))
+            }
             Request::Peers { addresses } => {
                 match &mut self.carrier {
                     Carrier::Tcp(mesh) => mesh.set_peers(addresses),

@@ -1,5 +1,6 @@
-//! CLOCK_MONOTONIC, which all ranks of a machine share.
+//! The clock that all ranks of a world share: CLOCK_MONOTONIC of the machine that the world is on, corrected in ranks of others.
 
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
 use nix::sys::time::TimeSpec;
@@ -29,15 +30,25 @@ impl ClockAnchor {
     }
 }
 
-/// Now, in nanoseconds of CLOCK_MONOTONIC.
+/// What this process adds to its machine's clock. Of the process, as a clock is: set once, before a rank times anything.
+static BEHIND_NS: AtomicI64 = AtomicI64::new(0);
+
+/// Has this process's clock show so much more than its machine's.
+pub(crate) fn set_behind(ns: i64) {
+    BEHIND_NS.store(ns, Ordering::Relaxed);
+}
+
+/// Now, in nanoseconds of the shared clock.
 pub(crate) fn now_ns() -> u64 {
     let now = clock_gettime(ClockId::CLOCK_MONOTONIC).expect("every Linux has CLOCK_MONOTONIC");
-    Duration::from(now).as_nanos() as u64
+    let now = Duration::from(now).as_nanos() as u64;
+    now.saturating_add_signed(BEHIND_NS.load(Ordering::Relaxed))
 }
 
 /// Sleeps until `ns`; not at all if that has passed.
 pub(crate) fn sleep_until(ns: u64) {
-    let until = TimeSpec::from(Duration::from_nanos(ns));
+    let behind = BEHIND_NS.load(Ordering::Relaxed);
+    let until = TimeSpec::from(Duration::from_nanos(ns.saturating_add_signed(-behind)));
     let flags = ClockNanosleepFlags::TIMER_ABSTIME;
     while clock_nanosleep(ClockId::CLOCK_MONOTONIC, flags, &until) == Err(nix::errno::Errno::EINTR)
     {

@@ -1,21 +1,21 @@
-//! A rank as a process: started with its end of a socket pair, listened to, ended.
+//! A rank as a process: started, talked to over its standard input and output, ended.
+//!
+//! The process that is held here may be the rank itself or what carries its standard input and output to where it runs, such as
+//! ssh. In either case its end closes them, and a rank whose standard input has ended exits.
 
 use std::collections::VecDeque;
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
-use std::os::unix::net::UnixStream as StdUnixStream;
-use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::os::unix::process::ExitStatusExt;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWriteExt, BufReader};
-use tokio::net::UnixStream;
-use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::process::{Child, Command};
+use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::JoinHandle;
 
-use super::protocol::{CONTROL_VARIABLE, Reply, Request};
+use super::clock::now_ns;
+use super::protocol::{Reply, Request};
 use super::{RankSpec, WorldError};
 
 /// How long a rank may take to exit once its control connection has closed.
@@ -28,6 +28,8 @@ const LAST_WORDS: usize = 5;
 #[derive(Debug)]
 pub(super) struct Event {
     pub(super) rank: usize,
+    /// When it was heard, on this process's clock.
+    pub(super) at_ns: u64,
     pub(super) news: News,
 }
 
@@ -42,7 +44,8 @@ pub(super) enum News {
 /// A rank's process. Killed when dropped.
 #[derive(Debug)]
 pub(super) struct RankHandle {
-    control: OwnedWriteHalf,
+    /// Its standard input; none once it was told to exit.
+    control: Option<ChildStdin>,
     /// Owns the process.
     supervisor: JoinHandle<()>,
 }
@@ -65,13 +68,14 @@ impl RankHandle {
     pub(super) async fn send(&mut self, request: &Request) {
         let mut line = serde_json::to_vec(request).expect("requests are plain data");
         line.push(b'\n');
-        let _ = self.control.write_all(&line).await;
+        if let Some(control) = &mut self.control {
+            let _ = control.write_all(&line).await;
+        }
     }
 
     /// Lets it exit, kills it if it does not, and waits for its end.
     pub(super) async fn stop(mut self) {
-        // Closing the write half ends its reads.
-        let _ = self.control.shutdown().await;
+        self.control = None;
         if tokio::time::timeout(EXIT_PATIENCE, &mut self.supervisor)
             .await
             .is_err()
@@ -90,31 +94,15 @@ impl Drop for RankHandle {
 }
 
 fn start(spec: RankSpec, rank: usize, events: UnboundedSender<Event>) -> io::Result<RankHandle> {
-    let (ours, theirs) = StdUnixStream::pair()?;
-    ours.set_nonblocking(true)?;
-    let theirs = OwnedFd::from(theirs);
-    let mut command = spec.command;
-    let inherited = theirs.as_raw_fd();
-    command.env(CONTROL_VARIABLE, inherited.to_string());
+    let mut command = Command::from(spec.command);
     command
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped());
-    // SAFETY: between fork and exec only fcntl is called, which is async-signal-safe; the descriptor is open, as `theirs`
-    // lives until after the spawn.
-    unsafe {
-        command.pre_exec(move || {
-            // Every other child keeps it close-on-exec.
-            if libc::fcntl(inherited, libc::F_SETFD, 0) == -1 {
-                Err(io::Error::last_os_error())
-            } else {
-                Ok(())
-            }
-        });
-    }
-    let child = Command::from(command).kill_on_drop(true).spawn()?;
-    drop(theirs);
-    let (reader, control) = UnixStream::from_std(ours)?.into_split();
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true);
+    let mut child = command.spawn()?;
+    let control = child.stdin.take();
+    let reader = child.stdout.take().expect("it was piped");
     Ok(RankHandle {
         control,
         supervisor: tokio::spawn(supervise(rank, child, reader, events)),
@@ -125,17 +113,18 @@ fn start(spec: RankSpec, rank: usize, events: UnboundedSender<Event>) -> io::Res
 async fn supervise(
     rank: usize,
     mut child: Child,
-    reader: OwnedReadHalf,
+    reader: ChildStdout,
     events: UnboundedSender<Event>,
 ) {
     let words = tokio::spawn(last_words(rank, child.stderr.take()));
     let mut lines = BufReader::new(reader).lines();
     while let Ok(Some(line)) = lines.next_line().await {
+        let at_ns = now_ns();
         let news = match serde_json::from_str(&line) {
             Ok(reply) => News::Reply(reply),
             Err(error) => News::Ended(format!("is no longhaul rank of this version: {error}")),
         };
-        let _ = events.send(Event { rank, news });
+        let _ = events.send(Event { rank, at_ns, news });
     }
     let Ok(status) = child.wait().await else {
         return;
@@ -145,6 +134,7 @@ async fn supervise(
     let words = words.ok().and_then(Result::ok).unwrap_or_default();
     let _ = events.send(Event {
         rank,
+        at_ns: now_ns(),
         news: News::Ended(describe(status, &words)),
     });
 }

@@ -1,4 +1,4 @@
-//! What the world and its ranks tell each other: one JSON value a line, over a Unix socket pair.
+//! What the world and its ranks tell each other: one JSON value a line, over the rank's standard input and output.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -10,15 +10,16 @@ use crate::replay::part::Part;
 use crate::replay::score::Span;
 use crate::transport::TransportError;
 
-/// The environment variable that names a rank's end of the socket pair, as a file descriptor.
-pub(crate) const CONTROL_VARIABLE: &str = "LONGHAUL_CONTROL_FD";
-
 /// How often a rank that is at work says so.
 pub(crate) const HEARTBEAT: Duration = Duration::from_millis(200);
 
 /// To a rank. The end of the connection means: exit.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Request {
+    /// What time is it? Answer: [`Reply::Clock`], at once.
+    Clock,
+    /// Your clock goes so much behind the world's: add it to what it shows. Before anything is timed. No answer.
+    SetClock { behind_ns: i64 },
     /// Who you are. Answer: [`Reply::Listening`].
     Join {
         rank: usize,
@@ -60,6 +61,8 @@ pub(crate) enum Task {
 /// From a rank.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Reply {
+    /// The time, as corrected by [`Request::SetClock`].
+    Clock { now_ns: u64 },
     /// It listens.
     Listening { address: SocketAddr },
     /// It is at work.

@@ -29,13 +29,25 @@ impl RollCall {
         patience: Duration,
         pick: impl Fn(Reply) -> Option<T>,
     ) -> Result<Vec<T>, WorldError> {
+        let answers = self.gather_timed(patience, pick).await?;
+        Ok(answers.into_iter().map(|(answer, _)| answer).collect())
+    }
+
+    /// The same, each with when it was heard, in nanoseconds of CLOCK_MONOTONIC.
+    pub(super) async fn gather_timed<T>(
+        &mut self,
+        patience: Duration,
+        pick: impl Fn(Reply) -> Option<T>,
+    ) -> Result<Vec<(T, u64)>, WorldError> {
         let began = Instant::now();
-        let mut answers: Vec<Option<T>> = self.hosts.iter().map(|_| None).collect();
+        let mut answers: Vec<Option<(T, u64)>> = self.hosts.iter().map(|_| None).collect();
         let mut heard = vec![began; self.hosts.len()];
         let mut reports: Vec<Report> = Vec::new();
         let mut first_report = None;
         while answers.iter().any(Option::is_none) {
-            if let Ok(Some(Event { rank, news })) = timeout(HEARTBEAT, self.events.recv()).await {
+            if let Ok(Some(Event { rank, at_ns, news })) =
+                timeout(HEARTBEAT, self.events.recv()).await
+            {
                 heard[rank] = Instant::now();
                 match news {
                     News::Ended(how) => return Err(self.died(rank, how)),
@@ -68,7 +80,7 @@ impl RollCall {
                     }
                     News::Reply(reply) => {
                         if let Some(answer) = pick(reply) {
-                            answers[rank] = Some(answer);
+                            answers[rank] = Some((answer, at_ns));
                         }
                     }
                 }

@@ -21,7 +21,7 @@ const QUEUE_SHARE: f64 = 0.02;
 /// The queue is a packet fuller or emptier while one comes or goes.
 const QUEUE_PACKETS: f64 = 2.0;
 
-impl Judging<'_, '_> {
+impl Judging<'_> {
     /// The rate of the pace train.
     pub(super) fn rate(&mut self) {
         let channel = &self.subject.channel;

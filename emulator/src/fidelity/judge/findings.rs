@@ -35,13 +35,31 @@ pub(in super::super) fn findings(fidelity: &Fidelity) -> Vec<String> {
             cause(&lateness)
         ));
     }
-    if fidelity.cpu_use > CPU_SATURATED {
-        findings.push(format!(
-            "the CPU was {:.0} % in use, so that it may have bounded the figures; use fewer ranks, lower rates or more cores",
-            fidelity.cpu_use * 100.0
-        ));
-    }
+    findings.extend(saturated(fidelity, "the CPU"));
     findings
+}
+
+/// The same where nothing was made that could be off: the description is, or something else is on the way.
+pub(in super::super) fn findings_between_machines(fidelity: &Fidelity) -> Vec<String> {
+    let off = |check: &FidelityCheck| {
+        format!(
+            "{}: correct the inventory, or look for what else is on the way",
+            distance(check)
+        )
+    };
+    let checks = fidelity.checks.iter();
+    let mut findings: Vec<String> = checks.filter(|check| !check.within).map(off).collect();
+    findings.extend(saturated(fidelity, "the CPU of a machine"));
+    findings
+}
+
+fn saturated(fidelity: &Fidelity, whose: &str) -> Option<String> {
+    (fidelity.cpu_use > CPU_SATURATED).then(|| {
+        format!(
+            "{whose} was {:.0} % in use, so that it may have bounded the figures; use fewer ranks, lower rates or more cores",
+            fidelity.cpu_use * 100.0
+        )
+    })
 }
 
 /// Why an engine was late, and what to do.

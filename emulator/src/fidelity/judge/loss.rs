@@ -3,7 +3,7 @@
 use longhaul_topologies::model::Loss;
 
 use super::super::quantity::{Bound, Quantity, Requirement};
-use super::{Judging, headers, share};
+use super::{Judging, share};
 
 /// The chance that a faithful lab fails on one of its shares, all channels together.
 pub(super) const FALSE_ALARM: f64 = 0.01;
@@ -51,7 +51,7 @@ impl Interval {
     }
 }
 
-impl Judging<'_, '_> {
+impl Judging<'_> {
     /// Lost probes within the interval that the channel gives them, which the sample's size decides.
     pub(super) fn loss(&mut self, channels: usize) {
         let sent = self.observed.samples.len();
@@ -82,7 +82,7 @@ impl Judging<'_, '_> {
             _ => {}
         }
         // A flipped bit in a header loses the packet. And netem lets a lost packet's duplicate through.
-        let overhead = headers(self.subject.from.address) as f64 / self.observed.frame as f64;
+        let overhead = self.observed.headers as f64 / self.observed.frame as f64;
         let mangled = channel.corruption.fraction() * overhead;
         let saved = asked * channel.duplication.fraction();
         interval.most += mangled;
@@ -120,7 +120,7 @@ impl Judging<'_, '_> {
         });
         if arrived > 0 {
             let asked = self.subject.channel.corruption.fraction();
-            let overhead = headers(self.subject.from.address) as f64 / self.observed.frame as f64;
+            let overhead = self.observed.headers as f64 / self.observed.frame as f64;
             let visible = Interval::of(arrived, asked * (1.0 - overhead), tail(channels));
             let interval = Interval::of(arrived, asked, tail(channels));
             let interval = interval.reaching(visible.least, interval.most);

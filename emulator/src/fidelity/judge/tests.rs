@@ -7,7 +7,7 @@ use longhaul_topologies::model::{
 use longhaul_topologies::units::{ByteSize, Probability, Rate};
 use proptest::prelude::*;
 
-use super::super::subject::EVERYTHING;
+use super::super::subject::{EVERYTHING, Subject};
 use super::super::train::tests::train;
 use super::super::{Fidelity, FidelityCheck, ideal};
 use super::loss::{binomial_interval, mean_loss};
@@ -27,9 +27,16 @@ pub(in super::super) fn subject(channel: Channel) -> Subject<'static> {
         address: Ipv4Addr::LOCALHOST.into(),
     };
     Subject {
-        name: NAME.to_owned(),
         from: end("virginia-gw"),
         to: end("dublin-gw"),
+        expected: expected(channel),
+    }
+}
+
+/// Judged in everything.
+fn expected(channel: Channel) -> Expected {
+    Expected {
+        name: NAME.to_owned(),
         channel,
         judged: EVERYTHING.into_iter().collect(),
         mtu: 1500,
@@ -71,6 +78,8 @@ fn observed(delays_us: impl IntoIterator<Item = Option<u64>>) -> Observed {
     Observed {
         interval: 4 * MS,
         frame: 66,
+        headers: 42,
+        clocks: Duration::ZERO,
         lasted: 4 * MS * samples.len() as u32,
         samples,
         train: Err("it is unlimited".to_owned()),
@@ -89,7 +98,7 @@ fn drawn(jitter: &Jitter) -> Observed {
 }
 
 fn found(channel: &Channel, observed: &Observed) -> Found {
-    judge(&subject(channel.clone()), observed, 1, Depth::Full)
+    judge(&expected(channel.clone()), observed, 1, Depth::Full)
 }
 
 fn judged(channel: &Channel, observed: &Observed, quantity: Quantity) -> FidelityCheck {
@@ -340,7 +349,7 @@ fn too_few_arrivals_are_said_and_not_judged() {
 
 #[test]
 fn what_was_not_asked_is_told_without_a_verdict() {
-    let mut open = subject(channel(0));
+    let mut open = expected(channel(0));
     open.judged = [Quantity::Loss].into();
     let seen = observed((0..200).map(|_| Some(40_000)));
     let found = judge(&open, &seen, 1, Depth::Full);
@@ -479,7 +488,7 @@ fn marks_have_to_come_where_the_queue_marks_and_nowhere_else() {
 #[test]
 fn findings_say_what_by_how_much_and_what_to_do() {
     let seen = observed((0..200).map(|_| Some(42_000)));
-    let found = judge(&subject(channel(40)), &seen, 1, Depth::Brief);
+    let found = judge(&expected(channel(40)), &seen, 1, Depth::Brief);
     let checks = found
         .measurements
         .iter()

@@ -1,6 +1,7 @@
 //! The start: two short trains, a round trip each.
 //!
-//! The first leaves as fast as it can; how its acknowledgements are spaced is what the bottleneck carries. The second leaves at
+//! The first leaves as fast as it can; how its packets are spaced when they arrive is what the bottleneck carries (acknowledgements may be
+//! spaced otherwise, by what waits on their way). The second leaves at
 //! that pace: what others send through the bottleneck meanwhile makes its delay grow, by as much per time as they use of it.
 
 use std::time::Duration;
@@ -20,6 +21,8 @@ const PART: f64 = 0.125;
 #[derive(Debug)]
 pub(super) struct Start {
     packet: f64,
+    /// What the interface can send, in bytes per second: no bottleneck carries more.
+    line: f64,
     train: Train,
     /// What the first train told, in bytes per second.
     capacity: Option<f64>,
@@ -39,7 +42,7 @@ struct Train {
     left: Option<Time>,
     settled: u32,
     bytes: u64,
-    /// Arrival, sending and way (there, or the round trip if that is not told) of the first and of the last.
+    /// Arrival (there, or of the acknowledgement if that is not told), sending and way (likewise) of the first and of the last.
     first: Option<(Time, Time, Duration)>,
     last: Option<(Time, Time, Duration)>,
 }
@@ -62,6 +65,9 @@ impl Start {
     pub fn new(conditions: Conditions) -> Self {
         Start {
             packet: conditions.packets(1.0),
+            line: conditions
+                .line_rate
+                .map_or(f64::INFINITY, |line| line.bytes_per_second() as f64),
             train: Train::new(FIRST),
             capacity: None,
         }
@@ -99,7 +105,8 @@ impl Start {
             return None;
         }
         train.settled += ack.packets;
-        let seen = (ack.now, ack.sent, ack.one_way.unwrap_or(ack.rtt));
+        let arrival = ack.one_way.map_or(ack.now, |way| ack.sent + way);
+        let seen = (arrival, ack.sent, ack.one_way.unwrap_or(ack.rtt));
         if train.first.is_none() {
             train.first = Some(seen);
         } else {
@@ -123,6 +130,7 @@ impl Start {
                 } else {
                     f64::from(train.settled) * self.packet / ack.rtt.as_secs_f64().max(1e-6)
                 };
+                let capacity = capacity.min(self.line);
                 let fitting = capacity * base.as_secs_f64() * PART / self.packet;
                 self.train = Train::new((fitting as u32).clamp(FIRST, SECOND));
                 self.capacity = Some(capacity);

@@ -162,6 +162,39 @@ fn settings_reach_a_topology_of_the_catalogue() {
 }
 
 #[test]
+fn an_inventory_takes_the_topologys_place_unless_that_would_have_to_be_made() {
+    let text = "name: pair\nsites: [{name: x, hosts: [{launch: local, address: 192.0.2.1}]}, \
+                {name: y, hosts: [{launch: local, address: 192.0.2.2}]}]\n\
+                links: [{between: [x, y], rtt: 80ms}]\n";
+    let document = Document::from_text("machines.yaml", text).unwrap();
+    let inventory = Inventory::check(&document, Path::new("")).unwrap();
+    let on_machines = |text: &str, setting: Option<(&str, &str)>| {
+        let mut source = source(text);
+        if let Some((key, value)) = setting {
+            source.set(key, value).unwrap();
+        }
+        source.on_machines(&inventory)?;
+        source.load()
+    };
+    let experiment = on_machines(TEXT, Some(("workload.iterations", "7"))).unwrap();
+    assert_eq!(
+        experiment.topologies,
+        std::slice::from_ref(&inventory.topology)
+    );
+    assert_eq!(experiment.resolved["topology"]["sites"][1]["name"], "y");
+    let scheduled = TEXT.replace("rtt: 20ms", "rtt: 20ms, schedule: [{at: 1s, loss: 1%}]");
+    let swept = format!("{TEXT}sweep: {{pairs: [{{topology.links.0.loss: 1%}}]}}\n");
+    for refused in [
+        on_machines(&scheduled, None),
+        on_machines(TEXT, Some(("topology.links.0.loss", "1%"))),
+        on_machines(&swept, None),
+    ] {
+        let error = refused.unwrap_err();
+        assert_eq!(error.message, "a physical lab's links cannot be changed");
+    }
+}
+
+#[test]
 fn every_experiment_of_the_catalogue_loads() {
     for entry in super::super::catalogue::entries() {
         let experiment = super::super::open(entry.name).and_then(|source| source.load());

@@ -1,0 +1,86 @@
+//! `--lab physical`: the same experiment on machines that are there.
+
+use std::path::PathBuf;
+
+use longhaul_emulator::keeper::{LabName, Purpose, Registration};
+use longhaul_emulator::sandbox::Privilege;
+use longhaul_topologies::Inventory;
+use longhaul_workloads::experiment::{self, CapturePlan, LabFacts, RunError, RunOptions};
+
+use super::{carry_out, command_line, folder, load};
+use crate::args::{LabKind, Links, RunArgs};
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::output::Output;
+
+/// Runs an experiment on the machines of an inventory: nothing is built, so there is no sandbox, and nothing but what is asked of
+/// those machines leaves this one.
+pub(super) fn run(args: &RunArgs, output: Output) -> Result<Exit, Failure> {
+    let inventory = match (&args.inventory, args.lab) {
+        (Some(path), LabKind::Physical) => Inventory::read(path)?,
+        (None, _) => {
+            return Err(Failure::with_help(
+                Exit::Usage,
+                "--lab physical: which machines?",
+                "name them in a file: --inventory FILE (docs/physical.md has one to start from)",
+            ));
+        }
+        (Some(_), LabKind::Host | LabKind::Virtual) => {
+            return Err(Failure::with_help(
+                Exit::Usage,
+                "--inventory: this lab is built, not found",
+                "add --lab physical",
+            ));
+        }
+    };
+    refuse_what_cannot_be(args)?;
+    let (experiment, _) = load(args, Some(&inventory))?;
+    if experiment.runs_programs() {
+        return Err(RunError::ProgramsThere.into());
+    }
+    let out = folder(args, &experiment)?;
+    experiment::check(&experiment, &out)?;
+    let links = args.links.into();
+    let name = LabName::of_this_run();
+    let mut registration = Registration::claim(name, Purpose::Run, &experiment.name, links)?;
+    let options = RunOptions {
+        out,
+        links,
+        capture: CapturePlan::new(&[], args.capture_bytes, &experiment)?,
+        privilege: Privilege::of_this_process(),
+        lab: LabFacts::Physical {
+            command: command_line(),
+            inventory: Box::new(inventory),
+            folder: registration.hold()?,
+        },
+        executable: PathBuf::from("/proc/self/exe"),
+        desk: None,
+    };
+    carry_out(&experiment, &options, args, output)
+}
+
+/// What is an engine's or a kernel's, or needs a desk.
+fn refuse_what_cannot_be(args: &RunArgs) -> Result<(), Failure> {
+    let unchangeable = "a physical lab's links cannot be changed";
+    let refusals = [
+        (args.links != Links::Auto, "--links", unchangeable),
+        (
+            !args.capture.is_empty(),
+            "--capture",
+            "the packets of a physical lab pass no engine of longhaul's",
+        ),
+        (
+            args.otlp.is_some(),
+            "--otlp",
+            "there is nothing to watch a physical lab by while it runs",
+        ),
+    ];
+    match refusals.iter().find(|(given, ..)| *given) {
+        None => Ok(()),
+        Some((_, option, reason)) => Err(Failure::with_help(
+            Exit::Usage,
+            format!("{option}: {reason}"),
+            "leave it out, or run with --lab host",
+        )),
+    }
+}
