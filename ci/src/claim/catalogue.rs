@@ -9,7 +9,7 @@ use super::Claim;
 /// An embedded claim.
 #[derive(Clone, Copy, Debug)]
 pub struct Entry {
-    /// Its number in the list of claims.
+    /// Its number in the list of claims; from 21 on they are aims of longhaul's own.
     pub number: u32,
     /// The name a user types.
     pub name: &'static str,
@@ -44,6 +44,8 @@ pub fn entries() -> &'static [Entry] {
         18 "slowest-socket",
         19 "window-cap",
         20 "edge-shaping",
+        21 "any-distance",
+        22 "any-distance-shared",
     ]
 }
 

@@ -1,6 +1,6 @@
 //! Claims held against results that are made up.
 
-use longhaul_reports::result::LabKind;
+use longhaul_reports::result::{DelaySummary, LabKind, LinkShares, Percentiles};
 use longhaul_topologies::Document;
 
 use super::*;
@@ -168,4 +168,49 @@ fn every_claim_of_the_catalogue_is_named_as_its_file_and_reads() {
         error.help.as_deref(),
         Some("did you mean `xgs-all-reduce`?")
     );
+}
+
+#[test]
+fn use_of_the_line_and_its_queue_are_read_from_a_point() {
+    let mut point = example::run(LabKind::Virtual, &[1.0]).points[0].clone();
+    let lane = |link: &str, lane: usize, bytes: u64| {
+        serde_json::from_value(serde_json::json!({
+            "link": link, "lane": lane, "rate_bps": 500_000_000, "bytes": bytes, "packets": 1,
+            "queue_drops": 0, "losses": null, "queue_peak_bytes": 0
+        }))
+        .unwrap()
+    };
+    // Two lanes of the busy link, and one of the way back.
+    point.channels = vec![lane("a>b", 0, 90), lane("a>b", 1, 80), lane("b>a", 0, 5)];
+    let shares = |link: &str, goodput_bps: f64| LinkShares {
+        link: link.to_owned(),
+        flows: 2,
+        jain: 1.0,
+        goodput_bps: Some(goodput_bps),
+    };
+    point.shares = vec![shares("b>a", 1e6), shares("a>b", 970e6)];
+    assert_eq!(Measure::Utilisation.read(&point), [(None, 0.97)]);
+    let delays = |from: &str, to: &str, described_us: f64, p99: f64| DelaySummary {
+        from: from.to_owned(),
+        to: to.to_owned(),
+        described_us,
+        delay_us: Percentiles {
+            count: 1,
+            p99,
+            ..Percentiles::default()
+        },
+        pdv_us: 0.0,
+        rfc3550_us: 0.0,
+        sent: 1,
+        lost: 0,
+    };
+    // A round trip of 20 ms: 2 % of it is 400 µs.
+    point.delays = vec![
+        delays("a", "b", 10_000.0, 10_200.0),
+        delays("b", "a", 10_000.0, 10_000.0),
+    ];
+    assert_eq!(Measure::StandingQueue.read(&point), [(None, 0.5)]);
+    // Of a short way, 100 µs.
+    point.delays = vec![delays("a", "b", 50.0, 200.0), delays("b", "a", 50.0, 50.0)];
+    assert_eq!(Measure::StandingQueue.read(&point), [(None, 1.5)]);
 }
