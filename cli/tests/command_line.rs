@@ -131,7 +131,7 @@ fn a_name_that_does_not_exist_gets_the_way_on() {
     let desk = Desk::new();
     insta::assert_snapshot!(desk.error(&["run", "quikstart"], 2), @r"
     error: quikstart: there is no such experiment in the catalogue, and no such file
-      help: did you mean `quickstart`? The catalogue has: quickstart, buffer-sweep, ring-order, hierarchical, sockets, iperf3, torch-gloo, torch-training, local-steps, mpi
+      help: did you mean `quickstart`? The catalogue has: quickstart, buffer-sweep, ring-order, hierarchical, sockets, replay, iperf3, torch-gloo, torch-training, local-steps, mpi
     ");
     insta::assert_snapshot!(desk.error(&["up", "transatlantik"], 2), @r"
     error: transatlantik: there is no such topology in the catalogue, and no such file
@@ -257,7 +257,7 @@ fn a_wrong_setting_is_shown_as_it_was_typed() {
        :                      |
        :                      `-- here
        `----
-      help: did you mean `iterations`? There are: `collective`, `command`, `iperf3`, `ping`, `torch`, `mpi`, `nccl-tests`, `perftest`, `algorithm`, `data_type`, `op`, `root`, `sizes`, `placements`, `rank_order`, `iterations`, `warmup`, `patience`
+      help: did you mean `iterations`? There are: `collective`, `replay`, `command`, `iperf3`, `ping`, `torch`, `mpi`, `nccl-tests`, `perftest`, `algorithm`, `data_type`, `op`, `root`, `sizes`, `placements`, `rank_order`, `iterations`, `warmup`, `patience`
     ");
     insta::assert_snapshot!(set("topology.links.0.loss=120%"), @r"
     error: tiny.yaml with --set topology.links.0.loss=120%: `120%` is too large: at most 100%, which is certain

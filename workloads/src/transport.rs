@@ -89,7 +89,7 @@ pub(crate) enum TransportError {
     },
 }
 
-fn system(step: String) -> impl FnOnce(io::Error) -> TransportError {
+pub(crate) fn system(step: String) -> impl FnOnce(io::Error) -> TransportError {
     |source| TransportError::System { step, source }
 }
 

@@ -3,6 +3,10 @@
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, ppoll};
+use nix::sys::time::TimeSpec;
+
 use crate::collective::Unsupported;
 use crate::collective::data::Dataset;
 use crate::collective::schedule::{Program, Shape, destinations, sources};
@@ -12,7 +16,7 @@ use crate::transport::datagram::endpoint::Endpoint;
 use crate::transport::memory::Memory;
 use crate::transport::mesh::Mesh;
 use crate::transport::work::{Arithmetic, Work};
-use crate::transport::{Attendant, Connections, TransportError};
+use crate::transport::{Attendant, Connections, TransportError, system};
 use crate::transport::{datagram, exchange};
 use crate::world::clock::{now_ns, sleep_until};
 use crate::world::protocol::{Failure, Reply, Request, Task};
@@ -28,6 +32,8 @@ pub(super) struct Session {
     sampler: Sampler,
     /// How many exchanges there have been.
     exchanges: u32,
+    /// The last one's result has not been asked for.
+    unchecked: bool,
     /// What a replay plays.
     part: Option<Part>,
     prepared: Option<Prepared>,
@@ -135,6 +141,7 @@ impl Session {
                 memory,
                 sampler,
                 exchanges: 0,
+                unchecked: false,
                 part: None,
                 prepared: None,
             },
@@ -175,19 +182,20 @@ impl Session {
         }
     }
 
-    /// Keeps its connections alive until `request` can be read: what has arrived is acknowledged, what is lost sent again. The
-    /// kernel does that for TCP.
+    /// Keeps its connections alive, and goes on looking at them, until `request` can be read: what has arrived is acknowledged, what is
+    /// lost sent again. The kernel does that for TCP.
     pub(super) fn serve(&mut self, request: BorrowedFd<'_>) -> Result<(), SessionError> {
-        if let Carrier::Message(endpoint) = &mut self.carrier {
-            loop {
-                endpoint.turn()?;
-                self.sampler.attend(now_ns(), endpoint.as_ref());
-                if endpoint.wait(Some(request))? {
-                    break;
+        match &mut self.carrier {
+            Carrier::Message(endpoint) => serve_messages(endpoint, &mut self.sampler, request),
+            // What it wrote last may take a while to arrive.
+            Carrier::Tcp(mesh) if self.unchecked => {
+                while !self.sampler.await_readable(request)? {
+                    self.sampler.attend(now_ns(), mesh.as_ref());
                 }
+                Ok(())
             }
+            Carrier::Tcp(_) => Ok(()),
         }
-        Ok(())
     }
 
     /// Takes leave of the other ranks.
@@ -263,6 +271,7 @@ impl Session {
         let work = what.work();
         let number = self.exchanges;
         self.exchanges = number.wrapping_add(1);
+        self.unchecked = true;
         let (memory, sampler) = (&mut self.memory, &mut self.sampler);
         let started_ns;
         let ended_ns;
@@ -313,6 +322,7 @@ impl Session {
             Carrier::Message(endpoint) => endpoint.as_ref(),
         };
         let samples = self.sampler.finish(connections);
+        self.unchecked = false;
         Ok(Reply::Checked { wrong, samples })
     }
 }
@@ -323,12 +333,50 @@ const LONGEST_ELEMENT: u64 = 8;
 const NOTHING_LEARNT: SessionError = SessionError::OutOfTurn("no trace has been learnt");
 const NOTHING_PREPARED: SessionError = SessionError::OutOfTurn("nothing has been prepared");
 
+fn serve_messages(
+    endpoint: &mut Endpoint,
+    sampler: &mut Sampler,
+    request: BorrowedFd<'_>,
+) -> Result<(), SessionError> {
+    let mut drained = endpoint.is_drained();
+    loop {
+        endpoint.turn()?;
+        let was_drained = std::mem::replace(&mut drained, endpoint.is_drained());
+        if drained && !was_drained {
+            // When the last arrived, which no later reading would tell.
+            sampler.take(endpoint);
+        } else {
+            sampler.attend(now_ns(), endpoint);
+        }
+        if endpoint.wait(Some(request))? {
+            return Ok(());
+        }
+    }
+}
+
 impl Sampler {
-    /// The samples so far, and one of now.
-    fn finish(&mut self, connections: &dyn Connections) -> Vec<ConnectionSample> {
+    /// Sleeps until `request` can be read, which it tells, or the next sample is due.
+    fn await_readable(&self, request: BorrowedFd<'_>) -> Result<bool, SessionError> {
+        let due = (self.period_ns > 0)
+            .then(|| TimeSpec::from(Duration::from_nanos(self.next_ns.saturating_sub(now_ns()))));
+        let mut polled = [PollFd::new(request, PollFlags::POLLIN)];
+        match ppoll(&mut polled, due, None) {
+            Ok(ready) => Ok(ready > 0),
+            Err(Errno::EINTR) => Ok(false),
+            Err(errno) => Err(system("wait for a request".into())(errno.into()).into()),
+        }
+    }
+
+    /// Adds one of now.
+    fn take(&mut self, connections: &dyn Connections) {
         if self.period_ns > 0 {
             self.samples.extend(connections.sample(now_ns()));
         }
+    }
+
+    /// The samples so far, and one of now.
+    fn finish(&mut self, connections: &dyn Connections) -> Vec<ConnectionSample> {
+        self.take(connections);
         std::mem::take(&mut self.samples)
     }
 }

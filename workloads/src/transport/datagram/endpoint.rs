@@ -191,6 +191,11 @@ impl Endpoint {
         }
     }
 
+    /// Whether all that was sent is known to have arrived.
+    pub(crate) fn is_drained(&self) -> bool {
+        self.outgoing.values().all(Sender::is_drained)
+    }
+
     /// How many messages of `peer` have been used.
     pub(super) fn used(&self, peer: usize) -> u64 {
         self.incoming
