@@ -72,6 +72,7 @@ impl<P: Clone> EarlyQueue<P> {
             };
             if gate.admit(frame) {
                 counters.marked += u64::from(fate == Fate::Mark);
+                self.policy.admitted();
                 loader.add(segment..segment + 1, marking);
             } else {
                 counters.dropped_full += 1;
@@ -159,6 +160,13 @@ impl Policy {
             Policy::Red(control) => control.is_idle_up_to(depth),
             Policy::Step(step) => !depth.exceeds(step.at),
             Policy::Pie(control) => control.is_idle_up_to(depth),
+        }
+    }
+
+    /// A wire packet that was judged was let in.
+    fn admitted(&mut self) {
+        if let Policy::Red(control) = self {
+            control.admitted();
         }
     }
 

@@ -28,7 +28,8 @@ pub(super) struct RedControl {
     rate: Option<Rate>,
     /// The moving average, in the unit of the thresholds.
     average: f64,
-    /// When the line has sent the last that waited; absent while something waits.
+    /// From when on the line is idle, or has been looked at while idle; absent while something waits. It lies ahead while the line
+    /// sends the last that waited.
     idle_since: Option<Time>,
     /// Packets since the last that was struck, while the average lies between the thresholds.
     spared: u64,
@@ -87,6 +88,11 @@ impl RedControl {
         self.idle_since = Some(then);
     }
 
+    /// A packet was let in.
+    pub(super) fn admitted(&mut self) {
+        self.idle_since = None;
+    }
+
     fn is_instantaneous(&self) -> bool {
         self.red.weight >= 1.0
     }
@@ -107,12 +113,14 @@ impl RedControl {
     /// of the one that arrives, as could have been sent meanwhile.
     fn learn(&mut self, now: Time, length: f64, frame: u32) {
         let keep = 1.0 - self.red.weight;
-        match (self.idle_since.take(), self.rate) {
+        match (self.idle_since, self.rate) {
             (Some(idle_since), Some(rate)) if length == 0.0 && idle_since < now => {
                 let each = rate.time_for(ByteSize::from_bytes(u64::from(frame)));
                 let each = each.max(Duration::from_nanos(1));
                 let missed = now.since(idle_since).as_secs_f64() / each.as_secs_f64();
                 self.average *= keep.powf(missed);
+                // If the packet is refused, it goes on from here.
+                self.idle_since = Some(now);
             }
             _ => self.average = keep * self.average + self.red.weight * length,
         }

@@ -150,3 +150,22 @@ fn while_the_line_is_idle_the_average_decays_by_the_packets_it_could_have_sent()
     let expected = 0.998 * decayed + 0.002;
     assert!((control.average - expected).abs() < 1e-9);
 }
+
+#[test]
+fn a_packet_that_is_refused_does_not_end_the_idleness() {
+    let average_after = |refused: &[u64]| {
+        let mut control = control(red(0.002));
+        control.average = 9.0;
+        control.idle_from(at(0) + millis(1));
+        for &when in refused {
+            let now = at(0) + millis(when);
+            control.judge(now, packets(0), 1514, Ecn::Ect0, &mut rng());
+        }
+        let now = at(0) + millis(51);
+        control.judge(now, packets(0), 1514, Ecn::Ect0, &mut rng());
+        control.average
+    };
+    // While the line sends its last, an average is moved; while it is idle, it decays no faster for being looked at.
+    assert!((average_after(&[0]) - 9.0 * 0.998f64.powi(51)).abs() < 1e-9);
+    assert!((average_after(&[21, 31]) - average_after(&[])).abs() < 1e-9);
+}
