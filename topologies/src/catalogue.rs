@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::document::{Document, InputError};
 use crate::suggest::closest;
 
-/// An embedded topology.
+/// An embedded file: a topology here, an experiment or a trace in other catalogues.
 #[derive(Clone, Copy, Debug)]
 pub struct Entry {
     /// The name a user types.

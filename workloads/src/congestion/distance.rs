@@ -95,9 +95,7 @@ impl Distance {
     pub(super) fn start(self, conditions: Conditions, now: Time) -> Path {
         Path {
             packet: conditions.packets(1.0),
-            line: conditions
-                .line_rate
-                .map_or(f64::INFINITY, |line| line.bytes_per_second() as f64),
+            line: conditions.ceiling(),
             base: Base::new(conditions.measured),
             phase: Phase::Start(Start::new(conditions)),
             rate: 0.0,

@@ -16,6 +16,12 @@ impl Conditions {
         self.line_rate.unwrap_or(LINE_RATE)
     }
 
+    /// What the interface can send, in bytes per second; without end where that is not known.
+    pub(super) fn ceiling(&self) -> f64 {
+        self.line_rate
+            .map_or(f64::INFINITY, |line| line.bytes_per_second() as f64)
+    }
+
     /// `packets` of them.
     pub(super) fn packets(&self, packets: f64) -> f64 {
         self.packet as f64 * packets

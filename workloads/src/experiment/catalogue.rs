@@ -2,19 +2,11 @@
 
 use std::path::Path;
 
+pub use longhaul_topologies::catalogue::Entry;
 use longhaul_topologies::document::DocumentPath;
 use longhaul_topologies::{Document, InputError, closest};
 
 use super::source::ExperimentSource;
-
-/// An embedded experiment.
-#[derive(Clone, Copy, Debug)]
-pub struct Entry {
-    /// The name a user types.
-    pub name: &'static str,
-    /// Its YAML.
-    pub text: &'static str,
-}
 
 macro_rules! entries {
     ($($name:literal),* $(,)?) => {

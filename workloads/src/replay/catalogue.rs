@@ -1,13 +1,6 @@
 //! The traces embedded in the binary.
 
-/// An embedded trace.
-#[derive(Clone, Copy, Debug)]
-pub struct Entry {
-    /// The name a user types.
-    pub name: &'static str,
-    /// Its YAML.
-    pub text: &'static str,
-}
+pub use longhaul_topologies::catalogue::Entry;
 
 macro_rules! entries {
     ($($name:literal),* $(,)?) => {

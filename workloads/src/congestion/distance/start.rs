@@ -65,9 +65,7 @@ impl Start {
     pub fn new(conditions: Conditions) -> Self {
         Start {
             packet: conditions.packets(1.0),
-            line: conditions
-                .line_rate
-                .map_or(f64::INFINITY, |line| line.bytes_per_second() as f64),
+            line: conditions.ceiling(),
             train: Train::new(FIRST),
             capacity: None,
         }

@@ -68,7 +68,7 @@ pub(super) fn dimensions(
             dimensions.push(together(document, &at, values)?);
         } else {
             return refuse(
-                "a sweep is over fields of the topology, the workload or the stacks",
+                ELSEWHERE,
                 "write for example `topology.links.0.loss`; fields that change together are a list of mappings: `pairs: \
                  [{topology.links.0.delay: 1ms, workload.sizes: [1MiB]}]`",
             );
@@ -107,14 +107,11 @@ fn together(
         });
         let step: Vec<Setting> = settings.collect();
         if let Some(other) = step.iter().find(|setting| !is_swept(&setting.key)) {
-            let message = "a sweep is over fields of the topology, the workload or the stacks";
-            return Err(document.error(&other.place, message));
+            return Err(document.error(&other.place, ELSEWHERE));
         }
         let same_fields = |first: &Vec<Setting>| {
-            let keys = |step: &[Setting]| -> Vec<String> {
-                step.iter().map(|setting| setting.key.clone()).collect()
-            };
-            keys(first) == keys(&step)
+            let keys = first.iter().map(|setting| &setting.key);
+            keys.eq(step.iter().map(|setting| &setting.key))
         };
         if step.is_empty() || !steps.first().is_none_or(same_fields) {
             let message = "each of these sets the same fields, at least one, in the same order";
@@ -124,6 +121,9 @@ fn together(
     }
     Ok(Dimension { steps })
 }
+
+/// What is said of a field that a sweep may not set.
+const ELSEWHERE: &str = "a sweep is over fields of the topology, the workload or the stacks";
 
 /// Whether a sweep may set that field.
 fn is_swept(key: &str) -> bool {
