@@ -167,7 +167,7 @@ fn micros(time: Duration) -> String {
 
 fn distances(asked: &Asked) {
     println!(
-        "law, rate, flows, loss: utilisation % / p99 of the queue's delay in µs, in the second half, / fairness of several, by km"
+        "law, rate, flows, loss: utilisation % / p99 of the queue's delay in µs, in the second half, / fairness of several / drops, by km"
     );
     for rate in asked.rates() {
         for flows in [1, 8] {
@@ -182,11 +182,16 @@ fn distances(asked: &Asked) {
                     for kilometres in DISTANCES {
                         let rtt = round_trip(kilometres);
                         let length = (rtt * asked.trips).max(Duration::from_millis(60));
+                        let apart = if asked.together {
+                            Duration::ZERO
+                        } else {
+                            rtt / 3
+                        };
                         let outcome = Scenario {
                             lanes: vec![lane(asked, rate, rtt, loss)],
                             flows: (0..flows)
                                 .map(|index| Flow {
-                                    start: rtt * index as u32 / 3,
+                                    start: apart * index as u32,
                                     ..flow(asked, &law, rate, rtt)
                                 })
                                 .collect(),
@@ -201,7 +206,7 @@ fn distances(asked: &Asked) {
                         let delay = micros(outcome.queue_delay(0.99, steady.clone()));
                         row += &format!(" {utilisation:5.1}/{delay}");
                         if flows > 1 {
-                            row += &format!("/{:.2}", outcome.fairness(steady));
+                            row += &format!("/{:.2}/{}", outcome.fairness(steady), outcome.drops);
                         }
                     }
                     println!("{row}");

@@ -8,7 +8,10 @@
 //! - Losses alone are no congestion. After silence it takes up what it had learned, at half the rate until that is confirmed.
 
 mod base;
+mod overload;
+mod probe;
 mod start;
+mod train;
 
 use std::time::Duration;
 
@@ -18,6 +21,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use self::base::Base;
+use self::overload::Overload;
+use self::probe::{Probe, Told};
 use self::start::{Start, Verdict};
 use super::signal::{Rounds, rate};
 use super::{Ack, Conditions, Controller, Loss, Sent};
@@ -78,16 +83,22 @@ const DOUBTED: u32 = 3;
 const CROWDED: f64 = 100.0;
 /// And time: flows from far take as long to make room for those from near.
 const CROWDED_TIME: f64 = 1.0;
-/// Loss in a round trip that is congestion whatever the delay says.
-const HEAVY_LOSS: f64 = 0.1;
+/// A queue this many times what full congestion is may be overload.
+const LARGE: f64 = 4.0;
 /// In flight, of a round trip at the rate: room for a queue and late acknowledgements.
 const ROOM: f64 = 1.5;
 /// Packets in flight that ask whether a path is back, and that any pace may have.
 const LEAST_PACKETS: f64 = 4.0;
 /// The rate is not cut below so many packets per second: something must ask.
 const LEAST_PACE: f64 = 20.0;
-/// Of what is free, the start takes this much.
+/// Of what is free, the start and a probe take this much.
 const CLAIM: f64 = 0.95;
+/// And of that the start takes this much, until a probe has looked again: others may have found the same free.
+const FIRST_CLAIM: f64 = 0.25;
+/// What a probe adds is worth it from this factor on…
+const LEAST_STEP: f64 = 1.05;
+/// … and no more than this.
+const LARGEST_STEP: f64 = 4.0;
 /// Of what the bottleneck carries, the start takes this much even if nothing is free.
 const LEAST_CLAIM: f64 = 1.0 / 16.0;
 
@@ -103,8 +114,6 @@ impl Distance {
             delivery: 0.0,
             slice: Slice::new(now),
             rounds: Rounds::default(),
-            lost: 0,
-            arrived: 0,
             last_sent: now,
             clear: 0.0,
             crest: 0.0,
@@ -112,6 +121,8 @@ impl Distance {
             jitter: 0.0,
             belief: Belief::None,
             watch: Watch::default(),
+            probe: Probe::new(),
+            overload: Overload::new(),
         }
     }
 }
@@ -130,8 +141,6 @@ pub(super) struct Path {
     delivery: f64,
     slice: Slice,
     rounds: Rounds,
-    lost: u64,
-    arrived: u64,
     last_sent: Time,
     /// Round trips since there was congestion, or since the rate passed the crest.
     clear: f64,
@@ -143,6 +152,8 @@ pub(super) struct Path {
     jitter: f64,
     belief: Belief,
     watch: Watch,
+    probe: Probe,
+    overload: Overload,
 }
 
 /// What a span of [`WATCHED`] told.
@@ -197,8 +208,6 @@ enum Belief {
 enum Phase {
     /// Measuring.
     Start(Start),
-    /// Confirming what the start measured, from this half of it on until what was sent since then is acknowledged.
-    Climb { target: f64, since: Time },
     /// The law.
     Cruise,
     /// After silence: at half of what was learned until what was sent since then is acknowledged.
@@ -259,14 +268,39 @@ impl Path {
         self.base.above(least, slice.least_way).as_secs_f64()
     }
 
+    /// What a packet takes at the bottleneck, in seconds.
+    fn packet_time(&self) -> f64 {
+        self.packet / self.capacity.max(self.rate).max(1.0)
+    }
+
+    /// Delay at which congestion is full, in seconds.
+    fn full(&self) -> f64 {
+        FULL.as_secs_f64().max(FULL_PACKETS * self.packet_time())
+    }
+
     /// 0 to 1, of what a slice told.
     fn congestion(&self, slice: &Slice) -> f64 {
         let delay = self.delay(slice) - self.jitter;
-        let packet = self.packet / self.capacity.max(self.rate).max(1.0);
-        let from = FROM.as_secs_f64().max(FROM_PACKETS * packet);
-        let full = FULL.as_secs_f64().max(FULL_PACKETS * packet);
+        let from = FROM.as_secs_f64().max(FROM_PACKETS * self.packet_time());
+        let full = self.full();
         let by_delay = ((delay - from) / (full - from)).clamp(0.0, 1.0);
         by_delay.max(slice.marked as f64 / slice.bytes.max(1) as f64)
+    }
+
+    /// What the bottleneck carries in one.
+    fn packets_of_a_round_trip(&self) -> f64 {
+        self.capacity * self.base.get().as_secs_f64() / self.packet
+    }
+
+    /// Takes of what a probe found free, as all who find it do.
+    fn take(&mut self, told: &Told) {
+        let load = told.others + self.rate / self.capacity;
+        let step = (CLAIM / load).min(LARGEST_STEP);
+        let worth = step >= LEAST_STEP || (told.first && step < 1.0);
+        if worth {
+            self.set((self.rate * step).max(self.capacity * LEAST_CLAIM));
+        }
+        self.probe.found(worth);
     }
 
     fn set(&mut self, rate: f64) {
@@ -305,12 +339,18 @@ impl Path {
         };
         let down_at_full = lively * DECREASE;
         let down = down_at_full * congestion;
+        let borne = growth / (growth + down_at_full);
+        if self.rate < CLAIM * self.capacity && !slice.limited {
+            let carried = self.packets_of_a_round_trip();
+            self.probe.wait(part, congestion / borne, carried);
+        }
         self.set(self.rate * (part * (up - down)).exp());
+        let delay = self.delay(slice);
         let took = part * self.round_trip();
-        self.watch.count(took, part, congestion, self.delay(slice));
+        self.watch.count(took, part, congestion, delay);
         let long = self.watch.round_trips * self.round_trip() >= WATCHED_TIME;
         if self.watch.round_trips >= WATCHED && long {
-            self.judge(growth / (growth + down_at_full));
+            self.judge(borne);
         }
     }
 
@@ -362,43 +402,41 @@ impl Path {
         let part = (took / self.round_trip()).min(4.0);
         match &self.phase {
             Phase::Start(_) | Phase::Ask => {}
-            &Phase::Climb { target, since } => {
-                if ack.sent >= since {
-                    if self.congestion(&slice) > 0.5 {
-                        self.phase = Phase::Cruise;
-                        self.adjust(&slice, part);
-                    } else if self.rate < target {
-                        self.set(target);
-                        self.phase = Phase::Climb {
-                            target,
-                            since: ack.now,
-                        };
-                    } else {
-                        self.phase = Phase::Cruise;
-                    }
-                }
-            }
             &Phase::Resume { since } => {
                 if ack.sent >= since {
                     self.phase = Phase::Cruise;
                 }
             }
-            Phase::Cruise => self.adjust(&slice, part),
+            Phase::Cruise => {
+                self.adjust(&slice, part);
+                let least = LARGE * self.full() + self.jitter;
+                let delay = self.delay(&slice);
+                let base = self.base.get();
+                if let Some(rate) = self.overload.by_queue(ack, delay, least, base, self.rate) {
+                    self.cut(rate);
+                }
+            }
         }
     }
 
-    fn end_round(&mut self) {
-        let lost = self.lost as f64 / (self.lost + self.arrived).max(1) as f64;
-        if lost > HEAVY_LOSS && matches!(self.phase, Phase::Cruise) && self.delivery > 0.0 {
-            self.set(self.rate.min(self.delivery * (1.0 - DECREASE)));
+    /// Overload was seen, for which the rate would be this.
+    fn cut(&mut self, rate: f64) {
+        self.set(self.rate.min(rate * CLAIM));
+        self.probe.abandon();
+    }
+
+    fn end_round(&mut self, ack: &Ack<'_>) {
+        if let Some(rate) = self.overload.by_loss(ack, self.rate)
+            && matches!(self.phase, Phase::Cruise)
+        {
+            self.cut(rate);
         }
-        (self.lost, self.arrived) = (0, 0);
     }
 
     fn pace(&self) -> f64 {
         match &self.phase {
             Phase::Start(start) => start.pace(),
-            Phase::Climb { .. } | Phase::Cruise => self.rate,
+            Phase::Cruise => self.probe.pace(self.rate, self.capacity),
             Phase::Resume { .. } | Phase::Ask => self.rate / 2.0,
         }
     }
@@ -414,14 +452,16 @@ impl Controller for Path {
             Phase::Cruise if silent && sent.in_flight <= sent.bytes => {
                 self.phase = Phase::Resume { since: sent.now };
                 self.slice = Slice::new(sent.now);
+                self.probe.abandon();
             }
-            _ => {}
+            Phase::Cruise => self.probe.on_sent(sent),
+            Phase::Resume { .. } | Phase::Ask => {}
         }
         self.last_sent = sent.now;
     }
 
     fn on_ack(&mut self, ack: &Ack<'_>) {
-        self.arrived += ack.bytes;
+        self.overload.on_ack(ack);
         if matches!(self.phase, Phase::Ask) {
             // What waited is gone: what comes now is the way as it is.
             self.base.relearn();
@@ -438,15 +478,15 @@ impl Controller for Path {
             if let Some(Verdict { capacity, free }) = start.on_ack(ack, self.base.get()) {
                 self.capacity = capacity;
                 self.crest = capacity;
-                let target = free.max(capacity * LEAST_CLAIM) * CLAIM;
-                self.set(target / 2.0);
-                self.phase = Phase::Climb {
-                    target,
-                    since: ack.now,
-                };
+                self.set((free * FIRST_CLAIM).max(capacity * LEAST_CLAIM) * CLAIM);
+                self.phase = Phase::Cruise;
+                self.probe.begin_first(self.packets_of_a_round_trip());
                 self.slice = Slice::new(ack.now);
             }
             return;
+        }
+        if let Some(told) = self.probe.on_ack(ack) {
+            self.take(&told);
         }
         self.slice.count(ack);
         let long = ack.now.since(self.slice.since) >= GRAIN;
@@ -454,14 +494,16 @@ impl Controller for Path {
             self.end_slice(ack);
         }
         if self.rounds.passed(ack) {
-            self.end_round();
+            self.end_round(ack);
         }
     }
 
     fn on_loss(&mut self, loss: &Loss) {
-        self.lost += loss.bytes;
+        self.overload.on_loss(loss);
         if let Phase::Start(start) = &mut self.phase {
             start.on_loss(loss);
+        } else {
+            self.probe.on_loss(loss);
         }
     }
 
@@ -470,6 +512,7 @@ impl Controller for Path {
             start.restart();
         } else {
             self.phase = Phase::Ask;
+            self.probe.abandon();
         }
         self.slice = Slice::new(now);
     }

@@ -6,16 +6,15 @@
 
 use std::time::Duration;
 
-use longhaul_emulator::time::Time;
-
 use super::super::{Ack, Conditions, Loss, Sent};
+use super::train::Train;
 
 /// Packets of the first train: about what RFC 6928 lets any flow begin with.
 const FIRST: u32 = 16;
 /// Of the second.
 const SECOND: u32 = 64;
 /// And at most so much of a round trip at the pace found, down to [`FIRST`].
-const PART: f64 = 0.125;
+const PART: f64 = 1.0 / 40.0;
 
 /// It under way.
 #[derive(Debug)]
@@ -33,32 +32,6 @@ pub(super) struct Start {
 pub(super) struct Verdict {
     pub capacity: f64,
     pub free: f64,
-}
-
-#[derive(Debug)]
-struct Train {
-    length: u32,
-    sent: u32,
-    left: Option<Time>,
-    settled: u32,
-    bytes: u64,
-    /// Arrival (there, or of the acknowledgement if that is not told), sending and way (likewise) of the first and of the last.
-    first: Option<(Time, Time, Duration)>,
-    last: Option<(Time, Time, Duration)>,
-}
-
-impl Train {
-    fn new(length: u32) -> Self {
-        Train {
-            length,
-            sent: 0,
-            left: None,
-            settled: 0,
-            bytes: 0,
-            first: None,
-            last: None,
-        }
-    }
 }
 
 impl Start {
@@ -84,75 +57,46 @@ impl Start {
     pub fn window(&self) -> f64 {
         // What is sent is not sent again when its acknowledgement makes room. Where the last of a train are lost, and nothing is to
         // come any more that would end it, one more packet asks.
-        let left = self.train.length.saturating_sub(self.train.settled);
-        f64::from(left.max(1)) * self.packet
+        f64::from(self.train.unsettled().max(1)) * self.packet
     }
 
     pub fn on_sent(&mut self, sent: &Sent) {
-        self.train.sent += 1;
-        self.train.left.get_or_insert(sent.now);
+        self.train.on_sent(sent);
     }
 
     pub fn on_loss(&mut self, loss: &Loss) {
-        self.train.settled += loss.packets;
+        self.train.on_loss(loss);
     }
 
     pub fn on_ack(&mut self, ack: &Ack<'_>, base: Duration) -> Option<Verdict> {
-        let train = &mut self.train;
-        if train.left.is_none_or(|left| ack.sent < left) {
+        if !self.train.on_ack(ack) {
             return None;
         }
-        train.settled += ack.packets;
-        let arrival = ack.one_way.map_or(ack.now, |way| ack.sent + way);
-        let seen = (arrival, ack.sent, ack.one_way.unwrap_or(ack.rtt));
-        if train.first.is_none() {
-            train.first = Some(seen);
-        } else {
-            train.bytes += ack.bytes;
+        if let Some(capacity) = self.capacity {
+            let used = self.train.others().min(1.0);
+            return Some(Verdict {
+                capacity,
+                free: capacity * (1.0 - used),
+            });
         }
-        train.last = Some(seen);
-        // An application that had less to send ends a train early.
-        let over =
-            train.settled >= train.length || (ack.in_flight == 0 && train.settled >= train.sent);
-        if !over {
-            return None;
-        }
-        let (first, last) = (train.first?, train.last?);
-        let bytes = train.bytes as f64;
-        match self.capacity {
-            None => {
-                let spacing = last.0.since(first.0).as_secs_f64();
-                // One acknowledgement for all tells of no spacing: what came in a round trip is known.
-                let capacity = if spacing > 0.0 && bytes > 0.0 {
-                    bytes / spacing
-                } else {
-                    f64::from(train.settled) * self.packet / ack.rtt.as_secs_f64().max(1e-6)
-                };
-                let capacity = capacity.min(self.line);
-                let fitting = capacity * base.as_secs_f64() * PART / self.packet;
-                self.train = Train::new((fitting as u32).clamp(FIRST, SECOND));
-                self.capacity = Some(capacity);
-                None
-            }
-            Some(capacity) => {
-                let sending = last.1.since(first.1).as_secs_f64();
-                let rise = last.2.saturating_sub(first.2).as_secs_f64();
-                let used = if sending > 0.0 {
-                    (rise / sending).min(1.0)
-                } else {
-                    0.0
-                };
-                Some(Verdict {
-                    capacity,
-                    free: capacity * (1.0 - used),
-                })
-            }
-        }
+        // One acknowledgement for all tells of no spacing: what came in a round trip is known.
+        let in_a_round_trip = f64::from(self.train.settled().max(1)) * self.packet;
+        let capacity = self
+            .train
+            .arrived_at()
+            .unwrap_or(in_a_round_trip / ack.rtt.as_secs_f64().max(1e-6))
+            .min(self.line);
+        let fitting = capacity * base.as_secs_f64() * PART / self.packet;
+        self.train = Train::new((fitting as u32).clamp(FIRST, SECOND));
+        self.capacity = Some(capacity);
+        None
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use longhaul_emulator::time::Time;
+
     use super::*;
     use crate::congestion::testing::{acknowledged, conditions};
 
@@ -186,7 +130,7 @@ mod tests {
             assert!(train(&mut start, Time::default(), FIRST, Duration::ZERO).is_none());
             // A packet of 1500 bytes each 12 µs.
             assert!((start.pace() - 125e6).abs() < 1e3);
-            let second = start.train.length;
+            let second = start.train.length();
             let at = Time::default() + Duration::from_millis(20);
             let verdict = train(&mut start, at, second, rise).unwrap();
             assert!((verdict.free - 125e6 * part).abs() < 1e5, "{rise:?}");
@@ -205,6 +149,7 @@ mod tests {
             });
         }
         let mut ack = acknowledged(Time::default() + Duration::from_millis(10));
+        ack.sent = Time::default();
         ack.in_flight = 15 * 1500;
         assert!(start.on_ack(&ack, Duration::from_millis(10)).is_none());
         start.on_loss(&Loss {

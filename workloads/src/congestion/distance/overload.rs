@@ -1,0 +1,138 @@
+//! Overload: a bottleneck that is offered so much more than it carries that small steps would take too long.
+//!
+//! How fast its queue grows, or what share of packets finds no room in it, says by how much. All flows that see it are to send less by that
+//! factor, once: what comes in the round trip after that was sent before, and only counts if it shows more.
+
+use std::time::Duration;
+
+use longhaul_emulator::time::Time;
+
+use super::super::{Ack, Loss};
+
+/// Queue and losses are watched for this part of a round trip, twice: what trains of starts and probes make is over by then.
+const WINDOW: f64 = 1.0 / 16.0;
+/// A queue that grows by more than this of the time is overload.
+const STEEP: f64 = 0.3;
+/// Losses of more than this are, where there is a queue, and over a round trip also where there is none.
+const HEAVY_LOSS: f64 = 0.1;
+/// What shows while the last cut is under way must be so much more than that.
+const MORE: f64 = 1.05;
+/// The rate is cut to no less than this part at once.
+const LARGEST: f64 = 4.0;
+
+/// What is seen of it.
+#[derive(Debug)]
+pub(super) struct Overload {
+    /// When the rate was cut, what it was before, and by how much too much was offered.
+    cut: Option<(Time, f64, f64)>,
+    window: Option<Window>,
+    /// The least delay of the window before, and whether that was one of overload.
+    before: Option<(f64, bool)>,
+    /// Bytes in this round trip.
+    round: Fate,
+}
+
+/// What became of bytes.
+#[derive(Clone, Copy, Debug, Default)]
+struct Fate {
+    lost: u64,
+    arrived: u64,
+}
+
+impl Fate {
+    /// How many times too much was offered, if those that are lost found no room.
+    fn times(self) -> Option<f64> {
+        let all = (self.lost + self.arrived) as f64;
+        (self.lost as f64 > HEAVY_LOSS * all).then(|| all / self.arrived.max(1) as f64)
+    }
+}
+
+#[derive(Debug)]
+struct Window {
+    since: Time,
+    /// The queue's least delay, in seconds.
+    least: f64,
+    fate: Fate,
+}
+
+impl Overload {
+    pub fn new() -> Self {
+        Overload {
+            cut: None,
+            window: None,
+            before: None,
+            round: Fate::default(),
+        }
+    }
+
+    pub fn on_loss(&mut self, loss: &Loss) {
+        if self.cut.is_none_or(|(at, ..)| loss.sent >= at) {
+            self.round.lost += loss.bytes;
+        }
+        if let Some(window) = &mut self.window {
+            window.fate.lost += loss.bytes;
+        }
+    }
+
+    pub fn on_ack(&mut self, ack: &Ack<'_>) {
+        if self.cut.is_none_or(|(at, ..)| ack.sent >= at) {
+            self.round.arrived += ack.bytes;
+        }
+        if let Some(window) = &mut self.window {
+            window.fate.arrived += ack.bytes;
+        }
+    }
+
+    /// A slice ended with this delay, in seconds, of which no less than `least` matters: what to cut `rate` to, if there is overload.
+    pub fn by_queue(
+        &mut self,
+        ack: &Ack<'_>,
+        delay: f64,
+        least: f64,
+        base: Duration,
+        rate: f64,
+    ) -> Option<f64> {
+        let window = self.window.get_or_insert(Window {
+            since: ack.now,
+            least: delay,
+            fate: Fate::default(),
+        });
+        window.least = window.least.min(delay);
+        let took = ack.now.since(window.since).as_secs_f64();
+        if took < (base.as_secs_f64() * WINDOW).max(least) {
+            return None;
+        }
+        let window = self.window.take()?;
+        let (before, again) = self.before.unwrap_or((window.least, false));
+        let steepness = (window.least - before) / took;
+        let lost = window.fate.times();
+        let overload = window.least > least && (steepness > STEEP || lost.is_some());
+        self.before = Some((window.least, overload));
+        if !(overload && again) {
+            return None;
+        }
+        self.cut(ack, (1.0 + steepness).max(lost.unwrap_or(1.0)), rate)
+    }
+
+    /// A round trip ended: what to cut `rate` to, if there was overload.
+    pub fn by_loss(&mut self, ack: &Ack<'_>, rate: f64) -> Option<f64> {
+        let times = std::mem::take(&mut self.round).times()?;
+        self.cut(ack, times, rate)
+    }
+
+    fn cut(&mut self, ack: &Ack<'_>, times: f64, rate: f64) -> Option<f64> {
+        match &mut self.cut {
+            Some((at, before, by)) if ack.sent < *at => {
+                if times < *by * MORE {
+                    return None;
+                }
+                *by = times;
+                Some(*before / times.min(LARGEST))
+            }
+            _ => {
+                self.cut = Some((ack.now, rate, times));
+                Some(rate / times.min(LARGEST))
+            }
+        }
+    }
+}

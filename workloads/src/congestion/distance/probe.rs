@@ -1,0 +1,140 @@
+//! The probe: a short train at what the bottleneck carries, now and then, that tells what others use of it.
+//!
+//! Growth by a little each round trip takes long to fill what others have left. Where nothing has been seen of a queue for some round
+//! trips, one train tells how full the bottleneck is, and all flows that find the same free part are to grow by the same factor: that
+//! fills it, and leaves their shares as they were. Packets after the train make up for it, so that it is no rate of its own.
+
+use super::super::{Ack, Loss, Sent};
+use super::train::Train;
+
+/// Packets of a train, at most…
+const LONGEST: u32 = 64;
+/// … and at least: fewer tell too little.
+const SHORTEST: u32 = 8;
+/// At most so much of a round trip at the bottleneck's pace.
+const PART: f64 = 1.0 / 40.0;
+/// Quiet is less than this part of the congestion that the rate bears in the mean: packets of several flows meet by chance, too.
+const QUIET: f64 = 0.5;
+/// Quiet round trips before a train. What others make of theirs shows after one, and after another that of this one.
+const INTERVAL: f64 = 2.0;
+/// The interval doubles up to this while trains find nothing worth taking.
+const LONGEST_INTERVAL: f64 = 64.0;
+
+/// What is looked at, and when next.
+#[derive(Debug)]
+pub(super) struct Probe {
+    train: Option<Train>,
+    /// Packets after it that make up for it.
+    behind: u32,
+    /// Quiet round trips, since the last one.
+    quiet: f64,
+    interval: f64,
+    /// The next one is to end the start: it is sent whatever is seen.
+    first: bool,
+}
+
+/// What a train told.
+#[derive(Debug)]
+pub(super) struct Told {
+    /// What others use of the bottleneck, in parts of what that carries: more than 1 if it is offered too much.
+    pub others: f64,
+    /// It ended the start.
+    pub first: bool,
+}
+
+impl Probe {
+    pub fn new() -> Self {
+        Probe {
+            train: None,
+            behind: 0,
+            quiet: 0.0,
+            interval: INTERVAL,
+            first: false,
+        }
+    }
+
+    /// Begins the one that ends the start. `capacity` and `packet` as for [`Self::begin`].
+    pub fn begin_first(&mut self, packets_of_a_round_trip: f64) {
+        let length = (packets_of_a_round_trip * PART) as u32;
+        *self = Probe::new();
+        self.first = true;
+        self.train = Some(Train::new(length.clamp(SHORTEST, LONGEST)));
+    }
+
+    /// Counts `part` of a round trip, with so much congestion in parts of what the rate bears; `packets_of_a_round_trip` are what the
+    /// bottleneck carries in one.
+    pub fn wait(&mut self, part: f64, congestion: f64, packets_of_a_round_trip: f64) {
+        if self.train.is_some() {
+            return;
+        }
+        self.quiet = (self.quiet + part * (1.0 - congestion / QUIET)).max(0.0);
+        let length = (packets_of_a_round_trip * PART) as u32;
+        if self.quiet >= self.interval && length >= SHORTEST {
+            self.train = Some(Train::new(length.min(LONGEST)));
+        }
+    }
+
+    /// After silence nothing is under way.
+    pub fn abandon(&mut self) {
+        self.train = None;
+        self.behind = 0;
+        self.quiet = 0.0;
+    }
+
+    /// The pace of the next packet, where `rate` is the flow's.
+    pub fn pace(&self, rate: f64, capacity: f64) -> f64 {
+        if self
+            .train
+            .as_ref()
+            .is_some_and(|train| train.remaining() > 0)
+        {
+            capacity.max(rate)
+        } else if self.behind > 0 {
+            // As many packets as the train had, so that it all takes what it takes at the rate.
+            1.0 / (2.0 / rate - 1.0 / capacity.max(rate))
+        } else {
+            rate
+        }
+    }
+
+    pub fn on_sent(&mut self, sent: &Sent) {
+        match &mut self.train {
+            Some(train) if train.remaining() > 0 => {
+                train.on_sent(sent);
+                if train.remaining() == 0 {
+                    self.behind = train.length();
+                }
+            }
+            _ => self.behind = self.behind.saturating_sub(1),
+        }
+    }
+
+    pub fn on_loss(&mut self, loss: &Loss) {
+        if let Some(train) = &mut self.train {
+            train.on_loss(loss);
+        }
+    }
+
+    pub fn on_ack(&mut self, ack: &Ack<'_>) -> Option<Told> {
+        if !self.train.as_mut()?.on_ack(ack) {
+            return None;
+        }
+        let train = self.train.take()?;
+        let first = std::mem::take(&mut self.first);
+        self.quiet = 0.0;
+        // What an application did not fill left at another pace.
+        (train.remaining() == 0).then(|| Told {
+            others: train.others(),
+            first,
+        })
+    }
+
+    /// Whether what the last one told was worth a change.
+    pub fn found(&mut self, something: bool) {
+        self.interval = if something {
+            INTERVAL
+        } else {
+            (self.interval * 2.0).min(LONGEST_INTERVAL)
+        };
+    }
+}

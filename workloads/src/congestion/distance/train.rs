@@ -1,0 +1,155 @@
+//! A train: packets that leave at one pace, and how they arrive.
+
+use std::time::Duration;
+
+use longhaul_emulator::time::Time;
+
+use super::super::{Ack, Loss, Sent};
+
+/// It under way.
+#[derive(Debug)]
+pub(super) struct Train {
+    length: u32,
+    sent: u32,
+    /// When its first and its newest packet left.
+    left: Option<(Time, Time)>,
+    settled: u32,
+    lost: u32,
+    bytes: u64,
+    first: Option<Seen>,
+    last: Option<Seen>,
+    line: Line,
+}
+
+/// One of its packets.
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    /// Its arrival there, or that of its acknowledgement if that is not told.
+    arrival: Time,
+    /// The way there, or the round trip.
+    way: Duration,
+    sent: Time,
+}
+
+impl Train {
+    pub fn new(length: u32) -> Self {
+        Train {
+            length,
+            sent: 0,
+            left: None,
+            settled: 0,
+            lost: 0,
+            bytes: 0,
+            first: None,
+            last: None,
+            line: Line::default(),
+        }
+    }
+
+    /// Packets that are to come yet.
+    pub fn remaining(&self) -> u32 {
+        self.length.saturating_sub(self.sent)
+    }
+
+    /// Packets whose fate is not known.
+    pub fn unsettled(&self) -> u32 {
+        self.length.saturating_sub(self.settled)
+    }
+
+    pub fn settled(&self) -> u32 {
+        self.settled
+    }
+
+    pub fn length(&self) -> u32 {
+        self.length
+    }
+
+    pub fn on_sent(&mut self, sent: &Sent) {
+        if self.remaining() > 0 {
+            self.sent += 1;
+            self.left.get_or_insert((sent.now, sent.now)).1 = sent.now;
+        }
+    }
+
+    pub fn on_loss(&mut self, loss: &Loss) {
+        if self.left.is_some_and(|(first, _)| loss.sent >= first) {
+            self.settled += loss.packets;
+            self.lost += loss.packets;
+        }
+    }
+
+    /// Whether all of it is known that ever will be.
+    pub fn on_ack(&mut self, ack: &Ack<'_>) -> bool {
+        let Some((first, last)) = self.left else {
+            return false;
+        };
+        if ack.sent < first {
+            return false;
+        }
+        if self.remaining() == 0 && ack.sent > last {
+            return true;
+        }
+        self.settled += ack.packets;
+        let seen = Seen {
+            arrival: ack.one_way.map_or(ack.now, |way| ack.sent + way),
+            way: ack.one_way.unwrap_or(ack.rtt),
+            sent: ack.sent,
+        };
+        match self.first {
+            None => self.first = Some(seen),
+            Some(_) => self.bytes += ack.bytes,
+        }
+        let first = *self.first.get_or_insert(seen);
+        self.last = Some(seen);
+        self.line.add(
+            seen.sent.since(first.sent).as_secs_f64(),
+            seen.way.as_secs_f64() - first.way.as_secs_f64(),
+        );
+        // An application that had less to send ends a train early.
+        self.settled >= self.length || (ack.in_flight == 0 && self.settled >= self.sent)
+    }
+
+    /// The pace it arrived at, in bytes per second, unless it all came at once.
+    pub fn arrived_at(&self) -> Option<f64> {
+        let spacing = self.last?.arrival.since(self.first?.arrival).as_secs_f64();
+        (spacing > 0.0 && self.bytes > 0).then(|| self.bytes as f64 / spacing)
+    }
+
+    /// What others sent through the bottleneck while it passed, in parts of what that carries, if it left at that pace: its delay
+    /// grew by what they sent, and what of it got lost found no room.
+    pub fn others(&self) -> f64 {
+        let all = f64::from(self.settled.max(1));
+        let arrived = (all - f64::from(self.lost)).max(1.0);
+        ((1.0 + self.line.slope()) * all / arrived - 1.0).max(0.0)
+    }
+}
+
+/// A straight line through points, by least squares.
+#[derive(Debug, Default)]
+struct Line {
+    points: f64,
+    x: f64,
+    y: f64,
+    xx: f64,
+    xy: f64,
+}
+
+impl Line {
+    fn add(&mut self, x: f64, y: f64) {
+        self.points += 1.0;
+        self.x += x;
+        self.y += y;
+        self.xx += x * x;
+        self.xy += x * y;
+    }
+
+    /// 0 if all points are at one place.
+    fn slope(&self) -> f64 {
+        let spread = self.points * self.xx - self.x * self.x;
+        if spread > 0.0 {
+            (self.points * self.xy - self.x * self.y) / spread
+        } else {
+            0.0
+        }
+    }
+}
