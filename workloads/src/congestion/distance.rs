@@ -68,7 +68,7 @@ const WATCHED: f64 = 20.0;
 /// For [`WATCHED`].
 const WATCHED_TIME: f64 = 0.02;
 /// A queue changes from a slice to the next by at most so much of the time between them…
-const QUEUE_CHANGE: f64 = 0.25;
+const QUEUE_CHANGE: f64 = 0.1;
 /// … and what delay changes by beyond that is jitter if it is this much of [`FULL`] in the mean.
 const ROUGH: f64 = 0.25;
 /// Mean deviations above the mean up to which such delay is taken for jitter.
@@ -413,23 +413,23 @@ impl Path {
                 let delay = self.delay(&slice);
                 let base = self.base.get();
                 if let Some(rate) = self.overload.by_queue(ack, delay, least, base, self.rate) {
-                    self.cut(rate);
+                    self.cut(rate, ack.now);
                 }
             }
         }
     }
 
     /// Overload was seen, for which the rate would be this.
-    fn cut(&mut self, rate: f64) {
+    fn cut(&mut self, rate: f64, now: Time) {
         self.set(self.rate.min(rate * CLAIM));
-        self.probe.abandon();
+        self.probe.abandon(now);
     }
 
     fn end_round(&mut self, ack: &Ack<'_>) {
         if let Some(rate) = self.overload.by_loss(ack, self.rate)
             && matches!(self.phase, Phase::Cruise)
         {
-            self.cut(rate);
+            self.cut(rate, ack.now);
         }
     }
 
@@ -452,7 +452,7 @@ impl Controller for Path {
             Phase::Cruise if silent && sent.in_flight <= sent.bytes => {
                 self.phase = Phase::Resume { since: sent.now };
                 self.slice = Slice::new(sent.now);
-                self.probe.abandon();
+                self.probe.abandon(sent.now);
             }
             Phase::Cruise => self.probe.on_sent(sent),
             Phase::Resume { .. } | Phase::Ask => {}
@@ -512,7 +512,7 @@ impl Controller for Path {
             start.restart();
         } else {
             self.phase = Phase::Ask;
-            self.probe.abandon();
+            self.probe.abandon(now);
         }
         self.slice = Slice::new(now);
     }

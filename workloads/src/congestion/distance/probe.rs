@@ -4,6 +4,8 @@
 //! trips, one train tells how full the bottleneck is, and all flows that find the same free part are to grow by the same factor: that
 //! fills it, and leaves their shares as they were. Packets after the train make up for it, so that it is no rate of its own.
 
+use longhaul_emulator::time::Time;
+
 use super::super::{Ack, Loss, Sent};
 use super::train::Train;
 
@@ -20,6 +22,9 @@ const INTERVAL: f64 = 2.0;
 /// The interval doubles up to this while trains find nothing worth taking.
 const LONGEST_INTERVAL: f64 = 64.0;
 
+/// Multiples of it spread evenly between whole numbers.
+const GOLDEN: f64 = 0.618_033_988_749_895;
+
 /// What is looked at, and when next.
 #[derive(Debug)]
 pub(super) struct Probe {
@@ -29,6 +34,8 @@ pub(super) struct Probe {
     /// Quiet round trips, since the last one.
     quiet: f64,
     interval: f64,
+    /// How much more of it is waited for this time, 0 to 1: flows that meet congestion at once are not to send trains at once.
+    offset: f64,
     /// The next one is to end the start: it is sent whatever is seen.
     first: bool,
 }
@@ -49,6 +56,7 @@ impl Probe {
             behind: 0,
             quiet: 0.0,
             interval: INTERVAL,
+            offset: 0.0,
             first: false,
         }
     }
@@ -69,16 +77,22 @@ impl Probe {
         }
         self.quiet = (self.quiet + part * (1.0 - congestion / QUIET)).max(0.0);
         let length = (packets_of_a_round_trip * PART) as u32;
-        if self.quiet >= self.interval && length >= SHORTEST {
+        if self.quiet >= self.interval * (1.0 + self.offset) && length >= SHORTEST {
             self.train = Some(Train::new(length.min(LONGEST)));
         }
     }
 
-    /// After silence nothing is under way.
-    pub fn abandon(&mut self) {
+    /// After silence or overload nothing is under way.
+    pub fn abandon(&mut self, now: Time) {
         self.train = None;
         self.behind = 0;
+        self.rest(now);
+    }
+
+    fn rest(&mut self, now: Time) {
         self.quiet = 0.0;
+        // No two flows do anything in the same nanosecond: as good as chance, and the same in each run.
+        self.offset = (now.since(Time::default()).as_nanos() as f64 * GOLDEN).fract();
     }
 
     /// The pace of the next packet, where `rate` is the flow's.
@@ -121,12 +135,10 @@ impl Probe {
         }
         let train = self.train.take()?;
         let first = std::mem::take(&mut self.first);
-        self.quiet = 0.0;
-        // What an application did not fill left at another pace.
-        (train.remaining() == 0).then(|| Told {
-            others: train.others(),
-            first,
-        })
+        self.rest(ack.now);
+        let others = train.others();
+        // What an application did not fill left at another pace; and where others send trains, too, none tells of what they use.
+        (train.remaining() == 0 && (first || others < 1.0)).then_some(Told { others, first })
     }
 
     /// Whether what the last one told was worth a change.
