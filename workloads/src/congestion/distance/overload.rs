@@ -47,7 +47,7 @@ impl Fate {
     }
 }
 
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 struct Window {
     since: Time,
     /// The queue's least delay, in seconds.
@@ -92,17 +92,18 @@ impl Overload {
         base: Duration,
         rate: f64,
     ) -> Option<f64> {
-        let window = self.window.get_or_insert(Window {
+        let fresh = Window {
             since: ack.now,
             least: delay,
             fate: Fate::default(),
-        });
+        };
+        let window = self.window.get_or_insert(fresh);
         window.least = window.least.min(delay);
         let took = ack.now.since(window.since).as_secs_f64();
         if took < (base.as_secs_f64() * WINDOW).max(least) {
             return None;
         }
-        let window = self.window.take()?;
+        let window = self.window.replace(fresh)?;
         let (before, again) = self.before.unwrap_or((window.least, false));
         let steepness = (window.least - before) / took;
         let lost = window.fate.times();
@@ -133,6 +134,88 @@ impl Overload {
                 self.cut = Some((ack.now, rate, times));
                 Some(rate / times.min(LARGEST))
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::congestion::testing::acknowledged;
+
+    const BASE: Duration = Duration::from_millis(10);
+    const LEAST: f64 = 150e-6;
+
+    /// Every 100 µs from one time (in µs) to another: the delay at that time. What the rate of 1 becomes at the end.
+    fn watch(
+        overload: &mut Overload,
+        micros: std::ops::Range<u32>,
+        delay: impl Fn(u32) -> f64,
+    ) -> f64 {
+        let mut rate = 1.0;
+        for at in micros.step_by(100) {
+            let mut ack = acknowledged(Time::default() + Duration::from_micros(at.into()));
+            ack.sent = Time::default() + Duration::from_micros(at.saturating_sub(10_000).into());
+            overload.on_ack(&ack);
+            rate = overload
+                .by_queue(&ack, delay(at), LEAST, BASE, rate)
+                .unwrap_or(rate);
+        }
+        rate
+    }
+
+    #[test]
+    fn a_queue_that_grows_fast_tells_how_much_too_much_is_offered() {
+        for growth in [0.5, 1.0] {
+            let rate = watch(&mut Overload::new(), 20_000..30_000, |at| {
+                f64::from(at - 20_000) * 1e-6 * growth
+            });
+            assert!(
+                (rate * (1.0 + growth) - 1.0).abs() < 0.05,
+                "{growth} {rate}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_same_overload_counts_once() {
+        let mut overload = Overload::new();
+        let growing = |at: u32| f64::from(at - 20_000) * 1e-6;
+        let once = watch(&mut overload, 20_000..25_000, growing);
+        assert!(once < 0.6);
+        assert_eq!(watch(&mut overload, 25_000..30_000, growing), 1.0);
+    }
+
+    #[test]
+    fn neither_a_train_nor_jitter_is_overload() {
+        let train = |at: u32| {
+            if (20_700..21_000).contains(&at) {
+                1e-3
+            } else {
+                0.0
+            }
+        };
+        assert_eq!(watch(&mut Overload::new(), 20_000..40_000, train), 1.0);
+        let jitter = |at: u32| f64::from(at / 100 * 7 % 11) * 100e-6;
+        assert_eq!(watch(&mut Overload::new(), 20_000..40_000, jitter), 1.0);
+    }
+
+    #[test]
+    fn heavy_loss_of_a_round_trip_counts_without_a_queue_and_light_loss_does_not() {
+        for (lost, times) in [(0, None), (1, None), (10, Some(2.0))] {
+            let mut overload = Overload::new();
+            let ack = acknowledged(Time::default() + BASE);
+            for _ in 0..10 {
+                overload.on_ack(&ack);
+            }
+            overload.on_loss(&Loss {
+                now: ack.now,
+                bytes: 1500 * lost,
+                packets: lost as u32,
+                sent: Time::default(),
+                in_flight: 0,
+            });
+            assert_eq!(overload.by_loss(&ack, 1.0).map(f64::recip), times, "{lost}");
         }
     }
 }

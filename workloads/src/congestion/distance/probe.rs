@@ -21,7 +21,6 @@ const QUIET: f64 = 0.5;
 const INTERVAL: f64 = 2.0;
 /// The interval doubles up to this while trains find nothing worth taking.
 const LONGEST_INTERVAL: f64 = 64.0;
-
 /// Multiples of it spread evenly between whole numbers.
 const GOLDEN: f64 = 0.618_033_988_749_895;
 
@@ -61,7 +60,7 @@ impl Probe {
         }
     }
 
-    /// Begins the one that ends the start. `capacity` and `packet` as for [`Self::begin`].
+    /// Begins the one that ends the start, on a bottleneck that carries so many packets in a round trip.
     pub fn begin_first(&mut self, packets_of_a_round_trip: f64) {
         let length = (packets_of_a_round_trip * PART) as u32;
         *self = Probe::new();
@@ -86,6 +85,7 @@ impl Probe {
     pub fn abandon(&mut self, now: Time) {
         self.train = None;
         self.behind = 0;
+        self.first = false;
         self.rest(now);
     }
 
@@ -148,5 +148,105 @@ impl Probe {
         } else {
             (self.interval * 2.0).min(LONGEST_INTERVAL)
         };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::congestion::testing::acknowledged;
+
+    const CAPACITY: f64 = 125e6;
+    const CARRIED: f64 = 1000.0;
+    const GAP: Duration = Duration::from_micros(12);
+
+    fn quiet(probe: &mut Probe) {
+        for _ in 0..=2 * INTERVAL as u32 {
+            probe.wait(1.0, 0.0, CARRIED);
+        }
+    }
+
+    fn sent(now: Time) -> Sent {
+        Sent {
+            now,
+            bytes: 1500,
+            in_flight: 1500,
+            backlogged: true,
+        }
+    }
+
+    /// Sends a train and has its packets acknowledged, each of which took so much longer than the one before.
+    fn told(probe: &mut Probe, rise: Duration) -> Option<Told> {
+        let at = Time::default() + Duration::from_millis(1);
+        let length = probe.train.as_ref().unwrap().length();
+        for packet in 0..length {
+            probe.on_sent(&sent(at + GAP * packet));
+        }
+        (0..length).find_map(|packet| {
+            let mut ack = acknowledged(at + Duration::from_millis(12) + (GAP + rise) * packet);
+            ack.sent = at + GAP * packet;
+            ack.rtt = ack.now.since(ack.sent);
+            ack.in_flight = 1500;
+            probe.on_ack(&ack)
+        })
+    }
+
+    #[test]
+    fn a_train_tells_what_others_use() {
+        for (rise, others) in [(Duration::ZERO, 0.0), (GAP / 2, 0.5)] {
+            let mut probe = Probe::new();
+            quiet(&mut probe);
+            let told = told(&mut probe, rise).unwrap();
+            assert!((told.others - others).abs() < 1e-6, "{told:?}");
+            assert!(!told.first);
+        }
+    }
+
+    #[test]
+    fn a_train_that_met_other_trains_tells_nothing_but_in_the_start() {
+        let mut probe = Probe::new();
+        quiet(&mut probe);
+        assert!(told(&mut probe, GAP * 2).is_none());
+        probe.begin_first(CARRIED);
+        assert!((told(&mut probe, GAP * 2).unwrap().others - 2.0).abs() < 1e-6);
+    }
+
+    #[test]
+    fn a_train_takes_no_more_than_the_rate() {
+        let mut probe = Probe::new();
+        quiet(&mut probe);
+        let rate = CAPACITY / 8.0;
+        let length = probe.train.as_ref().unwrap().length();
+        let mut took = 0.0;
+        for _ in 0..2 * length {
+            took += 1500.0 / probe.pace(rate, CAPACITY);
+            probe.on_sent(&sent(Time::default()));
+        }
+        let even = f64::from(2 * length) * 1500.0 / rate;
+        assert!((took / even - 1.0).abs() < 1e-9, "{took} {even}");
+        assert_eq!(probe.pace(rate, CAPACITY), rate);
+    }
+
+    #[test]
+    fn congestion_as_the_rate_bears_it_is_not_quiet() {
+        let mut probe = Probe::new();
+        for _ in 0..100 {
+            probe.wait(1.0, 1.0, CARRIED);
+        }
+        assert!(probe.train.is_none());
+    }
+
+    #[test]
+    fn what_finds_nothing_is_tried_less_often() {
+        let mut probe = Probe::new();
+        probe.found(false);
+        probe.found(false);
+        quiet(&mut probe);
+        assert!(probe.train.is_none());
+        probe.found(true);
+        quiet(&mut probe);
+        assert!(probe.train.is_some());
     }
 }
