@@ -1,6 +1,6 @@
 //! Which lanes are captured while workloads run, and what is told of it.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use longhaul_emulator::capture::{self, Captured, Side};
 use longhaul_emulator::plan::{ChannelId, LabPlan};
@@ -54,16 +54,6 @@ impl CapturePlan {
     /// The channels of the experiment's `topology`th topology that are captured.
     pub(super) fn channels(&self, topology: usize) -> &[ChannelId] {
         self.channels.get(topology).map_or(&[], Vec::as_slice)
-    }
-}
-
-/// Where the files of point number `index` of `points` lie in the result's folder.
-pub(super) fn folder(index: usize, points: usize) -> PathBuf {
-    let captures = Path::new("captures");
-    match points {
-        // One point alone needs no folder of its own.
-        1 => captures.to_owned(),
-        _ => captures.join(format!("point-{index}")),
     }
 }
 
