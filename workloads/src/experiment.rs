@@ -9,6 +9,7 @@
 //! - `ground`: what points run on: a lab that was built, or machines that are there.
 //! - `capture`: which lanes are captured.
 //! - [`runner`]: from points to a result: lab up, links measured, workload, sampling. `error`: why it ends early.
+//! - `recorder`: all that a run finds, on its way into the result. `fidelity`: how faithful its lab was.
 //! - `environment`: where a run is made: the lab, and the machine it sees.
 //! - `execution`: a run by the wall clock, which knows what follows from no seed.
 //! - `course`: how far a run is, told to who asks at its desk.
@@ -24,6 +25,7 @@ mod environment;
 mod error;
 mod execution;
 mod feasible;
+mod fidelity;
 mod flows;
 mod ground;
 pub mod observer;

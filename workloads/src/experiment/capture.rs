@@ -4,9 +4,8 @@ use std::path::Path;
 
 use longhaul_emulator::capture::{self, Captured, Side};
 use longhaul_emulator::plan::{ChannelId, LabPlan};
-use longhaul_reports::result::{CaptureFile, CaptureSide, Way};
+use longhaul_reports::result::{CaptureFile, CaptureSide};
 use longhaul_topologies::InputError;
-use longhaul_topologies::model::Direction;
 
 use super::bound::channel_name;
 use super::points::Experiment;
@@ -65,10 +64,7 @@ pub(super) fn file(captured: &Captured, plan: &LabPlan, folder: &Path) -> Captur
         file: path.unwrap_or(&captured.path).display().to_string(),
         link: channel_name(&plan.topology, id.link, id.direction),
         lane: id.lane,
-        direction: match id.direction {
-            Direction::Forward => Way::Forward,
-            Direction::Reverse => Way::Reverse,
-        },
+        direction: id.direction.into(),
         side: match captured.side {
             Side::Offered => CaptureSide::Offered,
             Side::Delivered => CaptureSide::Delivered,
@@ -100,7 +96,7 @@ pub(super) fn note(captured: &Captured, file: &CaptureFile) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use longhaul_topologies::model::LinkId;
+    use longhaul_topologies::model::{Direction, LinkId};
 
     use super::*;
 

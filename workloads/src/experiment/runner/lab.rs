@@ -16,10 +16,10 @@ use longhaul_topologies::{Inventory, Topology};
 use super::super::bound::channel_name;
 use super::super::environment::LabFacts;
 use super::super::error::RunError;
+use super::super::fidelity::row;
 use super::super::ground::Ground;
 use super::super::observer::Event;
 use super::super::points::derived_seed;
-use super::super::recorder;
 use super::{NO_IPV6, Run};
 
 /// A lab that is up and was measured.
@@ -60,8 +60,7 @@ impl Run<'_> {
             checks, skipped, ..
         } = measure(Arc::clone(&lab)).await?;
         for check in &checks {
-            self.observer
-                .event(Event::LinkChecked(&recorder::row(check)));
+            self.observer.event(Event::LinkChecked(&row(check)));
         }
         let mut notes = Vec::new();
         if capability::families() == Families::Ipv4 {
@@ -115,8 +114,7 @@ impl Run<'_> {
         let measure = move || lab.measure().map(|measured| (lab, measured));
         let (lab, measured) = tokio::task::spawn_blocking(measure).await??;
         for check in &measured.checks {
-            self.observer
-                .event(Event::LinkChecked(&recorder::row(check)));
+            self.observer.event(Event::LinkChecked(&row(check)));
         }
         let ground = Ground::There(Arc::new(lab));
         let environment = &mut self.recorder.result.environment;

@@ -6,11 +6,12 @@ use longhaul_reports::result::Point;
 use longhaul_topologies::model::SiteId;
 
 use super::super::error::{RunError, Stop};
+use super::super::fidelity;
 use super::super::flows::Flows;
 use super::super::ground::{Ground, Witness};
 use super::super::observer::Event;
 use super::super::points::{PointPlan, WorkloadPlan};
-use super::super::recorder;
+use super::super::recorder::micros;
 use super::lab::Up;
 use super::sampling::Sampling;
 use super::{Run, collective, replay};
@@ -44,7 +45,7 @@ impl Run<'_> {
             WorkloadPlan::Program(_) => Flows::default(),
         };
         self.recorder
-            .begin(point, ground.plan(), paths.clone(), flows, changes)?;
+            .begin(point, ground.plan(), &paths, flows, changes)?;
         self.start_capture(index, up).await?;
 
         let meters = ground.meters(self.experiment, &paths).await?;
@@ -60,9 +61,9 @@ impl Run<'_> {
         let mut sampling = Sampling::new(meters);
         let ended = self.workload(index, plan, ground, &mut sampling).await;
         if !sampling.clocks.is_zero() {
-            let micros = recorder::micros(sampling.clocks);
+            let clocks = micros(sampling.clocks);
             let note = format!(
-                "ranks go by their machines' clocks: their starts, and what one machine tells of another, are known within ±{micros:.1} µs"
+                "ranks go by their machines' clocks: their starts, and what one machine tells of another, are known within ±{clocks:.1} µs"
             );
             self.note(&mut notes, note);
         }
@@ -126,7 +127,7 @@ impl Run<'_> {
             self.note(&mut notes, note);
         }
         if let Some(point) = self.recorder.point() {
-            point.fidelity = recorder::section(&fidelity, notes);
+            point.fidelity = fidelity::section(&fidelity, notes);
         }
         Ok(())
     }
@@ -151,7 +152,7 @@ impl Run<'_> {
             began_s: 0.0,
             ended_s: 0.0,
             schedule_began_s: None,
-            fidelity: recorder::section(
+            fidelity: fidelity::section(
                 &Fidelity::new(up.checks.clone(), None, 0, 0.0),
                 up.notes.clone(),
             ),
