@@ -122,7 +122,7 @@ impl Program for Iperf3Spec {
     }
 
     fn processes(&self, place: &Place) -> Result<Vec<Process>, ProgramError> {
-        let names: Vec<String> = place.hosts.iter().map(|host| host.name.clone()).collect();
+        let names = place.names();
         let mut processes = Vec::new();
         let pairs = pairs::or_first_and_last(&self.pairs, &names);
         let ports = || (PORT..).zip(&pairs);
@@ -161,7 +161,7 @@ impl Program for Iperf3Spec {
     }
 
     fn read(&self, outputs: &[Output], place: &Place) -> Result<Findings, ProgramError> {
-        let names: Vec<String> = place.hosts.iter().map(|host| host.name.clone()).collect();
+        let names = place.names();
         let pairs = pairs::or_first_and_last(&self.pairs, &names);
         let mut findings = Findings::default();
         for (pair, output) in pairs.iter().zip(outputs) {

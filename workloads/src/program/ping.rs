@@ -77,7 +77,7 @@ impl Program for PingSpec {
     }
 
     fn processes(&self, place: &Place) -> Result<Vec<Process>, ProgramError> {
-        let names: Vec<String> = place.hosts.iter().map(|host| host.name.clone()).collect();
+        let names = place.names();
         let pairs = pairs::or_first_and_last(&self.pairs, &names);
         Ok(pairs
             .iter()
@@ -105,7 +105,7 @@ impl Program for PingSpec {
     }
 
     fn read(&self, outputs: &[Output], place: &Place) -> Result<Findings, ProgramError> {
-        let names: Vec<String> = place.hosts.iter().map(|host| host.name.clone()).collect();
+        let names = place.names();
         let pairs = pairs::or_first_and_last(&self.pairs, &names);
         let mut findings = Findings::default();
         for (pair, output) in pairs.iter().zip(outputs) {
