@@ -129,8 +129,7 @@ impl Program for PerftestSpec {
     }
 
     fn processes(&self, place: &Place) -> Result<Vec<Process>, ProgramError> {
-        let names = place.names();
-        let pairs = pairs::or_first_and_last(&self.pairs, &names);
+        let pairs = pairs::or_first_and_last(&self.pairs, &place.names());
         let ports = || (PORT..).zip(&pairs);
         let servers = ports().map(|(port, pair)| {
             let server = Process::new(&pair.to, self.line(None, port));
@@ -156,19 +155,12 @@ impl Program for PerftestSpec {
     }
 
     fn read(&self, outputs: &[Output], place: &Place) -> Result<Findings, ProgramError> {
-        let names = place.names();
-        let pairs = pairs::or_first_and_last(&self.pairs, &names);
-        let mut findings = Findings::default();
-        for (pair, output) in pairs.iter().zip(outputs) {
-            let told =
-                parse(&output.text, &pair.name()).map_err(|problem| ProgramError::Output {
-                    program: self.test.program(),
-                    host: output.host.clone(),
-                    problem,
-                })?;
-            findings.measures.extend(told);
-        }
-        Ok(findings)
+        let pairs = pairs::or_first_and_last(&self.pairs, &place.names());
+        let told = pairs::read(&pairs, outputs, self.test.program(), parse)?;
+        Ok(Findings {
+            measures: told.into_iter().flatten().collect(),
+            ..Findings::default()
+        })
     }
 
     fn version_command(&self) -> Option<[&'static str; 2]> {
