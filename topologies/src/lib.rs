@@ -10,7 +10,7 @@
 //! - [`adjust`]: settings laid over a link of a topology that is up.
 //! - [`route`]: shortest paths between sites.
 //! - [`export`]: a topology for containerlab and Kubernetes.
-//! - [`embedded`]: files in the binary, found by name. [`catalogue`]: those that are topologies.
+//! - [`embedded`](mod@embedded): files in the binary, found by name. [`catalogue`]: those that are topologies.
 //! - [`hardware`]: what NICs and switches of physical labs should be set to.
 //! - [`did_you_mean`]: the known name to a misspelt one.
 //!
