@@ -68,6 +68,14 @@ impl Pair {
             Better::Lower => growth,
         })
     }
+
+    /// The confidence interval of the ratio, for a table.
+    pub(crate) fn interval(&self) -> String {
+        match self.ratio.and_then(|ratio| ratio.interval) {
+            Some((low, high)) => format!("×{low:.3}–{high:.3}"),
+            None => "—".to_owned(),
+        }
+    }
 }
 
 /// Every figure that either run has, in the order of the figures.
@@ -124,7 +132,6 @@ pub fn text(pairs: &[Pair], width: usize) -> String {
             Some(ratio) => format!("×{:.4}", ratio.estimate),
             None => "—".to_owned(),
         };
-        let interval = pair.ratio.and_then(|ratio| ratio.interval);
         table.row([
             pair.series.clone(),
             pair.of.clone(),
@@ -132,9 +139,7 @@ pub fn text(pairs: &[Pair], width: usize) -> String {
             value(&pair.before, pair.metric),
             value(&pair.after, pair.metric),
             ratio,
-            interval.map_or("—".to_owned(), |(low, high)| {
-                format!("×{low:.3}–{high:.3}")
-            }),
+            pair.interval(),
         ]);
     }
     table.render(FIGURES)

@@ -24,6 +24,8 @@ mod virtual_lab;
 
 use std::path::Path;
 
+use tokio::runtime::Runtime;
+
 use crate::args::{Cli, Command};
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -55,6 +57,14 @@ pub fn run(command: Command, output: Output) -> Result<Exit, Failure> {
         Command::Completions { shell } => Ok(manual::completions::<Cli>(shell)),
         Command::Man { out } => manual::man::<Cli>(out.as_deref()),
     }
+}
+
+/// More than one thread: a second Ctrl-C is heeded even while a command is busy.
+fn runtime() -> Result<Runtime, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build();
+    runtime.map_err(|error| Failure::new(Exit::Lacking, &error))
 }
 
 /// Writes what was asked for, over an older one: a CI server asks for the same file every time.

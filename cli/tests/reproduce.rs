@@ -47,7 +47,7 @@ experiment:
 fn every_claim_is_listed() {
     let folder = tempfile::tempdir().unwrap();
     let mut listed = longhaul(folder.path()).arg("--list").assert().success();
-    for entry in claim::entries() {
+    for (_, entry) in claim::entries() {
         listed = listed.stdout(contains(entry.name));
     }
     let json = longhaul(folder.path())
@@ -55,7 +55,7 @@ fn every_claim_is_listed() {
         .assert()
         .success();
     let rows: Vec<Value> = serde_json::from_slice(&json.get_output().stdout).unwrap();
-    assert_eq!(rows.len(), claim::entries().len());
+    assert_eq!(rows.len(), claim::entries().count());
     assert!(rows.iter().all(|row| {
         row["claim"]["source"]
             .as_str()
@@ -78,7 +78,7 @@ fn is_of(selection: &Selection, point: &PointPlan) -> bool {
 #[test]
 fn every_claim_is_of_points_that_its_experiment_has() {
     let folder = tempfile::tempdir().unwrap();
-    for entry in claim::entries() {
+    for (_, entry) in claim::entries() {
         let file = folder.path().join(entry.name).with_extension("yaml");
         fs::write(&file, entry.text).unwrap();
         let source = experiment::open(file.to_str().unwrap()).unwrap();

@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::document::{Document, DocumentPath, InputError, Setting};
 use crate::model::{Direction, Lane, LinkId, Topology};
 use crate::spec::TopologySpec;
-use crate::suggest::closest;
+use crate::suggest::{list, way_on};
 use crate::validate;
 
 /// What is to change, and where: as a user says it.
@@ -52,12 +52,9 @@ impl Named {
         let refuse = |message: String| InputError::new(&topology.name, message);
         let site = |name: &str| {
             topology.site_named(name).ok_or_else(|| {
-                let names = || topology.sites.iter().map(|site| site.name.as_str());
-                let help = match closest(name, names()) {
-                    Some(name) => format!("did you mean `{name}`?"),
-                    None => format!("there are: {}", list(names())),
-                };
-                refuse(format!("there is no site `{}`", name.escape_debug())).with_help(help)
+                let names = topology.sites.iter().map(|site| site.name.as_str());
+                refuse(format!("there is no site `{}`", name.escape_debug()))
+                    .with_help(way_on(name, names))
             })
         };
         let (from, to) = (site(&self.from)?, site(&self.to)?);
@@ -226,11 +223,6 @@ fn without(error: InputError, place: &str, key: &str) -> InputError {
 fn path(key: &str) -> DocumentPath {
     let segments = key.split('.').filter(|segment| !segment.is_empty());
     segments.map(str::to_owned).collect()
-}
-
-fn list<'a>(names: impl Iterator<Item = &'a str>) -> String {
-    let names: Vec<String> = names.map(|name| format!("`{name}`")).collect();
-    names.join(", ")
 }
 
 #[cfg(test)]

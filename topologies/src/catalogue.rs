@@ -1,65 +1,33 @@
 //! The topologies embedded in the binary.
 
-use std::path::Path;
-
 use crate::document::{Document, InputError};
-use crate::suggest::closest;
+use crate::embedded::{Catalogue, Entry};
 
-/// An embedded file: a topology here, an experiment or a trace in other catalogues.
-#[derive(Clone, Copy, Debug)]
-pub struct Entry {
-    /// The name a user types.
-    pub name: &'static str,
-    /// Its YAML.
-    pub text: &'static str,
-}
-
-macro_rules! entries {
-    ($($name:literal),* $(,)?) => {
-        &[$(Entry { name: $name, text: include_str!(concat!("../catalogue/", $name, ".yaml")) }),*]
-    };
-}
+/// In order of distance.
+const CATALOGUE: Catalogue = crate::embedded!["topology" in "../catalogue":
+    "campus",
+    "metro",
+    "region",
+    "us-coasts",
+    "transatlantic",
+    "transpacific",
+    "three-continents",
+    "five-continents",
+    "lossy-long-path",
+    "antipodes",
+];
 
 /// Every embedded topology, in order of distance.
 pub fn entries() -> &'static [Entry] {
-    entries![
-        "campus",
-        "metro",
-        "region",
-        "us-coasts",
-        "transatlantic",
-        "transpacific",
-        "three-continents",
-        "five-continents",
-        "lossy-long-path",
-        "antipodes",
-    ]
+    CATALOGUE.entries()
 }
 
-/// Opens a topology by catalogue name, else by path (`./campus` is a file, `campus` the catalogue's); a name that is
-/// neither gets an error that lists the closest catalogue names.
+/// Opens a topology by catalogue name, else by path: see [`Catalogue::open`].
 ///
 /// # Errors
 /// If there is no such entry or file, or it is not YAML.
 pub fn open(name_or_path: &str) -> Result<Document, InputError> {
-    if let Some(entry) = entries().iter().find(|entry| entry.name == name_or_path) {
-        return Document::from_text(entry.name, entry.text);
-    }
-    let path = Path::new(name_or_path);
-    let is_meant_as_path = path.components().count() != 1 || path.extension().is_some();
-    if is_meant_as_path || path.exists() {
-        return Document::read(path);
-    }
-    let names = entries().iter().map(|entry| entry.name);
-    let list = names.clone().collect::<Vec<_>>().join(", ");
-    let error = InputError::new(
-        name_or_path,
-        "there is no such topology in the catalogue, and no such file",
-    );
-    Err(error.with_help(match closest(name_or_path, names) {
-        Some(name) => format!("did you mean `{name}`? The catalogue has: {list}"),
-        None => format!("the catalogue has: {list}"),
-    }))
+    CATALOGUE.open(name_or_path)
 }
 
 #[cfg(test)]
@@ -177,25 +145,6 @@ mod tests {
                 "{name}: {distance_km} km"
             );
         }
-    }
-
-    #[test]
-    fn a_misspelt_name_gets_the_closest_ones() {
-        let error = open("three-continets").unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "three-continets: there is no such topology in the catalogue, and no such file"
-        );
-        assert!(
-            error
-                .help
-                .unwrap()
-                .starts_with("did you mean `three-continents`? The catalogue has: campus, ")
-        );
-        assert_eq!(
-            open("nowhere/lab.yaml").unwrap_err().message,
-            "there is no such file"
-        );
     }
 
     #[test]

@@ -21,6 +21,7 @@ use serde_json::Value;
 pub use error::{InputError, Setting};
 pub use path::DocumentPath;
 
+use crate::suggest::{did_you_mean, list};
 use source::{Part, Source};
 use strict::Strict;
 
@@ -261,16 +262,13 @@ impl Document {
             Part::Value
         };
         let known: Vec<&str> = quoted(expected).collect();
-        let suggestion = quoted(wrong)
+        let mut wrong_name = quoted(wrong);
+        let question = wrong_name
             .next()
-            .and_then(|name| crate::suggest::closest(name, &known));
-        let list = known
-            .iter()
-            .map(|name| format!("`{name}`"))
-            .collect::<Vec<_>>()
-            .join(", ");
-        let help = match suggestion {
-            Some(name) => format!("did you mean `{name}`? There are: {list}"),
+            .and_then(|name| did_you_mean(name, &known));
+        let list = list(known.iter().copied());
+        let help = match question {
+            Some(question) => format!("{question} There are: {list}"),
             None if known.is_empty() => "nothing may stand here".to_owned(),
             None => format!("there are: {list}"),
         };

@@ -10,9 +10,9 @@
 //! - [`adjust`]: settings laid over a link of a topology that is up.
 //! - [`route`]: shortest paths between sites.
 //! - [`export`]: a topology for containerlab and Kubernetes.
-//! - [`catalogue`]: the topologies embedded in the binary.
+//! - [`embedded`](mod@embedded): files in the binary, found by name. [`catalogue`]: those that are topologies.
 //! - [`hardware`]: what NICs and switches of physical labs should be set to.
-//! - [`closest`]: the known name to a misspelt one.
+//! - [`did_you_mean`]: the known name to a misspelt one.
 //!
 //! `catalogue::open(name)?` gives a [`Document`]; `document.set(key, value)?` lays a `--set` over it;
 //! [`validate::topology`] turns it into a [`Topology`], or into the one [`InputError`] that says what to mend.
@@ -20,6 +20,7 @@
 pub mod adjust;
 pub mod catalogue;
 pub mod document;
+pub mod embedded;
 pub mod export;
 pub mod geography;
 pub mod hardware;
@@ -34,4 +35,4 @@ pub mod validate;
 pub use document::{Document, InputError};
 pub use inventory::Inventory;
 pub use model::Topology;
-pub use suggest::closest;
+pub use suggest::did_you_mean;

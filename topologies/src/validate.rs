@@ -15,7 +15,6 @@ use petgraph::unionfind::UnionFind;
 use crate::document::{Document, DocumentPath, InputError};
 use crate::model::{Link, Topology};
 use crate::spec::TopologySpec;
-use crate::suggest::closest;
 
 /// The address plan's room: 10.s.0.0/16 for site `s`, from 1, with its last addresses spare.
 const MOST_SITES: usize = 250;
@@ -153,20 +152,6 @@ fn groups(topology: &Topology) -> Vec<Vec<&str>> {
         }
     }
     groups
-}
-
-/// `did you mean`, or all the names there are.
-fn suggestion<'a>(name: &str, known: impl Iterator<Item = &'a str> + Clone) -> String {
-    match closest(name, known.clone()) {
-        Some(name) => format!("did you mean `{name}`?"),
-        None => format!(
-            "there are: {}",
-            known
-                .map(|name| format!("`{name}`"))
-                .collect::<Vec<_>>()
-                .join(", ")
-        ),
-    }
 }
 
 #[cfg(test)]

@@ -8,8 +8,8 @@
 //! - `flows`: what the flows between ranks carried, and how evenly they shared links. Pure.
 //! - `ground`: what points run on: a lab that was built, or machines that are there.
 //! - `capture`: which lanes are captured.
-//! - [`runner`]: from points to a result: lab up, links measured, workload, sampling.
-//! - `replay`: a trace's steps on a lab that is up.
+//! - [`runner`]: from points to a result: lab up, links measured, workload, sampling. `error`: why it ends early.
+//! - `recorder`: all that a run finds, on its way into the result. `fidelity`: how faithful its lab was.
 //! - `environment`: where a run is made: the lab, and the machine it sees.
 //! - `execution`: a run by the wall clock, which knows what follows from no seed.
 //! - `course`: how far a run is, told to who asks at its desk.
@@ -22,14 +22,15 @@ pub mod catalogue;
 mod congestion;
 mod course;
 mod environment;
+mod error;
 mod execution;
 mod feasible;
+mod fidelity;
 mod flows;
 mod ground;
 pub mod observer;
 pub mod points;
 mod recorder;
-mod replay;
 pub mod runner;
 pub mod source;
 pub mod spec;
@@ -38,9 +39,10 @@ pub use capture::CapturePlan;
 pub use catalogue::open;
 pub use congestion::CongestionControlError;
 pub use environment::{LabFacts, machine};
+pub use error::RunError;
 pub use execution::Execution;
 pub use feasible::{check, guest_memory};
 pub use observer::{Event, Observer};
 pub use points::{Experiment, PointPlan};
-pub use runner::{RunError, RunOptions, run};
+pub use runner::{RunOptions, run};
 pub use source::ExperimentSource;

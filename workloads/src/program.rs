@@ -5,6 +5,7 @@
 //! - [`iperf3`], [`ping`], [`perftest`]: between pairs of hosts.
 //! - [`torch`]: PyTorch with Gloo: collectives and training. [`mpi`]: collectives by Open MPI or MPICH. Both report by `lines`.
 //! - [`nccl_tests`]: NVIDIA's, where there are GPUs.
+//! - `ranks`: what those with a rank on every host have in common. `timeout`: how long any may take.
 //! - [`agent`]: how launchers get into the lab's hosts: what they take for ssh.
 //! - [`processes`]: started without a shell, output in files, ended as whole process groups.
 
@@ -19,6 +20,8 @@ pub mod pairs;
 pub mod perftest;
 pub mod ping;
 pub mod processes;
+mod ranks;
+mod timeout;
 pub mod torch;
 
 use std::collections::BTreeMap;
@@ -168,6 +171,11 @@ pub struct HostPlace {
 }
 
 impl Place {
+    /// The names of all hosts.
+    pub fn names(&self) -> Vec<String> {
+        self.hosts.iter().map(|host| host.name.clone()).collect()
+    }
+
     /// The host of that name.
     pub fn host(&self, name: &str) -> Option<&HostPlace> {
         self.hosts.iter().find(|host| host.name == name)

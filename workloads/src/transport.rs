@@ -1,7 +1,7 @@
 //! How ranks move bytes: kernel TCP, or the message transport over UDP.
 //!
 //! - `mesh`: a rank's listener and its connections; each carries data one way, from the rank that opened it.
-//! - `exchange`: one rank's program carried out over its connections, on one thread.
+//! - `carry`: one rank's program carried out, on one thread. `exchange`: over its connections.
 //! - `work`: what a program is to an exchange.
 //! - `outbound`, `inbound`: one peer's messages each way, split over the pair's connections.
 //! - `frame`: what lies between messages on a connection, so that a connection out of step is noticed.
@@ -9,6 +9,7 @@
 //! - `datagram`: the message transport's sockets, and a program carried out over it.
 //! - `tcp_info`: what the kernel tells about a connection.
 
+mod carry;
 pub(crate) mod datagram;
 pub(crate) mod exchange;
 mod frame;

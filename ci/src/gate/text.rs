@@ -25,10 +25,7 @@ pub(super) fn text(judgement: &Judgement, width: usize) -> String {
             change(row),
         ];
         if !judgement.is_exact() {
-            let interval = pair.ratio.and_then(|ratio| ratio.interval);
-            cells.push(interval.map_or("—".to_owned(), |(low, high)| {
-                format!("×{low:.3}–{high:.3}")
-            }));
+            cells.push(pair.interval());
         }
         let allowed = row.tolerance.map(|tolerance| tolerance.to_string());
         cells.push(allowed.unwrap_or_else(|| "—".to_owned()));

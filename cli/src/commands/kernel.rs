@@ -13,6 +13,7 @@ use serde_json::json;
 use self::progress::BuildProgress;
 use crate::args::{KernelBuildArgs, KernelCommand};
 use crate::commands::interrupt::interrupted;
+use crate::commands::runtime;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::listing::Listing;
@@ -41,12 +42,7 @@ fn build(args: KernelBuildArgs, output: Output) -> Result<Exit, Failure> {
     };
     let began = Instant::now();
     let mut progress = BuildProgress::new(output);
-    // More than one thread: a second Ctrl-C is heeded even while the build is busy.
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::new(Exit::Lacking, &error))?;
-    let built = runtime.block_on(async {
+    let built = runtime()?.block_on(async {
         let interrupt = interrupted().map_err(|error| Failure::new(Exit::Lacking, &error))?;
         tokio::select! {
             built = kernel::build(&order, &mut progress) => {

@@ -27,7 +27,7 @@ pub fn run(args: &ReproduceArgs, output: Output) -> Result<Exit, Failure> {
         return list(output);
     }
     let names: Vec<&str> = match args.all {
-        true => claim::entries().iter().map(|entry| entry.name).collect(),
+        true => claim::entries().map(|(_, entry)| entry.name).collect(),
         false => args.claim.iter().map(String::as_str).collect(),
     };
     let claims: Vec<(Claim, String)> = names
@@ -70,8 +70,7 @@ pub fn run(args: &ReproduceArgs, output: Output) -> Result<Exit, Failure> {
 /// Every claim that comes with longhaul.
 fn list(output: Output) -> Result<Exit, Failure> {
     let claims: Vec<(u32, Claim)> = claim::entries()
-        .iter()
-        .map(|entry| Ok((entry.number, claim::open(entry.name)?.0)))
+        .map(|(number, entry)| Ok((number, claim::open(entry.name)?.0)))
         .collect::<Result<_, Failure>>()?;
     let rows: Vec<_> = claims
         .iter()

@@ -24,7 +24,7 @@ use crate::args::{LabKind, RunArgs};
 use crate::commands::interrupt::interrupted;
 use crate::commands::shell::command_line;
 use crate::commands::virtual_lab::{self, Done, Needs};
-use crate::commands::{overrides, top};
+use crate::commands::{overrides, runtime, top};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::{Output, count};
@@ -92,10 +92,7 @@ fn carry_out(
     let out = &options.out;
     let mut progress = Progress::new(output);
     // Lives until the charts are drawn: it watches for signals.
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::new(Exit::Lacking, &error))?;
+    let runtime = runtime()?;
     let result = runtime.block_on(async {
         let interrupt = interrupted().map_err(|error| Failure::new(Exit::Lacking, &error))?;
         Ok::<_, Failure>(experiment::run(experiment, options, &mut progress, interrupt).await?)

@@ -17,6 +17,7 @@ use serde_json::json;
 use crate::args::{self, Cli, Launcher, RunArgs, SweepArgs};
 use crate::commands::interrupt::interrupted;
 use crate::commands::run::{load, results};
+use crate::commands::runtime;
 use crate::commands::shell::command_line;
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -177,12 +178,8 @@ fn told_by_sbatch(stderr: &[u8]) -> String {
 /// Runs part after part here. Those that fail do not keep the others from being run; the first failure is the exit code.
 fn in_turn(sweep: &Sweep, folder: &Path, output: Output) -> Result<Exit, Failure> {
     let lacking = |error: std::io::Error| Failure::new(Exit::Lacking, &error);
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(lacking)?;
     let parts = sweep.parts().count();
-    let codes = runtime.block_on(async {
+    let codes = runtime()?.block_on(async {
         let mut interrupt = std::pin::pin!(interrupted()?);
         let mut codes = Vec::new();
         for number in 0..parts {

@@ -26,7 +26,7 @@ use serde_json::json;
 use crate::args::VerifyArgs;
 use crate::commands::interrupt::interrupted;
 use crate::commands::virtual_lab::{self, Needs};
-use crate::commands::{lab, topologies};
+use crate::commands::{lab, runtime, topologies};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::{Output, count};
@@ -232,11 +232,7 @@ impl Task {
         work: impl FnOnce(Arc<AtomicBool>) -> F,
     ) -> Result<Measured, Failure> {
         let lacking = |error: std::io::Error| Failure::new(Exit::Lacking, &error);
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .enable_all()
-            .build()
-            .map_err(lacking)?;
-        runtime.block_on(async {
+        runtime()?.block_on(async {
             let interrupt = interrupted().map_err(lacking)?;
             let stop = Arc::new(AtomicBool::new(false));
             let work = work(Arc::clone(&stop));

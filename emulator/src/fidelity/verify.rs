@@ -64,23 +64,21 @@ pub struct VerifiedChannel {
 impl Verification {
     /// Everything that was asked for was measured so.
     pub fn faithful(&self) -> bool {
-        let mut all = self
-            .channels
-            .iter()
-            .flat_map(|channel| &channel.measurements);
-        !all.any(Measurement::is_off)
+        !self.measurements().any(Measurement::is_off)
     }
 
     /// What was off, and by how much.
     pub fn findings(&self) -> Vec<String> {
-        let all = self
-            .channels
-            .iter()
-            .flat_map(|channel| &channel.measurements);
-        all.filter(|measurement| measurement.is_off())
+        self.measurements()
+            .filter(|measurement| measurement.is_off())
             .filter_map(Measurement::check)
             .map(|check| judge::finding(&check))
             .collect()
+    }
+
+    fn measurements(&self) -> impl Iterator<Item = &Measurement> {
+        let channels = self.channels.iter();
+        channels.flat_map(|channel| &channel.measurements)
     }
 }
 
@@ -114,16 +112,7 @@ pub fn verify(
 
     let each = samples.into_iter().zip(trains).zip(floods);
     let mut observed: Vec<Observed> = each
-        .map(|((samples, train), flood)| Observed {
-            interval: sounding.cadence.interval,
-            frame: sounding.frame,
-            headers: sounding.headers,
-            clocks: Duration::ZERO,
-            lasted,
-            samples,
-            train,
-            flood,
-        })
+        .map(|((samples, train), flood)| sounding.observed(lasted, samples, train, flood))
         .collect();
     let judge = |at: usize, observed: &Observed| {
         judge::judge(
@@ -219,16 +208,7 @@ pub(super) fn brief(
     let each = subjects.iter().zip(samples).zip(trains);
     Ok(each
         .map(|((subject, samples), train)| {
-            let observed = Observed {
-                interval: sounding.cadence.interval,
-                frame: sounding.frame,
-                headers: sounding.headers,
-                clocks: Duration::ZERO,
-                lasted,
-                samples,
-                train,
-                flood: Err(String::new()),
-            };
+            let observed = sounding.observed(lasted, samples, train, Err(String::new()));
             judge::judge(&subject.expected, &observed, subjects.len(), Depth::Brief)
         })
         .collect())
@@ -376,6 +356,26 @@ impl Sounding {
             frame,
             headers,
             duration,
+        }
+    }
+
+    /// What was seen of one subject whose clocks are one.
+    fn observed(
+        &self,
+        lasted: Duration,
+        samples: Vec<ProbeSample>,
+        train: Result<Train, String>,
+        flood: Result<Train, String>,
+    ) -> Observed {
+        Observed {
+            interval: self.cadence.interval,
+            frame: self.frame,
+            headers: self.headers,
+            clocks: Duration::ZERO,
+            lasted,
+            samples,
+            train,
+            flood,
         }
     }
 

@@ -7,8 +7,8 @@ use longhaul_emulator::capture::{Capture, CaptureOptions, Captured, DEFAULT_BYTE
 use longhaul_topologies::model::{Loss, QueueLimit};
 use nix::time::{ClockId, clock_gettime};
 
+use super::pair::{FORWARD, Pair, chance, nothing};
 use super::pcap::{Packet, packets};
-use super::{FORWARD, Pair, chance, nothing};
 
 /// A capture of the forward channel, and how many packets and bytes were counted before it began and when it had begun: the
 /// gateways say things of their own when they like, also between the two.

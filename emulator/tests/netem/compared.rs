@@ -11,9 +11,9 @@ use longhaul_topologies::model::{
 use super::disciplines::{
     Ecn, LIMIT, burst_before_a_slow_line, codel, frames, overload, red, with,
 };
+use super::pair::{Pair, chance, hold_within_99_percent, nothing};
 use super::pings::within_99_percent;
 use super::support::topology;
-use super::{Pair, chance, hold_within_99_percent, nothing};
 
 /// What one engine made of it all.
 #[derive(Debug)]

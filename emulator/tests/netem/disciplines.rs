@@ -12,7 +12,7 @@ use longhaul_topologies::units::{ByteSize, Probability};
 use serde_json::Value;
 use socket2::SockRef;
 
-use super::{Pair, nothing};
+use super::pair::{Pair, nothing};
 
 /// The data of a frame of 1514 bytes.
 pub const FULL: usize = 1472;

@@ -1,5 +1,6 @@
 //! What changed on the links while a workload ran.
 
+use longhaul_topologies::model::Direction;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -30,6 +31,15 @@ pub enum Way {
     Forward,
     /// From the second to the first.
     Reverse,
+}
+
+impl From<Direction> for Way {
+    fn from(direction: Direction) -> Self {
+        match direction {
+            Direction::Forward => Self::Forward,
+            Direction::Reverse => Self::Reverse,
+        }
+    }
 }
 
 /// Who changed a channel.

@@ -53,6 +53,11 @@ impl Setting {
             ..Setting::overriding(key, value)
         }
     }
+
+    /// Whether it was typed behind an option.
+    pub fn is_option(&self) -> bool {
+        !self.option.is_empty()
+    }
 }
 
 /// The text an error points into.

@@ -4,6 +4,7 @@ use serde_json::{Map, Value};
 
 use super::DocumentPath;
 use super::source::MAX_DEPTH;
+use crate::suggest::did_you_mean;
 
 /// Sets the value at `key` (`links.0.loss`, `sites.virginia.hosts`, `links.*.rate`) inside `root` to `new` and
 /// returns the places it was set at. Mappings that are missing on the way are made, so that a default can be
@@ -83,12 +84,11 @@ fn find(entries: &[Value], list: &DocumentPath, segment: &str) -> Result<usize, 
             let known = entries
                 .iter()
                 .filter_map(|entry| names(entry).into_iter().next());
-            Err(match crate::suggest::closest(segment, known) {
-                Some(name) => format!("`{list}` has no entry `{segment}`: did you mean `{name}`?"),
-                None => format!(
-                    "`{list}` has no entry `{segment}`: use its name, its number from 0, or `*` for all"
-                ),
-            })
+            let question = did_you_mean(segment, known);
+            let way_on = question
+                .as_deref()
+                .unwrap_or("use its name, its number from 0, or `*` for all");
+            Err(format!("`{list}` has no entry `{segment}`: {way_on}"))
         }
         [first, second, ..] => Err(format!(
             "`{segment}` could be entry {first} or {second} of `{list}`: use the number"

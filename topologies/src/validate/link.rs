@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::channel::{Layers, channel};
 use super::traces::Traces;
-use super::{MOST_LANES, schedule, suggestion};
+use super::{MOST_LANES, schedule};
 use crate::document::{Document, DocumentPath, InputError};
 use crate::geography::{DEFAULT_ROUTE_FACTOR, fibre_delay};
 use crate::model::{Channel, DelaySource, Direction, Lane, Link, ScheduledChange, Site, SiteId};
@@ -13,6 +13,7 @@ use crate::spec::{
     ChangeSpec, ChannelSpec, Defaults, DelaySpec, DirectionSpec, LaneSpec, LanesSpec, LinkSpec,
     TopologySpec,
 };
+use crate::suggest::way_on;
 use crate::units::TimeSpan;
 
 /// Past any path on Earth, and to the Moon and back.
@@ -128,7 +129,7 @@ impl Reader<'_> {
                         &between.index(index),
                         format!("there is no site `{}`", name.escape_debug()),
                     )
-                    .with_help(suggestion(
+                    .with_help(way_on(
                         name,
                         self.sites.iter().map(|site| site.name.as_str()),
                     ))

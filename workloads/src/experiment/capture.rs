@@ -1,12 +1,11 @@
 //! Which lanes are captured while workloads run, and what is told of it.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use longhaul_emulator::capture::{self, Captured, Side};
 use longhaul_emulator::plan::{ChannelId, LabPlan};
-use longhaul_reports::result::{CaptureFile, CaptureSide, Way};
+use longhaul_reports::result::{CaptureFile, CaptureSide};
 use longhaul_topologies::InputError;
-use longhaul_topologies::model::Direction;
 
 use super::bound::channel_name;
 use super::points::Experiment;
@@ -57,16 +56,6 @@ impl CapturePlan {
     }
 }
 
-/// Where the files of point number `index` of `points` lie in the result's folder.
-pub(super) fn folder(index: usize, points: usize) -> PathBuf {
-    let captures = Path::new("captures");
-    match points {
-        // One point alone needs no folder of its own.
-        1 => captures.to_owned(),
-        _ => captures.join(format!("point-{index}")),
-    }
-}
-
 /// A file as it stands in a result whose folder is `folder`.
 pub(super) fn file(captured: &Captured, plan: &LabPlan, folder: &Path) -> CaptureFile {
     let id = captured.channel;
@@ -75,10 +64,7 @@ pub(super) fn file(captured: &Captured, plan: &LabPlan, folder: &Path) -> Captur
         file: path.unwrap_or(&captured.path).display().to_string(),
         link: channel_name(&plan.topology, id.link, id.direction),
         lane: id.lane,
-        direction: match id.direction {
-            Direction::Forward => Way::Forward,
-            Direction::Reverse => Way::Reverse,
-        },
+        direction: id.direction.into(),
         side: match captured.side {
             Side::Offered => CaptureSide::Offered,
             Side::Delivered => CaptureSide::Delivered,
@@ -110,7 +96,7 @@ pub(super) fn note(captured: &Captured, file: &CaptureFile) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use longhaul_topologies::model::LinkId;
+    use longhaul_topologies::model::{Direction, LinkId};
 
     use super::*;
 

@@ -2,33 +2,30 @@
 
 use std::path::Path;
 
-pub use longhaul_topologies::catalogue::Entry;
 use longhaul_topologies::document::DocumentPath;
-use longhaul_topologies::{Document, InputError, closest};
+use longhaul_topologies::embedded::{Catalogue, Entry};
+use longhaul_topologies::{InputError, embedded};
 
 use super::source::ExperimentSource;
 
-macro_rules! entries {
-    ($($name:literal),* $(,)?) => {
-        &[$(Entry { name: $name, text: include_str!(concat!("../../experiments/", $name, ".yaml")) }),*]
-    };
-}
+/// The one to start with first.
+const CATALOGUE: Catalogue = embedded!["experiment" in "../../experiments":
+    "quickstart",
+    "buffer-sweep",
+    "ring-order",
+    "hierarchical",
+    "sockets",
+    "replay",
+    "iperf3",
+    "torch-gloo",
+    "torch-training",
+    "local-steps",
+    "mpi",
+];
 
 /// Every embedded experiment; the one to start with first.
 pub fn entries() -> &'static [Entry] {
-    entries![
-        "quickstart",
-        "buffer-sweep",
-        "ring-order",
-        "hierarchical",
-        "sockets",
-        "replay",
-        "iperf3",
-        "torch-gloo",
-        "torch-training",
-        "local-steps",
-        "mpi"
-    ]
+    CATALOGUE.entries()
 }
 
 /// Opens an experiment by catalogue name, else by path; of a claim's file, the experiment in it.
@@ -36,38 +33,26 @@ pub fn entries() -> &'static [Entry] {
 /// # Errors
 /// If there is no such entry or file, or it is not YAML.
 pub fn open(name_or_path: &str) -> Result<ExperimentSource, InputError> {
-    if let Some(entry) = entries().iter().find(|entry| entry.name == name_or_path) {
-        let document = Document::from_text(entry.name, entry.text)?;
-        return Ok(ExperimentSource::new(document, Path::new(".")));
-    }
-    let path = Path::new(name_or_path);
-    if !path.exists() && path.components().count() == 1 && path.extension().is_none() {
-        return Err(unknown(name_or_path));
-    }
-    let folder = path.parent().unwrap_or(Path::new("."));
-    let document = Document::read(path)?;
+    let document = CATALOGUE.open(name_or_path);
+    let document = document.map_err(|error| way_on(error, name_or_path))?;
+    let folder = Path::new(name_or_path).parent();
     let part = document.at(&DocumentPath::root().key("experiment"));
-    Ok(ExperimentSource::new(part.unwrap_or(document), folder))
+    Ok(ExperimentSource::new(
+        part.unwrap_or(document),
+        folder.unwrap_or(Path::new(".")),
+    ))
 }
 
-/// The error for a name that is neither in the catalogue nor a file's.
-fn unknown(name: &str) -> InputError {
-    let names = || entries().iter().map(|entry| entry.name);
-    let list = names().collect::<Vec<_>>().join(", ");
-    let is_topology = longhaul_topologies::catalogue::entries()
-        .iter()
-        .any(|entry| entry.name == name);
-    let error = InputError::new(
-        name,
-        "there is no such experiment in the catalogue, and no such file",
-    );
-    error.with_help(match closest(name, names()) {
-        _ if is_topology => format!(
-            "it is a topology: bring it up with `longhaul up {name}`, or run an experiment on it with `--set topology={name}`; the catalogue has: {list}"
-        ),
-        Some(name) => format!("did you mean `{name}`? The catalogue has: {list}"),
-        None => format!("the catalogue has: {list}"),
-    })
+/// Who gives a topology is told what to do with one.
+fn way_on(error: InputError, name: &str) -> InputError {
+    let mut topologies = longhaul_topologies::catalogue::entries().iter();
+    if !topologies.any(|entry| entry.name == name) || Path::new(name).exists() {
+        return error;
+    }
+    error.with_help(format!(
+        "it is a topology: bring it up with `longhaul up {name}`, or run an experiment on it with `--set topology={name}`; \
+         `longhaul experiments list` shows all there are"
+    ))
 }
 
 #[cfg(test)]

@@ -12,8 +12,8 @@ use longhaul_topologies::units::ByteSize;
 
 use super::bound::bound;
 use super::congestion;
+use super::error::RunError;
 use super::points::{Experiment, PointPlan, WorkloadPlan};
-use super::runner::RunError;
 use crate::program;
 
 /// Longer than this is a slip in a unit, not an intention.

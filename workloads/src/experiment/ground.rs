@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
+use longhaul_emulator::engine::EngineError;
 use longhaul_emulator::fidelity::{Fidelity, FidelityCheck, Watch};
 use longhaul_emulator::lab::Lab;
 use longhaul_emulator::links::LinkChange;
@@ -15,8 +16,9 @@ use longhaul_emulator::telemetry::{Reading, Sampler};
 use longhaul_reports::result::{HostMachine, Machine, NetworkInterface};
 use longhaul_topologies::model::SiteId;
 
+use super::error::RunError;
 use super::points::{Experiment, RankPlace};
-use super::runner::{RunError, RunOptions, on_a_thread};
+use super::runner::RunOptions;
 use crate::world::{RankClock, RankSpec};
 
 /// What points run on.
@@ -230,6 +232,15 @@ impl Meters {
             }
         }
     }
+}
+
+/// Asks the lab's engine, which blocks.
+pub(super) async fn on_a_thread<T: Send + 'static>(
+    lab: &Arc<Lab>,
+    ask: impl FnOnce(&Lab) -> Result<T, EngineError> + Send + 'static,
+) -> Result<T, RunError> {
+    let lab = Arc::clone(lab);
+    Ok(tokio::task::spawn_blocking(move || ask(&lab)).await??)
 }
 
 /// Between the first hosts of the sites: through the same queues as the workload.

@@ -1,36 +1,42 @@
 //! Everything a run finds, on its way into the result's folder. Outlives the work that is being recorded, so what was
 //! found is there however the work ends.
+//!
+//! - `clock`: a run's seconds. `rows`: telemetry of a point.
+//! - `delays`, `readings`: what probes and counters found, as rows and summed up.
+//! - `measures`: figures that workloads tell.
 
-use std::collections::BTreeMap;
+mod clock;
+mod delays;
+mod measures;
+mod readings;
+mod rows;
+
 use std::sync::mpsc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use longhaul_emulator::capture::Capture;
-use longhaul_emulator::engine::ChannelCounters;
-use longhaul_emulator::fidelity::{Fidelity, FidelityCheck};
 use longhaul_emulator::links::{LinkChange, Origin};
-use longhaul_emulator::plan::{ChannelId, LabPlan};
+use longhaul_emulator::plan::LabPlan;
 use longhaul_emulator::probe::ProbeSample;
 use longhaul_emulator::telemetry::Reading;
 use longhaul_reports::folder::{FolderError, ResultWriter};
 use longhaul_reports::result::{
-    ChannelSummary, DelaySummary, EngineLateness, Entity, FidelityRow, FidelitySection, Measure,
-    MeasuredValue, Outcome, Percentiles, Point, RunResult, Sample, Source, TelemetryRow,
-    TimelineEntry, Way, Workload, metric,
+    Entity, Outcome, Point, RunResult, Sample, Source, TimelineEntry, Workload, metric,
 };
-use longhaul_reports::stats::{InterarrivalJitter, summarise};
-use longhaul_topologies::model::{Direction, SiteId};
-use longhaul_topologies::route::Routes;
-use longhaul_topologies::units::Rate;
-use nix::sys::time::TimeSpec;
-use nix::time::{ClockId, clock_gettime};
+use longhaul_reports::stats::summarise;
+use longhaul_topologies::model::SiteId;
 
-use super::bound::{channel_name, way};
+use super::bound::channel_name;
 use super::capture;
 use super::execution::Execution;
 use super::flows::Flows;
-use crate::program::{Iteration, Told, When};
+use crate::program::{Iteration, Told};
 use crate::world::{Arrivals, ConnectionSample};
+use clock::Clock;
+pub(super) use clock::micros;
+use delays::Delays;
+use readings::{ReadingLateness, Readings};
+use rows::Rows;
 
 /// A result being written.
 #[derive(Debug)]
@@ -39,50 +45,23 @@ pub(super) struct Recorder {
     writer: ResultWriter,
     /// `None` in a lab that has no wall clock.
     execution: Option<Execution>,
-    /// The zero of every `time_s`.
-    epoch: Instant,
-    /// The same instant on CLOCK_MONOTONIC, which ranks read.
-    epoch_ns: u64,
+    clock: Clock,
     point: Option<Current>,
 }
 
 /// The point that is being run.
 #[derive(Debug)]
 struct Current {
+    number: usize,
     plan: LabPlan,
-    paths: Vec<(SiteId, SiteId)>,
-    /// Per path.
-    probes: Vec<Vec<ProbeSample>>,
-    channels: BTreeMap<ChannelId, Totals>,
+    delays: Delays,
+    readings: Readings,
     flows: Flows,
     changes: mpsc::Receiver<LinkChange>,
-    /// The names of channels in telemetry: at a period of a millisecond there is no time to make them up every time.
-    names: BTreeMap<ChannelId, String>,
-    /// Whether each lane was up when last read.
-    up: BTreeMap<ChannelId, bool>,
-    lateness: ReadingLateness,
     /// Kept here, so that an interrupt leaves whole files.
     capture: Option<Capture>,
     /// Figures of a replay's steps, as far as they have come.
     told: Vec<Told>,
-}
-
-/// How late readings of counters were.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct ReadingLateness {
-    /// All of them.
-    pub(super) readings: u64,
-    /// Those that were late by more than a period: before each there is a gap.
-    pub(super) gaps: u64,
-    /// The latest.
-    pub(super) most: Duration,
-}
-
-#[derive(Debug, Default)]
-struct Totals {
-    first: ChannelCounters,
-    last: ChannelCounters,
-    queue_peak_bytes: u64,
 }
 
 impl Recorder {
@@ -92,14 +71,11 @@ impl Recorder {
         execution: Option<Execution>,
     ) -> Self {
         result.run_details = execution.as_ref().map(Execution::under_way);
-        let now = clock_gettime(ClockId::CLOCK_MONOTONIC).unwrap_or(TimeSpec::new(0, 0));
-        let epoch_ns = u64::try_from(Duration::from(now).as_nanos()).unwrap_or_default();
         Self {
             result,
             writer,
             execution,
-            epoch: Instant::now(),
-            epoch_ns,
+            clock: Clock::start(),
             point: None,
         }
     }
@@ -110,12 +86,12 @@ impl Recorder {
 
     /// Seconds since the run's start.
     pub(super) fn seconds(&self, at: Instant) -> f64 {
-        at.saturating_duration_since(self.epoch).as_secs_f64()
+        self.clock.seconds(at)
     }
 
     /// The run's start in nanoseconds on CLOCK_MONOTONIC.
     pub(super) fn epoch_ns(&self) -> u64 {
-        self.epoch_ns
+        self.clock.epoch_ns()
     }
 
     /// Writes `result.json` as it stands.
@@ -123,28 +99,24 @@ impl Recorder {
         self.writer.result(&self.result)
     }
 
-    /// Begins a point; `paths` are those that are probed, `flows` those of its ranks, and `changes` tells of its links. It is kept here, so that an interrupt loses
-    /// none of them.
+    /// Begins a point; `paths` are those that are probed, `flows` those of its ranks, and `changes` tells of its links: it is
+    /// kept here, so that an interrupt loses none of them.
     pub(super) fn begin(
         &mut self,
         mut point: Point,
         plan: &LabPlan,
-        paths: Vec<(SiteId, SiteId)>,
+        paths: &[(SiteId, SiteId)],
         flows: Flows,
         changes: mpsc::Receiver<LinkChange>,
     ) -> Result<(), FolderError> {
         point.began_s = self.seconds(Instant::now());
-        let probes = vec![Vec::new(); paths.len()];
         self.point = Some(Current {
+            number: point.index,
+            delays: Delays::between(paths, plan),
             plan: plan.clone(),
-            paths,
-            probes,
-            channels: BTreeMap::new(),
+            readings: Readings::default(),
             flows,
             changes,
-            names: BTreeMap::new(),
-            up: BTreeMap::new(),
-            lateness: ReadingLateness::default(),
             capture: None,
             told: Vec::new(),
         });
@@ -169,7 +141,7 @@ impl Recorder {
             .last()
             .map(|point| point.schedule_began_s.unwrap_or(point.began_s));
         let start_s = match one.start_ns {
-            Some(start_ns) => start_ns.saturating_sub(self.epoch_ns) as f64 / 1e9,
+            Some(start_ns) => self.clock.monotonic(start_ns),
             None => began.unwrap_or_default(),
         };
         let sample = Sample {
@@ -188,30 +160,7 @@ impl Recorder {
 
     /// Takes figures that programs told which were started at `started`.
     pub(super) fn measures(&mut self, told: Vec<Told>, started: Instant) {
-        let started_s = self.seconds(started);
-        // This moment on both clocks.
-        let (now_s, unix) = (self.seconds(Instant::now()), unix_seconds());
-        let epoch_ns = self.epoch_ns;
-        let time_s = |when| match when {
-            When::Unknown => None,
-            When::SinceStart(seconds) => Some(started_s + seconds),
-            When::Unix(at) => Some(now_s - (unix - at)),
-            When::Monotonic(at_ns) => Some(at_ns.saturating_sub(epoch_ns) as f64 / 1e9),
-        };
-        let measure = |told: Told| {
-            let values = told.values.iter().map(|&(when, value)| MeasuredValue {
-                time_s: time_s(when),
-                value,
-            });
-            Measure::new(
-                &told.name,
-                &told.unit,
-                told.better,
-                &told.host,
-                values.collect(),
-            )
-        };
-        let measures: Vec<Measure> = told.into_iter().map(measure).collect();
+        let measures = measures::measures(told, self.clock.told(started));
         if let Some(point) = self.point() {
             point.measures = measures;
         }
@@ -219,15 +168,8 @@ impl Recorder {
 
     /// Takes what a step gave for each of its figures, which are the same at every step.
     pub(super) fn step(&mut self, told: Vec<Told>) {
-        let Some(current) = &mut self.point else {
-            return;
-        };
-        for told in told {
-            let mut known = current.told.iter_mut();
-            match known.find(|known| known.name == told.name) {
-                Some(known) => known.values.extend(told.values),
-                None => current.told.push(told),
-            }
+        if let Some(current) = &mut self.point {
+            measures::extend(&mut current.told, told);
         }
     }
 
@@ -248,10 +190,7 @@ impl Recorder {
             time_s: self.seconds(change.at),
             link: channel_name(&current.plan.topology, change.id.link, change.id.direction),
             lane: change.id.lane,
-            direction: match change.id.direction {
-                Direction::Forward => Way::Forward,
-                Direction::Reverse => Way::Reverse,
-            },
+            direction: change.id.direction.into(),
             source: match change.origin {
                 Origin::Scheduled => Source::Scheduled,
                 Origin::Manual => Source::Manual,
@@ -272,69 +211,18 @@ impl Recorder {
         readings: &[Reading],
         period: Duration,
     ) -> Result<(), FolderError> {
-        let mut rows = Vec::new();
+        let Some(current) = &mut self.point else {
+            return Ok(());
+        };
+        let mut rows = Rows::of(current.number);
         for reading in readings {
-            let time_s = self.seconds(reading.at);
-            let Some(current) = &mut self.point else {
-                return Ok(());
-            };
-            current.lateness.take(reading.late, period);
-            let mut row = |entity, name: &str, metric: &str, value: f64| {
-                rows.push(self.result.row(time_s, entity, name, metric, value));
-            };
-            for &(id, counters) in &reading.channels {
-                let totals = current.channels.entry(id).or_insert(Totals {
-                    first: counters,
-                    ..Totals::default()
-                });
-                totals.last = counters;
-                totals.queue_peak_bytes = totals.queue_peak_bytes.max(counters.queue_bytes);
-                let name = current.names.entry(id).or_insert_with(|| {
-                    let link = channel_name(&current.plan.topology, id.link, id.direction);
-                    format!("{link}/{}", id.lane)
-                });
-                let is_up = !reading.down.contains(&id);
-                if current.up.insert(id, is_up) != Some(is_up) {
-                    row(
-                        Entity::Channel,
-                        name,
-                        metric::UP,
-                        f64::from(u8::from(is_up)),
-                    );
-                }
-                for (metric, value) in [
-                    (metric::BYTES, counters.bytes),
-                    (metric::PACKETS, counters.packets),
-                    (metric::QUEUE_DROPS, counters.queue_drops),
-                    (metric::EARLY_DROPS, counters.early_drops),
-                    (metric::MARKS, counters.marks),
-                    (metric::OUTAGE_DROPS, counters.outage_drops),
-                    (metric::QUEUE_PACKETS, counters.queue_packets),
-                    (metric::QUEUE_BYTES, counters.queue_bytes),
-                ] {
-                    row(Entity::Channel, name, metric, value as f64);
-                }
-                if let Some(losses) = counters.losses {
-                    row(Entity::Channel, name, metric::LOSSES, losses as f64);
-                }
-            }
-            for &(host, counters) in &reading.hosts {
-                let name = &current.plan.node(host).name;
-                row(
-                    Entity::Host,
-                    name,
-                    metric::BYTES,
-                    counters.sent_bytes as f64,
-                );
-                row(
-                    Entity::Host,
-                    name,
-                    metric::RECEIVED_BYTES,
-                    counters.received_bytes as f64,
-                );
-            }
+            let time_s = self.clock.seconds(reading.at);
+            let plan = &current.plan;
+            current
+                .readings
+                .take(reading, time_s, period, plan, &mut rows);
         }
-        self.writer.telemetry(&rows)
+        self.writer.telemetry(&rows.rows)
     }
 
     /// Takes probes whose `sent` counts from `started`.
@@ -343,29 +231,15 @@ impl Recorder {
         probes: &[ProbeSample],
         started: Instant,
     ) -> Result<(), FolderError> {
-        let mut rows = Vec::new();
+        let Some(current) = &mut self.point else {
+            return Ok(());
+        };
+        let mut rows = Rows::of(current.number);
         for probe in probes {
-            let time_s = self.seconds(started + probe.sent);
-            let Some(current) = &mut self.point else {
-                return Ok(());
-            };
-            let (from, to) = current.paths[probe.path];
-            let name = path_name(&current.plan, from, to);
-            rows.push(match probe.delay {
-                Some(delay) => self.result.row(
-                    time_s,
-                    Entity::Probe,
-                    &name,
-                    metric::ONE_WAY_DELAY_US,
-                    micros(delay),
-                ),
-                None => self
-                    .result
-                    .row(time_s, Entity::Probe, &name, metric::PROBE_LOST, 1.0),
-            });
-            current.probes[probe.path].push(*probe);
+            let time_s = self.clock.seconds(started + probe.sent);
+            current.delays.take(probe, time_s, &mut rows);
         }
-        self.writer.telemetry(&rows)
+        self.writer.telemetry(&rows.rows)
     }
 
     /// Takes what ranks read and counted in `iteration`.
@@ -375,22 +249,16 @@ impl Recorder {
         samples: &[ConnectionSample],
         arrivals: &[Arrivals],
     ) -> Result<(), FolderError> {
-        let mut rows = Vec::new();
-        let epoch_ns = self.epoch_ns;
-        let seconds = |at_ns: u64| at_ns.saturating_sub(epoch_ns) as f64 / 1e9;
         let Some(current) = &mut self.point else {
             return Ok(());
         };
-        current.flows.take(iteration, samples, arrivals, seconds);
+        let clock = self.clock;
+        let flows = &mut current.flows;
+        flows.take(iteration, samples, arrivals, |at_ns| clock.monotonic(at_ns));
+        let mut rows = Rows::of(current.number);
         for sample in samples {
-            let time_s = seconds(sample.at_ns);
-            let name = current.flows.name(sample);
-            let mut row = |metric: &str, value: f64| {
-                rows.push(
-                    self.result
-                        .row(time_s, Entity::Connection, &name, metric, value),
-                );
-            };
+            let name = flows.name(sample);
+            let mut row = rows.about(clock.monotonic(sample.at_ns), Entity::Connection, &name);
             row(metric::RTT_US, f64::from(sample.rtt_us));
             row(metric::CWND_BYTES, sample.cwnd_bytes as f64);
             row(metric::RETRANSMITS, sample.retransmits as f64);
@@ -403,7 +271,7 @@ impl Recorder {
                 row(metric::PACING_RATE_BPS, rate as f64);
             }
         }
-        self.writer.telemetry(&rows)
+        self.writer.telemetry(&rows.rows)
     }
 
     /// Packets of the point that is being run are being captured.
@@ -437,7 +305,9 @@ impl Recorder {
     /// How late the readings of the point that is being run were.
     pub(super) fn reading_lateness(&self) -> ReadingLateness {
         let current = self.point.as_ref();
-        current.map_or_else(ReadingLateness::default, |current| current.lateness)
+        current.map_or_else(ReadingLateness::default, |current| {
+            current.readings.lateness
+        })
     }
 
     /// The point that is being run.
@@ -462,8 +332,8 @@ impl Recorder {
         };
         point.fidelity.notes.extend(notes);
         point.ended_s = now;
-        point.delays = current.delays();
-        point.channels = current.channels();
+        point.delays = current.delays.summaries(&current.plan);
+        point.channels = current.readings.summaries(&current.plan.topology);
         point.flows = current.flows.summaries();
         point.shares = current.flows.shares();
         if let Workload::Collective {
@@ -484,172 +354,4 @@ impl Recorder {
         self.result.run_details = self.execution.as_ref().map(Execution::ended);
         self.save()
     }
-}
-
-/// Seconds since 1970.
-fn unix_seconds() -> f64 {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    now.unwrap_or_default().as_secs_f64()
-}
-
-/// A row of the point that is being run.
-trait Row {
-    fn row(
-        &self,
-        time_s: f64,
-        entity: Entity,
-        name: &str,
-        metric: &str,
-        value: f64,
-    ) -> TelemetryRow;
-}
-
-impl Row for RunResult {
-    fn row(
-        &self,
-        time_s: f64,
-        entity: Entity,
-        name: &str,
-        metric: &str,
-        value: f64,
-    ) -> TelemetryRow {
-        let point = self.points.last().map_or(0, |point| point.index);
-        TelemetryRow {
-            time_s,
-            point,
-            entity,
-            name: name.to_owned(),
-            metric: metric.to_owned(),
-            value,
-        }
-    }
-}
-
-impl ReadingLateness {
-    fn take(&mut self, late: Duration, period: Duration) {
-        self.readings += 1;
-        self.gaps += u64::from(late > period);
-        self.most = self.most.max(late);
-    }
-
-    /// Whether the telemetry misses more than one in a hundred readings, or a tenth of a second anywhere: a reader has to know.
-    pub(super) fn is_noteworthy(&self, period: Duration) -> bool {
-        let long = period.max(Duration::from_millis(100));
-        self.gaps * 100 > self.readings || self.most > long
-    }
-}
-
-impl Current {
-    fn delays(&self) -> Vec<DelaySummary> {
-        let routes = Routes::new(&self.plan.topology);
-        let described = |from, to| -> Duration {
-            way(&self.plan.topology, &routes, from, to)
-                .map(|(link, direction)| self.plan.topology.links[link.0].channel(direction).delay)
-                .sum()
-        };
-        let summary = |(&(from, to), probes): (&(SiteId, SiteId), &Vec<ProbeSample>)| {
-            let mut arrived: Vec<(Duration, f64)> = probes
-                .iter()
-                .filter_map(|probe| probe.delay.map(|delay| (probe.sent + delay, micros(delay))))
-                .collect();
-            arrived.sort_by_key(|&(at, _)| at);
-            let delays: Vec<f64> = arrived.into_iter().map(|(_, delay)| delay).collect();
-            let delay_us = Percentiles::of(&delays);
-            DelaySummary {
-                from: self.plan.topology.site(from).name.clone(),
-                to: self.plan.topology.site(to).name.clone(),
-                described_us: micros(described(from, to)),
-                delay_us,
-                pdv_us: delay_us.packet_delay_variation(),
-                rfc3550_us: InterarrivalJitter::of(&delays),
-                sent: probes.len() as u64,
-                lost: (probes.len() - delays.len()) as u64,
-            }
-        };
-        self.paths
-            .iter()
-            .zip(&self.probes)
-            .filter(|(_, probes)| !probes.is_empty())
-            .map(summary)
-            .collect()
-    }
-
-    fn channels(&self) -> Vec<ChannelSummary> {
-        let topology = &self.plan.topology;
-        let summary = |(&id, totals): (&ChannelId, &Totals)| {
-            let Totals {
-                first,
-                last,
-                queue_peak_bytes,
-            } = totals;
-            let channel = topology.links[id.link.0].lanes[id.lane].channel(id.direction);
-            let since =
-                |count: fn(&ChannelCounters) -> u64| count(last).saturating_sub(count(first));
-            ChannelSummary {
-                link: channel_name(topology, id.link, id.direction),
-                lane: id.lane,
-                rate_bps: channel.rate.map(Rate::bits_per_second),
-                bytes: since(|counters| counters.bytes),
-                packets: since(|counters| counters.packets),
-                queue_drops: since(|counters| counters.queue_drops),
-                early_drops: since(|counters| counters.early_drops),
-                marks: since(|counters| counters.marks),
-                outage_drops: since(|counters| counters.outage_drops),
-                losses: last
-                    .losses
-                    .zip(first.losses)
-                    .map(|(last, first)| last.saturating_sub(first)),
-                queue_peak_bytes: *queue_peak_bytes,
-            }
-        };
-        self.channels.iter().map(summary).collect()
-    }
-}
-
-/// The fidelity section of a result.
-pub(super) fn section(fidelity: &Fidelity, notes: Vec<String>) -> FidelitySection {
-    FidelitySection {
-        faithful: fidelity.faithful(),
-        findings: fidelity.findings.clone(),
-        notes,
-        checks: fidelity.checks.iter().map(row).collect(),
-        lateness: fidelity.lateness.map(|late| EngineLateness {
-            releases: late.releases,
-            p50_us: late.p50_us,
-            p99_us: late.p99_us,
-            max_us: late.max_us,
-            late: late.late,
-            slept_through: late.slept_through,
-            preempted: late.preempted,
-            major_faults: late.major_faults,
-        }),
-        engine_drops: fidelity.engine_drops,
-        cpu_use: fidelity.cpu_use,
-    }
-}
-
-/// A check as a row of a result.
-pub(super) fn row(check: &FidelityCheck) -> FidelityRow {
-    FidelityRow {
-        channel: check.channel.clone(),
-        quantity: check.quantity.clone(),
-        unit: check.unit.clone(),
-        asked: check.asked,
-        measured: check.measured,
-        bound: check.bound,
-        within: check.within,
-    }
-}
-
-fn path_name(plan: &LabPlan, from: SiteId, to: SiteId) -> String {
-    format!(
-        "{}>{}",
-        plan.topology.site(from).name,
-        plan.topology.site(to).name
-    )
-}
-
-/// Whole nanoseconds over a thousand, so that no digits are made up.
-pub(super) fn micros(duration: Duration) -> f64 {
-    duration.as_nanos() as f64 / 1e3
 }

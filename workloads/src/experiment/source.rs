@@ -25,6 +25,9 @@ use crate::replay::terms::Compute;
 
 use sweep::{Dimension, dimensions};
 
+/// What the fields of a topology begin with.
+const TOPOLOGY: &str = "topology.";
+
 /// The most points of one experiment: more is a slip in a sweep, not an intention.
 const MOST_POINTS: usize = 10_000;
 
@@ -34,7 +37,7 @@ pub struct ExperimentSource {
     document: Document,
     /// Topology files are relative to it.
     folder: PathBuf,
-    topology_settings: Vec<(String, String)>,
+    topology_settings: Vec<Setting>,
 }
 
 impl ExperimentSource {
@@ -63,14 +66,15 @@ impl ExperimentSource {
     /// If the field leads through something that is not there; for a topology that is not written out in the
     /// experiment, [`load`](Self::load) says so.
     pub fn set(&mut self, key: &str, text: &str) -> Result<(), InputError> {
-        match key.strip_prefix("topology.") {
-            Some(inside) if self.topology_name().is_some() => {
-                self.topology_settings
-                    .push((inside.to_owned(), text.to_owned()));
-                Ok(())
-            }
-            _ => self.document.set(key, text),
+        self.lay(Setting::overriding(key, text))
+    }
+
+    fn lay(&mut self, setting: Setting) -> Result<(), InputError> {
+        if setting.key.starts_with(TOPOLOGY) && self.topology_name().is_some() {
+            self.topology_settings.push(setting);
+            return Ok(());
         }
+        self.document.lay(&setting.key, &setting.value, &setting)
     }
 
     /// Puts the sites and links of `inventory` in the place of the topology: what is there is not made, nor changed.
@@ -81,9 +85,8 @@ impl ExperimentSource {
         const UNCHANGEABLE: &str = "a physical lab's links cannot be changed";
         const HELP: &str = "run it with --lab host or --lab virtual";
         let at = place(&["topology"]);
-        if let Some((key, text)) = self.topology_settings.first() {
-            let setting = Setting::overriding(&format!("topology.{key}"), text);
-            let error = InputError::new(self.document.name(), UNCHANGEABLE).at_setting(&setting);
+        if let Some(setting) = self.topology_settings.first() {
+            let error = InputError::new(self.document.name(), UNCHANGEABLE).at_setting(setting);
             return Err(error.with_help("leave it out: the inventory says what is there"));
         }
         let spec: ExperimentSpec = self.document.parse()?;
@@ -92,7 +95,7 @@ impl ExperimentSource {
             .iter()
             .flat_map(|dimension| &dimension.steps)
             .flatten();
-        if let Some(setting) = swept.find(|setting| setting.key.starts_with("topology.")) {
+        if let Some(setting) = swept.find(|setting| setting.key.starts_with(TOPOLOGY)) {
             let error = self.document.error(&setting.place, UNCHANGEABLE);
             return Err(error.with_help(HELP));
         }
@@ -162,10 +165,10 @@ impl ExperimentSource {
         let steps = dimensions.iter().zip(indices);
         for setting in steps.flat_map(|(dimension, &index)| &dimension.steps[index]) {
             let text = yaml(&setting.value);
-            let refused = |error: InputError| self.document.error(&setting.place, error.message);
-            source.set(&setting.key, &text).map_err(refused)?;
-            // A wrong value is told at its line in the sweep, not as an override that nobody typed.
-            if setting.key.starts_with("topology.") {
+            let refused = |error| self.told_at_its_cause(error, setting);
+            let swept = Setting::bare(&setting.key, &text);
+            source.lay(swept).map_err(refused)?;
+            if setting.key.starts_with(TOPOLOGY) {
                 source.topology().map_err(refused)?;
             } else {
                 let spec = source.document.parse().map_err(refused)?;
@@ -196,10 +199,23 @@ impl ExperimentSource {
         Ok(())
     }
 
+    /// The error as of a step of the sweep, unless what is wrong is wrong without it, too.
+    fn told_at_its_cause(&self, error: InputError, step: &sweep::Setting) -> InputError {
+        if error.setting().is_some_and(Setting::is_option) {
+            return error;
+        }
+        match self.topology() {
+            Err(own) if (&own.path, &own.message) == (&error.path, &error.message) => own,
+            // Not as a setting that nobody typed.
+            _ => self.document.error(&step.place, error.message),
+        }
+    }
+
     /// Gives every stack its long form, so that it has a name and fields to set.
     fn write_stacks_out(&mut self) -> Result<(), InputError> {
         let spec: ExperimentSpec = self.document.parse()?;
-        self.document.set("stacks", &json!(spec.stacks).to_string())
+        let stacks = json!(spec.stacks).to_string();
+        self.lay(Setting::bare("stacks", &stacks))
     }
 
     /// What a type cannot say about single fields.
@@ -486,8 +502,9 @@ impl ExperimentSource {
             error_here
         })?;
         self.document.adopt(&mut document);
-        for (key, text) in &self.topology_settings {
-            document.set(key, text)?;
+        for setting in &self.topology_settings {
+            let inside = setting.key.strip_prefix(TOPOLOGY);
+            document.lay(inside.unwrap_or(&setting.key), &setting.value, setting)?;
         }
         Ok(document)
     }

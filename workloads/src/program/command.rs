@@ -11,7 +11,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::program::figures::{self, FigureSpec};
 use crate::program::processes::{Process, Role, Streams};
-use crate::program::{Findings, Output, Place, Program, ProgramError, Refusal, check_hosts};
+use crate::program::{
+    Findings, Output, Place, Program, ProgramError, Refusal, check_hosts, timeout,
+};
 
 /// A program on some or all hosts; never through a shell.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -34,7 +36,7 @@ pub struct CommandSpec {
     #[serde(default = "default_master_port")]
     pub master_port: u16,
     /// When the programs are ended and the run fails.
-    #[serde(default = "default_timeout")]
+    #[serde(default = "timeout::ten_minutes")]
     pub timeout: TimeSpan,
     /// What is read from their output.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -60,13 +62,6 @@ pub struct HostCommandSpec {
 fn default_master_port() -> u16 {
     29500
 }
-
-fn default_timeout() -> TimeSpan {
-    TimeSpan::from_duration(Duration::from_secs(600))
-}
-
-/// Longer is a slip in a unit.
-pub(crate) const LONGEST_TIMEOUT: Duration = Duration::from_secs(7 * 24 * 3600);
 
 impl Program for CommandSpec {
     fn kind(&self) -> &'static str {
@@ -105,9 +100,7 @@ impl Program for CommandSpec {
             let message = "every program is in the background: nothing would end the run";
             return refuse("per_host", message.to_owned());
         }
-        if self.timeout.duration() > LONGEST_TIMEOUT {
-            return refuse("timeout", "a timeout is at most 7 days".to_owned());
-        }
+        timeout::check(self.timeout)?;
         figures::check(&self.figures, chosen)
     }
 
@@ -166,8 +159,7 @@ impl Program for CommandSpec {
 
 impl CommandSpec {
     fn chosen(&self, place: &Place) -> Vec<String> {
-        let all = || place.hosts.iter().map(|host| host.name.clone()).collect();
-        self.hosts.clone().unwrap_or_else(all)
+        self.hosts.clone().unwrap_or_else(|| place.names())
     }
 
     fn line(&self, host: &str) -> &[String] {

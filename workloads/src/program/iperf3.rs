@@ -122,9 +122,8 @@ impl Program for Iperf3Spec {
     }
 
     fn processes(&self, place: &Place) -> Result<Vec<Process>, ProgramError> {
-        let names: Vec<String> = place.hosts.iter().map(|host| host.name.clone()).collect();
         let mut processes = Vec::new();
-        let pairs = pairs::or_first_and_last(&self.pairs, &names);
+        let pairs = pairs::or_first_and_last(&self.pairs, &place.names());
         let ports = || (PORT..).zip(&pairs);
         for (port, pair) in ports() {
             let line = [
@@ -161,16 +160,9 @@ impl Program for Iperf3Spec {
     }
 
     fn read(&self, outputs: &[Output], place: &Place) -> Result<Findings, ProgramError> {
-        let names: Vec<String> = place.hosts.iter().map(|host| host.name.clone()).collect();
-        let pairs = pairs::or_first_and_last(&self.pairs, &names);
+        let pairs = pairs::or_first_and_last(&self.pairs, &place.names());
         let mut findings = Findings::default();
-        for (pair, output) in pairs.iter().zip(outputs) {
-            let (version, told) =
-                parse(&output.text, &pair.name()).map_err(|problem| ProgramError::Output {
-                    program: "iperf3",
-                    host: output.host.clone(),
-                    problem,
-                })?;
+        for (version, told) in pairs::read(&pairs, outputs, "iperf3", parse)? {
             findings.versions.insert("iperf3".to_owned(), version);
             findings.measures.extend(told);
         }

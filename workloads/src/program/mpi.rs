@@ -19,12 +19,10 @@ use sha2::{Digest, Sha256};
 use crate::collective::Collective;
 use crate::experiment::spec::Sizes;
 use crate::program::agent;
-use crate::program::command::LONGEST_TIMEOUT;
 use crate::program::lines::{self, Report};
 use crate::program::processes::Process;
-use crate::program::torch::lines_workload;
 use crate::program::{
-    Findings, Output, Place, Program, ProgramError, Refusal, check_hosts, path_of,
+    Findings, Output, Place, Program, ProgramError, Refusal, path_of, ranks, timeout,
 };
 
 /// A collective of Open MPI or MPICH, a rank on every host.
@@ -56,7 +54,7 @@ pub struct MpiSpec {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub environment: BTreeMap<String, String>,
     /// When it is ended and the run fails.
-    #[serde(default = "default_timeout")]
+    #[serde(default = "timeout::ten_minutes")]
     pub timeout: TimeSpan,
 }
 
@@ -79,12 +77,7 @@ fn default_warmup() -> u64 {
     2
 }
 
-fn default_timeout() -> TimeSpan {
-    TimeSpan::from_duration(Duration::from_secs(600))
-}
-
 const SOURCE: &str = include_str!("../../programs/collective.c");
-const MOST_ITERATIONS: u64 = 1_000_000;
 /// What MPI counts in: an `int`.
 const MOST_ELEMENTS: u64 = i32::MAX as u64;
 
@@ -178,11 +171,7 @@ impl Program for MpiSpec {
     }
 
     fn check(&self, hosts: &[String]) -> Result<(), Refusal> {
-        let chosen = self.hosts.as_deref().unwrap_or(hosts);
-        check_hosts("hosts", chosen, hosts)?;
-        if chosen.len() < 2 {
-            return Err(Refusal::of("hosts", "this takes two hosts"));
-        }
+        let chosen = ranks::hosts(self.hosts.as_deref(), hosts)?;
         let sizes = self
             .sizes
             .bytes()
@@ -192,13 +181,8 @@ impl Program for MpiSpec {
             let message = format!("MPI counts at most {MOST_ELEMENTS} elements");
             return Err(Refusal::of("sizes", message));
         }
-        if !(1..=MOST_ITERATIONS).contains(&self.iterations) || self.warmup > MOST_ITERATIONS {
-            let message = format!("iterations are 1 to {MOST_ITERATIONS}");
-            return Err(Refusal::of("iterations", message));
-        }
-        if self.timeout.duration() > LONGEST_TIMEOUT {
-            return Err(Refusal::of("timeout", "a timeout is at most 7 days"));
-        }
+        ranks::check_iterations(self.iterations, self.warmup)?;
+        timeout::check(self.timeout)?;
         self.algorithm_settings().map(drop)
     }
 
@@ -235,7 +219,7 @@ impl Program for MpiSpec {
     fn workload(&self, hosts: &[String]) -> Workload {
         let hosts = self.hosts.as_deref().unwrap_or(hosts);
         let algorithm = self.algorithm.as_deref().unwrap_or("its own choice");
-        lines_workload(
+        ranks::workload(
             self.implementation.name(),
             algorithm,
             self.collective,
@@ -269,8 +253,7 @@ impl Program for MpiSpec {
 
 impl MpiSpec {
     fn hosts_of(&self, place: &Place) -> Vec<String> {
-        let all = || place.hosts.iter().map(|host| host.name.clone()).collect();
-        self.hosts.clone().unwrap_or_else(all)
+        self.hosts.clone().unwrap_or_else(|| place.names())
     }
 
     /// The variables that choose the algorithm.

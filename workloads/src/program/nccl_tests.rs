@@ -15,11 +15,10 @@ use serde_json::Value;
 
 use crate::collective::Collective;
 use crate::experiment::spec::Sizes;
-use crate::program::command::LONGEST_TIMEOUT;
 use crate::program::processes::{Process, Streams};
-use crate::program::torch::lines_workload;
 use crate::program::{
-    Findings, Iteration, Output, Place, Program, ProgramError, Refusal, check_hosts, mpi, path_of,
+    Findings, Iteration, Output, Place, Program, ProgramError, Refusal, mpi, path_of, ranks,
+    timeout,
 };
 
 /// nccl-tests, a rank on every host.
@@ -54,7 +53,7 @@ pub struct NcclTestsSpec {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub environment: BTreeMap<String, String>,
     /// When it is ended and the run fails.
-    #[serde(default = "default_timeout")]
+    #[serde(default = "timeout::ten_minutes")]
     pub timeout: TimeSpan,
 }
 
@@ -109,10 +108,6 @@ fn default_warmup() -> u64 {
     5
 }
 
-fn default_timeout() -> TimeSpan {
-    TimeSpan::from_duration(Duration::from_secs(600))
-}
-
 /// NCCL's limits (facts of its documentation: environment variables).
 const MOST_THREADS: u64 = 16;
 const MOST_SOCKETS: u64 = 64;
@@ -131,18 +126,12 @@ impl Program for NcclTestsSpec {
     }
 
     fn check(&self, hosts: &[String]) -> Result<(), Refusal> {
-        let chosen = self.hosts.as_deref().unwrap_or(hosts);
-        check_hosts("hosts", chosen, hosts)?;
-        if chosen.len() < 2 {
-            return Err(Refusal::of("hosts", "this takes two hosts"));
-        }
+        ranks::hosts(self.hosts.as_deref(), hosts)?;
         self.range()?;
         if self.iterations == 0 {
             return Err(Refusal::of("iterations", "there is at least one iteration"));
         }
-        if self.timeout.duration() > LONGEST_TIMEOUT {
-            return Err(Refusal::of("timeout", "a timeout is at most 7 days"));
-        }
+        timeout::check(self.timeout)?;
         self.nccl.check()
     }
 
@@ -178,7 +167,7 @@ impl Program for NcclTestsSpec {
     fn workload(&self, hosts: &[String]) -> Workload {
         let hosts = self.hosts.as_deref().unwrap_or(hosts);
         let algorithm = self.nccl.algorithm.as_deref().unwrap_or("its own choice");
-        lines_workload(PROGRAM, algorithm, self.collective, hosts)
+        ranks::workload(PROGRAM, algorithm, self.collective, hosts)
     }
 
     fn read(&self, outputs: &[Output], place: &Place) -> Result<Findings, ProgramError> {
@@ -216,8 +205,7 @@ impl Program for NcclTestsSpec {
 
 impl NcclTestsSpec {
     fn hosts_of(&self, place: &Place) -> Vec<String> {
-        let all = || place.hosts.iter().map(|host| host.name.clone()).collect();
-        self.hosts.clone().unwrap_or_else(all)
+        self.hosts.clone().unwrap_or_else(|| place.names())
     }
 
     /// The program of the collective.

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::program::{Refusal, check_hosts};
+use crate::program::{Output, ProgramError, Refusal, check_hosts};
 
 /// Two hosts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -31,6 +31,23 @@ pub fn or_first_and_last(given: &[Pair], hosts: &[String]) -> Vec<Pair> {
         }],
         _ => given.to_vec(),
     }
+}
+
+/// What `parse` makes of the output of `program` for each pair, in their order.
+pub(super) fn read<T>(
+    pairs: &[Pair],
+    outputs: &[Output],
+    program: &'static str,
+    parse: impl Fn(&str, &str) -> Result<T, String>,
+) -> Result<Vec<T>, ProgramError> {
+    let read = |(pair, output): (&Pair, &Output)| {
+        parse(&output.text, &pair.name()).map_err(|problem| ProgramError::Output {
+            program,
+            host: output.host.clone(),
+            problem,
+        })
+    };
+    pairs.iter().zip(outputs).map(read).collect()
 }
 
 /// Checks that the pairs are of different hosts that are there.

@@ -7,10 +7,11 @@ use longhaul_topologies::units::{ByteSize, TimeSpan};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::program::command::LONGEST_TIMEOUT;
 use crate::program::pairs::{self, Pair};
 use crate::program::processes::{Process, Role, Streams};
-use crate::program::{Findings, Output, Place, Program, ProgramError, Refusal, Told, When};
+use crate::program::{
+    Findings, Output, Place, Program, ProgramError, Refusal, Told, When, timeout,
+};
 
 /// A program of perftest between pairs of hosts, all at once.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -124,15 +125,11 @@ impl Program for PerftestSpec {
             let message = "there is at least one queue pair, and just one for a latency";
             return Err(Refusal::of("queue_pairs", message));
         }
-        if self.timeout.duration() > LONGEST_TIMEOUT {
-            return Err(Refusal::of("timeout", "a timeout is at most 7 days"));
-        }
-        Ok(())
+        timeout::check(self.timeout)
     }
 
     fn processes(&self, place: &Place) -> Result<Vec<Process>, ProgramError> {
-        let names: Vec<String> = place.hosts.iter().map(|host| host.name.clone()).collect();
-        let pairs = pairs::or_first_and_last(&self.pairs, &names);
+        let pairs = pairs::or_first_and_last(&self.pairs, &place.names());
         let ports = || (PORT..).zip(&pairs);
         let servers = ports().map(|(port, pair)| {
             let server = Process::new(&pair.to, self.line(None, port));
@@ -158,19 +155,12 @@ impl Program for PerftestSpec {
     }
 
     fn read(&self, outputs: &[Output], place: &Place) -> Result<Findings, ProgramError> {
-        let names: Vec<String> = place.hosts.iter().map(|host| host.name.clone()).collect();
-        let pairs = pairs::or_first_and_last(&self.pairs, &names);
-        let mut findings = Findings::default();
-        for (pair, output) in pairs.iter().zip(outputs) {
-            let told =
-                parse(&output.text, &pair.name()).map_err(|problem| ProgramError::Output {
-                    program: self.test.program(),
-                    host: output.host.clone(),
-                    problem,
-                })?;
-            findings.measures.extend(told);
-        }
-        Ok(findings)
+        let pairs = pairs::or_first_and_last(&self.pairs, &place.names());
+        let told = pairs::read(&pairs, outputs, self.test.program(), parse)?;
+        Ok(Findings {
+            measures: told.into_iter().flatten().collect(),
+            ..Findings::default()
+        })
     }
 
     fn version_command(&self) -> Option<[&'static str; 2]> {

@@ -77,8 +77,7 @@ impl Program for PingSpec {
     }
 
     fn processes(&self, place: &Place) -> Result<Vec<Process>, ProgramError> {
-        let names: Vec<String> = place.hosts.iter().map(|host| host.name.clone()).collect();
-        let pairs = pairs::or_first_and_last(&self.pairs, &names);
+        let pairs = pairs::or_first_and_last(&self.pairs, &place.names());
         Ok(pairs
             .iter()
             .map(|pair| {
@@ -105,18 +104,13 @@ impl Program for PingSpec {
     }
 
     fn read(&self, outputs: &[Output], place: &Place) -> Result<Findings, ProgramError> {
-        let names: Vec<String> = place.hosts.iter().map(|host| host.name.clone()).collect();
-        let pairs = pairs::or_first_and_last(&self.pairs, &names);
-        let mut findings = Findings::default();
-        for (pair, output) in pairs.iter().zip(outputs) {
-            let parsed = parse(&output.text).map_err(|problem| ProgramError::Output {
-                program: "ping",
-                host: output.host.clone(),
-                problem,
-            })?;
-            findings.measures.extend(parsed.told(&pair.name()));
-        }
-        Ok(findings)
+        let pairs = pairs::or_first_and_last(&self.pairs, &place.names());
+        let parse = |text: &str, pair: &str| Ok(parse(text)?.told(pair));
+        let told = pairs::read(&pairs, outputs, "ping", parse)?;
+        Ok(Findings {
+            measures: told.into_iter().flatten().collect(),
+            ..Findings::default()
+        })
     }
 
     fn version_command(&self) -> Option<[&'static str; 2]> {

@@ -13,11 +13,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::collective::Collective;
 use crate::experiment::spec::Sizes;
-use crate::program::command::LONGEST_TIMEOUT;
 use crate::program::lines::{self, Report};
 use crate::program::processes::{Process, Streams};
 use crate::program::{
-    Findings, Output, Place, Program, ProgramError, Refusal, check_hosts, path_of,
+    Findings, Output, Place, Program, ProgramError, Refusal, path_of, ranks, timeout,
 };
 
 /// PyTorch with Gloo, a rank on every host: a collective, or training.
@@ -50,7 +49,7 @@ pub struct TorchSpec {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub environment: BTreeMap<String, String>,
     /// When it is ended and the run fails.
-    #[serde(default = "default_timeout")]
+    #[serde(default = "timeout::ten_minutes")]
     pub timeout: TimeSpan,
 }
 
@@ -126,15 +125,10 @@ fn one() -> u64 {
     1
 }
 
-fn default_timeout() -> TimeSpan {
-    TimeSpan::from_duration(Duration::from_secs(600))
-}
-
 /// torchrun's.
 const PORT: u16 = 29500;
 const PROGRAM: &str = include_str!("../../programs/gloo.py");
 const FILE: &str = "gloo.py";
-const MOST_ITERATIONS: u64 = 1_000_000;
 /// A model of this many is 40 GB.
 const MOST_PARAMETERS: u64 = 10_000_000_000;
 
@@ -152,11 +146,7 @@ impl Program for TorchSpec {
     }
 
     fn check(&self, hosts: &[String]) -> Result<(), Refusal> {
-        let chosen = self.hosts.as_deref().unwrap_or(hosts);
-        check_hosts("hosts", chosen, hosts)?;
-        if chosen.len() < 2 {
-            return Err(Refusal::of("hosts", "this takes two hosts"));
-        }
+        let chosen = ranks::hosts(self.hosts.as_deref(), hosts)?;
         match (self.collective, &self.training) {
             (Some(Collective::ReduceScatter), None) => {
                 return Err(Refusal::of("collective", "Gloo has no reduce_scatter"));
@@ -171,22 +161,15 @@ impl Program for TorchSpec {
             (None, Some(training)) => training.check()?,
             _ => return Err(Refusal::of("", "this is either a collective or training")),
         }
-        if !(1..=MOST_ITERATIONS).contains(&self.iterations) || self.warmup > MOST_ITERATIONS {
-            let message = format!("iterations are 1 to {MOST_ITERATIONS}");
-            return Err(Refusal::of("iterations", message));
-        }
-        if self.timeout.duration() > LONGEST_TIMEOUT {
-            return Err(Refusal::of("timeout", "a timeout is at most 7 days"));
-        }
-        Ok(())
+        ranks::check_iterations(self.iterations, self.warmup)?;
+        timeout::check(self.timeout)
     }
 
     fn processes(&self, place: &Place) -> Result<Vec<Process>, ProgramError> {
         let file = place.folder.join(FILE);
         fs::create_dir_all(&place.folder).map_err(ProgramError::file("make", &place.folder))?;
         fs::write(&file, PROGRAM).map_err(ProgramError::file("write", &file))?;
-        let all: Vec<String> = place.hosts.iter().map(|host| host.name.clone()).collect();
-        let hosts = self.hosts.as_ref().unwrap_or(&all);
+        let hosts = self.hosts.clone().unwrap_or_else(|| place.names());
         let mut line = vec![
             self.python().display().to_string(),
             file.display().to_string(),
@@ -218,7 +201,7 @@ impl Program for TorchSpec {
     fn workload(&self, hosts: &[String]) -> Workload {
         let hosts = self.hosts.as_deref().unwrap_or(hosts);
         match self.collective {
-            Some(collective) => lines_workload("PyTorch", "gloo", collective, hosts),
+            Some(collective) => ranks::workload("PyTorch", "gloo", collective, hosts),
             None => {
                 let name = ["python3", FILE].map(str::to_owned);
                 Workload::Command {
@@ -317,25 +300,6 @@ impl Training {
             return refuse("compression", message);
         }
         Ok(())
-    }
-}
-
-/// A collective of single-precision sums by longhaul's program of `library`.
-pub(super) fn lines_workload(
-    library: &str,
-    algorithm: &str,
-    collective: Collective,
-    hosts: &[String],
-) -> Workload {
-    Workload::Collective {
-        program: Some(library.to_owned()),
-        collective: collective.to_string(),
-        algorithm: algorithm.to_owned(),
-        data_type: "f32".to_owned(),
-        op: if collective.reduces() { "sum" } else { "none" }.to_owned(),
-        root: if collective.has_root() { 0 } else { -1 },
-        ranks: hosts.len(),
-        hosts: hosts.to_vec(),
     }
 }
 

@@ -1,14 +1,15 @@
 //! The traces embedded in the binary.
 
-pub use longhaul_topologies::catalogue::Entry;
+use longhaul_topologies::embedded;
+use longhaul_topologies::embedded::{Catalogue, Entry};
 
-macro_rules! entries {
-    ($($name:literal),* $(,)?) => {
-        &[$(Entry { name: $name, text: include_str!(concat!("../../traces/", $name, ".yaml")) }),*]
-    };
-}
+pub(super) const CATALOGUE: Catalogue = embedded!["trace" in "../../traces":
+    "gpt-data-parallel",
+    "gpt-pipeline",
+    "mixtral-experts",
+];
 
 /// Every embedded trace.
 pub fn entries() -> &'static [Entry] {
-    entries!["gpt-data-parallel", "gpt-pipeline", "mixtral-experts"]
+    CATALOGUE.entries()
 }

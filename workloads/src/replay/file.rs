@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use longhaul_topologies::document::DocumentPath;
 use longhaul_topologies::units::{ByteSize, TimeSpan};
-use longhaul_topologies::{Document, InputError, closest};
+use longhaul_topologies::{Document, InputError, did_you_mean};
 use serde::Deserialize;
 
 use super::trace::{Activity, Node, Trace};
@@ -233,10 +233,9 @@ impl Reader<'_> {
             let error = self
                 .document
                 .error(&at, format!("there is no node named `{name}`"));
-            return Err(match closest(name, names.keys()) {
-                Some(name) => error.with_help(format!("did you mean `{name}`?")),
-                None => error.with_help("give the node that comes first a `name`"),
-            });
+            let question = did_you_mean(name, names.keys());
+            let otherwise = || "give the node that comes first a `name`".to_owned();
+            return Err(error.with_help(question.unwrap_or_else(otherwise)));
         };
         let shared = |rank: &usize| nodes[earlier].ranks.contains(rank);
         if !nodes[index].ranks.iter().any(shared) {

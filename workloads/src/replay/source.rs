@@ -4,9 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use longhaul_topologies::document::read_text;
-use longhaul_topologies::{Document, InputError, closest};
+use longhaul_topologies::{Document, InputError};
 
-use super::catalogue;
+use super::catalogue::CATALOGUE;
 use super::chakra;
 use super::file::{self, MOST_RANKS};
 use super::trace::Trace;
@@ -38,7 +38,7 @@ impl TraceSource {
     /// # Errors
     /// If there is no such thing, or it cannot be read as text.
     pub fn open(name: &str, folder: &Path) -> Result<Self, InputError> {
-        if let Some(entry) = catalogue::entries().iter().find(|entry| entry.name == name) {
+        if let Some(entry) = CATALOGUE.find(name) {
             return Ok(Self {
                 form: Form::Own(Document::from_text(entry.name, entry.text)?),
                 files: Vec::new(),
@@ -50,7 +50,7 @@ impl TraceSource {
         let form = if path.is_dir() {
             Form::Chakra(title, of_ranks(&path)?)
         } else if !path.exists() {
-            return Err(unknown(name));
+            return Err(CATALOGUE.unknown(name));
         } else if path.extension().is_some_and(|ending| ending == "json") {
             Form::ChakraAlike(title, read(&path)?)
         } else {
@@ -134,18 +134,4 @@ fn of_ranks(folder: &Path) -> Result<Vec<chakra::File>, InputError> {
         return Err(refuse(format!("there is no `{first}.{expected}.json`")));
     }
     found.iter().map(|(_, _, path)| read(path)).collect()
-}
-
-/// The error for a name that is neither in the catalogue nor a file's.
-fn unknown(name: &str) -> InputError {
-    let names = || catalogue::entries().iter().map(|entry| entry.name);
-    let list = names().collect::<Vec<_>>().join(", ");
-    let error = InputError::new(
-        name,
-        "there is no such trace in the catalogue, and no such file",
-    );
-    error.with_help(match closest(name, names()) {
-        Some(name) => format!("did you mean `{name}`? The catalogue has: {list}"),
-        None => format!("the catalogue has: {list}"),
-    })
 }

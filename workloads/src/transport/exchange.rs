@@ -11,15 +11,15 @@ use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::time::TimeSpec;
 
+use super::carry::{Carrier, NOTHING_FROM, NOTHING_TAKEN, apply, carry_out};
 use super::inbound::{Inbound, Message};
 use super::memory::Memory;
 use super::mesh::Mesh;
 use super::outbound::Outbound;
 use super::work::Work;
-use super::{ATTENTION, Attendant, TransportError};
-use crate::collective::pauses::{Pause, Pauses};
+use super::{ATTENTION, Attendant, Connections, TransportError};
+use crate::collective::pauses::Pause;
 use crate::collective::progress::Progress;
-use crate::collective::reduce::{accumulate, combine};
 use crate::collective::schedule::{Action, Apply, destinations, sources};
 use crate::world::clock::now_ns;
 
@@ -27,8 +27,6 @@ use crate::world::clock::now_ns;
 pub(crate) struct Exchange<'a> {
     mesh: &'a Mesh,
     work: Work<'a>,
-    progress: Progress,
-    pauses: Pauses,
     outbound: Vec<Outbound<'a>>,
     inbound: Vec<Inbound<'a>>,
     epoll: Epoll,
@@ -76,8 +74,6 @@ impl<'a> Exchange<'a> {
         let mut exchange = Self {
             mesh,
             work,
-            progress: Progress::new(work.operations),
-            pauses: Pauses::default(),
             outbound: outbound.collect(),
             inbound: inbound.collect(),
             epoll: Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(epoll_failed)?,
@@ -96,91 +92,7 @@ impl<'a> Exchange<'a> {
         patience: Duration,
         attendant: &mut dyn Attendant,
     ) -> Result<Vec<Pause>, TransportError> {
-        let mut now = now_ns();
-        let mut last_move = now;
-        while !self.progress.is_complete() {
-            // Before what has come since: a pause that was over by then does not wait for it.
-            let passed = self
-                .pauses
-                .advance(now, self.work.operations, &mut self.progress);
-            let moved = passed | self.advance(memory)?;
-            now = now_ns();
-            attendant.attend(now, self.mesh);
-            let pause = self.pauses.next(now);
-            if moved || pause.is_some() {
-                last_move = now;
-            }
-            if !moved && !self.progress.is_complete() {
-                self.check_patience(Duration::from_nanos(now - last_move), patience)?;
-                self.wait(pause)?;
-                now = now_ns();
-            }
-        }
-        Ok(self.pauses.into_ended())
-    }
-
-    /// One pass over everything that may go on; tells whether anything did.
-    fn advance(&mut self, memory: &mut Memory) -> Result<bool, TransportError> {
-        let mut moved = self.copy(memory);
-        let mut sent = Vec::new();
-        for outbound in &mut self.outbound {
-            moved |= outbound.pump(
-                memory.bytes(),
-                |operation| self.progress.is_ready(operation),
-                &mut sent,
-            )?;
-        }
-        for operation in sent {
-            self.progress.finish(operation);
-        }
-        for (peer, inbound) in self.inbound.iter_mut().enumerate() {
-            moved |= inbound.pump(
-                memory,
-                |operation| self.progress.is_ready(operation),
-                |lane, stream| Ok(self.epoll.modify(stream, &mut incoming(peer, lane))?),
-            )?;
-            let mut applied = Vec::new();
-            let work = self.work;
-            moved |= inbound.settle(
-                |operation| self.progress.is_ready(operation),
-                |operation, received| {
-                    if let Some(received) = received {
-                        apply(work, operation, memory, received);
-                    }
-                    applied.push(operation);
-                },
-            );
-            for operation in applied {
-                self.progress.finish(operation);
-            }
-        }
-        Ok(moved)
-    }
-
-    /// Does the next local copy, if it may run.
-    fn copy(&mut self, memory: &mut Memory) -> bool {
-        let Some(operation) = self.progress.next_copy() else {
-            return false;
-        };
-        copy(self.work, operation, memory);
-        self.progress.finish(operation);
-        true
-    }
-
-    fn check_patience(&self, waited: Duration, patience: Duration) -> Result<(), TransportError> {
-        if waited <= patience {
-            return Ok(());
-        }
-        let unsent = self
-            .outbound
-            .iter()
-            .find(|outbound| outbound.is_waiting())
-            .map(|outbound| outbound.peer);
-        let (peer, what) = match self.inbound.iter().find(|inbound| inbound.is_waiting()) {
-            Some(inbound) => (inbound.peer, "nothing from"),
-            None => (unsent.unwrap_or_default(), "nothing taken by"),
-        };
-        Err(TransportError::Stalled { peer, what, waited })
+        carry_out(self.work, &mut self, memory, patience, attendant)
     }
 
     /// Registers every connection: what is sent on by edges, and what is received from once each time that it is asked for.
@@ -204,8 +116,56 @@ impl<'a> Exchange<'a> {
         }
         Ok(())
     }
+}
 
-    /// Sleeps until a connection can go on or `pause` is over, at most [`ATTENTION`].
+impl Carrier for Exchange<'_> {
+    fn now_ns(&mut self) -> u64 {
+        now_ns()
+    }
+
+    fn pass(
+        &mut self,
+        progress: &mut Progress,
+        memory: &mut Memory,
+    ) -> Result<bool, TransportError> {
+        let mut moved = false;
+        let mut sent = Vec::new();
+        for outbound in &mut self.outbound {
+            let ready = |operation| progress.is_ready(operation);
+            moved |= outbound.pump(memory.bytes(), ready, &mut sent)?;
+        }
+        for operation in sent {
+            progress.finish(operation);
+        }
+        let (work, epoll) = (self.work, &self.epoll);
+        for (peer, inbound) in self.inbound.iter_mut().enumerate() {
+            moved |= inbound.pump(
+                memory,
+                |operation| progress.is_ready(operation),
+                |lane, stream| Ok(epoll.modify(stream, &mut incoming(peer, lane))?),
+            )?;
+            let mut applied = Vec::new();
+            moved |= inbound.settle(
+                |operation| progress.is_ready(operation),
+                |operation, received| {
+                    if let Some(received) = received {
+                        apply(work, operation, memory, received);
+                    }
+                    applied.push(operation);
+                },
+            );
+            for operation in applied {
+                progress.finish(operation);
+            }
+        }
+        Ok(moved)
+    }
+
+    /// Each pass tries every connection that may go on.
+    fn look(&mut self) -> Result<(), TransportError> {
+        Ok(())
+    }
+
     fn wait(&mut self, pause: Option<Duration>) -> Result<(), TransportError> {
         let mut events = [EpollEvent::empty(); 64];
         let mut timeout = EpollTimeout::try_from(ATTENTION).unwrap_or(EpollTimeout::NONE);
@@ -236,6 +196,18 @@ impl<'a> Exchange<'a> {
         }
         Ok(())
     }
+
+    fn waits_for(&self) -> Option<(usize, &'static str)> {
+        let unheard = self.inbound.iter().find(|inbound| inbound.is_waiting());
+        let unsent = self.outbound.iter().find(|outbound| outbound.is_waiting());
+        unheard
+            .map(|inbound| (inbound.peer, NOTHING_FROM))
+            .or_else(|| unsent.map(|outbound| (outbound.peer, NOTHING_TAKEN)))
+    }
+
+    fn connections(&self) -> &dyn Connections {
+        self.mesh
+    }
 }
 
 /// One event when there is enough to receive, or never will be.
@@ -264,36 +236,6 @@ impl Token {
             way,
             peer: (data >> 32 & 0x7FFF_FFFF) as usize,
             lane: (data & 0xFFFF_FFFF) as usize,
-        }
-    }
-}
-
-/// Does a local copy.
-pub(super) fn copy(work: Work<'_>, operation: usize, memory: &mut Memory) {
-    if let Action::Copy { from, into } = &work.operations[operation].action {
-        let (from, into) = (work.bytes(operation, from), work.bytes(operation, into));
-        let (from, into) = memory.read_and_write(&from, &into);
-        into.copy_from_slice(from);
-    }
-}
-
-/// Puts a staged message where it belongs.
-pub(super) fn apply(work: Work<'_>, operation: usize, memory: &mut Memory, received: &[u8]) {
-    let Action::Receive { into, apply, .. } = &work.operations[operation].action else {
-        return;
-    };
-    let (data_type, op) = work.arithmetic(operation);
-    let into = work.bytes(operation, into);
-    match apply {
-        Apply::Store => memory.bytes_mut()[into].copy_from_slice(received),
-        Apply::ReduceWith(with) => {
-            let with = work.bytes(operation, with);
-            if with == into {
-                accumulate(data_type, op, &mut memory.bytes_mut()[into], received);
-            } else {
-                let (with, into) = memory.read_and_write(&with, &into);
-                combine(data_type, op, into, with, received);
-            }
         }
     }
 }

@@ -5,7 +5,7 @@ use longhaul_topologies::{Document, InputError};
 use serde_json::Value;
 
 use super::super::spec::ExperimentSpec;
-use super::place;
+use super::{TOPOLOGY, place};
 
 /// What a sweep goes through, one step after another.
 #[derive(Debug)]
@@ -87,7 +87,7 @@ pub(super) fn dimensions(
             _ => {}
         }
     }
-    dimensions.sort_by_key(|dimension| !dimension.reaches("topology."));
+    dimensions.sort_by_key(|dimension| !dimension.reaches(TOPOLOGY));
     Ok(dimensions)
 }
 
@@ -127,6 +127,6 @@ const ELSEWHERE: &str = "a sweep is over fields of the topology, the workload or
 
 /// Whether a sweep may set that field.
 fn is_swept(key: &str) -> bool {
-    let sections = ["topology.", "workload.", "stacks."];
+    let sections = [TOPOLOGY, "workload.", "stacks."];
     sections.iter().any(|section| key.starts_with(section))
 }

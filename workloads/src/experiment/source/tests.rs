@@ -195,6 +195,37 @@ fn an_inventory_takes_the_topologys_place_unless_that_would_have_to_be_made() {
 }
 
 #[test]
+fn what_is_wrong_without_the_sweep_is_told_where_it_stands() {
+    let swept = |text: &str| format!("{text}sweep: {{topology.links.0.rtt: [1ms, 9ms]}}\n");
+    let refused = |text: &str, settings: &[(&str, &str)]| {
+        let mut source = source(&swept(text));
+        for (key, value) in settings {
+            source.set(key, value).unwrap();
+        }
+        source.load().unwrap_err()
+    };
+    let catalogue = "name: two\ntopology: metro\nworkload: {collective: all_reduce}\n";
+    for text in [TEXT, catalogue] {
+        let error = refused(text, &[("topology.links.0.loss", "120%")]);
+        let typed = error.setting().expect("the error points at the setting");
+        assert_eq!(typed, &Setting::overriding("topology.links.0.loss", "120%"));
+        assert!(error.to_string().contains("`120%` is too large"), "{error}");
+    }
+    let wrong = TEXT.replace("rate: 100Mbit", "loss: 120%");
+    let error = refused(&wrong, &[]);
+    assert_eq!((error.position, error.setting()), (Some((5, 35)), None));
+    // Once set by hand, the file's value does not count.
+    let error = refused(
+        &wrong,
+        &[
+            ("topology.links.0.loss", "1%"),
+            ("topology.links.0.queue", "5ms"),
+        ],
+    );
+    assert_eq!(error.setting().unwrap().key, "topology.links.0.queue");
+}
+
+#[test]
 fn every_experiment_of_the_catalogue_loads() {
     for entry in super::super::catalogue::entries() {
         let experiment = super::super::open(entry.name).and_then(|source| source.load());

@@ -6,20 +6,18 @@
 use std::time::Duration;
 
 use super::endpoint::Endpoint;
-use crate::collective::pauses::{Pause, Pauses};
+use crate::collective::pauses::Pause;
 use crate::collective::progress::Progress;
 use crate::collective::schedule::{Action, destinations, sources};
-use crate::transport::exchange::{apply, copy};
+use crate::transport::carry::{Carrier, NOTHING_FROM, NOTHING_TAKEN, apply, carry_out};
 use crate::transport::memory::Memory;
 use crate::transport::work::Work;
-use crate::transport::{ATTENTION, Attendant, TransportError};
+use crate::transport::{ATTENTION, Attendant, Connections, TransportError};
 
 /// A program about to run.
 pub(crate) struct Exchange<'a> {
     endpoint: &'a mut Endpoint,
     work: Work<'a>,
-    progress: Progress,
-    pauses: Pauses,
     outbound: Vec<Outbound>,
     inbound: Vec<Inbound>,
 }
@@ -67,8 +65,6 @@ impl<'a> Exchange<'a> {
         Self {
             outbound: outbound.collect(),
             inbound: inbound.collect(),
-            progress: Progress::new(work.operations),
-            pauses: Pauses::default(),
             endpoint,
             work,
         }
@@ -84,57 +80,25 @@ impl<'a> Exchange<'a> {
         patience: Duration,
         attendant: &mut dyn Attendant,
     ) -> Result<Vec<Pause>, TransportError> {
-        let mut last_move = self.endpoint.now();
-        while !self.progress.is_complete() {
-            // Before what has come since: a pause that was over by then does not wait for it.
-            let now = self.endpoint.now().as_nanos();
-            let passed = self
-                .pauses
-                .advance(now, self.work.operations, &mut self.progress);
-            self.endpoint.turn()?;
-            let moved = passed | self.copy(memory) | self.send(memory) | self.receive(memory)?;
-            let now = self.endpoint.now();
-            attendant.attend(now.as_nanos(), self.endpoint);
-            let pause = self.pauses.next(now.as_nanos());
-            if moved || pause.is_some() {
-                last_move = now;
-            }
-            if moved {
-                // What moved may let more move, and took time.
-                self.endpoint.look(Duration::ZERO, None)?;
-            } else {
-                self.check_patience(now.since(last_move), patience)?;
-                self.endpoint
-                    .wait_at_most(pause.unwrap_or(ATTENTION), None)?;
-            }
-        }
+        let pauses = carry_out(self.work, &mut self, memory, patience, attendant)?;
         // What was handed over last leaves.
         self.endpoint.turn()?;
-        Ok(self.pauses.into_ended())
-    }
-
-    fn copy(&mut self, memory: &mut Memory) -> bool {
-        let Some(operation) = self.progress.next_copy() else {
-            return false;
-        };
-        copy(self.work, operation, memory);
-        self.progress.finish(operation);
-        true
+        Ok(pauses)
     }
 
     /// Hands over messages that are ready, in the program's order, as far as there is room.
-    fn send(&mut self, memory: &Memory) -> bool {
+    fn send(&mut self, progress: &mut Progress, memory: &Memory) -> bool {
         let mut moved = false;
         for outbound in &mut self.outbound {
             while let Some(&operation) = outbound.operations.get(outbound.done)
-                && self.progress.is_ready(operation)
+                && progress.is_ready(operation)
                 && self.endpoint.has_room(outbound.peer)
             {
                 if let Action::Send { from, .. } = &self.work.operations[operation].action {
                     let bytes = &memory.bytes()[self.work.bytes(operation, from)];
                     self.endpoint.send(outbound.peer, bytes);
                 }
-                self.progress.finish(operation);
+                progress.finish(operation);
                 outbound.done += 1;
                 moved = true;
             }
@@ -143,7 +107,11 @@ impl<'a> Exchange<'a> {
     }
 
     /// Uses messages that have come and whose operations are ready.
-    fn receive(&mut self, memory: &mut Memory) -> Result<bool, TransportError> {
+    fn receive(
+        &mut self,
+        progress: &mut Progress,
+        memory: &mut Memory,
+    ) -> Result<bool, TransportError> {
         let mut moved = false;
         for inbound in &mut self.inbound {
             let operation_of = |message: u64| -> Option<usize> {
@@ -152,7 +120,7 @@ impl<'a> Exchange<'a> {
             };
             loop {
                 let ready = |message| {
-                    operation_of(message).is_some_and(|operation| self.progress.is_ready(operation))
+                    operation_of(message).is_some_and(|operation| progress.is_ready(operation))
                 };
                 let mut used = None;
                 let work = self.work;
@@ -168,32 +136,50 @@ impl<'a> Exchange<'a> {
                     break;
                 };
                 checked?;
-                self.progress.finish(operation);
+                progress.finish(operation);
                 inbound.done += 1;
                 moved = true;
             }
         }
         Ok(moved)
     }
+}
 
-    fn check_patience(&self, waited: Duration, patience: Duration) -> Result<(), TransportError> {
-        if waited <= patience {
-            return Ok(());
-        }
-        let unreceived = self
-            .inbound
-            .iter()
-            .find(|inbound| inbound.done < inbound.operations.len());
-        let unsent = self
-            .outbound
-            .iter()
-            .find(|outbound| outbound.done < outbound.operations.len());
-        let (peer, what) = match (unreceived, unsent) {
-            (Some(inbound), _) => (inbound.peer, "nothing from"),
-            (None, Some(outbound)) => (outbound.peer, "nothing taken by"),
-            (None, None) => return Ok(()),
-        };
-        Err(TransportError::Stalled { peer, what, waited })
+impl Carrier for Exchange<'_> {
+    fn now_ns(&mut self) -> u64 {
+        self.endpoint.now().as_nanos()
+    }
+
+    fn pass(
+        &mut self,
+        progress: &mut Progress,
+        memory: &mut Memory,
+    ) -> Result<bool, TransportError> {
+        self.endpoint.turn()?;
+        Ok(self.send(progress, memory) | self.receive(progress, memory)?)
+    }
+
+    fn look(&mut self) -> Result<(), TransportError> {
+        self.endpoint.look(Duration::ZERO, None).map(drop)
+    }
+
+    fn wait(&mut self, pause: Option<Duration>) -> Result<(), TransportError> {
+        let most = pause.unwrap_or(ATTENTION);
+        self.endpoint.wait_at_most(most, None).map(drop)
+    }
+
+    fn waits_for(&self) -> Option<(usize, &'static str)> {
+        let mut inbound = self.inbound.iter();
+        let unheard = inbound.find(|inbound| inbound.done < inbound.operations.len());
+        let mut outbound = self.outbound.iter();
+        let unsent = outbound.find(|outbound| outbound.done < outbound.operations.len());
+        unheard
+            .map(|inbound| (inbound.peer, NOTHING_FROM))
+            .or_else(|| unsent.map(|outbound| (outbound.peer, NOTHING_TAKEN)))
+    }
+
+    fn connections(&self) -> &dyn Connections {
+        self.endpoint
     }
 }
 

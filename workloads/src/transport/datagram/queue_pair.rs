@@ -4,18 +4,14 @@
 //! Neither has a thread: their program calls [`SendingEnd::turn`] and [`SendingEnd::wait`] by turns.
 
 use std::io;
+use std::marker::PhantomData;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
 use super::endpoint::Endpoint;
-use crate::message::sender::Sender;
 use crate::transport::{Attendant, Connections, TransportError};
 use crate::world::MessageOptions;
-
-/// What the two ends are called in packets.
-const SENDER: usize = 0;
-const RECEIVER: usize = 1;
 
 /// Why a queue pair failed.
 #[derive(Debug, thiserror::Error)]
@@ -42,15 +38,42 @@ pub enum QueuePairError {
     Silent(Duration),
 }
 
-/// The end that sends messages.
+/// One end of a queue pair: [`SendingEnd`] or [`ReceivingEnd`].
 #[derive(Debug)]
-pub struct SendingEnd(Endpoint);
+pub struct End<S> {
+    endpoint: Endpoint,
+    side: PhantomData<S>,
+}
+
+/// The end that sends messages.
+pub type SendingEnd = End<Sending>;
 
 /// The end that messages come to.
-#[derive(Debug)]
-pub struct ReceivingEnd(Endpoint);
+pub type ReceivingEnd = End<Receiving>;
 
-impl SendingEnd {
+/// Marks a [`SendingEnd`].
+#[derive(Debug)]
+pub enum Sending {}
+
+/// Marks a [`ReceivingEnd`].
+#[derive(Debug)]
+pub enum Receiving {}
+
+/// Which end.
+pub trait Side {
+    /// What it is called in packets.
+    const RANK: usize;
+}
+
+impl Side for Sending {
+    const RANK: usize = 0;
+}
+
+impl Side for Receiving {
+    const RANK: usize = 1;
+}
+
+impl<S: Side> End<S> {
     /// Opens UDP ports on `address` for messages of at most `most_message` bytes. `nonce`, `most_message` and, but for the
     /// congestion control, `options` are those of the other end.
     ///
@@ -62,28 +85,51 @@ impl SendingEnd {
         options: MessageOptions,
         most_message: usize,
     ) -> Result<Self, QueuePairError> {
-        Ok(Self(Endpoint::open(
-            SENDER,
-            address,
-            nonce,
-            options,
-            most_message,
-        )?))
+        Ok(Self {
+            endpoint: Endpoint::open(S::RANK, address, nonce, options, most_message)?,
+            side: PhantomData,
+        })
     }
 
     /// Where it is.
     pub fn address(&self) -> SocketAddr {
-        self.0.address()
+        self.endpoint.address()
     }
 
+    /// Receives what the last look saw, does what timers ask for, sends.
+    ///
+    /// # Errors
+    /// If the peer has vanished or the system refuses.
+    pub fn turn(&mut self) -> Result<(), QueuePairError> {
+        Ok(self.endpoint.turn()?)
+    }
+
+    /// Sleeps until something is to be done or `other` can be read, which it tells; a tenth of a second at most.
+    ///
+    /// # Errors
+    /// If the system refuses.
+    pub fn wait(&mut self, other: BorrowedFd<'_>) -> Result<bool, QueuePairError> {
+        Ok(self.endpoint.wait(Some(other))?)
+    }
+
+    /// As [`Self::wait`], without sleeping.
+    ///
+    /// # Errors
+    /// If the system refuses.
+    pub fn look(&mut self, other: BorrowedFd<'_>) -> Result<bool, QueuePairError> {
+        Ok(self.endpoint.look(Duration::ZERO, Some(other))?)
+    }
+}
+
+impl SendingEnd {
     /// Greets the other end at `peer`, and waits until it has answered. It counts as gone after `patience`, now and later.
     ///
     /// # Errors
     /// If it does not answer, or was given other options.
     pub fn connect(&mut self, peer: SocketAddr, patience: Duration) -> Result<(), QueuePairError> {
-        let own = self.address();
-        self.0.set_peers(vec![own, peer]);
-        Ok(self.0.connect(&[RECEIVER], &[], patience, &mut Nobody)?)
+        self.endpoint.set_peers(vec![self.address(), peer]);
+        let to = [Receiving::RANK];
+        Ok(self.endpoint.connect(&to, &[], patience, &mut Nobody)?)
     }
 
     /// Sends a copy of `message`, if there is room for it; tells whether there was. What waits to be sent is as much as the
@@ -92,119 +138,42 @@ impl SendingEnd {
     /// # Panics
     /// If the message is longer than was agreed on.
     pub fn send(&mut self, message: &[u8]) -> bool {
-        let room = self.0.has_room(RECEIVER);
+        let room = self.endpoint.has_room(Receiving::RANK);
         if room {
-            self.0.send(RECEIVER, message);
+            self.endpoint.send(Receiving::RANK, message);
         }
         room
     }
 
     /// Whether all messages have arrived.
     pub fn is_drained(&self) -> bool {
-        self.0
-            .outgoing
-            .get(&RECEIVER)
-            .is_none_or(Sender::is_drained)
+        self.endpoint.is_drained()
     }
 
     /// Bytes that have arrived so far, as packets count them.
     pub fn arrived(&self) -> u64 {
-        let sender = self.0.outgoing.get(&RECEIVER);
+        let sender = self.endpoint.outgoing.get(&Receiving::RANK);
         sender.map_or(0, |sender| sender.totals().arrived)
-    }
-
-    /// Receives what the last look saw, does what timers ask for, sends.
-    ///
-    /// # Errors
-    /// If the peer has vanished or the system refuses.
-    pub fn turn(&mut self) -> Result<(), QueuePairError> {
-        Ok(self.0.turn()?)
-    }
-
-    /// Sleeps until something is to be done or `other` can be read, which it tells; a tenth of a second at most.
-    ///
-    /// # Errors
-    /// If the system refuses.
-    pub fn wait(&mut self, other: BorrowedFd<'_>) -> Result<bool, QueuePairError> {
-        Ok(self.0.wait(Some(other))?)
-    }
-
-    /// As [`Self::wait`], without sleeping.
-    ///
-    /// # Errors
-    /// If the system refuses.
-    pub fn look(&mut self, other: BorrowedFd<'_>) -> Result<bool, QueuePairError> {
-        Ok(self.0.look(Duration::ZERO, Some(other))?)
     }
 }
 
 impl ReceivingEnd {
-    /// Opens UDP ports on `address`, as [`SendingEnd::open`] does.
-    ///
-    /// # Errors
-    /// If the address is not this host's.
-    pub fn open(
-        address: IpAddr,
-        nonce: u64,
-        options: MessageOptions,
-        most_message: usize,
-    ) -> Result<Self, QueuePairError> {
-        Ok(Self(Endpoint::open(
-            RECEIVER,
-            address,
-            nonce,
-            options,
-            most_message,
-        )?))
-    }
-
-    /// Where it is.
-    pub fn address(&self) -> SocketAddr {
-        self.0.address()
-    }
-
     /// Waits until the other end, at `peer`, has greeted.
     ///
     /// # Errors
     /// If it has not within `patience`.
     pub fn accept(&mut self, peer: SocketAddr, patience: Duration) -> Result<(), QueuePairError> {
-        let own = self.address();
-        self.0.set_peers(vec![peer, own]);
-        Ok(self.0.connect(&[], &[SENDER], patience, &mut Nobody)?)
+        self.endpoint.set_peers(vec![peer, self.address()]);
+        let from = [Sending::RANK];
+        Ok(self.endpoint.connect(&[], &from, patience, &mut Nobody)?)
     }
 
     /// Hands the next message, in the order of sending, to `apply` if it is whole; tells whether it was.
     pub fn take(&mut self, apply: impl FnOnce(&[u8])) -> bool {
-        let next = self.0.used(SENDER);
-        self.0.take(
-            SENDER,
-            |message| message == next,
-            |_, message| apply(message),
-        )
-    }
-
-    /// As [`SendingEnd::turn`].
-    ///
-    /// # Errors
-    /// As [`SendingEnd::turn`].
-    pub fn turn(&mut self) -> Result<(), QueuePairError> {
-        Ok(self.0.turn()?)
-    }
-
-    /// As [`SendingEnd::wait`].
-    ///
-    /// # Errors
-    /// If the system refuses.
-    pub fn wait(&mut self, other: BorrowedFd<'_>) -> Result<bool, QueuePairError> {
-        Ok(self.0.wait(Some(other))?)
-    }
-
-    /// As [`SendingEnd::look`].
-    ///
-    /// # Errors
-    /// If the system refuses.
-    pub fn look(&mut self, other: BorrowedFd<'_>) -> Result<bool, QueuePairError> {
-        Ok(self.0.look(Duration::ZERO, Some(other))?)
+        let next = self.endpoint.used(Sending::RANK);
+        let wanted = |message| message == next;
+        self.endpoint
+            .take(Sending::RANK, wanted, |_, message| apply(message))
     }
 }
 
@@ -302,7 +271,7 @@ mod tests {
         receiving.accept(from, PATIENCE).unwrap();
         while !sender.is_finished() {
             receiving.turn().unwrap();
-            receiving.0.wait(None).unwrap();
+            receiving.endpoint.wait(None).unwrap();
         }
         let error = sender.join().unwrap().unwrap_err().to_string();
         assert!(error.contains("other transport settings"), "{error}");

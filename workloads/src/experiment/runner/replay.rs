@@ -3,10 +3,12 @@
 use longhaul_reports::result::{Better, Carried, Placement, Sample, Workload};
 use longhaul_topologies::Topology;
 
-use super::ground::Ground;
-use super::points::{PointPlan, ReplayPlan};
-use super::recorder::micros;
-use super::runner::{Run, Sampling, Stop};
+use super::super::error::Stop;
+use super::super::ground::Ground;
+use super::super::points::{PointPlan, ReplayPlan};
+use super::super::recorder::micros;
+use super::Run;
+use super::sampling::Sampling;
 use crate::collective::Collective;
 use crate::program::{Told, When};
 use crate::replay::figures::StepFigures;
@@ -46,7 +48,7 @@ impl Run<'_> {
                 time_us: micros(step.iteration.time),
                 wrong: step.iteration.wrong,
             };
-            self.iteration_done(index, &point.workload, &sample, &mut world)?;
+            self.iteration_done(index, &point.workload, &sample, &mut world, sampling)?;
             if !sample.warmup {
                 self.recorder.step(figures(plan, &step));
             }
