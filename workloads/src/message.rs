@@ -40,6 +40,7 @@ use std::time::Duration;
 
 pub use erasure::Erasure;
 pub(crate) use erasure::MOST_SHARDS;
+use longhaul_emulator::time::Time;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -93,6 +94,13 @@ impl Default for Paths {
             count: 1,
         }
     }
+}
+
+/// When a packet came, and when it is looked at: what lies between the two is this host's, and no part of a way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Seen {
+    pub(crate) came: Time,
+    pub(crate) now: Time,
 }
 
 /// How a queue pair behaves; both ends have the same.

@@ -11,7 +11,7 @@ use super::flow::Flow;
 use super::greeting::Handshake;
 use super::path::{Health, Packet, Path};
 use super::wire::{self, Envelope};
-use super::{Erasure, Failure, Parameters, PathChoice};
+use super::{Erasure, Failure, Parameters, PathChoice, Seen};
 use crate::congestion::{Conditions, Loss};
 
 /// Messages on their way to one peer.
@@ -212,6 +212,19 @@ impl Sender {
         }
     }
 
+    /// What was written for `path` is sent only now: `bytes` are datagrams of `segment` bytes each, the last of which may be shorter.
+    /// Delay counts from here on; what they waited for the thread or the kernel is none of the way's.
+    pub(crate) fn restamp(&mut self, now: Time, path: u8, bytes: &mut [u8], segment: usize) {
+        let Some(path) = self.paths.get_mut(usize::from(path)) else {
+            return;
+        };
+        for datagram in bytes.chunks_mut(segment) {
+            if let Some(number) = wire::restamp(datagram, self.parameters.hops, now) {
+                path.restamp(now, number);
+            }
+        }
+    }
+
     /// When [`Self::on_timer`] and [`Self::poll_transmit`] are to be called next, whatever comes before.
     pub(crate) fn timer(&self) -> Option<Time> {
         let own = match &self.state {
@@ -260,13 +273,14 @@ impl Sender {
     /// A welcome came.
     pub(super) fn on_welcome(
         &mut self,
-        now: Time,
+        seen: Seen,
         greeting: &wire::Greeting,
     ) -> Result<(), Failure> {
+        let now = seen.now;
         let State::Greeting(handshake) = &mut self.state else {
             return Ok(());
         };
-        let Some(measured) = handshake.welcome(now, greeting) else {
+        let Some(measured) = handshake.welcome(seen, greeting) else {
             return Ok(());
         };
         let measured = measured?;

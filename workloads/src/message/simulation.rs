@@ -13,7 +13,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::receiver::{Arrived, Receiver, Sink};
 use super::sender::Sender;
-use super::{Failure, Parameters, wire};
+use super::{Failure, Parameters, Seen, wire};
 
 /// A link.
 #[derive(Clone, Debug)]
@@ -178,11 +178,15 @@ impl Pair {
         let Some((telemetry, envelope, packet)) = wire::decode(&datagram.bytes) else {
             return Ok(());
         };
+        let seen = Seen {
+            came: self.now,
+            now: self.now,
+        };
         if !datagram.to_receiver {
-            return self.sender.on_packet(self.now, envelope, &packet);
+            return self.sender.on_packet(seen, envelope, &packet);
         }
         let arrived = Arrived {
-            now: self.now,
+            seen,
             bytes: datagram.bytes.len() as u64,
             marked: datagram.marked,
             telemetry,

@@ -172,7 +172,7 @@ impl Endpoint {
         }
     }
 
-    /// The time, as of the last look or of what was done since.
+    /// The time.
     pub(super) fn now(&mut self) -> Time {
         self.clock.now()
     }
@@ -187,7 +187,6 @@ impl Endpoint {
         let now = self.now();
         if let Some(sender) = self.outgoing.get_mut(&peer) {
             sender.push(now, message);
-            self.clock.work(message.len());
         }
     }
 
@@ -238,7 +237,7 @@ impl Endpoint {
         for (&peer, sender) in &mut self.outgoing {
             sender.on_timer(now).map_err(failed(peer))?;
         }
-        self.transmit(now)
+        self.transmit()
     }
 
     /// Sleeps until something is to be done, at most [`ATTENTION`]; also until `other` can be read, which it tells.
@@ -289,7 +288,7 @@ impl Endpoint {
             Ok(_) | Err(nix::errno::Errno::EINTR) => {}
             Err(errno) => return Err(system("wait for packets".into())(errno.into())),
         }
-        self.clock.pass();
+        self.clock.slept();
         // Errors are told by reading.
         let readable = |polled: &PollFd<'_>| {
             let events = polled.revents().unwrap_or(PollFlags::empty());
