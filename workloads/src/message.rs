@@ -103,6 +103,10 @@ pub(crate) struct Seen {
     pub(crate) now: Time,
 }
 
+/// The first packets of a path leave one by one, and are answered one by one: by how they are spaced when they arrive laws learn
+/// what the bottleneck carries, and those of a super-packet have come at one time, as far as is told. More than their trains have.
+const SINGLY: u64 = 128;
+
 /// How a queue pair behaves; both ends have the same.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Parameters {

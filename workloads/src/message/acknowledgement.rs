@@ -81,7 +81,8 @@ impl Sender {
             .map(|sent| seen.came.since(sent).saturating_sub(told.held));
         let path = &mut self.paths[index];
         if let Some(rtt) = rtt {
-            path.round_trip.sample(rtt);
+            let answered = newest_sent.map_or(rtt, |sent| now.since(sent));
+            path.round_trip.sample(rtt, answered);
         }
         if packets > 0 {
             path.timeouts = 0;
@@ -97,7 +98,8 @@ impl Sender {
         let flow = self.flow_of(index);
         self.flows[flow].in_flight -= in_flight;
 
-        let lost = self.paths[index].find_lost(now);
+        // As of when the word of what overtook them came: more of it may wait to be read.
+        let lost = self.paths[index].find_lost(seen.came);
         self.lose(now, index, &lost);
         if told.out_of_order && self.parameters.recovery == Recovery::GoBackN {
             self.go_back(now);

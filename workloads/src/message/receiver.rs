@@ -10,7 +10,7 @@ use super::erasure::{Decoder, Recovered};
 use super::greeting::settings;
 use super::ranges::Ranges;
 use super::wire::{self, Acknowledgement, Envelope, Greeting, MOST_RANGES, Piece, Transmission};
-use super::{Failure, Parameters, Recovery, Seen};
+use super::{Failure, Parameters, Recovery, SINGLY, Seen};
 
 /// Messages from one peer.
 #[derive(Debug)]
@@ -216,6 +216,12 @@ impl Receiver {
         self.news = false;
         self.acknowledge(now, index, out);
         Some(index as u8)
+    }
+
+    /// Whether what it has to say is not to wait for what else has come.
+    pub(crate) fn answers_at_once(&self) -> bool {
+        let is_first = |path: &Path| path.newest.is_some_and(|newest| newest.number < SINGLY);
+        self.paths.iter().any(|path| path.pending && is_first(path))
     }
 
     /// The next message that is whole and due to be handed over; [`Self::done`] makes room for another.

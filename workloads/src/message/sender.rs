@@ -11,7 +11,7 @@ use super::flow::Flow;
 use super::greeting::Handshake;
 use super::path::{Health, Packet, Path};
 use super::wire::{self, Envelope};
-use super::{Erasure, Failure, Parameters, PathChoice, Seen};
+use super::{Erasure, Failure, Parameters, PathChoice, SINGLY, Seen};
 use crate::congestion::{Conditions, Loss};
 
 /// Messages on their way to one peer.
@@ -212,6 +212,15 @@ impl Sender {
         }
     }
 
+    /// Bytes that may leave as one super-packet on a path, behind what was written last.
+    pub(crate) fn super_packet(&self, path: u8) -> u64 {
+        let path = usize::from(path);
+        match (self.paths.get(path), self.flows.get(self.flow_of(path))) {
+            (Some(path), Some(flow)) if path.next_number() > SINGLY => flow.super_packet(),
+            _ => 0,
+        }
+    }
+
     /// What was written for `path` is sent only now: `bytes` are datagrams of `segment` bytes each, the last of which may be shorter.
     /// Delay counts from here on; what they waited for the thread or the kernel is none of the way's.
     pub(crate) fn restamp(&mut self, now: Time, path: u8, bytes: &mut [u8], segment: usize) {
@@ -305,7 +314,7 @@ impl Sender {
             .collect();
         // The first timeouts rest on it; that of another path may be longer, which its own packets will tell.
         for path in &mut self.paths {
-            path.round_trip.sample(rtt);
+            path.round_trip.sample(rtt, rtt);
         }
         self.granted = self.granted.max(greeting.granted);
         self.heard = now;

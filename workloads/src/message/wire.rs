@@ -268,6 +268,7 @@ impl Greeting {
         out.extend_from_slice(&self.settings.to_be_bytes());
         out.extend_from_slice(&self.granted.to_be_bytes());
         out.extend_from_slice(&self.clock.as_nanos().to_be_bytes());
+        out.extend_from_slice(&short(self.held).to_be_bytes());
     }
 }
 

@@ -9,7 +9,7 @@
 //! - `exchange`: one rank's program carried out over them.
 //! - `queue_pair`: one queue pair by itself, for other programs.
 
-mod clock;
+pub(crate) mod clock;
 pub(crate) mod endpoint;
 pub(crate) mod exchange;
 mod inbox;

@@ -177,6 +177,11 @@ impl Endpoint {
         self.clock.now()
     }
 
+    /// The thread has slept elsewhere.
+    pub(super) fn slept(&mut self) {
+        self.clock.slept();
+    }
+
     /// Whether another message to `peer` would be taken now.
     pub(super) fn has_room(&self, peer: usize) -> bool {
         self.outgoing[&peer].has_room()
@@ -234,8 +239,11 @@ impl Endpoint {
             }
         }
         self.share_credits();
+        // An answer that waits to be received is not overdue.
+        let received_to = self.sockets.iter().map(|socket| socket.received_to(now));
+        let received_to = received_to.min().unwrap_or(now);
         for (&peer, sender) in &mut self.outgoing {
-            sender.on_timer(now).map_err(failed(peer))?;
+            sender.on_timer(received_to).map_err(failed(peer))?;
         }
         self.transmit()
     }

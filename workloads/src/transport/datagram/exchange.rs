@@ -84,6 +84,8 @@ impl<'a> Exchange<'a> {
         patience: Duration,
         attendant: &mut dyn Attendant,
     ) -> Result<Vec<Pause>, TransportError> {
+        // The thread slept until the program's beginning.
+        self.endpoint.slept();
         let mut last_move = self.endpoint.now();
         while !self.progress.is_complete() {
             // Before what has come since: a pause that was over by then does not wait for it.

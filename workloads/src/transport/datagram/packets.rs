@@ -154,7 +154,11 @@ impl Endpoint {
         incoming
             .receiver
             .on_packet(arrived, envelope, &packet, &mut incoming.inbox)
-            .map_err(failed(peer))
+            .map_err(failed(peer))?;
+        if incoming.receiver.answers_at_once() && self.unsent.is_none() {
+            self.answer(peer)?;
+        }
+        Ok(())
     }
 
     /// Sends all that may leave, until the kernel or the port takes no more.
@@ -222,7 +226,12 @@ impl Endpoint {
                 break;
             };
             match batch.add(path.into(), before) {
-                Added::Room => {}
+                Added::Room => {
+                    let longer = batch.bytes.len() + batch.segment;
+                    if longer as u64 > sender.super_packet(path) {
+                        break;
+                    }
+                }
                 Added::Full => break,
                 Added::Apart(next) => {
                     apart = Some(next);

@@ -36,6 +36,8 @@ pub(super) struct Socket {
     socket: UdpSocket,
     /// What has not been received yet came later.
     earliest: Time,
+    /// There may be such.
+    has_more: bool,
 }
 
 /// Batches received by one call; what they call for is sent after that: acknowledgements are one for all of them.
@@ -97,6 +99,7 @@ impl Socket {
         Ok(Self {
             socket,
             earliest: Time::default(),
+            has_more: false,
         })
     }
 
@@ -170,6 +173,7 @@ impl Socket {
         buffers: &mut Buffers,
         clock: &mut Clock,
     ) -> io::Result<Vec<Received>> {
+        self.has_more = false;
         let looked = clock.now();
         let control = cmsg_space!(i32, i32, TimeSpec);
         let mut headers = MultiHeaders::preallocate(BATCHES, Some(control));
@@ -188,10 +192,16 @@ impl Socket {
             self.earliest = received.came;
             batches.push(received);
         }
-        if batches.len() < BATCHES {
+        self.has_more = batches.len() == BATCHES;
+        if !self.has_more {
             self.earliest = self.earliest.max(looked);
         }
         Ok(batches)
+    }
+
+    /// Up to when all that has come is received, at `now`, as far as the last look told.
+    pub(super) fn received_to(&self, now: Time) -> Time {
+        if self.has_more { self.earliest } else { now }
     }
 }
 
@@ -276,28 +286,51 @@ mod tests {
     #[test]
     fn a_batch_arrives_as_the_datagrams_that_were_sent() {
         for address in [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()] {
-            let (one, other) = (
-                Socket::bind(address).unwrap(),
-                Socket::bind(address).unwrap(),
-            );
+            let one = Socket::bind(address).unwrap();
+            let (mut other, mut clock) = (Socket::bind(address).unwrap(), Clock::new());
+            let before = clock.now();
             let bytes: Vec<u8> = (0..3500).map(|at| (at / 1000) as u8).collect();
             assert!(one.send(other.address().unwrap(), &bytes, 1000).unwrap());
             let (mut got, mut buffers) = (Vec::new(), Buffers::new());
             let deadline = Instant::now() + Duration::from_secs(5);
             while got.len() < 4 && Instant::now() < deadline {
-                let batches = other.receive(&mut buffers).unwrap();
+                let batches = other.receive(&mut buffers, &mut clock).unwrap();
                 if batches.is_empty() {
                     std::thread::yield_now();
                 }
                 for (index, received) in batches.iter().enumerate() {
                     assert_eq!(received.from, one.address().unwrap());
                     assert!(!received.marked);
+                    assert!((before..=clock.now()).contains(&received.came));
                     let datagrams = buffers.batch(index, received).chunks(received.segment);
                     got.extend(datagrams.map(|datagram| (datagram.len(), datagram[0])));
                 }
             }
             assert_eq!(got, [(1000, 0), (1000, 1), (1000, 2), (500, 3)]);
         }
+    }
+
+    #[test]
+    fn a_datagram_came_when_it_came_however_late_it_is_received() {
+        const LATE: Duration = Duration::from_millis(50);
+        let address = Ipv4Addr::LOCALHOST.into();
+        let one = Socket::bind(address).unwrap();
+        let (mut other, mut clock) = (Socket::bind(address).unwrap(), Clock::new());
+        let mut buffers = Buffers::new();
+        assert!(other.receive(&mut buffers, &mut clock).unwrap().is_empty());
+        // The kernel begins to stamp in the background: what comes before has the time at which it is received.
+        let deadline = Instant::now() + Duration::from_secs(5);
+        let waited = loop {
+            one.send(other.address().unwrap(), b"a", 1).unwrap();
+            std::thread::sleep(LATE);
+            let received = other.receive(&mut buffers, &mut clock).unwrap();
+            let waited = received.first().map(|first| clock.now().since(first.came));
+            let waited = waited.unwrap_or_default();
+            if waited >= LATE || Instant::now() > deadline {
+                break waited;
+            }
+        };
+        assert!(waited >= LATE, "{waited:?}");
     }
 
     #[test]
