@@ -77,6 +77,13 @@ mod tests {
     }
 
     #[test]
+    fn a_super_packet_is_short_at_any_pace_and_as_long_as_can_be_without_one() {
+        let rate = Rate::from_bits_per_second(8_000_000_000);
+        assert_eq!(super_packet(Some(rate)), 15_000);
+        assert_eq!(super_packet(None), u64::MAX);
+    }
+
+    #[test]
     fn without_a_rate_nothing_waits() {
         let mut pacer = Pacer::default();
         for _ in 0..10 {

@@ -522,6 +522,28 @@ mod tests {
     }
 
     #[test]
+    fn what_is_sent_late_says_so_and_nothing_else_changes() {
+        let late = Time::from_nanos(123_456);
+        for hops in [0, 2] {
+            for packet in packets() {
+                let (mut bytes, mut expected) = (Vec::new(), packet.clone());
+                encode(&mut bytes, ENVELOPE, hops, &packet);
+                let number = match &mut expected {
+                    Packet::Data { transmission, .. }
+                    | Packet::Parity { transmission, .. }
+                    | Packet::Probe(transmission) => {
+                        transmission.sent = late;
+                        Some(transmission.number)
+                    }
+                    _ => None,
+                };
+                assert_eq!(restamp(&mut bytes, hops, late), number);
+                assert_eq!(decode(&bytes).unwrap().2, expected);
+            }
+        }
+    }
+
+    #[test]
     fn a_packet_cut_short_is_none() {
         for packet in packets() {
             let mut bytes = Vec::new();
