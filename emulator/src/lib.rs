@@ -25,10 +25,11 @@
 //! - [`probe`]: UDP probes that measure one-way delay between two nodes on one clock.
 //! - [`fidelity`]: every link held against its description.
 //! - [`telemetry`]: periodic readings of links, queues and hosts.
-//! - [`time`]: instants, as pure logic counts them.
+//! - [`time`]: instants, as pure logic counts them; [`clocks`]: the machine's, for those who drive it.
 
 pub mod capability;
 pub mod capture;
+pub mod clocks;
 mod distribution;
 pub mod engine;
 pub mod fidelity;

@@ -13,13 +13,12 @@
 //! - `schedule`: which channel is due next; `time`: instants.
 //!
 //! Around it: `driver` is the thread, `port` the interfaces with their receive `rings` (each a `ring`), `links` what happens to them,
-//! `egress` the way out, `wiretap` what a capture sees, `listener` the same for what another engine carries, `frame` the packets in memory, `alarm` the timer, `clocks` the machine's clocks, `tuning` what keeps
+//! `egress` the way out, `wiretap` what a capture sees, `listener` the same for what another engine carries, `frame` the packets in memory, `alarm` the timer, `tuning` what keeps
 //! the thread on time, `punctuality` how well that went, `memory` what a lab may need.
 
 mod alarm;
 mod carriers;
 mod checksum;
-mod clocks;
 mod delivered;
 mod driver;
 mod egress;

@@ -20,7 +20,7 @@ use longhaul_reports::result::Placement;
 use longhaul_topologies::units::ByteSize;
 use longhaul_workloads::collective::{Algorithm, Collective, DataType, ReduceOp};
 use longhaul_workloads::congestion::{FixedWindow, Law};
-use longhaul_workloads::message::{Paths, Recovery};
+use longhaul_workloads::message::{PathChoice, Paths, Recovery};
 use longhaul_workloads::world::{
     MessageOptions, Operation, RankClock, RankSpec, TransportOptions, World,
 };
@@ -56,7 +56,11 @@ fn main() -> io::Result<()> {
         for host in [&pair.a, &pair.b] {
             host.run(move || ip(&format!("link set eth0 mtu {mtu}")))?;
         }
-        for (name, message) in [("tcp", None), ("message", Some(message()))] {
+        for (name, message) in [
+            ("tcp", None),
+            ("message", Some(message(1))),
+            ("16 paths", Some(message(16))),
+        ] {
             let cpu = cpu(UsageWho::RUSAGE_CHILDREN);
             let (bits, time) = runtime.block_on(transfer(&pair, message));
             row(
@@ -86,7 +90,8 @@ fn row(mtu: usize, name: &str, bits: f64, time: Duration, cpu: Duration) {
     println!("{mtu:4}   {name:9}   {rate:7.2}   {per_gigabit:10.3}");
 }
 
-fn message() -> MessageOptions {
+/// Packet by packet in turn over so many paths, each with a socket of its own.
+fn message(paths: u8) -> MessageOptions {
     MessageOptions {
         law: Law::FixedWindow(FixedWindow {
             window: ByteSize::from_bytes(WINDOW),
@@ -94,7 +99,10 @@ fn message() -> MessageOptions {
         line_rate: None,
         recovery: Recovery::SelectiveRepeat,
         erasure: None,
-        paths: Paths::default(),
+        paths: Paths {
+            choice: PathChoice::Spray,
+            count: paths,
+        },
         mtu: None,
         hops: 0,
         credits: None,

@@ -40,6 +40,7 @@ use std::time::Duration;
 
 pub use erasure::Erasure;
 pub(crate) use erasure::MOST_SHARDS;
+use longhaul_emulator::time::Time;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -94,6 +95,17 @@ impl Default for Paths {
         }
     }
 }
+
+/// When a packet came, and when it is looked at: what lies between the two is this host's, and no part of a way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Seen {
+    pub(crate) came: Time,
+    pub(crate) now: Time,
+}
+
+/// The first packets of a path leave one by one, and are answered one by one: by how they are spaced when they arrive laws learn
+/// what the bottleneck carries, and those of a super-packet have come at one time, as far as is told. More than their trains have.
+const SINGLY: u64 = 128;
 
 /// How a queue pair behaves; both ends have the same.
 #[derive(Clone, Debug, PartialEq)]

@@ -21,7 +21,6 @@ use nix::sys::eventfd::EventFd;
 
 use super::alarm::Alarm;
 use super::carriers::Carriers;
-use super::clocks::{Watch, now};
 use super::delivered::Amount;
 use super::egress::{Egress, Outcome};
 use super::frame::Pool;
@@ -30,6 +29,7 @@ use super::port::{LARGE_RING, Ports};
 use super::punctuality::Punctuality;
 use super::schedule::Schedule;
 use crate::capture::Tap;
+use crate::clocks::{Watch, now};
 use crate::engine::{ChannelCounters, Lateness};
 use crate::plan::{ChannelId, LabPlan};
 

@@ -3,7 +3,6 @@
 use std::ops::Range;
 use std::rc::Rc;
 
-use super::clocks::Watch;
 use super::frame::{Frame, Pool};
 use super::output::{BATCH, Departure, Output};
 use super::propagation::{Delivery, PacketState};
@@ -13,6 +12,7 @@ use super::stamp::{self, Hop};
 use super::traffic;
 use super::vnet::VnetHeader;
 use super::wiretap::Wiretapped;
+use crate::clocks::Watch;
 use crate::time::Time;
 
 /// The packets of one batch, whatever interface each leaves by.

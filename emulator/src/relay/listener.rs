@@ -3,11 +3,11 @@
 use std::io;
 use std::os::fd::BorrowedFd;
 
-use super::clocks::{Watch, now};
 use super::frame::Frame;
 use super::rings::{Rings, RingsSpec};
 use super::wiretap::{Wiretap, Wiretapped};
 use crate::capture::Tap;
+use crate::clocks::{Watch, now};
 
 /// Bytes of the ring for single packets: a hundredth of a second of 400,000 packets a second. Every lane's end has rings of its own, so
 /// they are smaller than the relay's.

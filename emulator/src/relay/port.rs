@@ -10,11 +10,11 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use nix::net::if_::if_nametoindex;
 
-use super::clocks::Watch;
 use super::links::{Event, LinkEvents};
 use super::output::Output;
 use super::ring::Received;
 use super::rings::{Rings, RingsSpec};
+use crate::clocks::Watch;
 use crate::time::Time;
 
 /// Bytes of the ring for single packets: at 1500 bytes, a fiftieth of a second of 800,000 packets a second.

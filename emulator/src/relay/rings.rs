@@ -3,8 +3,8 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
-use super::clocks::{Clocks, Watch};
 use super::ring::{Received, Ring, RingSpec, SLOT_OVERHEAD};
+use crate::clocks::{Clocks, Watch};
 use crate::time::Time;
 
 /// A full super-packet: an IP packet of 64 KB (`GSO_LEGACY_MAX_SIZE` in linux/netdevice.h) in its frame, in whole pages.

@@ -7,7 +7,7 @@ use longhaul_emulator::time::Time;
 
 use super::sender::{Sender, State};
 use super::wire::{self, Acknowledgement, Envelope};
-use super::{Failure, Recovery};
+use super::{Failure, Recovery, Seen};
 use crate::congestion::Ack;
 
 /// The weight of a new share of marks: DCTCP's g (RFC 8257, section 3.3).
@@ -20,7 +20,7 @@ impl Sender {
     /// If the peer was given other settings.
     pub(crate) fn on_packet(
         &mut self,
-        now: Time,
+        seen: Seen,
         envelope: Envelope,
         packet: &wire::Packet<'_>,
     ) -> Result<(), Failure> {
@@ -28,9 +28,9 @@ impl Sender {
             return Ok(());
         }
         match packet {
-            wire::Packet::Welcome(greeting) => self.on_welcome(now, greeting),
+            wire::Packet::Welcome(greeting) => self.on_welcome(seen, greeting),
             wire::Packet::Acknowledgement(acknowledgement) if self.is_open() => {
-                self.acknowledge(now, envelope.path.into(), acknowledgement);
+                self.acknowledge(seen, envelope.path.into(), acknowledgement);
                 Ok(())
             }
             wire::Packet::Farewell if matches!(self.state, State::Closing { .. }) => {
@@ -42,7 +42,8 @@ impl Sender {
     }
 
     /// Numbers that were never sent are no acknowledgement of ours, and change nothing.
-    fn acknowledge(&mut self, now: Time, index: usize, told: &Acknowledgement<'_>) -> Option<()> {
+    fn acknowledge(&mut self, seen: Seen, index: usize, told: &Acknowledgement<'_>) -> Option<()> {
+        let now = seen.now;
         let path = self.paths.get_mut(index)?;
         if told.newest >= path.next_number()
             || told
@@ -77,10 +78,11 @@ impl Sender {
 
         let rtt = newest_sent
             .filter(|_| newest.is_some_and(|newest| newest.number == told.newest))
-            .map(|sent| now.since(sent).saturating_sub(told.held));
+            .map(|sent| seen.came.since(sent).saturating_sub(told.held));
         let path = &mut self.paths[index];
         if let Some(rtt) = rtt {
-            path.round_trip.sample(rtt);
+            let answered = newest_sent.map_or(rtt, |sent| now.since(sent));
+            path.round_trip.sample(rtt, answered);
         }
         if packets > 0 {
             path.timeouts = 0;
@@ -96,21 +98,22 @@ impl Sender {
         let flow = self.flow_of(index);
         self.flows[flow].in_flight -= in_flight;
 
-        let lost = self.paths[index].find_lost(now);
+        // As of when the word of what overtook them came: more of it may wait to be read.
+        let lost = self.paths[index].find_lost(seen.came);
         self.lose(now, index, &lost);
         if told.out_of_order && self.parameters.recovery == Recovery::GoBackN {
             self.go_back(now);
         }
         let newest = newest.filter(|_| bytes > 0)?;
         let rtt = rtt.or(self.paths[index].round_trip.smoothed())?;
-        self.report(now, index, told, &newest, (bytes, packets, marked), rtt);
+        self.report(seen, index, told, &newest, (bytes, packets, marked), rtt);
         Some(())
     }
 
     /// Tells the congestion control.
     fn report(
         &mut self,
-        now: Time,
+        seen: Seen,
         index: usize,
         told: &Acknowledgement<'_>,
         newest: &super::path::Packet,
@@ -119,13 +122,13 @@ impl Sender {
     ) {
         let flow = self.flow_of(index);
         let flow = &mut self.flows[flow];
-        let sample = flow.deliver(now, bytes, newest.sent, newest.snapshot);
+        let sample = flow.deliver(seen.came, bytes, newest.sent, newest.snapshot);
         let hops: Vec<_> = inband::records(told.telemetry)
             .into_iter()
             .flatten()
             .collect();
         flow.controller.on_ack(&Ack {
-            now,
+            now: seen.now,
             bytes,
             packets,
             marked,

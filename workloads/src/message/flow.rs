@@ -8,7 +8,7 @@ use std::time::Duration;
 use longhaul_emulator::time::Time;
 use longhaul_topologies::units::Rate;
 
-use super::pacer::Pacer;
+use super::pacer::{self, Pacer};
 use crate::congestion::{Controller, Sent};
 
 #[derive(Debug)]
@@ -65,6 +65,11 @@ impl Flow {
     /// When a packet of `bytes` may leave, if not now.
     pub(super) fn wait(&self, now: Time, bytes: u64) -> Option<Time> {
         self.pacer.wait(now, self.controller.pacing_rate(), bytes)
+    }
+
+    /// Bytes that may leave as one super-packet.
+    pub(super) fn super_packet(&self) -> u64 {
+        pacer::super_packet(self.controller.pacing_rate())
     }
 
     /// A packet leaves. Its snapshot comes back with it.

@@ -7,8 +7,7 @@ use std::time::Duration;
 
 use longhaul_emulator::time::Time;
 
-use super::Parameters;
-use super::wire;
+use super::{Parameters, Seen, wire};
 use crate::congestion::Measured;
 
 /// Time to the second hello; it doubles from there (RFC 6298's initial timeout).
@@ -53,6 +52,7 @@ impl Handshake {
             settings: self.settings,
             granted: 0,
             clock: now,
+            held: Duration::ZERO,
         }
     }
 
@@ -60,7 +60,7 @@ impl Handshake {
     /// an error.
     pub(super) fn welcome(
         &mut self,
-        now: Time,
+        seen: Seen,
         greeting: &wire::Greeting,
     ) -> Option<Result<Measured, super::Failure>> {
         let sent = self.sent.get(greeting.attempt as usize)?;
@@ -70,7 +70,7 @@ impl Handshake {
         if greeting.settings == self.settings {
             let Some(from) = self.measured_from else {
                 self.measured_from = Some(self.sent.len() as u32);
-                self.next = now;
+                self.next = seen.now;
                 return None;
             };
             if greeting.attempt < from {
@@ -79,7 +79,7 @@ impl Handshake {
         }
         Some(match greeting.settings == self.settings {
             true => Ok(Measured {
-                round_trip: now.since(*sent),
+                round_trip: seen.came.since(*sent).saturating_sub(greeting.held),
                 // Of two clocks, the sender's may be ahead.
                 one_way: (greeting.clock >= *sent).then(|| greeting.clock.since(*sent)),
             }),

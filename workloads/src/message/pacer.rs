@@ -13,6 +13,10 @@ const BURST: Duration = Duration::from_micros(100);
 const LEAST_PACKETS: u64 = 2;
 const MOST_BYTES: u64 = 64 << 10;
 
+/// What leaves as one super-packet at most, as time at the pace: links and interfaces may deliver it as one, when its last byte has
+/// come, and what the first ones waited for those behind them looks like a queue then.
+const SUPER_PACKET: Duration = Duration::from_micros(15);
+
 /// Spaces packets by the rate that each left at.
 #[derive(Debug, Default)]
 pub(crate) struct Pacer {
@@ -33,6 +37,11 @@ impl Pacer {
             self.due = self.due.max(now) + time(rate, bytes);
         }
     }
+}
+
+/// Bytes of one super-packet at most; all that there is if nothing paces them.
+pub(super) fn super_packet(rate: Option<Rate>) -> u64 {
+    rate.map_or(u64::MAX, |rate| rate.size_in(SUPER_PACKET).bytes())
 }
 
 fn burst(rate: Rate, packet: u64) -> Duration {
@@ -65,6 +74,13 @@ mod tests {
         }
         // A packet lasts 1 ms at this rate; the first two go at once.
         assert_eq!(now.since(start), Duration::from_millis(98));
+    }
+
+    #[test]
+    fn a_super_packet_is_short_at_any_pace_and_as_long_as_can_be_without_one() {
+        let rate = Rate::from_bits_per_second(8_000_000_000);
+        assert_eq!(super_packet(Some(rate)), 15_000);
+        assert_eq!(super_packet(None), u64::MAX);
     }
 
     #[test]

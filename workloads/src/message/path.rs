@@ -132,6 +132,15 @@ impl Path {
         self.last_sent = now;
     }
 
+    /// The packet of that number leaves only now.
+    pub(super) fn restamp(&mut self, now: Time, number: u64) {
+        let index = number.checked_sub(self.base);
+        if let Some(packet) = index.and_then(|index| self.packets.get_mut(index as usize)) {
+            packet.sent = now;
+            self.last_sent = self.last_sent.max(now);
+        }
+    }
+
     /// `hear` is told of the packets in `range` that are newly known to have arrived, in rising order, each with the bytes that
     /// it was still in flight with. `None` if the range was never sent.
     pub(super) fn arrive(

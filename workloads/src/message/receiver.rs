@@ -10,7 +10,7 @@ use super::erasure::{Decoder, Recovered};
 use super::greeting::settings;
 use super::ranges::Ranges;
 use super::wire::{self, Acknowledgement, Envelope, Greeting, MOST_RANGES, Piece, Transmission};
-use super::{Failure, Parameters, Recovery};
+use super::{Failure, Parameters, Recovery, SINGLY, Seen};
 
 /// Messages from one peer.
 #[derive(Debug)]
@@ -65,7 +65,7 @@ pub(crate) trait Sink {
 /// A datagram as it came.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Arrived<'a> {
-    pub(crate) now: Time,
+    pub(crate) seen: Seen,
     /// Its bytes, all of them.
     pub(crate) bytes: u64,
     /// With "congestion experienced".
@@ -160,7 +160,7 @@ impl Receiver {
         }
         match packet {
             wire::Packet::Hello(greeting) if greeting.nonce == self.nonce => {
-                self.greeted = Some((greeting.attempt, arrived.now));
+                self.greeted = Some((greeting.attempt, arrived.seen.came));
             }
             wire::Packet::Data {
                 transmission,
@@ -178,7 +178,7 @@ impl Receiver {
                 self.count(arrived, envelope.path.into(), *transmission);
                 let decoder = self.decoder.as_mut();
                 let recovered = decoder.map(|decoder| decoder.on_parity(parity));
-                self.take_recovered(arrived.now, &recovered.unwrap_or_default(), sink);
+                self.take_recovered(arrived.seen.now, &recovered.unwrap_or_default(), sink);
             }
             wire::Packet::Bye => self.ending = Ending::Asked,
             _ => {}
@@ -195,6 +195,7 @@ impl Receiver {
                 settings: settings(&self.parameters),
                 granted: self.granted(),
                 clock,
+                held: now.since(clock),
             });
             wire::encode(out, self.envelope(0), 0, &welcome);
             return Some(0);
@@ -215,6 +216,12 @@ impl Receiver {
         self.news = false;
         self.acknowledge(now, index, out);
         Some(index as u8)
+    }
+
+    /// Whether what it has to say is not to wait for what else has come.
+    pub(crate) fn answers_at_once(&self) -> bool {
+        let is_first = |path: &Path| path.newest.is_some_and(|newest| newest.number < SINGLY);
+        self.paths.iter().any(|path| path.pending && is_first(path))
     }
 
     /// The next message that is whole and due to be handed over; [`Self::done`] makes room for another.
@@ -322,18 +329,18 @@ impl Receiver {
                 path.pending = true;
                 path.out_of_order = true;
                 path.newest
-                    .get_or_insert(Newest::of(arrived.now, transmission));
+                    .get_or_insert(Newest::of(arrived.seen.came, transmission));
             }
             return;
         }
         let known = piece.sequence < self.expected || self.sequences.contains(piece.sequence);
-        let taken = !known && self.take(arrived.now, piece, sink);
+        let taken = !known && self.take(arrived.seen.now, piece, sink);
         if known || taken {
             self.count(arrived, index, transmission);
         }
         if let Some(decoder) = self.decoder.as_mut().filter(|_| taken) {
             let recovered = decoder.on_piece(piece);
-            self.take_recovered(arrived.now, &recovered, sink);
+            self.take_recovered(arrived.seen.now, &recovered, sink);
         }
     }
 
@@ -415,7 +422,7 @@ impl Receiver {
         if arrived.marked && is_new {
             path.marked += arrived.bytes;
         }
-        let this = Newest::of(arrived.now, transmission);
+        let this = Newest::of(arrived.seen.came, transmission);
         let least_way = match path.newest {
             Some(newest) if path.pending => newest.least_way.min(this.way),
             _ => this.way,
@@ -465,12 +472,12 @@ impl Receiver {
 }
 
 impl Newest {
-    fn of(now: Time, transmission: Transmission) -> Self {
+    fn of(came: Time, transmission: Transmission) -> Self {
         // Of two clocks, the sender's may be ahead.
-        let way = now.as_nanos().wrapping_sub(transmission.sent.as_nanos()) as i64;
+        let way = came.as_nanos().wrapping_sub(transmission.sent.as_nanos()) as i64;
         Self {
             number: transmission.number,
-            at: now,
+            at: came,
             way,
             least_way: way,
         }

@@ -11,7 +11,7 @@ use super::flow::Flow;
 use super::greeting::Handshake;
 use super::path::{Health, Packet, Path};
 use super::wire::{self, Envelope};
-use super::{Erasure, Failure, Parameters, PathChoice};
+use super::{Erasure, Failure, Parameters, PathChoice, SINGLY, Seen};
 use crate::congestion::{Conditions, Loss};
 
 /// Messages on their way to one peer.
@@ -212,6 +212,28 @@ impl Sender {
         }
     }
 
+    /// Bytes that may leave as one super-packet on a path, behind what was written last.
+    pub(crate) fn super_packet(&self, path: u8) -> u64 {
+        let path = usize::from(path);
+        match (self.paths.get(path), self.flows.get(self.flow_of(path))) {
+            (Some(path), Some(flow)) if path.next_number() > SINGLY => flow.super_packet(),
+            _ => 0,
+        }
+    }
+
+    /// What was written for `path` is sent only now: `bytes` are datagrams of `segment` bytes each, the last of which may be shorter.
+    /// Delay counts from here on; what they waited for the thread or the kernel is none of the way's.
+    pub(crate) fn restamp(&mut self, now: Time, path: u8, bytes: &mut [u8], segment: usize) {
+        let Some(path) = self.paths.get_mut(usize::from(path)) else {
+            return;
+        };
+        for datagram in bytes.chunks_mut(segment) {
+            if let Some(number) = wire::restamp(datagram, self.parameters.hops, now) {
+                path.restamp(now, number);
+            }
+        }
+    }
+
     /// When [`Self::on_timer`] and [`Self::poll_transmit`] are to be called next, whatever comes before.
     pub(crate) fn timer(&self) -> Option<Time> {
         let own = match &self.state {
@@ -260,13 +282,14 @@ impl Sender {
     /// A welcome came.
     pub(super) fn on_welcome(
         &mut self,
-        now: Time,
+        seen: Seen,
         greeting: &wire::Greeting,
     ) -> Result<(), Failure> {
+        let now = seen.now;
         let State::Greeting(handshake) = &mut self.state else {
             return Ok(());
         };
-        let Some(measured) = handshake.welcome(now, greeting) else {
+        let Some(measured) = handshake.welcome(seen, greeting) else {
             return Ok(());
         };
         let measured = measured?;
@@ -291,7 +314,7 @@ impl Sender {
             .collect();
         // The first timeouts rest on it; that of another path may be longer, which its own packets will tell.
         for path in &mut self.paths {
-            path.round_trip.sample(rtt);
+            path.round_trip.sample(rtt, rtt);
         }
         self.granted = self.granted.max(greeting.granted);
         self.heard = now;

@@ -13,7 +13,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::receiver::{Arrived, Receiver, Sink};
 use super::sender::Sender;
-use super::{Failure, Parameters, wire};
+use super::{Failure, Parameters, Seen, wire};
 
 /// A link.
 #[derive(Clone, Debug)]
@@ -67,6 +67,8 @@ pub(crate) struct Pair {
     pub(crate) link: Link,
     /// Messages as they were handed over, in that order.
     pub(crate) received: Vec<(u64, Vec<u8>)>,
+    /// How much later than it came each end looks at a datagram.
+    pub(crate) late: Duration,
     /// Packets of data that were lost or found no room.
     pub(crate) dropped: u64,
     /// The most that the receiver ever remembered.
@@ -110,6 +112,7 @@ impl Pair {
             sender: Sender::new(now, parameters.clone(), 0, KEY, NONCE, None),
             receiver: Receiver::new(parameters.clone(), 1, KEY, NONCE),
             received: Vec::new(),
+            late: Duration::ZERO,
             dropped: 0,
             most_remembered: 0,
             placed: Placed::default(),
@@ -155,7 +158,8 @@ impl Pair {
         }
         self.exchange();
         self.most_remembered = self.most_remembered.max(self.receiver.remembered());
-        let arrival = self.under_way.keys().next().map(|(at, _)| *at);
+        let arrival = self.under_way.keys().next();
+        let arrival = arrival.map(|(at, _)| *at + self.late);
         let next = [arrival, self.sender.timer(), self.receiver.timer()];
         let next = next.into_iter().flatten().min();
         // Time never stands still, or a mistake would be an endless loop.
@@ -165,24 +169,28 @@ impl Pair {
         while let Some(entry) = self
             .under_way
             .first_entry()
-            .filter(|entry| entry.key().0 <= self.now)
+            .filter(|entry| entry.key().0 + self.late <= self.now)
         {
-            let datagram = entry.remove();
-            self.deliver(&datagram)?;
+            let ((came, _), datagram) = entry.remove_entry();
+            self.deliver(came, &datagram)?;
         }
         Ok(())
     }
 
-    /// Hands a datagram to the end it is for, as if it came now.
-    fn deliver(&mut self, datagram: &Datagram) -> Result<(), Failure> {
+    /// Hands a datagram to the end it is for.
+    fn deliver(&mut self, came: Time, datagram: &Datagram) -> Result<(), Failure> {
         let Some((telemetry, envelope, packet)) = wire::decode(&datagram.bytes) else {
             return Ok(());
         };
+        let seen = Seen {
+            came,
+            now: self.now,
+        };
         if !datagram.to_receiver {
-            return self.sender.on_packet(self.now, envelope, &packet);
+            return self.sender.on_packet(seen, envelope, &packet);
         }
         let arrived = Arrived {
-            now: self.now,
+            seen,
             bytes: datagram.bytes.len() as u64,
             marked: datagram.marked,
             telemetry,
@@ -193,11 +201,12 @@ impl Pair {
 
     /// Hands the receiver bytes that nobody of this pair sent.
     pub(crate) fn inject(&mut self, to_receiver: bool, bytes: Vec<u8>) -> Result<(), Failure> {
-        self.deliver(&Datagram {
+        let datagram = Datagram {
             to_receiver,
             marked: false,
             bytes,
-        })
+        };
+        self.deliver(self.now, &datagram)
     }
 
     fn exchange(&mut self) {

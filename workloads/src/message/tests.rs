@@ -73,6 +73,33 @@ fn a_clean_link_is_filled() {
 }
 
 #[test]
+fn what_a_busy_host_takes_is_neither_the_ways_delay_nor_a_loss() {
+    let parameters = Parameters {
+        law: window(100_000),
+        ..parameters()
+    };
+    let mut pair = Pair::new(&parameters, link(clean()));
+    pair.late = Duration::from_millis(7);
+    let messages = megabytes(2);
+    pair.transfer(&messages, PATIENCE).unwrap();
+    arrives_whole(&pair, &messages);
+    let rtt = pair.sender.path_states().next().unwrap().rtt.unwrap();
+    assert!(
+        rtt >= DELAY * 2 && rtt < DELAY * 2 + pair.late / 2,
+        "{rtt:?}"
+    );
+    assert_eq!(pair.sender.totals().repeats, 0);
+}
+
+#[test]
+fn the_first_packets_of_a_path_make_no_super_packets() {
+    let mut pair = Pair::new(&parameters(), link(clean()));
+    assert_eq!(pair.sender.super_packet(0), 0);
+    pair.transfer(&megabytes(1), PATIENCE).unwrap();
+    assert!(pair.sender.super_packet(0) > 1500);
+}
+
+#[test]
 fn selective_repeat_sends_again_what_was_lost_and_little_more() {
     let mut pair = Pair::new(
         &parameters(),

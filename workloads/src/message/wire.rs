@@ -13,7 +13,8 @@
 //!  28  settings           u64, a digest of what both ends must agree on
 //!  36  granted            u64, messages before this may be sent (welcome)
 //!  44  clock              u64, nanoseconds: when the hello left, or came
-//!  52  padding up to the largest packet, so that a path that cannot carry it shows at once (hello)
+//!  52  held               u32, nanoseconds since it came (welcome)
+//!  56  padding up to the largest packet, so that a path that cannot carry it shows at once (hello)
 //! data:
 //!  16  number             u64, on the path
 //!  24  sent               u64, nanoseconds
@@ -55,7 +56,9 @@ const MAGIC: [u8; 2] = *b"LM";
 /// Bytes of what every packet has.
 const COMMON: usize = 16;
 /// Bytes of a hello or welcome.
-const GREETING: usize = 52;
+const GREETING: usize = 56;
+/// Bytes of a number and a time of sending.
+const TRANSMISSION: usize = 16;
 /// Bytes before those of the message.
 pub(super) const DATA: usize = 64;
 /// Bytes before the parity.
@@ -108,6 +111,8 @@ pub(crate) struct Greeting {
     pub(super) granted: u64,
     /// When the hello left (hello), or came (welcome), by the clock there.
     pub(super) clock: Time,
+    /// How long the hello had waited for its welcome (welcome).
+    pub(super) held: Duration,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -263,6 +268,7 @@ impl Greeting {
         out.extend_from_slice(&self.settings.to_be_bytes());
         out.extend_from_slice(&self.granted.to_be_bytes());
         out.extend_from_slice(&self.clock.as_nanos().to_be_bytes());
+        out.extend_from_slice(&short(self.held).to_be_bytes());
     }
 }
 
@@ -304,6 +310,18 @@ impl Acknowledgement<'_> {
     }
 }
 
+/// Writes into a datagram that is to be sent now when that is, if it says so; answers its number on its path.
+pub(super) fn restamp(datagram: &mut [u8], hops: u8, sent: Time) -> Option<u64> {
+    let packet = datagram.get_mut(prefix(hops)..)?;
+    let is_numbered = packet.get(..2)? == MAGIC && matches!(packet.get(2)?, 2 | 3 | 7);
+    let transmission = packet.get_mut(COMMON..COMMON + TRANSMISSION)?;
+    let (number, stamp) = transmission.split_first_chunk_mut::<8>()?;
+    is_numbered.then(|| {
+        stamp.copy_from_slice(&sent.as_nanos().to_be_bytes());
+        u64::from_be_bytes(*number)
+    })
+}
+
 /// Nanoseconds, up to 4.3 s: what is held longer is of no use as a sample.
 fn short(span: Duration) -> u32 {
     u32::try_from(span.as_nanos()).unwrap_or(u32::MAX)
@@ -337,6 +355,7 @@ impl<'a> Reader<'a> {
             settings: self.u64()?,
             granted: self.u64()?,
             clock: Time::from_nanos(self.u64()?),
+            held: Duration::from_nanos(self.u32()?.into()),
         })
     }
 
@@ -434,6 +453,7 @@ mod tests {
             settings: 77,
             granted: 4,
             clock: Time::from_nanos(3),
+            held: Duration::from_nanos(8),
         };
         let transmission = Transmission {
             number: 12,
@@ -497,6 +517,28 @@ mod tests {
                         Packet::Data { .. } | Packet::Probe(_) | Packet::Parity { .. }
                     );
                 assert_eq!(telemetry.len(), if carries { prefix(hops) } else { 0 });
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_sent_late_says_so_and_nothing_else_changes() {
+        let late = Time::from_nanos(123_456);
+        for hops in [0, 2] {
+            for packet in packets() {
+                let (mut bytes, mut expected) = (Vec::new(), packet.clone());
+                encode(&mut bytes, ENVELOPE, hops, &packet);
+                let number = match &mut expected {
+                    Packet::Data { transmission, .. }
+                    | Packet::Parity { transmission, .. }
+                    | Packet::Probe(transmission) => {
+                        transmission.sent = late;
+                        Some(transmission.number)
+                    }
+                    _ => None,
+                };
+                assert_eq!(restamp(&mut bytes, hops, late), number);
+                assert_eq!(decode(&bytes).unwrap().2, expected);
             }
         }
     }

@@ -120,6 +120,7 @@ impl Session {
             }
             Some(options) => {
                 let longest = transport.chunk_bytes.max(LONGEST_ELEMENT) as usize;
+                datagram::clock::exact_timers();
                 let endpoint = Endpoint::open(rank, address, nonce, options.clone(), longest)?;
                 let address = endpoint.address();
                 (Carrier::Message(Box::new(endpoint)), address)

@@ -3,8 +3,9 @@
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
+use longhaul_emulator::time::Time;
 use nix::sys::time::TimeSpec;
-use nix::time::{ClockId, ClockNanosleepFlags, clock_gettime, clock_nanosleep};
+use nix::time::{ClockId, ClockNanosleepFlags, clock_nanosleep};
 
 /// One moment as both an [`Instant`] and nanoseconds.
 #[derive(Clone, Copy, Debug)]
@@ -40,9 +41,13 @@ pub(crate) fn set_behind(ns: i64) {
 
 /// Now, in nanoseconds of the shared clock.
 pub(crate) fn now_ns() -> u64 {
-    let now = clock_gettime(ClockId::CLOCK_MONOTONIC).expect("every Linux has CLOCK_MONOTONIC");
-    let now = Duration::from(now).as_nanos() as u64;
-    now.saturating_add_signed(BEHIND_NS.load(Ordering::Relaxed))
+    shared(longhaul_emulator::clocks::now()).as_nanos()
+}
+
+/// A moment of this machine's CLOCK_MONOTONIC on the shared clock.
+pub(crate) fn shared(machine: Time) -> Time {
+    let behind_ns = BEHIND_NS.load(Ordering::Relaxed);
+    Time::from_nanos(machine.as_nanos().saturating_add_signed(behind_ns))
 }
 
 /// Sleeps until `ns`; not at all if that has passed.

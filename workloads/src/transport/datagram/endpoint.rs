@@ -172,9 +172,14 @@ impl Endpoint {
         }
     }
 
-    /// The time, as of the last look or of what was done since.
+    /// The time.
     pub(super) fn now(&mut self) -> Time {
         self.clock.now()
+    }
+
+    /// The thread has slept elsewhere.
+    pub(super) fn slept(&mut self) {
+        self.clock.slept();
     }
 
     /// Whether another message to `peer` would be taken now.
@@ -187,7 +192,6 @@ impl Endpoint {
         let now = self.now();
         if let Some(sender) = self.outgoing.get_mut(&peer) {
             sender.push(now, message);
-            self.clock.work(message.len());
         }
     }
 
@@ -235,10 +239,13 @@ impl Endpoint {
             }
         }
         self.share_credits();
+        // An answer that waits to be received is not overdue.
+        let received_to = self.sockets.iter().map(|socket| socket.received_to(now));
+        let received_to = received_to.min().unwrap_or(now);
         for (&peer, sender) in &mut self.outgoing {
-            sender.on_timer(now).map_err(failed(peer))?;
+            sender.on_timer(received_to).map_err(failed(peer))?;
         }
-        self.transmit(now)
+        self.transmit()
     }
 
     /// Sleeps until something is to be done, at most [`ATTENTION`]; also until `other` can be read, which it tells.
@@ -289,7 +296,7 @@ impl Endpoint {
             Ok(_) | Err(nix::errno::Errno::EINTR) => {}
             Err(errno) => return Err(system("wait for packets".into())(errno.into())),
         }
-        self.clock.pass();
+        self.clock.slept();
         // Errors are told by reading.
         let readable = |polled: &PollFd<'_>| {
             let events = polled.revents().unwrap_or(PollFlags::empty());

@@ -80,6 +80,8 @@ impl<'a> Exchange<'a> {
         patience: Duration,
         attendant: &mut dyn Attendant,
     ) -> Result<Vec<Pause>, TransportError> {
+        // The thread slept until the program's beginning.
+        self.endpoint.slept();
         let pauses = carry_out(self.work, &mut self, memory, patience, attendant)?;
         // What was handed over last leaves.
         self.endpoint.turn()?;

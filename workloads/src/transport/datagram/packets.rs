@@ -10,13 +10,15 @@ use super::endpoint::{Endpoint, Incoming, JUMBO, failed};
 use super::inbox::Inbox;
 use super::socket::{Buffers, MOST_BATCH, MOST_SEGMENTS, Received};
 use crate::message::receiver::{Arrived, Receiver};
-use crate::message::wire;
+use crate::message::{Seen, wire};
 use crate::transport::{TransportError, system};
 
 /// Datagrams of one length to one address.
 #[derive(Debug)]
 pub(super) struct Batch {
     pub(super) socket: usize,
+    /// The sending end that wrote them, whose path is the socket; none if a receiving one did.
+    sender: Option<usize>,
     to: SocketAddr,
     bytes: Vec<u8>,
     segment: usize,
@@ -44,9 +46,10 @@ enum Added {
 
 impl Batch {
     /// One datagram, or none yet.
-    fn new(socket: usize, to: SocketAddr, bytes: Vec<u8>) -> Self {
+    fn new(socket: usize, sender: Option<usize>, to: SocketAddr, bytes: Vec<u8>) -> Self {
         Self {
             socket,
+            sender,
             to,
             segment: bytes.len(),
             bytes,
@@ -63,7 +66,7 @@ impl Batch {
             let mut bytes = Vec::with_capacity(MOST_BATCH);
             bytes.extend_from_slice(&self.bytes[start..]);
             self.bytes.truncate(start);
-            return Added::Apart(Batch::new(socket, self.to, bytes));
+            return Added::Apart(Batch::new(socket, self.sender, self.to, bytes));
         }
         let full = length < self.segment
             || self.bytes.len() + self.segment > MOST_BATCH
@@ -84,14 +87,16 @@ impl Endpoint {
     fn receive_into(&mut self, buffers: &mut Buffers) -> Result<(), TransportError> {
         for socket in std::mem::take(&mut self.readable) {
             let batches = self.sockets[socket]
-                .receive(buffers)
+                .receive(buffers, &mut self.clock)
                 .map_err(system("receive packets".into()))?;
             for (index, received) in batches.iter().enumerate() {
-                let now = self.clock.now();
+                let seen = Seen {
+                    came: received.came,
+                    now: self.clock.now(),
+                };
                 for datagram in buffers.batch(index, received).chunks(received.segment) {
-                    self.on_datagram(now, received, datagram)?;
+                    self.on_datagram(seen, received, datagram)?;
                 }
-                self.clock.work(received.length);
             }
         }
         Ok(())
@@ -100,7 +105,7 @@ impl Endpoint {
     /// Strangers' packets are dropped.
     fn on_datagram(
         &mut self,
-        now: Time,
+        seen: Seen,
         received: &Received,
         datagram: &[u8],
     ) -> Result<(), TransportError> {
@@ -114,7 +119,7 @@ impl Endpoint {
         if packet.is_answer() {
             return match self.outgoing.get_mut(&peer) {
                 Some(sender) => sender
-                    .on_packet(now, envelope, &packet)
+                    .on_packet(seen, envelope, &packet)
                     .map_err(failed(peer)),
                 None => Ok(()),
             };
@@ -141,7 +146,7 @@ impl Endpoint {
             *source = received.from;
         }
         let arrived = Arrived {
-            now,
+            seen,
             bytes: datagram.len() as u64,
             marked: received.marked,
             telemetry,
@@ -149,20 +154,24 @@ impl Endpoint {
         incoming
             .receiver
             .on_packet(arrived, envelope, &packet, &mut incoming.inbox)
-            .map_err(failed(peer))
+            .map_err(failed(peer))?;
+        if incoming.receiver.answers_at_once() && self.unsent.is_none() {
+            self.answer(peer)?;
+        }
+        Ok(())
     }
 
     /// Sends all that may leave, until the kernel or the port takes no more.
-    pub(super) fn transmit(&mut self, now: Time) -> Result<(), TransportError> {
+    pub(super) fn transmit(&mut self) -> Result<(), TransportError> {
         self.held_until = None;
         if let Some(batch) = self.unsent.take()
-            && !self.send_batch(now, batch)?
+            && !self.send_batch(batch)?
         {
             return Ok(());
         }
         let peers: Vec<usize> = self.incoming.keys().copied().collect();
         for peer in peers {
-            if !self.answer(now, peer)? {
+            if !self.answer(peer)? {
                 return Ok(());
             }
         }
@@ -170,6 +179,7 @@ impl Endpoint {
         let mut peers: VecDeque<usize> = self.outgoing.keys().copied().collect();
         peers.rotate_left(peers.iter().filter(|peer| **peer < self.served).count());
         while let Some(&peer) = peers.front() {
+            let now = self.now();
             self.held_until = self.port.wait(now);
             if self.held_until.is_some() {
                 self.served = peer;
@@ -187,14 +197,18 @@ impl Endpoint {
     }
 
     /// Sends what a receiving end has to say; `false` if the kernel takes no more.
-    fn answer(&mut self, now: Time, peer: usize) -> Result<bool, TransportError> {
-        while let Some(incoming) = self.incoming.get_mut(&peer) {
+    fn answer(&mut self, peer: usize) -> Result<bool, TransportError> {
+        loop {
+            let now = self.now();
+            let Some(incoming) = self.incoming.get_mut(&peer) else {
+                break;
+            };
             let mut bytes = Vec::new();
             let Some(path) = incoming.receiver.poll_transmit(now, &mut bytes) else {
                 break;
             };
             let to = incoming.sources[usize::from(path)];
-            if !self.send_batch(now, Batch::new(0, to, bytes))? {
+            if !self.send_batch(Batch::new(0, None, to, bytes))? {
                 return Ok(false);
             }
         }
@@ -204,7 +218,7 @@ impl Endpoint {
     /// Sends a batch of what a sending end lets go, packets of one path and length.
     fn send_messages(&mut self, now: Time, peer: usize) -> Result<Sent, TransportError> {
         let to = self.peers[peer];
-        let mut batch = Batch::new(0, to, Vec::with_capacity(MOST_BATCH));
+        let mut batch = Batch::new(0, Some(peer), to, Vec::with_capacity(MOST_BATCH));
         let mut apart = None;
         while let Some(sender) = self.outgoing.get_mut(&peer) {
             let before = batch.bytes.len();
@@ -212,7 +226,12 @@ impl Endpoint {
                 break;
             };
             match batch.add(path.into(), before) {
-                Added::Room => {}
+                Added::Room => {
+                    let longer = batch.bytes.len() + batch.segment;
+                    if longer as u64 > sender.super_packet(path) {
+                        break;
+                    }
+                }
                 Added::Full => break,
                 Added::Apart(next) => {
                     apart = Some(next);
@@ -224,7 +243,7 @@ impl Endpoint {
             return Ok(Sent::Nothing);
         }
         for batch in std::iter::once(batch).chain(apart) {
-            if !self.send_batch(now, batch)? {
+            if !self.send_batch(batch)? {
                 // What comes behind counts as sent and is lost: the repeats are for that.
                 return Ok(Sent::Refused);
             }
@@ -233,7 +252,12 @@ impl Endpoint {
     }
 
     /// Whether the kernel took it; if not, it is kept for the next time.
-    fn send_batch(&mut self, now: Time, batch: Batch) -> Result<bool, TransportError> {
+    fn send_batch(&mut self, mut batch: Batch) -> Result<bool, TransportError> {
+        let now = self.now();
+        let sender = batch.sender.and_then(|peer| self.outgoing.get_mut(&peer));
+        if let Some(sender) = sender {
+            sender.restamp(now, batch.socket as u8, &mut batch.bytes, batch.segment);
+        }
         let sent = self.sockets[batch.socket]
             .send(batch.to, &batch.bytes, batch.segment)
             .map_err(system(format!(

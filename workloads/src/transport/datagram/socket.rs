@@ -1,15 +1,20 @@
-//! One UDP port: batches by segmentation offload both ways, ECN both ways, no fragments.
+//! One UDP port: batches by segmentation offload both ways, ECN both ways, no fragments, arrivals by the kernel's stamps.
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::time::Duration;
 
+use longhaul_emulator::time::Time;
 use nix::cmsg_space;
 use nix::errno::Errno;
 use nix::sys::socket::{
     ControlMessage, ControlMessageOwned, MsgFlags, MultiHeaders, RecvMsg, SockaddrStorage,
     recvmmsg, sendmsg, setsockopt, sockopt,
 };
+use nix::sys::time::TimeSpec;
+
+use super::clock::{Clock, arrival};
 
 /// "ECN-capable transport" in the type of service (RFC 3168).
 const ECT_0: u32 = 0b10;
@@ -29,6 +34,10 @@ pub(super) const MOST_SEGMENTS: usize = 64;
 #[derive(Debug)]
 pub(super) struct Socket {
     socket: UdpSocket,
+    /// What has not been received yet came later.
+    earliest: Time,
+    /// There may be such.
+    has_more: bool,
 }
 
 /// Batches received by one call; what they call for is sent after that: acknowledgements are one for all of them.
@@ -46,6 +55,8 @@ pub(super) struct Buffers {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Received {
     pub(super) from: SocketAddr,
+    /// When it came, or the first of it did: a batch has one stamp.
+    pub(super) came: Time,
     pub(super) length: usize,
     /// Each datagram in it has this length but the last, which may be shorter.
     pub(super) segment: usize,
@@ -83,7 +94,13 @@ impl Socket {
             )?;
         }
         setsockopt(&socket, sockopt::UdpGroSegment, &true)?;
-        Ok(Self { socket })
+        // A kernel without them leaves only the time at which packets are read.
+        let _ = setsockopt(&socket, sockopt::ReceiveTimestampns, &true);
+        Ok(Self {
+            socket,
+            earliest: Time::default(),
+            has_more: false,
+        })
     }
 
     pub(super) fn address(&self) -> io::Result<SocketAddr> {
@@ -151,8 +168,15 @@ impl Socket {
     }
 
     /// Receives what is there, [`BATCHES`] at most, as one call: the batch at an index lies at that index of `buffers`.
-    pub(super) fn receive(&self, buffers: &mut Buffers) -> io::Result<Vec<Received>> {
-        let mut headers = MultiHeaders::preallocate(BATCHES, Some(cmsg_space!(i32, i32)));
+    pub(super) fn receive(
+        &mut self,
+        buffers: &mut Buffers,
+        clock: &mut Clock,
+    ) -> io::Result<Vec<Received>> {
+        self.has_more = false;
+        let looked = clock.now();
+        let control = cmsg_space!(i32, i32, TimeSpec);
+        let mut headers = MultiHeaders::preallocate(BATCHES, Some(control));
         let parts = buffers.bytes.chunks_mut(BUFFER);
         let mut parts: Vec<_> = parts.map(|part| [IoSliceMut::new(part)]).collect();
         let fd = self.socket.as_raw_fd();
@@ -162,24 +186,44 @@ impl Socket {
             Err(Errno::EAGAIN | Errno::EINTR | Errno::ECONNREFUSED) => return Ok(Vec::new()),
             Err(errno) => return Err(errno.into()),
         };
-        messages.map(Received::new).collect()
+        let (clocks, mut batches) = (clock.both(), Vec::with_capacity(BATCHES));
+        for message in messages {
+            let received = Received::new(&message, |stamp| arrival(clocks, stamp, self.earliest))?;
+            self.earliest = received.came;
+            batches.push(received);
+        }
+        self.has_more = batches.len() == BATCHES;
+        if !self.has_more {
+            self.earliest = self.earliest.max(looked);
+        }
+        Ok(batches)
+    }
+
+    /// Up to when all that has come is received, at `now`, as far as the last look told.
+    pub(super) fn received_to(&self, now: Time) -> Time {
+        if self.has_more { self.earliest } else { now }
     }
 }
 
 impl Received {
-    fn new(message: RecvMsg<'_, '_, SockaddrStorage>) -> io::Result<Self> {
+    fn new(
+        message: &RecvMsg<'_, '_, SockaddrStorage>,
+        arrival: impl FnOnce(Option<Duration>) -> Time,
+    ) -> io::Result<Self> {
         let from = message.address.as_ref().and_then(address_of);
-        let (mut segment, mut service) = (message.bytes, 0);
+        let (mut segment, mut service, mut stamp) = (message.bytes, 0, None);
         for control in message.cmsgs()? {
             match control {
                 ControlMessageOwned::UdpGroSegments(size) if size > 0 => segment = size as usize,
                 ControlMessageOwned::Ipv4Tos(value) => service = i32::from(value),
                 ControlMessageOwned::Ipv6TClass(value) => service = value,
+                ControlMessageOwned::ScmTimestampns(value) => stamp = Some(value.into()),
                 _ => {}
             }
         }
         Ok(Self {
             from: from.ok_or(io::ErrorKind::AddrNotAvailable)?,
+            came: arrival(stamp),
             length: message.bytes,
             segment: segment.max(1),
             marked: service & ECN == ECN,
@@ -242,28 +286,51 @@ mod tests {
     #[test]
     fn a_batch_arrives_as_the_datagrams_that_were_sent() {
         for address in [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()] {
-            let (one, other) = (
-                Socket::bind(address).unwrap(),
-                Socket::bind(address).unwrap(),
-            );
+            let one = Socket::bind(address).unwrap();
+            let (mut other, mut clock) = (Socket::bind(address).unwrap(), Clock::new());
+            let before = clock.now();
             let bytes: Vec<u8> = (0..3500).map(|at| (at / 1000) as u8).collect();
             assert!(one.send(other.address().unwrap(), &bytes, 1000).unwrap());
             let (mut got, mut buffers) = (Vec::new(), Buffers::new());
             let deadline = Instant::now() + Duration::from_secs(5);
             while got.len() < 4 && Instant::now() < deadline {
-                let batches = other.receive(&mut buffers).unwrap();
+                let batches = other.receive(&mut buffers, &mut clock).unwrap();
                 if batches.is_empty() {
                     std::thread::yield_now();
                 }
                 for (index, received) in batches.iter().enumerate() {
                     assert_eq!(received.from, one.address().unwrap());
                     assert!(!received.marked);
+                    assert!((before..=clock.now()).contains(&received.came));
                     let datagrams = buffers.batch(index, received).chunks(received.segment);
                     got.extend(datagrams.map(|datagram| (datagram.len(), datagram[0])));
                 }
             }
             assert_eq!(got, [(1000, 0), (1000, 1), (1000, 2), (500, 3)]);
         }
+    }
+
+    #[test]
+    fn a_datagram_came_when_it_came_however_late_it_is_received() {
+        const LATE: Duration = Duration::from_millis(50);
+        let address = Ipv4Addr::LOCALHOST.into();
+        let one = Socket::bind(address).unwrap();
+        let (mut other, mut clock) = (Socket::bind(address).unwrap(), Clock::new());
+        let mut buffers = Buffers::new();
+        assert!(other.receive(&mut buffers, &mut clock).unwrap().is_empty());
+        // The kernel begins to stamp in the background: what comes before has the time at which it is received.
+        let deadline = Instant::now() + Duration::from_secs(5);
+        let waited = loop {
+            one.send(other.address().unwrap(), b"a", 1).unwrap();
+            std::thread::sleep(LATE);
+            let received = other.receive(&mut buffers, &mut clock).unwrap();
+            let waited = received.first().map(|first| clock.now().since(first.came));
+            let waited = waited.unwrap_or_default();
+            if waited >= LATE || Instant::now() > deadline {
+                break waited;
+            }
+        };
+        assert!(waited >= LATE, "{waited:?}");
     }
 
     #[test]

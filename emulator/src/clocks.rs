@@ -9,21 +9,21 @@ use crate::time::Time;
 
 /// Both clocks at one moment, to tell when a frame arrived that the kernel stamped on the other.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Clocks {
+pub struct Clocks {
     /// `CLOCK_MONOTONIC`.
-    pub(super) monotonic: Time,
+    pub monotonic: Time,
     /// `CLOCK_REALTIME`.
-    pub(super) realtime: Duration,
+    pub realtime: Duration,
 }
 
 /// `CLOCK_MONOTONIC`.
-pub(super) fn now() -> Time {
+pub fn now() -> Time {
     Time::from_nanos(u64::try_from(read(ClockId::CLOCK_MONOTONIC).as_nanos()).unwrap_or(u64::MAX))
 }
 
 /// The clocks for a thread that asks often.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Watch {
+pub enum Watch {
     /// They go on while the thread works.
     Running,
     /// They stand still until the thread sleeps, as a virtual lab's do, where a look at one is a system call.
@@ -36,7 +36,8 @@ pub(super) enum Watch {
 }
 
 impl Watch {
-    pub(super) fn of_this_clock() -> Self {
+    /// As this machine's clocks are.
+    pub fn of_this_clock() -> Self {
         if guest::init::is_guest() {
             let clocks = Clocks::now();
             Watch::Still {
@@ -51,7 +52,7 @@ impl Watch {
     }
 
     /// `CLOCK_MONOTONIC`.
-    pub(super) fn now(&mut self) -> Time {
+    pub fn now(&mut self) -> Time {
         match self {
             Watch::Running => now(),
             Watch::Still { now: known, .. } => *known.get_or_insert_with(now),
@@ -59,7 +60,7 @@ impl Watch {
     }
 
     /// Both clocks.
-    pub(super) fn clocks(&mut self) -> Clocks {
+    pub fn clocks(&mut self) -> Clocks {
         match *self {
             Watch::Running => Clocks::now(),
             Watch::Still { realtime_ahead, .. } => {
@@ -73,7 +74,7 @@ impl Watch {
     }
 
     /// The thread has slept, and was woken by a timer that was set to `alarm`, if by any.
-    pub(super) fn slept(&mut self, alarm: Option<Time>) {
+    pub fn slept(&mut self, alarm: Option<Time>) {
         if let Watch::Still { now, .. } = self {
             *now = alarm;
         }
@@ -89,7 +90,7 @@ const TRIES: u32 = 5;
 
 impl Clocks {
     /// Reads both.
-    pub(super) fn now() -> Self {
+    pub fn now() -> Self {
         let mut before = now();
         let mut tries = 0;
         loop {
@@ -107,7 +108,7 @@ impl Clocks {
     }
 
     /// When `stamp` was: not in the future, and not before `earliest`, whatever the settable clock was set to meanwhile.
-    pub(super) fn monotonic_of(self, stamp: Duration, earliest: Time) -> Time {
+    pub fn monotonic_of(self, stamp: Duration, earliest: Time) -> Time {
         (self.monotonic - self.realtime.saturating_sub(stamp)).max(earliest)
     }
 }
