@@ -102,7 +102,7 @@ impl Counter {
         *self.lab.write().unwrap_or_else(PoisonError::into_inner) = lab;
     }
 
-    /// The same, with how far the run is.
+    /// `reading`, with how far the run is.
     fn of_run(&self, reading: LabReading) -> LabReading {
         LabReading {
             run: Some(self.course.now()),
