@@ -3,8 +3,9 @@
 //! In a virtual lab the same code gives the same bits, so any difference is the code's; it is shown, and a regression if it is worse
 //! by more than the metric's tolerance. Elsewhere figures scatter, and of each judged one two questions are asked:
 //!
-//! - Is it worse? The one-sided Mann–Whitney test on repeats, Holm-corrected over all figures so that the gate as a whole cries wolf
-//!   in at most [`FALSE_ALARM`] of the runs as far as repeats are independent (docs/gate.md has what was measured); and the estimate must be at least the tolerance, so that no trifle fails a build.
+//! - Is it worse, by [`BEYOND_DOUBT`] of the tolerance? The one-sided Mann–Whitney test on repeats, Holm-corrected over all figures so that
+//!   the gate as a whole cries wolf in at most [`FALSE_ALARM`] of the runs as far as repeats are independent (docs/gate.md has what was
+//!   measured); and the estimate must be at least the tolerance, so that no trifle fails a build.
 //! - Is it shown to be no worse than the tolerance? The upper end of the interval around the estimate lies below it. To pass, every
 //!   figure must be, so that needs no correction (an intersection–union test).
 //!
@@ -31,7 +32,7 @@ use crate::likeness::Likeness;
 use crate::metric::{Metric, Tolerance};
 use crate::verdict::{Verdict, judge};
 
-pub use rule::{FALSE_ALARM, MISS, POWER};
+pub use rule::{BEYOND_DOUBT, FALSE_ALARM, MISS, POWER};
 
 /// Tolerances that the user set, over [`Metric::tolerance`].
 pub type Tolerances = BTreeMap<Metric, Tolerance>;
@@ -87,7 +88,7 @@ pub struct Row {
     pub tolerance: Option<Tolerance>,
     /// How much worse it is, as a share; negative if better; absent if it has no finite size.
     pub worsening: Option<f64>,
-    /// The Holm-adjusted p-value of "it is not worse"; absent in a virtual lab and where not judged.
+    /// The Holm-adjusted p-value of "it is worse by less than half its tolerance"; absent in a virtual lab and where not judged.
     pub p: Option<f64>,
     /// What that means.
     pub finding: Finding,

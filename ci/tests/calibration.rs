@@ -160,14 +160,13 @@ fn exact_figures_never_alarm_falsely_and_never_miss_a_twentieth() {
 }
 
 #[test]
-fn by_the_wall_clock_a_tenth_is_caught_and_false_alarms_stay_as_rare_as_they_are() {
+fn by_the_wall_clock_a_tenth_is_caught_and_false_alarms_are_rare() {
     let runs = recording();
     let faithful: Vec<&Run> = runs.iter().filter(|run| run.faithful).collect();
     assert!(faithful.len() >= 8, "{} runs", faithful.len());
     let (none, tenth) = (by_runs(&faithful, 0.0), by_runs(&faithful, 0.1));
-    // The aim is 0.01, and not reached: 5 of 156, all of a delay, as repeats of one run share its moment (docs/gate.md).
-    // This bound only keeps it from getting worse.
-    assert!(none.share(none.regressed) <= 0.035, "{none:?}");
+    // Repeats of one run share its moment: a test of any difference at all has 5 of 156 here (docs/gate.md).
+    assert!(none.share(none.regressed) <= 0.01, "{none:?}");
     assert!(tenth.share(tenth.regressed) >= 0.99, "{tenth:?}");
     assert_eq!(tenth.passed, 0, "{tenth:?}");
     let (none, tenth) = (

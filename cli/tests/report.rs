@@ -225,6 +225,52 @@ fn exports_are_what_their_readers_read() {
 }
 
 #[test]
+fn flent_reads_what_is_exported_for_it() {
+    let desk = Desk::new();
+    let export = |to: &str| desk.report(&["run", "--export", "flent", "--to", to]);
+    export("run.json")
+        .assert()
+        .code(2)
+        .stderr(contains(".flent.gz"));
+    desk.report(&["run", "--export", "flent"])
+        .assert()
+        .code(2)
+        .stderr(contains("name a file with --to"));
+    let assert = export("run.flent.gz").assert().success();
+    let told = String::from_utf8(assert.get_output().stdout.clone()).unwrap();
+    let files: Vec<&str> = told.lines().collect();
+    assert_eq!(files, ["run-0.flent.gz", "run-1.flent.gz"]);
+    if Process::new("flent").arg("--version").output().is_err() {
+        println!("skipped: flent is not installed");
+        return;
+    }
+    let formatted = |format: &str| {
+        let mut flent = Process::new("flent");
+        flent.args(["-f", format]).current_dir(desk.0.path());
+        for file in &files {
+            flent.args(["-i", file]);
+        }
+        let done = flent.output().unwrap();
+        assert!(done.status.success(), "{done:?}");
+        String::from_utf8(done.stdout).unwrap()
+    };
+    // With the sums that it makes of the series itself.
+    let summary = formatted("summary");
+    for line in [
+        "Title: 'old, reno",
+        "Ping (ms) ICMP",
+        "TCP upload::",
+        "TCP upload sum",
+    ] {
+        assert!(summary.contains(line), "{line}: {summary}");
+    }
+    assert_eq!(summary.matches("Summary of tcp_nup").count(), files.len());
+    assert!(!summary.contains("No data"), "{summary}");
+    let stats = formatted("metadata");
+    assert!(stats.contains("\"STEP_SIZE\": 0.2"), "{stats}");
+}
+
+#[test]
 fn parquet_is_written_or_said_to_be_missing() {
     let desk = Desk::new();
     let export = ["run", "--export", "parquet", "--to", "run.parquet"];

@@ -5,11 +5,14 @@
 mod host;
 
 use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpListener;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use host::{has_lab_kernel, lines, wait_until};
@@ -201,6 +204,116 @@ fn three_runs_give_the_same_bytes_one_of_them_on_a_busy_machine_and_another_seed
         );
         assert!(longhaul.labs().is_empty(), "{:?}", longhaul.labs());
     }
+}
+
+/// Takes whatever is pushed to it, at a free port; the requests, head and body.
+fn collector() -> (std::net::SocketAddr, Receiver<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let (sender, requests) = channel();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = BufReader::new(stream.unwrap());
+            let mut length = 0;
+            loop {
+                let mut line = String::new();
+                stream.read_line(&mut line).unwrap();
+                let line = line.trim_end().to_lowercase();
+                if let Some(value) = line.strip_prefix("content-length: ") {
+                    length = value.parse().unwrap();
+                }
+                if line.is_empty() {
+                    break;
+                }
+            }
+            let mut body = vec![0; length];
+            stream.read_exact(&mut body).unwrap();
+            let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}";
+            stream.get_mut().write_all(answer).unwrap();
+            if sender.send(text(&body)).is_err() {
+                return;
+            }
+        }
+    });
+    (address, requests)
+}
+
+#[test]
+fn who_watches_a_run_sees_it_go_and_changes_not_a_byte_of_it() {
+    let Some(longhaul) = Longhaul::new() else {
+        return;
+    };
+    let args = |out| {
+        [
+            "run",
+            "dice.yaml",
+            "--lab",
+            "virtual",
+            "--no-charts",
+            "--capture",
+            "a-b/0",
+            "--set",
+            "workload.iterations=12",
+            "--out",
+            out,
+        ]
+    };
+    let done = longhaul.run(&args("alone"));
+    assert!(done.status.success(), "{}", text(&done.stderr));
+
+    let (address, pushed) = collector();
+    let url = format!("http://{address}");
+    let mut command = longhaul.command(&args("watched"));
+    command.args(["--otlp", &url]).stderr(Stdio::piped());
+    let mut run = command.stdout(Stdio::null()).spawn().unwrap();
+    let name = format!("run-{}", run.id());
+    let (mut seen, mut refused) = (Vec::new(), false);
+    while run.try_wait().unwrap().is_none() {
+        let told = longhaul.run(&["top", &name, "--json"]);
+        let told: Value = serde_json::from_slice(&told.stdout).unwrap();
+        // Not there yet, booting, or gone.
+        let Some(at_s) = told["reading"]["at_s"].as_f64() else {
+            assert!(told["error"]["message"].is_string(), "{told}");
+            continue;
+        };
+        let channels = told["reading"]["channels"].as_array().unwrap();
+        if channels.is_empty() {
+            continue;
+        }
+        assert_eq!(channels.len(), 4, "two lanes each way");
+        let counted = channels.iter().map(|one| &one["counters"]["bytes"]);
+        let bytes: u64 = counted.map(|bytes| bytes.as_u64().unwrap()).sum();
+        seen.push((at_s, bytes));
+        if !std::mem::replace(&mut refused, true) {
+            let set = longhaul.run(&["link", "set", "--name", &name, "a", "b", "delay=1ms"]);
+            assert_eq!(set.status.code(), Some(2), "{set:?}");
+            assert!(text(&set.stderr).contains("schedule:"), "{set:?}");
+        }
+    }
+    let done = run.wait_with_output().unwrap();
+    assert!(done.status.success(), "{}", text(&done.stderr));
+    assert!(seen.is_sorted(), "time and counters only rise: {seen:?}");
+    seen.dedup();
+    assert!(seen.len() > 1, "{seen:?}");
+    let pushed: Vec<String> = pushed.try_iter().collect();
+    assert!(
+        pushed.iter().any(|body| body.contains("longhaul.link.io")),
+        "{pushed:?}"
+    );
+
+    let virtual_seconds = |out: &str| {
+        let text = fs::read(longhaul.path(out).join("result.json")).unwrap();
+        let result: Value = serde_json::from_slice(&text).unwrap();
+        result["run_details"]["virtual_lab"]["virtual_seconds"].as_f64()
+    };
+    assert!(virtual_seconds("alone").is_some());
+    assert_eq!(virtual_seconds("watched"), virtual_seconds("alone"));
+    let bytes = |out| bytes_of(&longhaul.path(out));
+    assert!(
+        bytes("watched") == bytes("alone"),
+        "what is watched comes out otherwise"
+    );
+    wait_until("nothing is left of it", || longhaul.labs().is_empty());
 }
 
 #[test]

@@ -17,7 +17,7 @@
 //! - `job`: what both sides know.
 //! - `boot`: the kernel as a process.
 //! - `bond`: the folder that both share, watched.
-//! - `watch`: what the guest prints, how its time passes, and how it ends.
+//! - `watch`: what the guest prints, how its time passes, and how it ends. `notice`: what it told last of its lab.
 //! - [`init`]: the inside.
 //! - `session`: what both sides know of a session. `reception`: where it is handed in. `door`: how it gets inside, which is also
 //!   when time passes. `agent`: the inside.
@@ -34,6 +34,7 @@ mod error;
 pub mod init;
 mod job;
 mod memory;
+mod notice;
 mod reception;
 pub mod registers;
 mod root;
@@ -46,6 +47,7 @@ pub use boot::Guest;
 pub use error::GuestError;
 pub use job::{GuestSpec, Mount};
 pub use memory::GuestMemory;
+pub use notice::Notice;
 pub use reception::{CREDIT, Caller, NotNow, PIECE, Reception, SessionId, Told};
 pub use session::{Pace, SessionSpec, Window};
 pub use tend::Tended;

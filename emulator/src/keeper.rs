@@ -12,7 +12,7 @@
 //! - [`reading`]: a lab or run at one instant, for who watches it.
 //! - [`attach`]: what another process needs to measure it.
 //! - [`Registration`]: a name claimed in the registry of this user's labs; a foreground run has one, too, so that
-//!   [`status`] and [`clean`] see it, and a [`Desk`], so that its links can be set.
+//!   [`status`] and [`clean`] see it, and a [`Desk`], so that its links can be set; in a lab kernel a [`Lookout`], so that it can be watched.
 //! - [`up_virtual`]: a virtual lab in the background. [`visit`]: a command run inside one.
 //! - [`clean`]: removes what labs left that were killed.
 
@@ -24,6 +24,7 @@ mod exec;
 mod frames;
 mod kept;
 mod links;
+mod lookout;
 mod name;
 mod names;
 mod reading;
@@ -47,6 +48,7 @@ pub use desk::{Attended, Desk};
 pub use exec::exec;
 pub use kept::Kept;
 pub use links::{AdjustedChannel, LinkStatus, Refusal, Wrong};
+pub use lookout::Lookout;
 pub use name::{LabName, LabNameError};
 pub use reading::{
     ConnectionStatus, HostStatus, IterationStatus, LabReading, RunStatus, SiteStatus,

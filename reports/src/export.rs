@@ -3,8 +3,10 @@
 //! - `rows`: what all of them tell, a row per point, size and placement.
 //! - `nccl_tests`: what nccl-tests prints, to the column, for what parses that.
 //! - `markdown`: tables for a page or a pull request.
+//! - `flent`: series over time, for flent's plots.
 //! - `parquet`: every iteration and every observed value, for data frames; with the feature `parquet`.
 
+mod flent;
 mod markdown;
 mod nccl_tests;
 #[cfg(feature = "parquet")]
@@ -12,6 +14,7 @@ mod parquet;
 mod rows;
 
 use crate::folder::Opened;
+pub use flent::{FlentError, write_flent};
 #[cfg(feature = "parquet")]
 pub use parquet::{ParquetError, write_parquet};
 
@@ -26,28 +29,38 @@ pub enum Export {
     Markdown,
     /// What nccl-tests prints.
     NcclTests,
+    /// Series over time of each point, as flent has them.
+    Flent,
     /// Every sample and every observed value, in columns.
     Parquet,
 }
 
 impl Export {
     /// All of them, with their names.
-    pub const ALL: [(&'static str, Self); 5] = [
+    pub const ALL: [(&'static str, Self); 6] = [
         ("csv", Self::Csv),
         ("json", Self::Json),
         ("markdown", Self::Markdown),
         ("nccl-tests", Self::NcclTests),
+        ("flent", Self::Flent),
         ("parquet", Self::Parquet),
     ];
 
-    /// The export as text; nothing for [`Export::Parquet`], which is none.
+    /// What it is called.
+    pub fn name(self) -> &'static str {
+        let all = Self::ALL.iter();
+        let named = all.clone().find(|(_, one)| *one == self);
+        named.map_or("", |(name, _)| name)
+    }
+
+    /// The export as text; nothing for [`Export::Flent`] and [`Export::Parquet`], which are none.
     pub fn text(self, results: &[Opened]) -> Option<String> {
         match self {
             Self::Csv => Some(rows::csv(results)),
             Self::Json => Some(rows::json(results)),
             Self::Markdown => Some(markdown::text(results)),
             Self::NcclTests => Some(nccl_tests::text(results)),
-            Self::Parquet => None,
+            Self::Flent | Self::Parquet => None,
         }
     }
 }

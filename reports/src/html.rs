@@ -198,6 +198,7 @@ mod tests {
     use super::*;
     use crate::example::{self, Shape};
     use crate::folder::ResultFolder;
+    use crate::result::{HostMachine, NetworkInterface};
 
     fn opened(change: impl FnOnce(&mut ResultFolder)) -> Opened {
         let (result, telemetry) = example::run(&Shape {
@@ -245,6 +246,10 @@ mod tests {
             result.description = bad();
             result.environment.links = bad();
             result.environment.machine.cpu = bad();
+            let mut host = machine();
+            host.machine.cpu = bad();
+            host.interface.driver = Some(bad());
+            result.environment.hosts.insert(bad(), host);
             result.experiment = serde_json::json!({ "topology": { "name": BAD }, BAD: BAD });
             result.run_details.as_mut().unwrap().command = bad();
             for point in &mut result.points {
@@ -264,6 +269,53 @@ mod tests {
         assert_eq!(report.matches("</script>").count(), 1);
         assert_eq!(report.matches("</style>").count(), 1);
         assert!(report.contains("&lt;img src=x onerror=alert(1)&gt;&quot;"));
+    }
+
+    /// A machine of a physical lab.
+    fn machine() -> HostMachine {
+        HostMachine {
+            machine: example::virtual_environment().machine,
+            interface: NetworkInterface {
+                name: "ens1f0np0".into(),
+                driver: Some("mlx5_core".into()),
+                speed_mbits: Some(400_000),
+                mtu: None,
+            },
+        }
+    }
+
+    /// What stands in the cells of a row of a table.
+    fn text_of_cells(row: &str) -> Vec<&str> {
+        let cells = row.split("<td").skip(1);
+        cells
+            .filter_map(|cell| Some(cell.split_once('>')?.1.split_once("</td>")?.0))
+            .collect()
+    }
+
+    #[test]
+    fn the_machines_of_a_physical_lab_are_told_with_what_their_data_go_by() {
+        const HEAD: &str = "The lab's machines";
+        assert!(!render(&[opened(|_| {})]).contains(HEAD));
+        let report = render(&[opened(|folder| {
+            let hosts = ["east-0", "west-0"].map(|name| (name.to_owned(), machine()));
+            folder.result.environment.hosts = hosts.into();
+        })]);
+        assert!(report.contains(HEAD));
+        let cells = [
+            "6.12.94 x86_64",
+            "",
+            "1 × UML",
+            "1 GiB",
+            "ens1f0np0",
+            "mlx5_core",
+            "400 Gbit/s",
+            "",
+        ];
+        for host in ["east-0", "west-0"] {
+            let row = report.split("<tr>").find(|row| row.contains(host));
+            let row = row.unwrap_or_else(|| panic!("{host} is not there"));
+            assert_eq!(text_of_cells(row)[1..], cells, "{row}");
+        }
     }
 
     #[test]

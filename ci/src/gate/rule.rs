@@ -10,6 +10,9 @@ use crate::statistics::{greater, holm, pooled_scatter, repeats_needed, shift};
 /// How often a gate may fail where nothing is worse, over all of its figures, if repeats are independent. Those of one run are
 /// not quite: docs/gate.md has what was measured.
 pub const FALSE_ALARM: f64 = 0.01;
+/// By what share of its tolerance a figure must be worse beyond doubt. Repeats of one run share its moment, so that a run differs from
+/// another by a little without a cause, and many repeats prove even that.
+pub const BEYOND_DOUBT: f64 = 0.5;
 /// How often a figure that is worse by its tolerance may pass.
 pub const MISS: f64 = 0.05;
 /// How surely the number of repeats that is asked for decides.
@@ -22,7 +25,7 @@ struct Sampled {
     after: Vec<f64>,
     /// The tolerance on the same scale.
     most: f64,
-    /// The raw p-value of "it is not worse".
+    /// The raw p-value of "it is worse by less than [`BEYOND_DOUBT`] of that".
     p: f64,
 }
 
@@ -136,8 +139,12 @@ impl Sampled {
             )
         };
         let (before, after) = (turned(&pair.before)?, turned(&pair.after)?);
+        let little: Vec<f64> = before
+            .iter()
+            .map(|value| value + BEYOND_DOUBT * most)
+            .collect();
         Some(Self {
-            p: greater(&after, &before),
+            p: greater(&after, &little),
             before,
             after,
             most,
@@ -159,7 +166,7 @@ impl Sampled {
         }
         // Which test fell short, and by what distance it must tell.
         let (distance, alpha) = match worse >= self.most {
-            true => (worse, FALSE_ALARM / count as f64),
+            true => (worse - BEYOND_DOUBT * self.most, FALSE_ALARM / count as f64),
             false => (self.most - worse, MISS),
         };
         let scatter = pooled_scatter(&self.before, &self.after);

@@ -32,6 +32,7 @@ pub fn up(args: &UpArgs, output: Output) -> Result<Exit, Failure> {
             memory: GuestMemory::of_links(&topology).and_room_for(PROGRAMS),
             files: document.files(),
             programs: true,
+            collector: None,
         };
         return virtual_lab::up(&name, &needs, &args.virtual_lab, output);
     }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use longhaul_reports::chart::{ChartError, Format, Kind, Look, Picture};
 use longhaul_reports::combine;
-use longhaul_reports::export::Export;
+use longhaul_reports::export::{Export, write_flent};
 use longhaul_reports::folder::Opened;
 use longhaul_reports::html::{self, REPORT_FILE};
 use serde_json::json;
@@ -111,7 +111,21 @@ fn exported(
         spare_results(to)?;
     }
     let Some(text) = export.text(results) else {
-        return columns(results, args, output);
+        let Some(to) = &args.to else {
+            return Err(Failure::with_help(
+                Exit::Usage,
+                format!("--export {}: that is no text for a terminal", export.name()),
+                "name a file with --to",
+            ));
+        };
+        let files = match export {
+            Export::Flent => {
+                write_flent(results, to).map_err(|error| Failure::new(Exit::Usage, &error))?
+            }
+            _ => columns(results, to)?,
+        };
+        told(results, &files, output);
+        return Ok(Exit::Fine);
     };
     match &args.to {
         Some(to) => {
@@ -131,22 +145,13 @@ fn exported(
 }
 
 #[cfg(feature = "parquet")]
-fn columns(results: &[Opened], args: &ReportArgs, output: Output) -> Result<Exit, Failure> {
-    let Some(to) = &args.to else {
-        return Err(Failure::with_help(
-            Exit::Usage,
-            "--export parquet: that is no text for a terminal",
-            "name a file with --to",
-        ));
-    };
-    let files = longhaul_reports::export::write_parquet(results, to)
-        .map_err(|error| Failure::new(Exit::Usage, &error))?;
-    told(results, &files, output);
-    Ok(Exit::Fine)
+fn columns(results: &[Opened], to: &Path) -> Result<Vec<PathBuf>, Failure> {
+    longhaul_reports::export::write_parquet(results, to)
+        .map_err(|error| Failure::new(Exit::Usage, &error))
 }
 
 #[cfg(not(feature = "parquet"))]
-fn columns(_: &[Opened], _: &ReportArgs, _: Output) -> Result<Exit, Failure> {
+fn columns(_: &[Opened], _: &Path) -> Result<Vec<PathBuf>, Failure> {
     Err(Failure::with_help(
         Exit::Lacking,
         "--export parquet: this longhaul was built without it",

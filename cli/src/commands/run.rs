@@ -42,30 +42,23 @@ pub fn run(args: &RunArgs, output: Output) -> Result<Exit, Failure> {
     if args.lab == LabKind::Physical || args.inventory.is_some() {
         return physical::run(args, output);
     }
-    if args.otlp.is_some() && args.lab != LabKind::Host {
-        return Err(Failure::with_help(
-            Exit::Usage,
-            "--otlp: a run in a virtual lab is on a clock of its own, which no collector shares",
-            "take the telemetry.csv of its result, or --lab host",
-        ));
-    }
     let (experiment, files) = load(args, None)?;
     let capture = CapturePlan::new(&args.capture, args.capture_bytes, &experiment)?;
     let out = folder(args, &experiment)?;
     experiment::check(&experiment, &out)?;
     let links = args.links.into();
+    // Of a lab kernel its host pushes: inside, there is no way to a collector.
+    let url = args.otlp.as_deref().filter(|_| !guest::init::is_guest());
+    let collector = url.map(top::Collector::parse).transpose()?;
     if virtual_lab::is_wanted(args.lab)? {
-        return run_inside(args, &experiment, files, &out, output);
+        return run_inside(args, &experiment, files, collector, &out, output);
     }
-    // Before the sandbox: inside, there is no way to a collector.
-    let collector = args
-        .otlp
-        .as_deref()
-        .map(top::Collector::parse)
-        .transpose()?;
     let name = LabName::of_this_run();
-    let registration = Registration::claim(name.clone(), Purpose::Run, &experiment.name, links)?;
+    let claimed = Registration::claim(name.clone(), Purpose::Run, &experiment.name, links);
+    let mut registration = claimed?;
+    // Before the sandbox, which has no way to a collector either; and of a run that is there to be found.
     if let Some(collector) = &collector {
+        registration.hold()?;
         top::beside(&name, collector)?;
     }
     let (sandbox, desk) = registration.enter_run(Privilege::of_this_process())?;
@@ -117,11 +110,12 @@ fn run_inside(
     args: &RunArgs,
     experiment: &Experiment,
     files: Vec<PathBuf>,
+    collector: Option<top::Collector>,
     out: &Path,
     output: Output,
 ) -> Result<Exit, Failure> {
     let again = args.check_determinism.then(|| beside(out)).transpose()?;
-    let needs = Needs {
+    let mut needs = Needs {
         subject: experiment.name.clone(),
         links: args.links.into(),
         seed: experiment.seed,
@@ -131,6 +125,7 @@ fn run_inside(
             .into_iter()
             .chain(experiment.program_files())
             .collect(),
+        collector,
     };
     let done = once(&needs, args, out, output)?;
     let Some(again) = again else {
@@ -144,6 +139,7 @@ fn run_inside(
     }
     output.aside("once more, to compare");
     // Silent: what it prints is known already.
+    needs.collector = None;
     once(&needs, args, &again, Output::new(true))?;
     let comparison =
         determinism::compare(out, &again).map_err(|error| Failure::new(Exit::NotHeld, &error))?;

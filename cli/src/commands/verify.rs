@@ -86,6 +86,7 @@ fn of_topology(topology: &str, args: &VerifyArgs, task: &Task) -> Result<Exit, F
             memory: GuestMemory::of_links(&topology),
             files: document.files(),
             programs: false,
+            collector: None,
         };
         let done = virtual_lab::run(&needs, task.out.as_deref(), &args.virtual_lab, task.output)?;
         task.output.json_text(&done.json);

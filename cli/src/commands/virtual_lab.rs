@@ -16,6 +16,7 @@ use longhaul_emulator::keeper::{
 use longhaul_emulator::kernel::LabKernel;
 
 use crate::args::{LabKind, PaceChoice, VirtualArgs};
+use crate::commands::top;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::Output;
@@ -36,6 +37,8 @@ pub struct Needs {
     pub files: Vec<PathBuf>,
     /// Whether it runs programs of this machine.
     pub programs: bool,
+    /// Where what is read of it while it runs is pushed to.
+    pub collector: Option<top::Collector>,
 }
 
 /// Whether the command that was typed is to go on inside a lab kernel: asked for, and not there yet.
@@ -77,7 +80,7 @@ pub fn run(
         &needs.subject,
         needs.links,
     );
-    let mut registration = claimed?;
+    let mut registration = claimed?.on_a_lab_kernel();
     let mut made = Made::default();
     if let Some(out) = out {
         made.folder(out)?;
@@ -88,13 +91,17 @@ pub fn run(
     spec.environment.insert("COLUMNS".into(), columns(output));
     // Before anything has threads: they all have to leave the signals to it.
     let interrupts = Interrupts::catch()?;
-    let folder = registration.hold()?;
+    let shared = registration.hold()?.join("guest");
+    let _lookout = registration.look_out(&shared)?;
+    if let Some(collector) = &needs.collector {
+        top::beside(registration.name(), collector)?;
+    }
     let mut screen = Screen {
         progress: Progress::new(output),
         json: output.is_json().then(Vec::new),
     };
     screen.progress.doing("booting the lab kernel");
-    let guest = Guest::boot(&spec, &folder.join("guest"))?;
+    let guest = Guest::boot(&spec, &shared)?;
     let ended = guest.watch(&interrupts, args.patience.duration(), &mut screen);
     screen.progress.finish();
     let ended = ended?;

@@ -203,16 +203,27 @@ fn job(work: Work, spec: &GuestSpec) -> io::Result<Job> {
         mounts.extend(there.map(Mount::read_only));
     }
     mounts.extend(spec.mounts.iter().cloned());
-    // What lies in another comes after it, or would be covered by it.
-    mounts.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(Job {
         executable,
         work,
         environment: spec.environment.clone().into_iter().collect(),
         folder: spec.folder.clone(),
-        mounts,
+        mounts: in_order(&mounts),
         kernel: spec.kernel.clone(),
     })
+}
+
+/// What lies in another comes after it, or would be covered by it. All else stays as it is: what things are called must decide nothing
+/// of what the guest does, and the order of its mounts does.
+fn in_order(mounts: &[Mount]) -> Vec<Mount> {
+    let depth = |one: &Mount| {
+        let is_around =
+            |other: &&Mount| one.path != other.path && one.path.starts_with(&other.path);
+        mounts.iter().filter(is_around).count()
+    };
+    let mut ordered = mounts.to_vec();
+    ordered.sort_by_key(depth);
+    ordered
 }
 
 /// This executable, the libraries that it has loaded, and what loads them.
@@ -308,4 +319,28 @@ fn stay_on_one_cpu() -> io::Result<()> {
     let mut only = CpuSet::new();
     only.set(here)?;
     Ok(sched_setaffinity(Pid::from_raw(0), &only)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mounts_keep_their_order_whatever_they_are_called_and_those_within_others_come_after_them() {
+        let ordered = |paths: &[&str]| -> Vec<PathBuf> {
+            let mounts: Vec<Mount> = paths.iter().map(|path| Mount::read_only(*path)).collect();
+            in_order(&mounts).into_iter().map(|one| one.path).collect()
+        };
+        let paths = |paths: &[&str]| -> Vec<PathBuf> { paths.iter().map(PathBuf::from).collect() };
+        for out in ["/work/a", "/work/z"] {
+            let wanted = paths(&["/lib", "/work/dice.yaml", out]);
+            assert_eq!(ordered(&["/lib", "/work/dice.yaml", out]), wanted);
+        }
+        assert_eq!(
+            ordered(&["/usr/lib/x", "/b/c/d", "/b", "/usr", "/b/c"]),
+            paths(&["/b", "/usr", "/usr/lib/x", "/b/c", "/b/c/d"])
+        );
+        // A beginning of a name is no folder.
+        assert_eq!(ordered(&["/bin", "/b"]), paths(&["/bin", "/b"]));
+    }
 }

@@ -16,6 +16,7 @@ use nix::unistd::Pid;
 
 use super::agent::Agent;
 use super::job::{End, JOB, Job, Shared, Work};
+use super::notice::NOTICE;
 use super::{registers, root};
 use crate::capability::total_memory;
 
@@ -143,6 +144,7 @@ fn work(shared: &mut Shared) -> io::Result<End> {
             return Agent::new(shared.clone(), job.executable, environment).serve();
         }
     };
+    environment.push((NOTICE.into(), shared.notice().into()));
     let append = |path: PathBuf| OpenOptions::new().append(true).open(path);
     let child = Command::new(&job.executable)
         .args(arguments)

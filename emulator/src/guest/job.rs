@@ -115,6 +115,11 @@ impl Shared {
         self.0.join("progress")
     }
 
+    /// What it told last of its lab (see super::notice).
+    pub(super) fn notice(&self) -> PathBuf {
+        self.0.join("notice")
+    }
+
     /// How it ended: an exit code, or why there was none.
     pub(super) fn ended(&self) -> PathBuf {
         self.0.join("ended")

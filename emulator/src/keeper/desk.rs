@@ -1,27 +1,29 @@
 //! The control socket of a run: its labs come and go, and while a workload runs on one, its links can be shown and set.
+//!
+//! In a lab kernel nobody comes to it, and what it would say is posted for those outside (see super::lookout).
 
 use std::fmt;
-use std::os::fd::AsFd;
 use std::os::unix::net::UnixListener;
 use std::sync::{Arc, PoisonError, RwLock};
-use std::thread::JoinHandle;
 
 use longhaul_topologies::adjust::{Adjustment, Named};
-use nix::sys::eventfd::EventFd;
 
 use super::kept::{self, Kept};
 use super::links::{self, AdjustedChannel, LinkStatus, Refusal};
 use super::reading::{self, Course, LabReading, RunStatus};
-use super::server;
+use super::server::Served;
 use super::wire::LabDetail;
+use crate::guest::Notice;
 use crate::lab::Lab;
 use crate::namespace::Namespace;
+use crate::telemetry::Reading;
 
 /// Answers `status`, `link show`, `link set` and `top` for a run, on a thread of its own, until dropped.
 pub struct Desk {
     counter: Arc<Counter>,
-    end: Arc<EventFd>,
-    thread: Option<JoinHandle<()>>,
+    /// In a lab kernel alone.
+    notice: Option<Notice>,
+    _served: Served,
 }
 
 #[derive(Default)]
@@ -40,28 +42,17 @@ impl Desk {
     /// Starts to answer at `listener`. Inside the sandbox: this starts a thread.
     pub(super) fn open(listener: UnixListener) -> std::io::Result<Self> {
         let counter = Arc::<Counter>::default();
-        let end = Arc::new(EventFd::new()?);
-        let thread = {
-            let (counter, end) = (Arc::clone(&counter), Arc::clone(&end));
-            let serve = move || {
-                if let Err(error) = server::serve(&*counter, &listener, &[end.as_fd()]) {
-                    tracing::warn!(%error, "the run takes no commands any more");
-                }
-            };
-            std::thread::Builder::new()
-                .name("desk".into())
-                .spawn(serve)?
-        };
         Ok(Desk {
+            _served: Served::start(Arc::clone(&counter), listener)?,
+            notice: Notice::inside(),
             counter,
-            end,
-            thread: Some(thread),
         })
     }
 
     /// Has `tell` say how far the run is.
     pub fn tell(&self, tell: impl FnOnce(&mut RunStatus)) {
         self.counter.course.tell(tell);
+        self.post_course();
     }
 
     /// Talks about `lab` for as long as the answer lives. Dropping that waits for whoever is talking.
@@ -71,15 +62,30 @@ impl Desk {
             desk: Arc::clone(self),
         }
     }
-}
 
-impl Drop for Desk {
-    fn drop(&mut self) {
-        // An eventfd takes 2^64 − 2 of them.
-        let _ = self.end.write(1);
-        if let Some(thread) = self.thread.take() {
-            // If it has panicked, it has said so.
-            let _ = thread.join();
+    /// Posts what was sampled of the lab that is talked about, in a lab kernel.
+    pub fn sampled(&self, sample: &Reading) {
+        self.post(|counter| {
+            let reading = counter.ask(|lab| Ok(reading::sampled(lab, sample)));
+            reading.ok().map(|reading| counter.of_run(reading))
+        });
+    }
+
+    /// Posts how far the run is, in a lab kernel, while there is no lab to be sampled.
+    fn post_course(&self) {
+        self.post(|counter| match counter.ask(|_| Ok(())) {
+            Err(Refusal::NotNow(why)) => Some(reading::idle(counter.course.now(), why)),
+            _ => None,
+        });
+    }
+
+    fn post(&self, read: impl FnOnce(&Counter) -> Option<LabReading>) {
+        if let Some(notice) = &self.notice
+            && let Some(reading) = read(&self.counter)
+        {
+            let text = serde_json::to_vec(&reading).expect("readings are plain");
+            // Those outside who do not hear of it have the result in the end.
+            let _ = notice.put(&text);
         }
     }
 }
@@ -87,12 +93,21 @@ impl Drop for Desk {
 impl Drop for Attended {
     fn drop(&mut self) {
         self.desk.counter.put(None);
+        self.desk.post_course();
     }
 }
 
 impl Counter {
     fn put(&self, lab: Option<Arc<Lab>>) {
         *self.lab.write().unwrap_or_else(PoisonError::into_inner) = lab;
+    }
+
+    /// `reading`, with how far the run is.
+    fn of_run(&self, reading: LabReading) -> LabReading {
+        LabReading {
+            run: Some(self.course.now()),
+            ..reading
+        }
     }
 
     fn ask<T>(&self, ask: impl FnOnce(&Lab) -> Result<T, Refusal>) -> Result<T, Refusal> {
@@ -112,13 +127,9 @@ impl Kept for Counter {
 
     /// Between workloads, too: then there is its course alone.
     fn reading(&self) -> Result<LabReading, Refusal> {
-        let run = self.course.now();
         match self.ask(reading::read) {
-            Ok(reading) => Ok(LabReading {
-                run: Some(run),
-                ..reading
-            }),
-            Err(Refusal::NotNow(why)) => Ok(reading::idle(run, why)),
+            Ok(reading) => Ok(self.of_run(reading)),
+            Err(Refusal::NotNow(why)) => Ok(reading::idle(self.course.now(), why)),
             Err(refusal) => Err(refusal),
         }
     }

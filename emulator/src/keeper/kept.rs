@@ -150,10 +150,19 @@ pub(super) fn detail(lab: &Lab) -> Result<LabDetail, Refusal> {
         ipv4: node.ipv4,
         ipv6: (plan.families == Families::Both).then_some(node.ipv6),
     };
-    let counters = lab.counters()?;
-    let now = lab.topology_now();
-    let status = |(id, counters): (ChannelId, ChannelCounters)| {
-        let (is, was) = (channel(&now, id)?, channel(&plan.topology, id)?);
+    Ok(LabDetail {
+        engine: lab.engine_kind(),
+        nodes: plan.nodes.iter().map(node).collect(),
+        channels: channels(lab, &lab.counters()?),
+        schedule_failed: None,
+    })
+}
+
+/// The channels of a lab as they are set now, with what was counted of each.
+pub(super) fn channels(lab: &Lab, counted: &[(ChannelId, ChannelCounters)]) -> Vec<ChannelStatus> {
+    let (described, now) = (&lab.plan().topology, lab.topology_now());
+    let status = |&(id, counters): &(ChannelId, ChannelCounters)| {
+        let (is, was) = (channel(&now, id)?, channel(described, id)?);
         let [from, to] = links::ends(&now, id);
         let jitter = is.jitter.as_ref();
         Some(ChannelStatus {
@@ -169,10 +178,5 @@ pub(super) fn detail(lab: &Lab) -> Result<LabDetail, Refusal> {
             counters,
         })
     };
-    Ok(LabDetail {
-        engine: lab.engine_kind(),
-        nodes: plan.nodes.iter().map(node).collect(),
-        channels: counters.into_iter().filter_map(status).collect(),
-        schedule_failed: None,
-    })
+    counted.iter().filter_map(status).collect()
 }

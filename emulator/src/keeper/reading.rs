@@ -9,9 +9,10 @@ use serde::{Deserialize, Serialize};
 use super::kept;
 use super::links::Refusal;
 use super::wire::ChannelStatus;
-use crate::engine::EngineKind;
+use crate::engine::{ChannelCounters, EngineKind};
 use crate::lab::Lab;
-use crate::telemetry::{self, InterfaceCounters};
+use crate::plan::{ChannelId, NodeId};
+use crate::telemetry::{self, InterfaceCounters, Reading};
 
 /// A lab or run at one instant. Counters count since it came up.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -129,31 +130,46 @@ impl Course {
 
 /// A lab that is up.
 pub(super) fn read(lab: &Lab) -> Result<LabReading, Refusal> {
-    let plan = lab.plan();
     let hosts = telemetry::hosts(lab).map_err(|error| Refusal::Engine(error.to_string()))?;
-    let hosts = hosts.into_iter().map(|(id, counters)| HostStatus {
+    // The links last, and the instant beside them: rates of links are differences of these.
+    let channels = lab.counters()?;
+    Ok(assemble(lab, now(), &channels, &hosts))
+}
+
+/// A lab that is up, as it was sampled.
+pub(super) fn sampled(lab: &Lab, sample: &Reading) -> LabReading {
+    let at_s = now() - sample.at.elapsed().as_secs_f64();
+    assemble(lab, at_s, &sample.channels, &sample.hosts)
+}
+
+/// What was counted at `at_s`, with the lab it was counted in.
+fn assemble(
+    lab: &Lab,
+    at_s: f64,
+    channels: &[(ChannelId, ChannelCounters)],
+    hosts: &[(NodeId, InterfaceCounters)],
+) -> LabReading {
+    let plan = lab.plan();
+    let host = |&(id, counters): &(NodeId, InterfaceCounters)| HostStatus {
         name: plan.node(id).name.clone(),
         site: plan.topology.site(plan.node(id).site).name.clone(),
         counters,
-    });
+    };
     let sites = plan.topology.sites.iter().map(|site| SiteStatus {
         name: site.name.clone(),
         coordinates: site
             .coordinates
             .map(|place| (place.latitude, place.longitude)),
     });
-    // The links last, and the instant beside them: rates of links are differences of these.
-    let (sites, hosts) = (sites.collect(), hosts.collect());
-    let detail = kept::detail(lab)?;
-    Ok(LabReading {
-        at_s: now(),
-        engine: Some(detail.engine),
-        sites,
-        channels: detail.channels,
-        hosts,
+    LabReading {
+        at_s,
+        engine: Some(lab.engine_kind()),
+        sites: sites.collect(),
+        channels: kept::channels(lab, channels),
+        hosts: hosts.iter().map(host).collect(),
         run: None,
-        note: detail.schedule_failed,
-    })
+        note: None,
+    }
 }
 
 /// A run whose lab is not to be asked now.

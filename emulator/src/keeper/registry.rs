@@ -22,6 +22,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 
 use super::desk::Desk;
+use super::lookout::Lookout;
 use super::name::LabName;
 use super::{KeeperError, names};
 use crate::engine::EngineChoice;
@@ -347,6 +348,15 @@ impl Registration {
         let sandbox = self.enter(privilege)?;
         let desk = Desk::open(listener).map_err(|e| KeeperError::lab("listen for", &name, e))?;
         Ok((sandbox, desk))
+    }
+
+    /// A lookout for those who watch a run in the guest whose shared folder will be `guest`. Starts a thread.
+    ///
+    /// # Errors
+    /// If there can be none.
+    pub fn look_out(&self, guest: &Path) -> Result<Lookout, KeeperError> {
+        let listener = self.listen()?;
+        Lookout::open(listener, guest).map_err(|e| KeeperError::lab("listen for", self.name(), e))
     }
 
     /// The control socket. To be made before the sandbox is entered: inside, the folder is out of sight.

@@ -4,6 +4,8 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
+use std::sync::Arc;
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -31,6 +33,47 @@ pub(super) fn ending_signals() -> io::Result<SignalFd> {
         &set,
         nix::sys::signalfd::SfdFlags::SFD_CLOEXEC,
     )?)
+}
+
+/// A thread that answers clients until this is dropped.
+#[derive(Debug)]
+pub(super) struct Served {
+    end: Arc<EventFd>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Served {
+    /// Answers those who come to `listener` with what `lab` says.
+    pub(super) fn start<K: Kept + Send + 'static>(
+        lab: Arc<K>,
+        listener: UnixListener,
+    ) -> io::Result<Self> {
+        let end = Arc::new(EventFd::new()?);
+        let ends = Arc::clone(&end);
+        let body = move || {
+            if let Err(error) = serve(&*lab, &listener, &[ends.as_fd()]) {
+                tracing::warn!(%error, "the run takes no commands any more");
+            }
+        };
+        let thread = std::thread::Builder::new()
+            .name("desk".into())
+            .spawn(body)?;
+        Ok(Served {
+            end,
+            thread: Some(thread),
+        })
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        // An eventfd takes 2^64 − 2 of them.
+        let _ = self.end.write(1);
+        if let Some(thread) = self.thread.take() {
+            // If it has panicked, it has said so.
+            let _ = thread.join();
+        }
+    }
 }
 
 /// Answers clients until one asks for the end or one of `ends` can be read.

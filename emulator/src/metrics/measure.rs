@@ -41,6 +41,7 @@ impl Measurement {
 /// All that `reading` says, in the order of the model.
 pub fn measure(reading: &LabReading) -> Vec<Measurement> {
     let mut taken = Taken(Vec::new());
+    taken.add(&model::LAB_TIME, &[], Number::Real(reading.at_s));
     for channel in &reading.channels {
         taken.channel(channel);
     }

@@ -85,6 +85,7 @@ use Attribute::{
 use Kind::{Counter, Gauge};
 use Unit::{Bytes, BytesPerSecond, Seconds, Things};
 
+const LAB: &[Attribute] = &[];
 /// A direction of a lane.
 const LANE: &[Attribute] = &[LinkFrom, LinkTo, LinkLane];
 const LANE_DROPS: &[Attribute] = &[LinkFrom, LinkTo, LinkLane, DropReason];
@@ -121,6 +122,8 @@ macro_rules! table {
 table! {
     /// Every metric of a lab, in the order of documents and exports.
     ALL;
+    LAB_TIME: "longhaul.lab.time", Seconds, Gauge, LAB,
+        "Seconds on the lab's own monotonic clock, which in a virtual lab passes faster or slower than a collector's";
     LINK_IO: "longhaul.link.io", Bytes, Counter, LANE,
         "Bytes of Ethernet frames delivered at the far end of a lane";
     LINK_PACKETS: "longhaul.link.packet.count", Things("packet"), Counter, LANE,

@@ -1,11 +1,14 @@
 //! Where it ran, and how to repeat it.
 
+use std::collections::BTreeMap;
+
 use maud::{Markup, html};
 
-use crate::format::{bytes, time};
-use crate::result::{Machine, RunResult};
+use crate::format::{bytes, rate, time};
+use crate::html::table;
+use crate::result::{HostMachine, Machine, RunResult};
 
-/// The machine, the lab and the clock, as far as the result tells.
+/// The machine, the lab, the clock and a physical lab's machines, as far as the result tells.
 pub(super) fn section(result: &RunResult) -> Option<Markup> {
     let environment = &result.environment;
     let mut facts: Vec<(&str, String)> = vec![
@@ -48,7 +51,45 @@ pub(super) fn section(result: &RunResult) -> Option<Markup> {
     facts.retain(|fact| !fact.1.is_empty());
     Some(html! {
         dl.facts { @for (term, fact) in &facts { div { dt { (term) } dd { (fact) } } } }
+        @if !environment.hosts.is_empty() {
+            h3 { "The lab's machines" }
+            (hosts(&environment.hosts))
+            p.muted { "Kernel, CPUs and memory above are those of the machine that the run was started on." }
+        }
     })
+}
+
+/// A line for each machine of a physical lab.
+fn hosts(hosts: &BTreeMap<String, HostMachine>) -> Markup {
+    let row = |(name, host): (&String, &HostMachine)| {
+        let interface = &host.interface;
+        let told = |value: Option<String>| value.unwrap_or_default();
+        let facts = machine(&host.machine).into_iter().map(|(_, fact)| fact);
+        let of_interface = [
+            interface.name.clone(),
+            told(interface.driver.clone()),
+            told(interface.speed_mbits.map(|speed| rate(speed as f64 * 1e6))),
+            told(interface.mtu.map(|mtu| mtu.to_string())),
+        ];
+        std::iter::once(name.clone())
+            .chain(facts)
+            .chain(of_interface)
+            .map(|cell| html! { (cell) })
+            .collect()
+    };
+    let head = [
+        "host",
+        "kernel",
+        "distribution",
+        "CPUs",
+        "memory",
+        "interface",
+        "driver",
+        "speed",
+        "MTU",
+    ];
+    let rows: Vec<Vec<Markup>> = hosts.iter().map(row).collect();
+    table(&head, &rows, usize::MAX)
 }
 
 fn machine(machine: &Machine) -> Vec<(&'static str, String)> {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use longhaul_emulator::keeper::{ConnectionStatus, Desk, IterationStatus, RunStatus};
+use longhaul_emulator::telemetry::Reading;
 use longhaul_reports::result::Sample;
 use longhaul_reports::stats::bus_factor;
 
@@ -83,6 +84,14 @@ impl Course {
             }
             run.connections = all.into_values().collect();
         });
+    }
+
+    /// The lab was sampled; of readings that have all that there is the last counts.
+    pub(super) fn sampled(&self, readings: &[Reading]) {
+        let last = readings.iter().rfind(|one| !one.hosts.is_empty());
+        if let (Some(desk), Some(last)) = (&self.0, last) {
+            desk.sampled(last);
+        }
     }
 
     fn tell(&self, tell: impl FnOnce(&mut RunStatus)) {

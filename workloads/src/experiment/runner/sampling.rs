@@ -72,6 +72,7 @@ impl Run<'_> {
         self.recorder.probes(&probes, started)?;
         let period = self.experiment.telemetry_period;
         self.recorder.readings(&readings, period)?;
+        self.course.sampled(&readings);
         self.timeline();
         Ok(())
     }
@@ -118,6 +119,7 @@ impl Run<'_> {
         self.recorder.probes(&probes, started)?;
         let period = self.experiment.telemetry_period;
         self.recorder.readings(&readings, period)?;
+        self.course.sampled(&readings);
         ended?;
         Ok(witness)
     }
