@@ -109,6 +109,20 @@ pub struct Port {
 }
 
 impl Nic {
+    /// An interface by itself, as one without a device behind it is.
+    pub(crate) fn of_interface(name: &str) -> Self {
+        Self {
+            interfaces: vec![Interface {
+                name: name.to_owned(),
+                state: None,
+                speed: None,
+                mtu: None,
+                clock: None,
+            }],
+            ..Self::default()
+        }
+    }
+
     /// Whether `name` means it: its PCI address, or one of its interfaces or RDMA devices.
     pub fn is_called(&self, name: &DeviceName) -> bool {
         let name = name.as_str();

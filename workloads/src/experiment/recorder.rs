@@ -29,6 +29,7 @@ use super::bound::{channel_name, way};
 use super::capture;
 use super::execution::Execution;
 use super::flows::Flows;
+use super::nics::Nics;
 use crate::program::{Iteration, Told, When};
 use crate::world::{Arrivals, ConnectionSample};
 
@@ -55,6 +56,7 @@ struct Current {
     probes: Vec<Vec<ProbeSample>>,
     channels: BTreeMap<ChannelId, Totals>,
     flows: Flows,
+    nics: Nics,
     changes: mpsc::Receiver<LinkChange>,
     /// The names of channels in telemetry: at a period of a millisecond there is no time to make them up every time.
     names: BTreeMap<ChannelId, String>,
@@ -141,6 +143,7 @@ impl Recorder {
             probes,
             channels: BTreeMap::new(),
             flows,
+            nics: Nics::default(),
             changes,
             names: BTreeMap::new(),
             up: BTreeMap::new(),
@@ -333,6 +336,14 @@ impl Recorder {
                     counters.received_bytes as f64,
                 );
             }
+            for (host, counters) in &reading.nics {
+                let host = &current.plan.node(*host).name;
+                for counter in counters {
+                    if let Some((name, metric, value)) = current.nics.take(host, counter) {
+                        row(Entity::Nic, &name, &metric, value);
+                    }
+                }
+            }
         }
         self.writer.telemetry(&rows)
     }
@@ -466,6 +477,7 @@ impl Recorder {
         point.channels = current.channels();
         point.flows = current.flows.summaries();
         point.shares = current.flows.shares();
+        point.nics = current.nics.summaries();
         if let Workload::Collective {
             collective, ranks, ..
         } = &point.workload
