@@ -10,12 +10,13 @@
 //! - [`machine`]: this machine's NICs and the switches that it reaches, as places.
 //! - [`nvue`]: switches with Cumulus Linux.
 //! - [`counters`]: what NICs count, as metrics; `ethtool`: what their interfaces count.
-//! - [`dcb`]: priority flow control; `register`: what only the vendor's tool reaches; `netlink`: raw messages for both netlink families.
+//! - [`dcb`]: priority flow control and the map from DSCPs to priorities; `dscp`: that map as text; `register`: what only the vendor's tool reaches; `netlink`: raw messages for both netlink families.
 
 pub mod apply;
 pub mod counters;
 pub mod dcb;
 pub mod devlink;
+mod dscp;
 mod ethtool;
 #[cfg(test)]
 mod fixture;

@@ -20,6 +20,7 @@
 //! What is not named is left as it is. A password is never in the file: it is in a variable of the environment, or in a file of its own.
 
 mod congestion;
+mod dscp;
 mod switch;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -34,6 +35,7 @@ use crate::document::{Document, DocumentPath, InputError};
 use crate::units::serial::as_string;
 
 pub use congestion::{Parameter, Unit};
+pub use dscp::{Dscp, TrustMode};
 pub use switch::{
     AdaptiveRouting, EcnThresholds, Login, PasswordSource, State, Switch, SwitchKind, SwitchRoce,
     SwitchUrl, Trust,
@@ -82,6 +84,12 @@ pub struct Nic {
     /// The traffic class of all RoCE packets, over what programs ask for: DSCP × 4 + ECN. Takes the vendor's driver.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub traffic_class: Option<u8>,
+    /// What the priority of packets is taken from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trust: Option<TrustMode>,
+    /// The priority of these DSCPs, where those are trusted; of all others an eighth of their number.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub dscp: BTreeMap<Dscp, Priority>,
     /// The priorities on which priority flow control pauses; all others do not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pfc: Option<BTreeSet<Priority>>,
@@ -273,7 +281,9 @@ pub fn settings(document: &Document) -> Result<Settings, InputError> {
         settings.switches.iter().map(|switch| switch.name.as_str()),
     )?;
     for (index, nic) in settings.nics.iter().enumerate() {
-        congestion::check(document, &root.key("nics").index(index), nic)?;
+        let path = root.key("nics").index(index);
+        congestion::check(document, &path, nic)?;
+        dscp::check(document, &path, nic)?;
     }
     for (index, switch) in settings.switches.iter().enumerate() {
         switch::check(document, &root.key("switches").index(index), switch)?;

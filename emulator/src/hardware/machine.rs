@@ -95,7 +95,12 @@ impl Access for Machine {
             }
             Place::Pfc { interface } => {
                 self.must_be_this_machine(place)?;
-                list(&dcb::pfc(interface).map_err(|error| pfc(place, &error))?)
+                list(&dcb::pfc(interface).map_err(|error| dcb_error(place, &error))?)
+            }
+            Place::Dscp { interface } => {
+                self.must_be_this_machine(place)?;
+                let map = dcb::dscp(interface).map_err(|error| dcb_error(place, &error))?;
+                map.to_string()
             }
             Place::Register { pci, field } => {
                 self.must_be_this_machine(place)?;
@@ -133,7 +138,15 @@ impl Access for Machine {
             (Place::Pfc { interface }, Value::Text(text)) => {
                 self.must_be_this_machine(place)?;
                 let priorities = priorities(place, text)?;
-                dcb::set_pfc(interface, &priorities).map_err(|error| pfc(place, &error))
+                dcb::set_pfc(interface, &priorities).map_err(|error| dcb_error(place, &error))
+            }
+            (Place::Dscp { interface }, Value::Text(text)) => {
+                self.must_be_this_machine(place)?;
+                let map = text.parse().map_err(|reason| AccessError::Failed {
+                    place: place.to_string(),
+                    reason,
+                })?;
+                dcb::set_dscp(interface, &map).map_err(|error| dcb_error(place, &error))
             }
             (Place::Register { pci, field }, Value::Text(text)) => {
                 self.must_be_this_machine(place)?;
@@ -207,7 +220,11 @@ fn bringer(path: &Path) -> &'static str {
     }
 }
 
-fn pfc(place: &Place, error: &io::Error) -> AccessError {
+fn dcb_error(place: &Place, error: &io::Error) -> AccessError {
+    let lacks = match place {
+        Place::Dscp { .. } => "the interface's driver has no priorities by DSCP",
+        _ => "the interface's driver has no priority flow control",
+    };
     let place = place.to_string();
     match error.raw_os_error() {
         Some(libc::EPERM) => AccessError::Denied { place },
@@ -217,7 +234,7 @@ fn pfc(place: &Place, error: &io::Error) -> AccessError {
         },
         _ if error.kind() == io::ErrorKind::Unsupported => AccessError::Missing {
             place,
-            way_out: "the interface's driver has no priority flow control".to_owned(),
+            way_out: lacks.to_owned(),
         },
         _ => AccessError::Failed {
             place,

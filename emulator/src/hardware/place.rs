@@ -28,6 +28,11 @@ pub enum Place {
         /// Of which interface.
         interface: String,
     },
+    /// Which priorities DSCPs have at an interface, by netlink; `none` where it trusts VLAN tags.
+    Dscp {
+        /// At which interface.
+        interface: String,
+    },
     /// A field of the firmware's register ROCE_ACCL, by the vendor's tool.
     Register {
         /// Of which PCI function.
@@ -145,7 +150,7 @@ impl Place {
             Place::Attribute { path } if path.starts_with("/sys/kernel/debug") => "debugfs",
             Place::Attribute { path } if path.starts_with("/sys/kernel/config") => "configfs",
             Place::Attribute { .. } | Place::TrafficClass { .. } => "sysfs",
-            Place::Pfc { .. } => "dcb netlink",
+            Place::Pfc { .. } | Place::Dscp { .. } => "dcb netlink",
             Place::Register { .. } => "mlxreg or mstreg",
             Place::Switch { .. } => "NVUE revision",
         }
@@ -159,6 +164,7 @@ impl fmt::Display for Place {
                 write!(f, "{}", path.display())
             }
             Place::Pfc { interface } => write!(f, "PFC of {interface}"),
+            Place::Dscp { interface } => write!(f, "priorities by DSCP of {interface}"),
             Place::Register { pci, field } => write!(f, "ROCE_ACCL.{field} of {pci}"),
             Place::Switch { name, paths, .. } => write!(f, "{} of {name}", paths.join(", ")),
         }

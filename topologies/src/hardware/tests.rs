@@ -6,6 +6,8 @@ nics:
     roce: v2
     type_of_service: 106
     traffic_class: 106
+    trust: dscp
+    dscp: {26: 3, 48: 6}
     pfc: [3]
     ecn: [3, 4]
     congestion: {rp_time_reset: 300us, rp_ai_rate: 5Mbit, np_cnp_dscp: 48, rp_min_dec_fac: 50%, rp_max_rate: 0}
@@ -58,6 +60,17 @@ fn the_schema_takes_what_is_read() {
 }
 
 #[test]
+fn a_map_of_dscps_is_whole_and_what_it_does_not_name_has_its_class() {
+    let of = |settings: &str| read(&nic(settings)).unwrap().nics[0].priorities();
+    assert_eq!(of("roce: v2"), None);
+    assert_eq!(of("trust: pcp"), Some(BTreeMap::new()));
+    let map = of("trust: dscp, dscp: {26: 5, 0: 1}").unwrap();
+    assert_eq!(map.len(), 64);
+    let priority = |dscp: u16| map[&Dscp::try_from(dscp).unwrap()].number();
+    assert_eq!([0, 1, 26, 27, 48, 63].map(priority), [1, 0, 5, 3, 6, 7]);
+}
+
+#[test]
 fn a_parameter_takes_its_unit_and_shows_it_again() {
     for (parameter, text, number) in [
         (Parameter::TimeReset, "0.3ms", 300),
@@ -97,6 +110,11 @@ fn what_a_parameter_cannot_be_is_refused_where_it_stands() {
         ),
         ("pfc: [8]", "0 to 7"),
         ("traffic_class: 256", "traffic_class"),
+        ("trust: vlan", "unknown variant"),
+        ("dscp: {26: 3}", "write `trust: dscp`"),
+        ("trust: pcp, dscp: {26: 3}", "write `trust: dscp`"),
+        ("trust: dscp, dscp: {64: 3}", "0 to 63"),
+        ("trust: dscp, dscp: {26: 8}", "0 to 7"),
         ("rtt_controller: on", "unknown field"),
     ] {
         let refused = refusal(&nic(settings));
