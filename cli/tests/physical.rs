@@ -7,6 +7,7 @@ mod host;
 
 use std::fs;
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -93,7 +94,7 @@ impl Server {
             .unwrap();
         let text = format!(
             "Port {port}\nHostKey {folder_text}/host\nAuthorizedKeysFile {folder_text}/authorized\nPidFile none\nUsePAM no\n\
-             StrictModes no\nPasswordAuthentication no\nSetEnv XDG_CACHE_HOME={folder_text}/cache LONGHAUL_TEST={}\n",
+             StrictModes no\nPasswordAuthentication no\nSetEnv XDG_CACHE_HOME={folder_text}/cache LONGHAUL_TEST={} PATH={folder_text}/bin:/usr/bin:/bin\n",
             mark.display()
         );
         fs::write(folder.join("sshd_config"), text).unwrap();
@@ -492,4 +493,90 @@ fn hosts_of_a_lab_with_a_server_each_are_machines_whose_way_is_as_described() {
     for (_, server) in servers {
         let _ = server.end();
     }
+}
+
+/// The programs of a switch with SONiC that are called there, as far as one profile takes them. A field of ConfigDB is a file.
+const SONIC: [(&str, &str); 3] = [
+    ("sudo", r#"[ "$1" = -n ] || exit 1; shift; exec "$@""#),
+    (
+        "sonic-cfggen",
+        r#"[ "$*" = '-d --print-data' ] || exit 2
+cd "$(dirname "$0")/../fields" || exit
+printf '{"WRED_PROFILE":{"AZURE_LOSSLESS":{"ecn":"ecn_all"'
+for field in *; do printf ',"%s":"%s"' "$field" "$(cat "$field")"; done
+printf '}}}\n'"#,
+    ),
+    (
+        "config",
+        r#"cd "$(dirname "$0")/../fields" || exit
+echo "$1 $3" >>../log
+[ "$1" = apply-patch ] || { echo 'Checkpoint created successfully. Checkpoint deleted successfully.'; exit; }
+[ "$3" = --dry-run ] || tr '{' '\n' <"$2" | sed -n 's|.*AZURE_LOSSLESS/\([a-z_]*\)","value":"\([0-9]*\)".*|\1 \2|p' |
+    while read -r field value; do echo "$value" >"$field"; done
+echo 'Patch applied successfully.'"#,
+    ),
+];
+
+#[test]
+fn a_switch_with_sonic_is_set_and_put_back_over_ssh_as_its_inventory_says() {
+    let Some(host) = host() else { return };
+    let mut server = Server::new(&host, "server");
+    fs::create_dir(server.folder.join("bin")).unwrap();
+    fs::create_dir(server.folder.join("fields")).unwrap();
+    for (name, text) in SONIC {
+        let program = server.folder.join("bin").join(name);
+        fs::write(&program, format!("#!/bin/sh\n{text}\n")).unwrap();
+        fs::set_permissions(program, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let fields = ["green_min_threshold", "green_max_threshold"]
+        .map(|field| server.folder.join("fields").join(field));
+    for field in &fields {
+        fs::write(field, "1000\n").unwrap();
+    }
+    let read = || {
+        fields
+            .each_ref()
+            .map(|field| fs::read_to_string(field).unwrap())
+    };
+    let before = read();
+    let (folder, port) = (server.folder.display(), server.port);
+    let login = format!(
+        "{{sonic: {{destination: 127.0.0.1, port: {port}, identity: {folder}/user, known_hosts: {folder}/known}}}}"
+    );
+    let machines = format!(
+        "name: one\nsites: [{{name: a, hosts: [{{launch: local, address: 127.0.0.1}}]}}]\nswitches: [{{name: leaf2, login: {login}}}]\n"
+    );
+    fs::write(host.path("machines.yaml"), machines).unwrap();
+    let settings = "inventory: machines.yaml\nswitches: [{name: leaf2, ecn: [{profile: AZURE_LOSSLESS, min: 150000, max: 1500000}]}]\n";
+    fs::write(host.path("settings.yaml"), settings).unwrap();
+    let journals = host.path("journals");
+    let hardware = |arguments: &[&str]| {
+        let journals = ["--journals", journals.to_str().unwrap()];
+        host.longhaul(&[&["hardware"], arguments, &journals[..]].concat())
+    };
+    // Nobody is there yet.
+    let refused = host.longhaul(&["hardware", "plan", "settings.yaml"]);
+    assert_eq!(refused.code, 3, "{refused:?}");
+    assert!(
+        refused
+            .stderr
+            .contains("cannot be reached: ssh: connect to host 127.0.0.1"),
+        "{refused:?}"
+    );
+    server.start(&host);
+    let plan = host.succeed(&["hardware", "plan", "settings.yaml"]);
+    assert!(
+        plan.contains("1500000") && plan.contains("SONiC patch"),
+        "{plan}"
+    );
+    assert_eq!(read(), before);
+    let applied = hardware(&["apply", "settings.yaml"]);
+    assert_eq!(applied.code, 0, "{applied:?}");
+    assert_eq!(read(), ["150000\n", "1500000\n"]);
+    let restored = hardware(&["restore"]);
+    assert_eq!(restored.code, 0, "{restored:?}");
+    assert_eq!(read(), before);
+    let log = fs::read_to_string(server.folder.join("log")).unwrap();
+    let steps = "apply-patch --dry-run\ncheckpoint \napply-patch \ndelete-checkpoint \n";
+    assert_eq!(log, steps.repeat(2));
 }

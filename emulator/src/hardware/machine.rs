@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use longhaul_topologies::hardware::{Login, Priority};
 
-use super::nvue::{self, Nvue, View};
-use super::place::{Access, AccessError, NONE, Place, UNSET, Value};
+use super::place::{Access, AccessError, NONE, Place, UNSET, Value, at};
 use super::plan::list;
+use super::switch::{self, Control, View};
 use super::tree::Tree;
 use super::{dcb, register};
 
@@ -24,7 +24,7 @@ pub struct Machine {
     /// How long a switch may take to apply.
     patience: Duration,
     /// Those that were asked already.
-    switches: Vec<(Login, Nvue)>,
+    switches: Vec<(Login, Box<dyn Control>)>,
 }
 
 impl Machine {
@@ -37,18 +37,18 @@ impl Machine {
         }
     }
 
-    fn switch(&mut self, name: &str, login: &Login) -> Result<&Nvue, AccessError> {
+    fn switch(&mut self, name: &str, login: &Login) -> Result<&dyn Control, AccessError> {
         let known = self.switches.iter().position(|(known, _)| known == login);
         let index = match known {
             Some(index) => index,
             None => {
-                let nvue = Nvue::new(login, self.patience)
+                let switch = switch::open(login, self.patience)
                     .map_err(|source| AccessError::of_switch(name, login, source))?;
-                self.switches.push((login.clone(), nvue));
+                self.switches.push((login.clone(), switch));
                 self.switches.len() - 1
             }
         };
-        Ok(&self.switches[index].1)
+        Ok(&*self.switches[index].1)
     }
 
     /// Writes a file of the kernel's, and no other: what a journal names was read from a file.
@@ -113,7 +113,7 @@ impl Access for Machine {
                 let config =
                     config.map_err(|source| AccessError::of_switch(name, login, source))?;
                 let values = paths.iter();
-                let values = values.map(|path| (path.clone(), nvue::at(&config, path).clone()));
+                let values = values.map(|path| (path.clone(), at(&config, path).clone()));
                 return Ok(Value::Config(values.collect()));
             }
         };

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use longhaul_topologies::hardware::Login;
 use serde::{Deserialize, Serialize};
 
-use super::nvue::NvueError;
+use super::switch::SwitchError;
 
 /// Where a setting lies, or several that are set at once.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,6 +65,15 @@ pub enum Value {
 
 /// A switch's settings by their paths; `null` where one is not set.
 pub type Config = BTreeMap<String, serde_json::Value>;
+
+/// The setting at `path` of a switch's whole configuration; `null` if there is none.
+pub fn at<'a>(config: &'a serde_json::Value, path: &str) -> &'a serde_json::Value {
+    const NULL: &serde_json::Value = &serde_json::Value::Null;
+    path.split('/')
+        .filter(|key| !key.is_empty())
+        .try_fold(config, |value, key| value.get(key))
+        .unwrap_or(NULL)
+}
 
 /// A traffic class that is not set.
 pub const UNSET: &str = "unset";
@@ -129,16 +138,16 @@ pub enum AccessError {
         switch: String,
         /// Why.
         #[source]
-        source: NvueError,
+        source: SwitchError,
     },
 }
 
 impl AccessError {
     /// Why the switch called `name` did not do it.
-    pub fn of_switch(name: &str, login: &Login, source: NvueError) -> Self {
+    pub fn of_switch(name: &str, login: &Login, source: impl Into<SwitchError>) -> Self {
         AccessError::Switch {
-            switch: format!("{name} ({})", login.url),
-            source,
+            switch: format!("{name} ({})", login.address()),
+            source: source.into(),
         }
     }
 }
@@ -152,7 +161,10 @@ impl Place {
             Place::Attribute { .. } | Place::TrafficClass { .. } => "sysfs",
             Place::Pfc { .. } | Place::Dscp { .. } => "dcb netlink",
             Place::Register { .. } => "mlxreg or mstreg",
-            Place::Switch { .. } => "NVUE revision",
+            Place::Switch { login, .. } => match login {
+                Login::Nvue(_) => "NVUE revision",
+                Login::Sonic(_) => "SONiC patch",
+            },
         }
     }
 }

@@ -229,7 +229,11 @@ impl Access for Driver<'_> {
 }
 
 fn settings(text: &str) -> Settings {
-    hardware::settings(&Document::from_text("hardware.yaml", text).unwrap()).unwrap()
+    hardware::settings(
+        &Document::from_text("hardware.yaml", text).unwrap(),
+        Path::new(""),
+    )
+    .unwrap()
 }
 
 fn of_nic(text: &str) -> Settings {
