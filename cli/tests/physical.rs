@@ -509,9 +509,9 @@ printf '}}}\n'"#,
     (
         "config",
         r#"cd "$(dirname "$0")/../fields" || exit
-echo "$1 $3" >>../log
+echo "$1 $3" >>../asked
 [ "$1" = apply-patch ] || { echo 'Checkpoint created successfully. Checkpoint deleted successfully.'; exit; }
-[ "$3" = --dry-run ] || tr '{' '\n' <"$2" | sed -n 's|.*AZURE_LOSSLESS/\([a-z_]*\)","value":"\([0-9]*\)".*|\1 \2|p' |
+[ "$3" = --dry-run ] || { tr '{' '\n' <"$2"; echo; } | sed -n 's|.*AZURE_LOSSLESS/\([a-z_]*\)","value":"\([0-9]*\)".*|\1 \2|p' |
     while read -r field value; do echo "$value" >"$field"; done
 echo 'Patch applied successfully.'"#,
     ),
@@ -576,7 +576,7 @@ fn a_switch_with_sonic_is_set_and_put_back_over_ssh_as_its_inventory_says() {
     let restored = hardware(&["restore"]);
     assert_eq!(restored.code, 0, "{restored:?}");
     assert_eq!(read(), before);
-    let log = fs::read_to_string(server.folder.join("log")).unwrap();
+    let log = fs::read_to_string(server.folder.join("asked")).unwrap();
     let steps = "apply-patch --dry-run\ncheckpoint \napply-patch \ndelete-checkpoint \n";
     assert_eq!(log, steps.repeat(2));
 }

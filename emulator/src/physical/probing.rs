@@ -191,7 +191,7 @@ impl Shared {
                 other => return Err(lab.foreign(host, &other)),
             }
         }
-        let reading = meters.growth(counted);
+        let reading = meters.growth(&counted);
         self.found().readings.push(reading);
         Ok(())
     }
@@ -227,9 +227,9 @@ impl Meters {
     }
 
     /// What has grown since the first call, of each machine.
-    fn growth(&mut self, counted: Vec<Vec<Counter>>) -> Reading {
+    fn growth(&mut self, counted: &[Vec<Counter>]) -> Reading {
         if self.first_of_nics.is_empty() {
-            self.first_of_nics.clone_from(&counted);
+            self.first_of_nics = counted.to_vec();
         }
         let grown = counted.iter().zip(&self.first_of_nics);
         let grown = grown.map(|(now, first)| growth(first, now));
