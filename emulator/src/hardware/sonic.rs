@@ -22,7 +22,7 @@ use super::place::{Config, at};
 
 /// ConfigDB as JSON. Root, as all else: which groups may read it differs.
 const READ: &str = "sudo -n sonic-cfggen -d --print-data";
-/// A patch is a file; this one is gone with the shell, however that ends.
+/// A patch is a file; this one is gone with the shell.
 const PATCH: &str = r#"umask 077; file=$(mktemp) || exit; trap 'rm -f "$file"' EXIT; cat >"$file" && sudo -n config apply-patch "$file""#;
 /// Checks it and changes nothing.
 const DRY_RUN: &str = " --dry-run";
@@ -124,9 +124,9 @@ pub enum SonicError {
     },
     /// It was begun and nobody knows how it ended.
     #[error(
-        "it was told to apply a patch, then: {what}; some of it may be set. What was there before is its checkpoint {checkpoint}: `longhaul \
-         hardware restore` puts the old values back, `config rollback {checkpoint}` on the switch everything; after it, `config \
-         delete-checkpoint {checkpoint}`"
+        "it was told to apply a patch, then: {what}; some of it may be set, or be about to be. Wait until no `config` runs on the switch any \
+         more; then `longhaul hardware restore` puts the old values back. All that was there before is its checkpoint {checkpoint}, for \
+         `config rollback` and then `config delete-checkpoint`"
     )]
     Unsure {
         /// The checkpoint's name.

@@ -24,7 +24,7 @@ use super::protocol::{Reply, Request};
 use super::{digest, now_ns, streams};
 use crate::fidelity::CpuTime;
 use crate::hardware::counters::{self, Count};
-use crate::hardware::inventory::{Nic, inventory};
+use crate::hardware::inventory::{Nic, carriers};
 use crate::hardware::tree::Tree;
 
 /// The longest that is slept without a look around.
@@ -53,7 +53,7 @@ struct Host {
     /// What was read and is no whole line yet.
     unread: Vec<u8>,
     sounder: Option<Sounder>,
-    /// Those that count.
+    /// Those that carry its data, and count.
     nics: Vec<Nic>,
 }
 
@@ -184,19 +184,9 @@ impl Host {
             congestion_controls: congestion_controls(),
         };
         self.sounder = Some(sounder);
-        self.nics = nics(&name);
+        self.nics = carriers(&this_machine(), &name);
         Ok(reply)
     }
-}
-
-/// Those that there are; and `interface`, which need not be one.
-fn nics(interface: &str) -> Vec<Nic> {
-    let mut nics = inventory(&this_machine());
-    let mut known = nics.iter().flat_map(|nic| &nic.interfaces);
-    if !known.any(|known| known.name == interface) {
-        nics.push(Nic::of_interface(interface));
-    }
-    nics
 }
 
 /// What `nics` count. A NIC with many counters, or whose firmware is asked, takes milliseconds: probes go on meanwhile.

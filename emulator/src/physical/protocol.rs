@@ -23,7 +23,7 @@ pub(super) enum Request {
     Blast(Blast),
     /// What has been sent and has arrived since this was last asked? Answer: [`Reply::Seen`].
     Collect,
-    /// What do its NICs count? Answer: [`Reply::Counted`].
+    /// What do the NICs of its data count? Answer: [`Reply::Counted`].
     Count,
 }
 
@@ -84,7 +84,7 @@ pub(super) enum Reply {
     Sent { at_ns: Vec<u64> },
     /// What was seen.
     Seen(Seen),
-    /// What its NICs count, and the interface of its data.
+    /// What they count.
     Counted { counts: Vec<Count> },
     /// It cannot be so.
     Failed {

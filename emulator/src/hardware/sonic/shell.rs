@@ -7,6 +7,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use longhaul_topologies::inventory::SshSpec;
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
 
 use crate::physical::ssh_to;
 
@@ -110,7 +112,8 @@ fn wait(child: &mut Child, within: Duration) -> Result<Option<i32>, Lost> {
             Ok(Some(status)) => return Ok(status.code()),
             Ok(None) if Instant::now() < until => thread::sleep(LOOK_EVERY),
             Ok(None) | Err(_) => {
-                let _ = child.kill();
+                // With what it has started to get there.
+                let _ = killpg(Pid::from_raw(child.id().cast_signed()), Signal::SIGKILL);
                 let _ = child.wait();
                 return Err(Lost::Late(within));
             }
