@@ -84,6 +84,7 @@ fn point(repeat: usize, time_us: f64) -> Point {
         timeline: Vec::new(),
         flows: Vec::new(),
         shares: Vec::new(),
+        nics: Vec::new(),
         captures: Vec::new(),
         commands: Vec::new(),
         measures: Vec::new(),

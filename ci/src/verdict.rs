@@ -103,6 +103,7 @@ mod tests {
             timeline: Vec::new(),
             flows: Vec::new(),
             shares: Vec::new(),
+            nics: Vec::new(),
             captures: Vec::new(),
             fidelity: FidelitySection {
                 faithful: findings.is_empty(),

@@ -134,10 +134,12 @@ fn leaf(played: &Played) -> String {
     format!(
         "switches:
   - name: leaf1
-    url: http://{}
-    user: {USER}
-    password: {{env: LEAF1_PASSWORD}}
-    certificate: unchecked
+    login:
+      nvue:
+        url: http://{}
+        user: {USER}
+        password: {{env: LEAF1_PASSWORD}}
+        certificate: unchecked
     roce: lossless
     adaptive_routing: {{state: enabled, interfaces: [swp1]}}
 ",
@@ -457,7 +459,7 @@ fn an_unchecked_certificate_is_warned_of() {
     let (_played, desk) = with_switch(Fault::None);
     desk.write(
         "far.yaml",
-        "switches: [{name: far, url: 'https://127.0.0.1:1', user: u, password: {env: LEAF1_PASSWORD}, certificate: unchecked, roce: lossy}]",
+        "switches: [{name: far, login: {nvue: {url: 'https://127.0.0.1:1', user: u, password: {env: LEAF1_PASSWORD}, certificate: unchecked}}, roce: lossy}]",
     );
     let ended = desk.run(&["plan", "far.yaml"]).with(3);
     assert!(

@@ -7,6 +7,7 @@ mod host;
 
 use std::fs;
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -93,7 +94,7 @@ impl Server {
             .unwrap();
         let text = format!(
             "Port {port}\nHostKey {folder_text}/host\nAuthorizedKeysFile {folder_text}/authorized\nPidFile none\nUsePAM no\n\
-             StrictModes no\nPasswordAuthentication no\nSetEnv XDG_CACHE_HOME={folder_text}/cache LONGHAUL_TEST={}\n",
+             StrictModes no\nPasswordAuthentication no\nSetEnv XDG_CACHE_HOME={folder_text}/cache LONGHAUL_TEST={} PATH={folder_text}/bin:/usr/bin:/bin\n",
             mark.display()
         );
         fs::write(folder.join("sshd_config"), text).unwrap();
@@ -219,6 +220,38 @@ fn check_result(folder: &Path) -> Value {
     result
 }
 
+/// Neither loopback nor a veth has a driver that counts, but the kernel does.
+fn assert_nics_counted(host: &Host, out: &str, result: &Value, nic: &str) {
+    for point in result["points"].as_array().unwrap() {
+        let sent = |name: &str| {
+            let counters = point["nics"].as_array().unwrap();
+            let sent = counters.iter().find(|one| {
+                one["host"] == name && one["nic"] == nic && one["counter"] == "tx_bytes"
+            });
+            let sent = sent.unwrap_or_else(|| panic!("{counters:?}"));
+            assert_eq!(sent["metric"], "longhaul.nic.io");
+            assert_eq!(sent["attributes"]["network.io.direction"], "transmit");
+            assert_eq!(sent["unit"], "By");
+            sent["growth"].as_f64().unwrap()
+        };
+        // Four iterations in both placements of two ranks' all_reduce of 64 KiB: each sends all of it.
+        let least = 8.0 * f64::from(64 << 10);
+        assert!(sent("a-0") >= least && sent("b-0") >= least, "{point}");
+    }
+    let telemetry = fs::read_to_string(host.path(out).join("telemetry.csv")).unwrap();
+    let mut rows = telemetry
+        .lines()
+        .filter(|row| row.contains(&format!(",nic,a-0/{nic},longhaul.nic.io/transmit,")));
+    let value = |row: &str| row.rsplit(',').next().unwrap().parse::<f64>().unwrap();
+    let first = value(rows.next().expect("a row"));
+    assert!(first > 0.0 && rows.all(|row| value(row) > 0.0));
+    let table = host.succeed(&["report", out, "--export", "nics"]);
+    assert!(
+        table.contains(&format!(",a-0,{nic},,tx_bytes,longhaul.nic.io,By,")),
+        "{table}"
+    );
+}
+
 #[test]
 fn an_experiment_runs_on_machines_that_ssh_reaches_and_longhaul_is_copied_there_once() {
     let Some(host) = host() else { return };
@@ -245,6 +278,7 @@ fn an_experiment_runs_on_machines_that_ssh_reaches_and_longhaul_is_copied_there_
         notes.contains("measured: a>b lane 0: one-way delay"),
         "{notes}"
     );
+    assert_nics_counted(&host, "first", &result, "lo");
     nothing_is_left(&host);
 
     let copied = fs::metadata(server.copy()).unwrap().modified().unwrap();
@@ -431,6 +465,7 @@ fn hosts_of_a_lab_with_a_server_each_are_machines_whose_way_is_as_described() {
     );
     assert!(FAITHFUL_OR_NOT.contains(&ended.code), "{ended:?}");
     let result = check_result(&host.path("right"));
+    assert_nics_counted(&host, "right", &result, "eth0");
     let checks = |result: &Value, quantity: &str| -> Vec<(f64, bool)> {
         let all = result["points"][0]["fidelity"]["checks"]
             .as_array()
@@ -459,4 +494,90 @@ fn hosts_of_a_lab_with_a_server_each_are_machines_whose_way_is_as_described() {
     for (_, server) in servers {
         let _ = server.end();
     }
+}
+
+/// The programs of a switch with SONiC that are called there, as far as one profile takes them. A field of ConfigDB is a file.
+const SONIC: [(&str, &str); 3] = [
+    ("sudo", r#"[ "$1" = -n ] || exit 1; shift; exec "$@""#),
+    (
+        "sonic-cfggen",
+        r#"[ "$*" = '-d --print-data' ] || exit 2
+cd "$(dirname "$0")/../fields" || exit
+printf '{"WRED_PROFILE":{"AZURE_LOSSLESS":{"ecn":"ecn_all"'
+for field in *; do printf ',"%s":"%s"' "$field" "$(cat "$field")"; done
+printf '}}}\n'"#,
+    ),
+    (
+        "config",
+        r#"cd "$(dirname "$0")/../fields" || exit
+echo "$1 $3" >>../asked
+[ "$1" = apply-patch ] || { echo 'Checkpoint created successfully. Checkpoint deleted successfully.'; exit; }
+[ "$3" = --dry-run ] || { tr '{' '\n' <"$2"; echo; } | sed -n 's|.*AZURE_LOSSLESS/\([a-z_]*\)","value":"\([0-9]*\)".*|\1 \2|p' |
+    while read -r field value; do echo "$value" >"$field"; done
+echo 'Patch applied successfully.'"#,
+    ),
+];
+
+#[test]
+fn a_switch_with_sonic_is_set_and_put_back_over_ssh_as_its_inventory_says() {
+    let Some(host) = host() else { return };
+    let mut server = Server::new(&host, "server");
+    fs::create_dir(server.folder.join("bin")).unwrap();
+    fs::create_dir(server.folder.join("fields")).unwrap();
+    for (name, text) in SONIC {
+        let program = server.folder.join("bin").join(name);
+        fs::write(&program, format!("#!/bin/sh\n{text}\n")).unwrap();
+        fs::set_permissions(program, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let fields = ["green_min_threshold", "green_max_threshold"]
+        .map(|field| server.folder.join("fields").join(field));
+    for field in &fields {
+        fs::write(field, "1000\n").unwrap();
+    }
+    let read = || {
+        fields
+            .each_ref()
+            .map(|field| fs::read_to_string(field).unwrap())
+    };
+    let before = read();
+    let (folder, port) = (server.folder.display(), server.port);
+    let login = format!(
+        "{{sonic: {{destination: 127.0.0.1, port: {port}, identity: {folder}/user, known_hosts: {folder}/known}}}}"
+    );
+    let machines = format!(
+        "name: one\nsites: [{{name: a, hosts: [{{launch: local, address: 127.0.0.1}}]}}]\nswitches: [{{name: leaf2, login: {login}}}]\n"
+    );
+    fs::write(host.path("machines.yaml"), machines).unwrap();
+    let settings = "inventory: machines.yaml\nswitches: [{name: leaf2, ecn: [{profile: AZURE_LOSSLESS, min: 150000, max: 1500000}]}]\n";
+    fs::write(host.path("settings.yaml"), settings).unwrap();
+    let journals = host.path("journals");
+    let hardware = |arguments: &[&str]| {
+        let journals = ["--journals", journals.to_str().unwrap()];
+        host.longhaul(&[&["hardware"], arguments, &journals[..]].concat())
+    };
+    // Nobody is there yet.
+    let refused = host.longhaul(&["hardware", "plan", "settings.yaml"]);
+    assert_eq!(refused.code, 3, "{refused:?}");
+    assert!(
+        refused
+            .stderr
+            .contains("cannot be reached: ssh: connect to host 127.0.0.1"),
+        "{refused:?}"
+    );
+    server.start(&host);
+    let plan = host.succeed(&["hardware", "plan", "settings.yaml"]);
+    assert!(
+        plan.contains("1500000") && plan.contains("SONiC patch"),
+        "{plan}"
+    );
+    assert_eq!(read(), before);
+    let applied = hardware(&["apply", "settings.yaml"]);
+    assert_eq!(applied.code, 0, "{applied:?}");
+    assert_eq!(read(), ["150000\n", "1500000\n"]);
+    let restored = hardware(&["restore"]);
+    assert_eq!(restored.code, 0, "{restored:?}");
+    assert_eq!(read(), before);
+    let log = fs::read_to_string(server.folder.join("asked")).unwrap();
+    let steps = "apply-patch --dry-run\ncheckpoint \napply-patch \ndelete-checkpoint \n";
+    assert_eq!(log, steps.repeat(2));
 }

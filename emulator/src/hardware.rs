@@ -8,14 +8,15 @@
 //! - [`restore`]: what was applied, put back.
 //! - [`journal`]: what is on disk meanwhile.
 //! - [`machine`]: this machine's NICs and the switches that it reaches, as places.
-//! - [`nvue`]: switches with Cumulus Linux.
+//! - [`switch`]: a switch, whatever it speaks; [`nvue`]: those with Cumulus Linux; [`sonic`]: those with SONiC.
 //! - [`counters`]: what NICs count, as metrics; `ethtool`: what their interfaces count.
-//! - [`dcb`]: priority flow control; `register`: what only the vendor's tool reaches; `netlink`: raw messages for both netlink families.
+//! - [`dcb`]: priority flow control and the map from DSCPs to priorities; `dscp`: that map as text; `register`: what only the vendor's tool reaches; `netlink`: raw messages for both netlink families.
 
 pub mod apply;
 pub mod counters;
 pub mod dcb;
 pub mod devlink;
+mod dscp;
 mod ethtool;
 #[cfg(test)]
 mod fixture;
@@ -28,6 +29,8 @@ pub mod place;
 pub mod plan;
 mod register;
 pub mod restore;
+pub mod sonic;
+pub mod switch;
 pub mod tree;
 
 #[cfg(test)]

@@ -34,6 +34,7 @@ use sha2::{Digest, Sha256};
 
 pub use error::{Ending, PhysicalError};
 pub use lab::PhysicalLab;
+pub(crate) use launch::ssh_to;
 pub use protocol::Interface;
 
 /// How much of a digest names a file: collisions are nobody's intention here.

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use std::{io, thread};
 
 use crate::engine::{ChannelCounters, EngineError};
+use crate::hardware::counters::Counter;
 use crate::lab::Lab;
 use crate::plan::{ChannelId, NodeId};
 
@@ -34,6 +35,22 @@ pub struct Reading {
     pub down: Vec<ChannelId>,
     /// Every host's counters, since the lab came up; empty where it is not their beat.
     pub hosts: Vec<(NodeId, InterfaceCounters)>,
+    /// What hosts' NICs have counted since the first such reading, those counters that have moved: of machines that are there.
+    pub nics: Vec<(NodeId, Vec<Counter>)>,
+}
+
+impl Reading {
+    /// One without anything in it.
+    pub(crate) fn now() -> Self {
+        Self {
+            at: Instant::now(),
+            late: Duration::ZERO,
+            channels: Vec::new(),
+            down: Vec::new(),
+            hosts: Vec::new(),
+            nics: Vec::new(),
+        }
+    }
 }
 
 /// Why there are no (more) readings.
@@ -226,6 +243,7 @@ fn read(
         channels,
         down,
         hosts,
+        nics: Vec::new(),
     })
 }
 

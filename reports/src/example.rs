@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use crate::result::{
     Better, Bound, BoundTime, ChannelSummary, Computing, DelaySummary, Entity, Environment,
     FidelityRow, FidelitySection, FlowSummary, LabKernel, LabKind, LinkShares, Machine, Measure,
-    MeasuredValue, MessageSummary, Outcome, Percentiles, Placement, Point, RunDetails, RunResult,
-    SCHEMA_VERSION, Sample, Source, TelemetryRow, TimelineEntry, Way, Workload, metric,
+    MeasuredValue, MessageSummary, NicCounter, Outcome, Percentiles, Placement, Point, RunDetails,
+    RunResult, SCHEMA_VERSION, Sample, Source, TelemetryRow, TimelineEntry, Way, Workload, metric,
 };
 use crate::stats::{self, InterarrivalJitter};
 use crate::verification::{ChannelDelays, Verification, VerificationRow};
@@ -285,10 +285,49 @@ fn point(
             jain: 0.875,
             goodput_bps: Some(940e6),
         }],
+        nics: nics(shape),
         captures: Vec::new(),
         commands: Vec::new(),
         measures: Vec::new(),
     }
+}
+
+/// What a NIC of the first host may have counted.
+fn nics(shape: &Shape) -> Vec<NicCounter> {
+    let counter = |counter: &str, metric: &str, attributes: &[(&str, &str)], unit: &str, growth| {
+        let attributes = attributes.iter();
+        NicCounter {
+            host: format!("{}-0", shape.sites[0]),
+            nic: "mlx5_0".to_owned(),
+            port: Some(1),
+            counter: counter.to_owned(),
+            metric: format!("longhaul.nic.{metric}"),
+            attributes: attributes
+                .map(|&(name, value)| (name.to_owned(), value.to_owned()))
+                .collect(),
+            unit: unit.to_owned(),
+            growth,
+        }
+    };
+    let sent = ("network.io.direction", "transmit");
+    let paused = [
+        ("network.io.direction", "receive"),
+        ("longhaul.nic.priority", "3"),
+    ];
+    let event = [("longhaul.cnp.event", "sent")];
+    let other = [("longhaul.counter.name", "packet_seq_err")];
+    vec![
+        counter("port_xmit_data", "io", &[sent], "By", f64::from(1 << 24)),
+        counter("np_cnp_sent", "cnp.count", &event, "{packet}", 12.0),
+        counter(
+            "rx_prio3_pause_duration",
+            "pause.duration",
+            &paused,
+            "s",
+            0.0015,
+        ),
+        counter("packet_seq_err", "event.count", &other, "{event}", 3.0),
+    ]
 }
 
 /// A queue pair each way between the first two sites.

@@ -1,6 +1,7 @@
 //! Results as what other programs read.
 //!
 //! - `rows`: what all of them tell, a row per point, size and placement.
+//! - `nics`: what NICs counted, a row per counter.
 //! - `nccl_tests`: what nccl-tests prints, to the column, for what parses that.
 //! - `markdown`: tables for a page or a pull request.
 //! - `flent`: series over time, for flent's plots.
@@ -9,6 +10,7 @@
 mod flent;
 mod markdown;
 mod nccl_tests;
+mod nics;
 #[cfg(feature = "parquet")]
 mod parquet;
 mod rows;
@@ -27,6 +29,8 @@ pub enum Export {
     Json,
     /// Tables.
     Markdown,
+    /// A line per counter of a NIC that moved.
+    Nics,
     /// What nccl-tests prints.
     NcclTests,
     /// Series over time of each point, as flent has them.
@@ -37,10 +41,11 @@ pub enum Export {
 
 impl Export {
     /// All of them, with their names.
-    pub const ALL: [(&'static str, Self); 6] = [
+    pub const ALL: [(&'static str, Self); 7] = [
         ("csv", Self::Csv),
         ("json", Self::Json),
         ("markdown", Self::Markdown),
+        ("nics", Self::Nics),
         ("nccl-tests", Self::NcclTests),
         ("flent", Self::Flent),
         ("parquet", Self::Parquet),
@@ -59,6 +64,7 @@ impl Export {
             Self::Csv => Some(rows::csv(results)),
             Self::Json => Some(rows::json(results)),
             Self::Markdown => Some(markdown::text(results)),
+            Self::Nics => Some(nics::csv(results)),
             Self::NcclTests => Some(nccl_tests::text(results)),
             Self::Flent | Self::Parquet => None,
         }
@@ -106,6 +112,17 @@ mod tests {
             summaries.map(|point| point.summaries.len()).sum::<usize>()
         );
         assert!(rows.iter().any(|row| &row[3] == "links.0.queue=a|b,\"c\""));
+    }
+
+    #[test]
+    fn a_line_per_counter_of_a_nic() {
+        let text = Export::Nics.text(&results()).unwrap();
+        insta::assert_snapshot!(text.lines().take(4).collect::<Vec<_>>().join("\n"), @"
+        result,point,stack,settings,repeat,seconds,host,nic,port,counter,metric,unit,growth
+        quickstart,0,cubic,links.0.queue=1bdp,0,1,virginia-0,mlx5_0,1,port_xmit_data,longhaul.nic.io,By,16777216
+        quickstart,0,cubic,links.0.queue=1bdp,0,1,virginia-0,mlx5_0,1,np_cnp_sent,longhaul.nic.cnp.count,{packet},12
+        quickstart,0,cubic,links.0.queue=1bdp,0,1,virginia-0,mlx5_0,1,rx_prio3_pause_duration,longhaul.nic.pause.duration,s,0.0015
+        ");
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! - `results`: nccl-tests' columns.
 //! - `charts`: every chart as inline SVG, drawn twice: for a page and for a phone.
 //! - `flows`: connections and queue pairs, and how evenly they shared links.
+//! - `nics`: what NICs counted.
 //! - `changes`: what happened to the links.
 //! - `heat`: use, queues and marks of every lane over time.
 //! - `fidelity`, `environment`: asked against measured; where it ran and how to repeat it.
@@ -21,6 +22,7 @@ mod flows;
 mod headline;
 mod heat;
 mod links;
+mod nics;
 mod results;
 
 use std::fs;
@@ -112,6 +114,7 @@ fn result(opened: &Opened, name: &str, prefix: &str) -> Markup {
         ("links", "Links", links::section(folder)),
         ("results", "Results", results::section(result)),
         ("flows", "Flows", flows::section(result)),
+        ("nics", "NICs", nics::section(result)),
         ("charts", "Charts", charts::section(folder)),
         ("changes", "Changes and faults", changes::section(result)),
         ("heat", "Links over time", heat::section(folder)),
@@ -218,6 +221,7 @@ mod tests {
             "links",
             "results",
             "flows",
+            "nics",
             "charts",
             "changes",
             "heat",
@@ -259,6 +263,8 @@ mod tests {
                 point.fidelity.notes = vec![bad()];
                 point.fidelity.checks[0].channel = bad();
                 point.timeline[0].change = bad();
+                point.nics[0].host = bad();
+                point.nics[0].counter = bad();
                 point.bound.as_mut().unwrap().reason = bad();
             }
             for row in &mut folder.telemetry {

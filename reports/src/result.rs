@@ -6,6 +6,7 @@ mod fidelity;
 mod flows;
 mod measure;
 mod network;
+mod nics;
 mod run_details;
 mod telemetry;
 mod timeline;
@@ -25,6 +26,7 @@ pub use fidelity::{EngineLateness, FidelityRow, FidelitySection};
 pub use flows::{FlowSummary, LinkShares, MessageSummary};
 pub use measure::{Better, Measure, MeasuredValue};
 pub use network::{ChannelSummary, DelaySummary, Percentiles};
+pub use nics::NicCounter;
 pub use run_details::{RunDetails, VirtualLab};
 pub use telemetry::{Entity, TelemetryRow, metric};
 pub use timeline::{Source, TimelineEntry, Way};
@@ -155,6 +157,9 @@ pub struct Point {
     /// How evenly they shared each link that several of them crossed.
     #[serde(default)]
     pub shares: Vec<LinkShares>,
+    /// What NICs counted; of machines that were there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub nics: Vec<NicCounter>,
     /// What changed on the links while the workload ran, in the order of time.
     #[serde(default)]
     pub timeline: Vec<TimelineEntry>,

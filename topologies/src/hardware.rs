@@ -8,63 +8,49 @@
 //!     congestion: {rp_time_reset: 300us, rp_ai_rate: 5Mbit, np_cnp_dscp: 48}
 //! switches:
 //!   - name: leaf1
-//!     url: https://leaf1:8765
-//!     user: longhaul
-//!     password: {env: LEAF1_PASSWORD}
-//!     certificate: leaf1.pem
+//!     login: {nvue: {url: https://leaf1:8765, user: longhaul, password: {env: LEAF1_PASSWORD}, certificate: leaf1.pem}}
 //!     roce: lossless
 //!     adaptive_routing: {state: enabled, interfaces: [swp1, swp2]}
 //!     ecn: [{traffic_class: 3, min: 150000, max: 1500000}]
 //! ```
 //!
-//! What is not named is left as it is. A password is never in the file: it is in a variable of the environment, or in a file of its own.
+//! What is not named is left as it is. A switch without a login has that of the inventory that `inventory` names. A password is never in the file: it is in a variable of the environment, or in a file of its own.
 
 mod congestion;
+mod dscp;
+mod login;
 mod switch;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::document::{Document, DocumentPath, InputError};
+use crate::inventory::Inventory;
 use crate::units::serial::as_string;
 
 pub use congestion::{Parameter, Unit};
-pub use switch::{
-    AdaptiveRouting, EcnThresholds, Login, PasswordSource, State, Switch, SwitchKind, SwitchRoce,
-    SwitchUrl, Trust,
-};
+pub use dscp::{Dscp, TrustMode};
+pub use login::{Login, NvueLogin, PasswordSource, SwitchUrl, Trust};
+pub use switch::{AdaptiveRouting, EcnThresholds, ProfileName, State, Switch, SwitchRoce};
 
 /// What NICs and switches should be set to.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
+    /// A physical lab's inventory, relative to this file, whose switches these are: how they are reached stands there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inventory: Option<PathBuf>,
     /// NICs of this machine.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub nics: Vec<Nic>,
     /// Switches that this machine reaches.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub switches: Vec<Switch>,
-}
-
-impl Settings {
-    /// The same with all files that are not named from the root named below `folder`, where the settings' own file is.
-    #[must_use]
-    pub fn below(mut self, folder: &Path) -> Self {
-        for switch in &mut self.switches {
-            if let PasswordSource::File(path) = &mut switch.password {
-                *path = folder.join(&path);
-            }
-            if let Trust::File(path) = &mut switch.certificate {
-                *path = folder.join(&path);
-            }
-        }
-        self
-    }
 }
 
 /// What a NIC should be set to.
@@ -82,6 +68,12 @@ pub struct Nic {
     /// The traffic class of all RoCE packets, over what programs ask for: DSCP × 4 + ECN. Takes the vendor's driver.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub traffic_class: Option<u8>,
+    /// What the priority of packets is taken from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trust: Option<TrustMode>,
+    /// The priority of these DSCPs, where those are trusted; of all others an eighth of their number.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub dscp: BTreeMap<Dscp, Priority>,
     /// The priorities on which priority flow control pauses; all others do not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pfc: Option<BTreeSet<Priority>>,
@@ -250,12 +242,12 @@ as_string!(Quantity, schema: {
     "examples": ["300us", "5Mbit", 48],
 }, bare: "a number with its unit such as `300us`");
 
-/// Reads and checks the settings that `document` holds.
+/// Reads and checks the settings that `document` holds; files are relative to `folder`, where its own is.
 ///
 /// # Errors
-/// The first thing that is wrong, with its place and what would be right.
-pub fn settings(document: &Document) -> Result<Settings, InputError> {
-    let settings: Settings = document.parse()?;
+/// The first thing that is wrong, with its place and what would be right; of the inventory, too.
+pub fn settings(document: &Document, folder: &Path) -> Result<Settings, InputError> {
+    let mut settings: Settings = document.parse()?;
     let root = DocumentPath::root();
     if settings.nics.is_empty() && settings.switches.is_empty() {
         return Err(document
@@ -273,12 +265,54 @@ pub fn settings(document: &Document) -> Result<Settings, InputError> {
         settings.switches.iter().map(|switch| switch.name.as_str()),
     )?;
     for (index, nic) in settings.nics.iter().enumerate() {
-        congestion::check(document, &root.key("nics").index(index), nic)?;
+        let path = root.key("nics").index(index);
+        congestion::check(document, &path, nic)?;
+        dscp::check(document, &path, nic)?;
     }
-    for (index, switch) in settings.switches.iter().enumerate() {
-        switch::check(document, &root.key("switches").index(index), switch)?;
+    let inventory = match &settings.inventory {
+        Some(file) => Some(Inventory::read(&folder.join(file))?),
+        None => None,
+    };
+    for (index, switch) in settings.switches.iter_mut().enumerate() {
+        let path = root.key("switches").index(index);
+        switch.login = Some(match (switch.login.take(), &inventory) {
+            (Some(login), _) => login.checked(document, folder, &path.key("login"))?,
+            (None, Some(inventory)) => login(document, &path, switch, inventory)?,
+            (None, None) => {
+                return Err(document
+                    .error(&path, "how is this switch reached?")
+                    .with_help("write its `login`, or name the `inventory` at the top of the file that has it"));
+            }
+        });
+        switch::check(document, &path, switch)?;
     }
     Ok(settings)
+}
+
+/// How the inventory says that `switch` is reached.
+fn login(
+    document: &Document,
+    path: &DocumentPath,
+    switch: &Switch,
+    inventory: &Inventory,
+) -> Result<Login, InputError> {
+    let name = switch.name.as_str();
+    let mut known = inventory.switches.iter();
+    if let Some(known) = known.find(|known| known.name == name) {
+        return Ok(known.login.clone());
+    }
+    let names: Vec<&str> = inventory
+        .switches
+        .iter()
+        .map(|known| known.name.as_str())
+        .collect();
+    let message = format!("the inventory has no switch `{name}`");
+    let help = match &names[..] {
+        [] => "it has none: name them there under `switches:`, or write this one's `login` here"
+            .to_owned(),
+        names => format!("there are: {}", names.join(", ")),
+    };
+    Err(document.error(&path.key("name"), message).with_help(help))
 }
 
 /// Refuses a second entry of one name: which of the two counts would be a guess.

@@ -11,13 +11,17 @@ pub mod spec;
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
 use crate::document::{Document, InputError};
+use crate::hardware::Login;
 use crate::model::{Direction, LinkId, SiteId, Topology};
 use crate::spec::TopologySpec;
+
+pub(crate) use check::ssh;
+pub use spec::SshSpec;
 
 /// Everything in it holds.
 #[derive(Clone, Debug, PartialEq)]
@@ -55,28 +59,11 @@ pub enum Launch {
     /// It is this one.
     Local,
     /// By ssh.
-    Ssh(Ssh),
+    Ssh(SshSpec),
     /// By Slurm, in a job that is there.
     Srun(Srun),
     /// By MPI's launcher.
     Mpirun(Mpirun),
-}
-
-/// A login by ssh. What it does not say, the user's own configuration of ssh does.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Ssh {
-    /// `user@host`, `host` or a name of the configuration.
-    pub destination: String,
-    /// Not the usual port.
-    pub port: Option<u16>,
-    /// A file with a private key.
-    pub identity: Option<PathBuf>,
-    /// A file with the keys of hosts that are known, in place of the user's own.
-    pub known_hosts: Option<PathBuf>,
-    /// A configuration of ssh in place of the user's own.
-    pub config: Option<PathBuf>,
-    /// The machine that the way leads over.
-    pub jump: Option<String>,
 }
 
 /// A node of a Slurm job.
@@ -122,19 +109,8 @@ pub enum Setting {
 pub struct Switch {
     /// What it is called.
     pub name: String,
-    /// Where its interface for programs is.
-    pub url: String,
-    /// How to log in, if it asks.
-    pub credentials: Option<Credentials>,
-}
-
-/// Where a secret is. The secret itself is in no file of longhaul's.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Credentials {
-    /// In this environment variable.
-    Variable(String),
-    /// In this file.
-    File(PathBuf),
+    /// How it is reached.
+    pub login: Login,
 }
 
 impl Inventory {

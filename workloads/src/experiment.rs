@@ -6,6 +6,7 @@
 //! - `bound`: what the slowest link allows a collective. Pure.
 //! - `feasible`: whether it can be run at all, told before anything is built.
 //! - `flows`: what the flows between ranks carried, and how evenly they shared links. Pure.
+//! - `nics`: what NICs count meanwhile, on its way into the result. Pure.
 //! - `ground`: what points run on: a lab that was built, or machines that are there.
 //! - `capture`: which lanes are captured.
 //! - [`runner`]: from points to a result: lab up, links measured, workload, sampling. `error`: why it ends early.
@@ -28,6 +29,7 @@ mod feasible;
 mod fidelity;
 mod flows;
 mod ground;
+mod nics;
 pub mod observer;
 pub mod points;
 mod recorder;

@@ -10,6 +10,8 @@ use longhaul_emulator::hardware::inventory::{self, Nic};
 use longhaul_emulator::hardware::journal::JournalError;
 use longhaul_emulator::hardware::nvue::NvueError;
 use longhaul_emulator::hardware::place::AccessError;
+use longhaul_emulator::hardware::sonic::SonicError;
+use longhaul_emulator::hardware::switch::SwitchError;
 use longhaul_emulator::hardware::tree::Tree;
 
 use crate::args::{HardwareCommand, TreeArgs};
@@ -55,7 +57,27 @@ fn exit(error: &AccessError) -> Exit {
     match error {
         AccessError::Missing { .. } | AccessError::Denied { .. } => Exit::Lacking,
         AccessError::Failed { .. } => Exit::NotHeld,
-        AccessError::Switch { source, .. } => match source {
+        AccessError::Switch {
+            source: SwitchError::Sonic(source),
+            ..
+        } => match source {
+            SonicError::Login { .. }
+            | SonicError::Untrusted { .. }
+            | SonicError::Rights { .. }
+            | SonicError::NoProfile { .. }
+            | SonicError::NoMarks { .. } => Exit::Usage,
+            SonicError::Unreachable(_) | SonicError::Lacks { .. } | SonicError::NoConfig { .. } => {
+                Exit::Lacking
+            }
+            SonicError::Refused { .. }
+            | SonicError::NoCheckpoint { .. }
+            | SonicError::TakenBack { .. }
+            | SonicError::Unsure { .. } => Exit::NotHeld,
+        },
+        AccessError::Switch {
+            source: SwitchError::Nvue(source),
+            ..
+        } => match source {
             NvueError::Password { .. }
             | NvueError::Certificates { .. }
             | NvueError::Untrusted { .. }

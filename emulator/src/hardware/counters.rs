@@ -2,13 +2,31 @@
 //!
 //! RDMA devices count in `ports/N/counters` (Documentation/ABI/stable/sysfs-class-infiniband) and `ports/N/hw_counters`
 //! (drivers/infiniband/hw/mlx5/counters.c, sw/rxe/rxe_hw_counters.c, hw/irdma/hw.c), interfaces by the names of their driver
-//! (Documentation/networking/device_drivers/ethernet/mellanox/mlx5/counters.rst). A counter that nothing here knows keeps its name.
+//! (Documentation/networking/device_drivers/ethernet/mellanox/mlx5/counters.rst), or as the kernel counts for every interface
+//! (Documentation/networking/statistics.rst). A counter that nothing here knows keeps its name.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
 
 use super::ethtool;
-use super::inventory::Nic;
+use super::inventory::{Interface, Nic};
 use super::tree::Tree;
 use crate::metrics::model::{self, Metric};
 use crate::metrics::{Measurement, Number};
+
+/// A counter's number as the kernel gives it: what machines tell each other.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Count {
+    /// The RDMA device or interface that counts.
+    pub nic: String,
+    /// Which port of an RDMA device.
+    pub port: Option<u32>,
+    /// The kernel's name.
+    pub name: String,
+    /// The number, in a unit of the kernel's.
+    pub value: u64,
+}
 
 /// A counter as it was read.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,9 +41,28 @@ pub struct Counter {
     pub measured: Measurement,
 }
 
+impl Counter {
+    /// What the kernel's number means; `None` for what is a setting and no counter.
+    pub fn of(count: Count) -> Option<Self> {
+        let meaning = meaning(&count.name)?;
+        Some(meaning.of(count))
+    }
+
+    /// What it is told from other counters of a machine by.
+    pub fn key(&self) -> (&str, Option<u32>, &str) {
+        (&self.nic, self.port, &self.name)
+    }
+}
+
 /// Every counter of `nics`.
 pub fn read(tree: &Tree, nics: &[Nic]) -> Vec<Counter> {
-    let mut counters = Vec::new();
+    let counts = counts(tree, nics).into_iter();
+    counts.filter_map(Counter::of).collect()
+}
+
+/// The same as the kernel gives them.
+pub(crate) fn counts(tree: &Tree, nics: &[Nic]) -> Vec<Count> {
+    let mut counts = Vec::new();
     for nic in nics {
         for device in &nic.rdma {
             for port in &device.ports {
@@ -38,26 +75,90 @@ pub fn read(tree: &Tree, nics: &[Nic]) -> Vec<Counter> {
                     for name in tree.entries(&folder) {
                         let value = tree.text(format!("{folder}/{name}"));
                         let value = value.and_then(|text| text.parse().ok());
-                        counters.extend(value.zip(meaning(&name)).map(|(value, meaning)| {
-                            meaning.of(&device.name, Some(number), &name, value)
+                        counts.extend(value.map(|value| Count {
+                            nic: device.name.clone(),
+                            port: Some(number),
+                            name,
+                            value,
                         }));
                     }
                 }
             }
         }
-        if !tree.is_this_machine() {
-            continue;
-        }
         for interface in &nic.interfaces {
-            // Many drivers have none.
-            for (name, value) in ethtool::statistics(&interface.name).unwrap_or_default() {
-                let meaning = is_wanted(&name).then(|| meaning(&name)).flatten();
-                counters
-                    .extend(meaning.map(|meaning| meaning.of(&interface.name, None, &name, value)));
-            }
+            let counted = of_interface(tree, interface).into_iter();
+            counts.extend(counted.map(|(name, value)| Count {
+                nic: interface.name.clone(),
+                port: None,
+                name,
+                value,
+            }));
         }
     }
-    counters
+    counts
+}
+
+/// What its driver counts on the wire; the kernel's own counters of one whose driver does not.
+fn of_interface(tree: &Tree, interface: &Interface) -> Vec<(String, u64)> {
+    let mut counts = match tree.is_this_machine() {
+        // Many drivers have none.
+        true => ethtool::statistics(&interface.name).unwrap_or_default(),
+        false => Vec::new(),
+    };
+    counts.retain(|(name, _)| is_wanted(name));
+    if !counts.iter().any(|(name, _)| name.ends_with("_phy")) {
+        counts.extend(by_kernel(tree, &interface.name).unwrap_or_default());
+    }
+    counts
+}
+
+/// From /proc/net/dev, which is of the namespace that asks, as sysfs need not be. The names are those of the same numbers in sysfs
+/// (Documentation/ABI/testing/sysfs-class-net-statistics), the columns those of `dev_seq_printf_stats` (net/core/net-procfs.c).
+fn by_kernel(tree: &Tree, interface: &str) -> Option<Vec<(String, u64)>> {
+    const COLUMNS: [(usize, &str); 8] = [
+        (0, "rx_bytes"),
+        (1, "rx_packets"),
+        (2, "rx_errors"),
+        (3, "rx_dropped"),
+        (8, "tx_bytes"),
+        (9, "tx_packets"),
+        (10, "tx_errors"),
+        (11, "tx_dropped"),
+    ];
+    let text = tree.text("/proc/net/dev")?;
+    let line = text
+        .lines()
+        .find_map(|line| line.trim_start().strip_prefix(interface)?.strip_prefix(':'))?;
+    let fields: Vec<&str> = line.split_whitespace().collect();
+    let number = |column: usize| fields.get(column)?.parse().ok();
+    COLUMNS
+        .iter()
+        .map(|&(column, name)| Some((name.to_owned(), number(column)?)))
+        .collect()
+}
+
+/// By how much each counter that grew has grown; one that began anew counts from nothing.
+pub fn growth(before: &[Counter], now: &[Counter]) -> Vec<Counter> {
+    let before: BTreeMap<_, _> = before
+        .iter()
+        .map(|one| (one.key(), one.measured.value))
+        .collect();
+    now.iter()
+        .filter_map(|counter| {
+            let value = match (counter.measured.value, before.get(&counter.key())) {
+                (Number::Count(now), Some(Number::Count(before))) => {
+                    Number::Count(now.checked_sub(*before).unwrap_or(now))
+                }
+                (Number::Real(now), Some(Number::Real(before))) if now >= *before => {
+                    Number::Real(now - before)
+                }
+                (value, _) => value,
+            };
+            let mut counter = counter.clone();
+            counter.measured.value = value;
+            (!value.is_zero()).then_some(counter)
+        })
+        .collect()
 }
 
 /// What a counter's number is.
@@ -78,16 +179,22 @@ enum Scale {
 }
 
 impl Meaning {
-    fn of(self, nic: &str, port: Option<u32>, name: &str, value: u64) -> Counter {
+    fn of(self, count: Count) -> Counter {
+        let Count {
+            nic,
+            port,
+            name,
+            value,
+        } = count;
         let mut attributes = vec![
-            nic.to_owned(),
+            nic.clone(),
             port.map_or_else(String::new, |port| port.to_string()),
         ];
         attributes.extend(self.attributes);
         Counter {
-            nic: nic.to_owned(),
+            nic,
             port,
-            name: name.to_owned(),
+            name,
             measured: Measurement {
                 metric: self.metric,
                 attributes,
@@ -121,16 +228,18 @@ fn meaning(name: &str) -> Option<Meaning> {
         "lifespan" => return None,
         "port_xmit_data" => return series(&model::NIC_IO, &["transmit"], Scale::Words),
         "port_rcv_data" => return series(&model::NIC_IO, &["receive"], Scale::Words),
-        "tx_bytes_phy" => return one(&model::NIC_IO, &["transmit"]),
-        "rx_bytes_phy" => return one(&model::NIC_IO, &["receive"]),
-        "port_xmit_packets" | "sent_pkts" | "tx_packets_phy" => {
+        "tx_bytes_phy" | "tx_bytes" => return one(&model::NIC_IO, &["transmit"]),
+        "rx_bytes_phy" | "rx_bytes" => return one(&model::NIC_IO, &["receive"]),
+        "port_xmit_packets" | "sent_pkts" | "tx_packets_phy" | "tx_packets" => {
             return one(&model::NIC_PACKETS, &["transmit"]);
         }
-        "port_rcv_packets" | "rcvd_pkts" | "rx_packets_phy" => {
+        "port_rcv_packets" | "rcvd_pkts" | "rx_packets_phy" | "rx_packets" => {
             return one(&model::NIC_PACKETS, &["receive"]);
         }
-        "port_xmit_discards" | "tx_discards_phy" => return one(&model::NIC_DROPPED, &["transmit"]),
-        "rx_discards_phy" => return one(&model::NIC_DROPPED, &["receive"]),
+        "port_xmit_discards" | "tx_discards_phy" | "tx_dropped" => {
+            return one(&model::NIC_DROPPED, &["transmit"]);
+        }
+        "rx_discards_phy" | "rx_dropped" => return one(&model::NIC_DROPPED, &["receive"]),
         "port_xmit_wait" => return one(&model::NIC_WAIT, &[]),
         "np_ecn_marked_roce_packets" | "RxECNMrkd" => return one(&model::NIC_MARKED, &[]),
         "np_cnp_sent" | "cnpSent" => return one(&model::NIC_CNP, &["sent"]),
@@ -286,13 +395,60 @@ mod tests {
             ),
         ] {
             assert!(is_wanted(name), "{name}");
-            let counter = meaning(name)
-                .unwrap()
-                .of("eth0", None, name, 2_000_000)
-                .measured;
+            let counter = Counter::of(Count {
+                nic: "eth0".to_owned(),
+                port: None,
+                name: name.to_owned(),
+                value: 2_000_000,
+            });
+            let counter = counter.unwrap().measured;
             assert_eq!((counter.metric, counter.value), (&metric, scaled), "{name}");
             assert_eq!(counter.attributes[2..], attributes, "{name}");
         }
         assert!(!is_wanted("rx0_packets"));
+    }
+
+    #[test]
+    fn an_interface_whose_driver_counts_nothing_has_the_counters_of_the_kernel() {
+        let folder = tempfile::tempdir().unwrap();
+        let tree = Tree::at(folder.path());
+        let nics = [Nic::of_interface("veth0")];
+        assert_eq!(read(&tree, &nics), []);
+        fixture::lay(folder.path(), "[/proc/net]");
+        let dev = "Inter-|   Receive\n face |bytes\n  veth01: 9 9 9 9 0 0 0 0 9 9 9 9 0 0 0 0\n   veth0: 1500 3 1 2 0 0 0 0 64 4 0 5 0 0 0 0\n";
+        std::fs::write(folder.path().join("proc/net/dev"), dev).unwrap();
+        let counters = read(&tree, &nics);
+        let of = |name| value(&counters, "veth0", name);
+        assert_eq!(of("rx_bytes"), (Number::Count(1500), "By".into()));
+        assert_eq!(of("tx_packets"), (Number::Count(4), "{packet}".into()));
+        assert_eq!(of("rx_dropped"), (Number::Count(2), "{packet}".into()));
+        assert_eq!(of("rx_errors"), (Number::Count(1), "{event}".into()));
+    }
+
+    #[test]
+    fn only_what_grew_is_growth_and_what_began_anew_counts_from_nothing() {
+        let read = |numbers: [u64; 3]| {
+            let names = ["tx_bytes", "np_cnp_sent", "rx_prio3_pause_duration"];
+            let counters = names.iter().zip(numbers).map(|(name, value)| {
+                Counter::of(Count {
+                    nic: "eth0".to_owned(),
+                    port: None,
+                    name: (*name).to_owned(),
+                    value,
+                })
+                .unwrap()
+            });
+            counters.collect::<Vec<_>>()
+        };
+        let grown = growth(&read([10, 5, 1_000_000]), &read([4, 5, 3_000_000]));
+        let told: Vec<_> = grown
+            .iter()
+            .map(|one| (one.name.as_str(), one.measured.value))
+            .collect();
+        let expected = [
+            ("tx_bytes", Number::Count(4)),
+            ("rx_prio3_pause_duration", Number::Real(2.0)),
+        ];
+        assert_eq!(told, expected);
     }
 }

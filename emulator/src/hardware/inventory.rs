@@ -6,7 +6,7 @@
 mod names;
 mod topology;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use longhaul_topologies::hardware::DeviceName;
@@ -109,6 +109,28 @@ pub struct Port {
 }
 
 impl Nic {
+    /// An interface by itself, as one without a device behind it is.
+    pub(super) fn of_interface(name: &str) -> Self {
+        Self {
+            interfaces: vec![Interface {
+                name: name.to_owned(),
+                state: None,
+                speed: None,
+                mtu: None,
+                clock: None,
+            }],
+            ..Self::default()
+        }
+    }
+
+    /// Whether it is one of these interfaces, or has an RDMA device on one.
+    fn carries(&self, interfaces: &BTreeSet<String>) -> bool {
+        let ports = self.rdma.iter().flat_map(|device| &device.ports);
+        let shared = ports.filter_map(|port| port.interface.as_ref());
+        let own = self.interfaces.iter().map(|one| &one.name);
+        own.chain(shared).any(|name| interfaces.contains(name))
+    }
+
     /// Whether `name` means it: its PCI address, or one of its interfaces or RDMA devices.
     pub fn is_called(&self, name: &DeviceName) -> bool {
         let name = name.as_str();
@@ -130,6 +152,31 @@ pub fn inventory(tree: &Tree) -> Vec<Nic> {
         false => Vec::new(),
     };
     merge(tree, &told)
+}
+
+/// What carries the data of `interface`: its NIC, or those that a bond or VLAN is on, RDMA devices on one of them, and the interface
+/// itself where it is none of theirs.
+pub(crate) fn carriers(tree: &Tree, interface: &str) -> Vec<Nic> {
+    let mut names = BTreeSet::new();
+    let mut next = vec![interface.to_owned()];
+    while let Some(name) = next.pop() {
+        // As the kernel links them (Documentation/ABI/testing/sysfs-class-net).
+        let below = tree.entries(Path::new(INTERFACES).join(&name));
+        let below = below
+            .iter()
+            .filter_map(|entry| entry.strip_prefix("lower_"));
+        let below: Vec<String> = below.map(str::to_owned).collect();
+        if names.insert(name) {
+            next.extend(below);
+        }
+    }
+    let mut nics = inventory(tree);
+    nics.retain(|nic| nic.carries(&names));
+    let mut known = nics.iter().flat_map(|nic| &nic.interfaces);
+    if !known.any(|known| known.name == interface) {
+        nics.push(Nic::of_interface(interface));
+    }
+    nics
 }
 
 /// What sysfs and devlink tell, together.

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use longhaul_topologies::hardware::{Login, Priority};
 
-use super::nvue::{self, Nvue, View};
-use super::place::{Access, AccessError, NONE, Place, UNSET, Value};
+use super::place::{Access, AccessError, NONE, Place, UNSET, Value, at};
 use super::plan::list;
+use super::switch::{self, Control, View};
 use super::tree::Tree;
 use super::{dcb, register};
 
@@ -24,7 +24,7 @@ pub struct Machine {
     /// How long a switch may take to apply.
     patience: Duration,
     /// Those that were asked already.
-    switches: Vec<(Login, Nvue)>,
+    switches: Vec<(Login, Box<dyn Control>)>,
 }
 
 impl Machine {
@@ -37,18 +37,18 @@ impl Machine {
         }
     }
 
-    fn switch(&mut self, name: &str, login: &Login) -> Result<&Nvue, AccessError> {
+    fn switch(&mut self, name: &str, login: &Login) -> Result<&dyn Control, AccessError> {
         let known = self.switches.iter().position(|(known, _)| known == login);
         let index = match known {
             Some(index) => index,
             None => {
-                let nvue = Nvue::new(login, self.patience)
+                let switch = switch::open(login, self.patience)
                     .map_err(|source| AccessError::of_switch(name, login, source))?;
-                self.switches.push((login.clone(), nvue));
+                self.switches.push((login.clone(), switch));
                 self.switches.len() - 1
             }
         };
-        Ok(&self.switches[index].1)
+        Ok(&*self.switches[index].1)
     }
 
     /// Writes a file of the kernel's, and no other: what a journal names was read from a file.
@@ -95,7 +95,12 @@ impl Access for Machine {
             }
             Place::Pfc { interface } => {
                 self.must_be_this_machine(place)?;
-                list(&dcb::pfc(interface).map_err(|error| pfc(place, &error))?)
+                list(&dcb::pfc(interface).map_err(|error| dcb_error(place, &error))?)
+            }
+            Place::Dscp { interface } => {
+                self.must_be_this_machine(place)?;
+                let map = dcb::dscp(interface).map_err(|error| dcb_error(place, &error))?;
+                map.to_string()
             }
             Place::Register { pci, field } => {
                 self.must_be_this_machine(place)?;
@@ -108,7 +113,7 @@ impl Access for Machine {
                 let config =
                     config.map_err(|source| AccessError::of_switch(name, login, source))?;
                 let values = paths.iter();
-                let values = values.map(|path| (path.clone(), nvue::at(&config, path).clone()));
+                let values = values.map(|path| (path.clone(), at(&config, path).clone()));
                 return Ok(Value::Config(values.collect()));
             }
         };
@@ -133,7 +138,15 @@ impl Access for Machine {
             (Place::Pfc { interface }, Value::Text(text)) => {
                 self.must_be_this_machine(place)?;
                 let priorities = priorities(place, text)?;
-                dcb::set_pfc(interface, &priorities).map_err(|error| pfc(place, &error))
+                dcb::set_pfc(interface, &priorities).map_err(|error| dcb_error(place, &error))
+            }
+            (Place::Dscp { interface }, Value::Text(text)) => {
+                self.must_be_this_machine(place)?;
+                let map = text.parse().map_err(|reason| AccessError::Failed {
+                    place: place.to_string(),
+                    reason,
+                })?;
+                dcb::set_dscp(interface, &map).map_err(|error| dcb_error(place, &error))
             }
             (Place::Register { pci, field }, Value::Text(text)) => {
                 self.must_be_this_machine(place)?;
@@ -207,7 +220,11 @@ fn bringer(path: &Path) -> &'static str {
     }
 }
 
-fn pfc(place: &Place, error: &io::Error) -> AccessError {
+fn dcb_error(place: &Place, error: &io::Error) -> AccessError {
+    let lacks = match place {
+        Place::Dscp { .. } => "the interface's driver has no priorities by DSCP",
+        _ => "the interface's driver has no priority flow control",
+    };
     let place = place.to_string();
     match error.raw_os_error() {
         Some(libc::EPERM) => AccessError::Denied { place },
@@ -217,7 +234,7 @@ fn pfc(place: &Place, error: &io::Error) -> AccessError {
         },
         _ if error.kind() == io::ErrorKind::Unsupported => AccessError::Missing {
             place,
-            way_out: "the interface's driver has no priority flow control".to_owned(),
+            way_out: lacks.to_owned(),
         },
         _ => AccessError::Failed {
             place,

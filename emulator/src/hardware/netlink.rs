@@ -16,7 +16,9 @@ const HEADER: usize = 16;
 const ERROR: u16 = 2;
 /// The same.
 const DONE: u16 = 3;
-/// The bits of an attribute's type that are flags (NLA_TYPE_MASK, linux/netlink.h).
+/// The flag of an attribute that holds others (NLA_F_NESTED, linux/netlink.h).
+pub(super) const NESTED: u16 = 1 << 15;
+/// The bits of an attribute's type that are no flags (NLA_TYPE_MASK, linux/netlink.h).
 const TYPE_MASK: u16 = 0x3fff;
 
 /// A socket of one protocol.

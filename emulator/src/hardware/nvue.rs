@@ -16,13 +16,14 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use hyper::{Method, StatusCode};
-use longhaul_topologies::hardware::{Login, PasswordSource};
+use longhaul_topologies::hardware::{NvueLogin, PasswordSource};
 use serde_json::{Value, json};
 
 use self::http::{Answer, Endpoint};
 use super::place::Config;
+use super::switch::View;
 
-pub use settings::{at, wanted};
+pub use settings::wanted;
 
 /// How often a revision is looked at while it is applied, or more often with little patience; NVIDIA's own example does it as often.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -32,15 +33,6 @@ pub struct Nvue {
     endpoint: Endpoint,
     runtime: tokio::runtime::Runtime,
     patience: Duration,
-}
-
-/// Which configuration is read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum View {
-    /// What is set.
-    Set,
-    /// What counts: what is set, and defaults.
-    Effective,
 }
 
 /// Why a switch did not do it.
@@ -152,7 +144,7 @@ impl Nvue {
     ///
     /// # Errors
     /// If one of them is not where it should be.
-    pub fn new(login: &Login, patience: Duration) -> Result<Self, NvueError> {
+    pub fn new(login: &NvueLogin, patience: Duration) -> Result<Self, NvueError> {
         let password = password(&login.password)?;
         let tls = match login.url.is_secure() {
             true => Some(tls::connector(&login.certificate)?),

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use longhaul_topologies::hardware::Login;
 use serde::{Deserialize, Serialize};
 
-use super::nvue::NvueError;
+use super::switch::SwitchError;
 
 /// Where a setting lies, or several that are set at once.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,6 +26,11 @@ pub enum Place {
     /// The priorities on which an interface pauses, by netlink.
     Pfc {
         /// Of which interface.
+        interface: String,
+    },
+    /// Which priorities DSCPs have at an interface, by netlink; `none` where it trusts VLAN tags.
+    Dscp {
+        /// At which interface.
         interface: String,
     },
     /// A field of the firmware's register ROCE_ACCL, by the vendor's tool.
@@ -60,6 +65,15 @@ pub enum Value {
 
 /// A switch's settings by their paths; `null` where one is not set.
 pub type Config = BTreeMap<String, serde_json::Value>;
+
+/// The setting at `path` of a switch's whole configuration; `null` if there is none.
+pub fn at<'a>(config: &'a serde_json::Value, path: &str) -> &'a serde_json::Value {
+    const NULL: &serde_json::Value = &serde_json::Value::Null;
+    path.split('/')
+        .filter(|key| !key.is_empty())
+        .try_fold(config, |value, key| value.get(key))
+        .unwrap_or(NULL)
+}
 
 /// A traffic class that is not set.
 pub const UNSET: &str = "unset";
@@ -124,16 +138,16 @@ pub enum AccessError {
         switch: String,
         /// Why.
         #[source]
-        source: NvueError,
+        source: SwitchError,
     },
 }
 
 impl AccessError {
     /// Why the switch called `name` did not do it.
-    pub fn of_switch(name: &str, login: &Login, source: NvueError) -> Self {
+    pub fn of_switch(name: &str, login: &Login, source: impl Into<SwitchError>) -> Self {
         AccessError::Switch {
-            switch: format!("{name} ({})", login.url),
-            source,
+            switch: format!("{name} ({})", login.address()),
+            source: source.into(),
         }
     }
 }
@@ -145,9 +159,12 @@ impl Place {
             Place::Attribute { path } if path.starts_with("/sys/kernel/debug") => "debugfs",
             Place::Attribute { path } if path.starts_with("/sys/kernel/config") => "configfs",
             Place::Attribute { .. } | Place::TrafficClass { .. } => "sysfs",
-            Place::Pfc { .. } => "dcb netlink",
+            Place::Pfc { .. } | Place::Dscp { .. } => "dcb netlink",
             Place::Register { .. } => "mlxreg or mstreg",
-            Place::Switch { .. } => "NVUE revision",
+            Place::Switch { login, .. } => match login {
+                Login::Nvue(_) => "NVUE revision",
+                Login::Sonic(_) => "SONiC patch",
+            },
         }
     }
 }
@@ -159,6 +176,7 @@ impl fmt::Display for Place {
                 write!(f, "{}", path.display())
             }
             Place::Pfc { interface } => write!(f, "PFC of {interface}"),
+            Place::Dscp { interface } => write!(f, "priorities by DSCP of {interface}"),
             Place::Register { pci, field } => write!(f, "ROCE_ACCL.{field} of {pci}"),
             Place::Switch { name, paths, .. } => write!(f, "{} of {name}", paths.join(", ")),
         }

@@ -2,13 +2,13 @@
 
 mod nic;
 
-use longhaul_topologies::hardware::{Priority, Settings, Switch};
+use longhaul_topologies::hardware::{Login, Priority, Settings, Switch};
 use serde::Serialize;
 
 use self::nic::Wanted;
 use super::inventory::Nic;
-use super::nvue;
-use super::place::{Access, AccessError, Config, NONE, Place, Value, plain};
+use super::place::{Access, AccessError, Config, NONE, Place, Value, at, plain};
+use super::switch;
 
 /// What would change, in the order in which it would.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -193,12 +193,12 @@ impl Planner<'_> {
     fn switch(&mut self, switch: &Switch) -> Result<(), PlanError> {
         let name = switch.name.as_str();
         let login = switch.login();
-        let effective = self.access.effective(name, &login)?;
-        let wanted = nvue::wanted(switch, &effective)
-            .map_err(|source| AccessError::of_switch(name, &login, source))?;
+        let effective = self.access.effective(name, login)?;
+        let wanted = switch::wanted(switch, &effective)
+            .map_err(|source| AccessError::of_switch(name, login, source))?;
         let changed: Config = wanted
             .into_iter()
-            .filter(|(path, value)| plain(nvue::at(&effective, path)) != plain(value))
+            .filter(|(path, value)| plain(at(&effective, path)) != plain(value))
             .collect();
         if changed.is_empty() {
             return Ok(());
@@ -220,7 +220,7 @@ impl Planner<'_> {
         let place = place(changed.keys().cloned().collect(), absent);
         let changes = changed.iter().map(|(path, value)| Change {
             setting: path.clone(),
-            old: plain(nvue::at(&effective, path)),
+            old: plain(at(&effective, path)),
             new: plain(value),
         });
         self.steps.push(Step {
@@ -230,7 +230,10 @@ impl Planner<'_> {
             changes: changes.collect(),
             new: Value::Config(changed),
             also: Vec::new(),
-            risk: Risk::SwitchReloads,
+            risk: match login {
+                Login::Nvue(_) => Risk::SwitchReloads,
+                Login::Sonic(_) => Risk::None,
+            },
         });
         Ok(())
     }

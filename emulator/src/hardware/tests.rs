@@ -31,6 +31,8 @@ nics:
     roce: v1
     type_of_service: 106
     traffic_class: 106
+    trust: dscp
+    dscp: {26: 5}
     pfc: [3, 5]
     ecn: [0, 1, 2, 3, 4, 5, 6]
     congestion: {rp_time_reset: 1ms, rp_ai_rate: 50Mbit, np_cnp_prio: 6, rtt_resp_dscp: 46, np_cnp_dscp: 46}
@@ -42,6 +44,7 @@ const SOME: &str = "
 nics:
   - name: mlx5_0
     traffic_class: 106
+    trust: dscp
     pfc: [3]
     congestion: {np_cnp_prio: 6}
     retransmission: {adaptive: enabled}
@@ -167,10 +170,10 @@ impl Access for Driver<'_> {
     fn read(&mut self, place: &Place) -> Result<Value, AccessError> {
         self.call();
         match place {
-            Place::Pfc { .. } | Place::Register { .. } => {
+            Place::Pfc { .. } | Place::Dscp { .. } | Place::Register { .. } => {
                 let key = place.to_string();
                 let default = match place {
-                    Place::Pfc { .. } => NONE,
+                    Place::Pfc { .. } | Place::Dscp { .. } => NONE,
                     _ if key.contains("slow_restart") => "1",
                     _ => "0",
                 };
@@ -198,7 +201,7 @@ impl Access for Driver<'_> {
             return Ok(());
         }
         match place {
-            Place::Pfc { .. } | Place::Register { .. } => {
+            Place::Pfc { .. } | Place::Dscp { .. } | Place::Register { .. } => {
                 self.rig.beside.insert(place.to_string(), text.clone());
             }
             Place::TrafficClass { path } => {
@@ -226,7 +229,11 @@ impl Access for Driver<'_> {
 }
 
 fn settings(text: &str) -> Settings {
-    hardware::settings(&Document::from_text("hardware.yaml", text).unwrap()).unwrap()
+    hardware::settings(
+        &Document::from_text("hardware.yaml", text).unwrap(),
+        Path::new(""),
+    )
+    .unwrap()
 }
 
 fn of_nic(text: &str) -> Settings {
@@ -273,6 +280,44 @@ fn what_a_write_does_beside_is_in_the_plan() {
     ];
     assert_eq!(shown, expected);
     assert_eq!(plan.steps[0].risk, Risk::LinkToggles);
+}
+
+#[test]
+fn trust_is_shown_as_the_map_that_makes_it() {
+    let mut rig = Rig::new();
+    let shown = |plan: &Plan| {
+        let change = &plan.steps[0].changes[0];
+        format!("{} {} {}", change.setting, change.old, change.new)
+    };
+    let wanted = of_nic("trust: dscp, dscp: {26: 5}");
+    let plan = rig.plan(&wanted);
+    let expected =
+        "trust none 0-7:0,8-15:1,16-23:2,24-25:3,26:5,27-31:3,32-39:4,40-47:5,48-55:6,56-63:7";
+    assert_eq!(shown(&plan), expected);
+    assert_eq!(plan.steps[0].place.how(), "dcb netlink");
+    rig.apply(&wanted);
+    assert!(shown(&rig.plan(&of_nic("trust: pcp"))).ends_with(" none"));
+}
+
+/// The kernel takes entry by entry: what is there of a map that was cut off goes, too.
+#[test]
+fn a_map_that_was_cut_off_is_put_back() {
+    let mut rig = Rig::new();
+    let wanted = of_nic("trust: dscp");
+    let plan = rig.plan(&wanted);
+    let before = rig.state();
+    let folder = rig.journals();
+    let mut driver = rig.driver();
+    driver.crash_before = Some(2);
+    let ended = catch_unwind(AssertUnwindSafe(|| {
+        let mut journal = Journal::begin(&folder).unwrap();
+        run(&plan, &mut driver, &mut journal).done
+    }));
+    assert!(ended.is_err());
+    let place = plan.steps[0].place.to_string();
+    rig.beside.insert(place, "0-7:0,8-11:1".to_owned());
+    assert_eq!(rig.restore(Over::Refuse), [ReturnState::Restored]);
+    rig.is_as(&before, "cut off");
 }
 
 #[test]

@@ -30,6 +30,21 @@ pub enum Number {
     Real(f64),
 }
 
+impl Number {
+    /// As a real number; counts are exact up to 2⁵³.
+    pub fn real(self) -> f64 {
+        match self {
+            Self::Count(count) => count as f64,
+            Self::Real(real) => real,
+        }
+    }
+
+    /// Whether it is 0.
+    pub fn is_zero(self) -> bool {
+        self.real() == 0.0
+    }
+}
+
 impl Measurement {
     /// What tells the series apart, beside the lab.
     pub fn attributes(&self) -> impl Iterator<Item = (Attribute, &str)> {

@@ -10,6 +10,7 @@ use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
 use std::path::Path;
+use std::thread;
 use std::time::Duration;
 
 use longhaul_topologies::inventory::Data;
@@ -22,9 +23,14 @@ use self::sounder::Sounder;
 use super::protocol::{Reply, Request};
 use super::{digest, now_ns, streams};
 use crate::fidelity::CpuTime;
+use crate::hardware::counters::{self, Count};
+use crate::hardware::inventory::{Nic, carriers};
+use crate::hardware::tree::Tree;
 
 /// The longest that is slept without a look around.
 const IDLE: Duration = Duration::from_secs(1);
+/// The same while counters are read; arrivals are stamped by the kernel.
+const BRIEF: Duration = Duration::from_millis(1);
 /// A longer request is none of longhaul's.
 const LONGEST_LINE: usize = 16 << 20;
 
@@ -47,6 +53,8 @@ struct Host {
     /// What was read and is no whole line yet.
     unread: Vec<u8>,
     sounder: Option<Sounder>,
+    /// Those that carry its data, and count.
+    nics: Vec<Nic>,
 }
 
 fn serve(machine: Value) -> io::Result<()> {
@@ -56,6 +64,7 @@ fn serve(machine: Value) -> io::Result<()> {
         output,
         unread: Vec::new(),
         sounder: None,
+        nics: Vec::new(),
     };
     host.say(&Reply::Here {
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -153,7 +162,11 @@ impl Host {
                 }
                 Err(error) => failed("read its counters", &error),
             },
-            (Request::Probe(_) | Request::Blast(_) | Request::Collect, None) => {
+            (Request::Count, Some(sounder)) => match count(&self.nics, sounder) {
+                Ok(counts) => Reply::Counted { counts },
+                Err(error) => failed("probe while its counters are read", &error),
+            },
+            (Request::Probe(_) | Request::Blast(_) | Request::Collect | Request::Count, None) => {
                 failed("probe", &io::Error::other("it has no address yet"))
             }
         }
@@ -171,8 +184,31 @@ impl Host {
             congestion_controls: congestion_controls(),
         };
         self.sounder = Some(sounder);
+        self.nics = carriers(&this_machine(), &name);
         Ok(reply)
     }
+}
+
+/// What `nics` count. A NIC with many counters, or whose firmware is asked, takes milliseconds: probes go on meanwhile.
+fn count(nics: &[Nic], sounder: &mut Sounder) -> io::Result<Vec<Count>> {
+    let waiting = thread::current();
+    thread::scope(|scope| {
+        let counting = scope.spawn(move || {
+            let counts = counters::counts(&this_machine(), nics);
+            waiting.unpark();
+            counts
+        });
+        while !counting.is_finished() {
+            sounder.turn()?;
+            thread::park_timeout(BRIEF.min(sounder.until_due()));
+        }
+        let counted = counting.join();
+        Ok(counted.unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+    })
+}
+
+fn this_machine() -> Tree {
+    Tree::at(Path::new("/"))
 }
 
 fn named(data: &Data) -> String {

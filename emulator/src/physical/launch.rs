@@ -9,7 +9,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use longhaul_topologies::inventory::{Host, Launch, Ssh};
+use longhaul_topologies::inventory::{Host, Launch, SshSpec};
 
 use super::bootstrap;
 
@@ -149,54 +149,59 @@ impl Launcher {
         }
     }
 
-    fn ssh(&self, ssh: &Ssh, connection: Connection) -> Command {
-        let mut command = Command::new("ssh");
-        // Asks for nothing, knows the host or leaves it, forwards nothing, gives a dead connection up.
-        command.args(["-T", "-a", "-x"]);
-        let mut option = |text: String| {
-            command.arg("-o").arg(text);
-        };
-        option("BatchMode=yes".to_owned());
-        option("StrictHostKeyChecking=yes".to_owned());
-        option("ClearAllForwardings=yes".to_owned());
-        option("PermitLocalCommand=no".to_owned());
-        option(format!("ConnectTimeout={CONNECT_SECONDS}"));
-        option(format!("ServerAliveInterval={ALIVE_SECONDS}"));
-        option(format!("ServerAliveCountMax={ALIVE_COUNT}"));
+    fn ssh(&self, ssh: &SshSpec, connection: Connection) -> Command {
         let master = match (connection, &self.socket) {
             (Connection::First, Some(_)) => "yes",
             _ => "no",
         };
-        option(format!("ControlMaster={master}"));
-        option("ControlPersist=no".to_owned());
-        // A per cent sign begins a token.
-        let path = match &self.socket {
-            Some(path) => path.to_string_lossy().replace('%', "%%"),
-            None => "none".to_owned(),
-        };
-        option(format!("ControlPath={path}"));
-        if let Some(known_hosts) = &ssh.known_hosts {
-            option(format!("UserKnownHostsFile={}", known_hosts.display()));
-            option("GlobalKnownHostsFile=none".to_owned());
-        }
-        if let Some(config) = &ssh.config {
-            command.arg("-F").arg(config);
-        }
-        if let Some(identity) = &ssh.identity {
-            // No other key is tried: a server lets only so many pass.
-            command
-                .args(["-o", "IdentitiesOnly=yes", "-i"])
-                .arg(identity);
-        }
-        if let Some(jump) = &ssh.jump {
-            command.arg("-J").arg(jump);
-        }
-        if let Some(port) = ssh.port {
-            command.arg("-p").arg(port.to_string());
-        }
-        command.arg("--").arg(&ssh.destination);
-        command
+        ssh_to(ssh, master, self.socket.as_deref())
     }
+}
+
+/// The command of a login by ssh, which asks for nothing, knows the host or leaves it, forwards nothing and gives a dead connection up;
+/// what is to be done there comes behind it. `master` is whether it lets other connections through at `socket`.
+pub(crate) fn ssh_to(ssh: &SshSpec, master: &str, socket: Option<&Path>) -> Command {
+    let mut command = Command::new("ssh");
+    command.args(["-T", "-a", "-x"]);
+    let mut option = |text: String| {
+        command.arg("-o").arg(text);
+    };
+    option("BatchMode=yes".to_owned());
+    option("StrictHostKeyChecking=yes".to_owned());
+    option("ClearAllForwardings=yes".to_owned());
+    option("PermitLocalCommand=no".to_owned());
+    option(format!("ConnectTimeout={CONNECT_SECONDS}"));
+    option(format!("ServerAliveInterval={ALIVE_SECONDS}"));
+    option(format!("ServerAliveCountMax={ALIVE_COUNT}"));
+    option(format!("ControlMaster={master}"));
+    option("ControlPersist=no".to_owned());
+    // A per cent sign begins a token.
+    let path = match socket {
+        Some(path) => path.to_string_lossy().replace('%', "%%"),
+        None => "none".to_owned(),
+    };
+    option(format!("ControlPath={path}"));
+    if let Some(known_hosts) = &ssh.known_hosts {
+        option(format!("UserKnownHostsFile={}", known_hosts.display()));
+        option("GlobalKnownHostsFile=none".to_owned());
+    }
+    if let Some(config) = &ssh.config {
+        command.arg("-F").arg(config);
+    }
+    if let Some(identity) = &ssh.identity {
+        // No other key is tried: a server lets only so many pass.
+        command
+            .args(["-o", "IdentitiesOnly=yes", "-i"])
+            .arg(identity);
+    }
+    if let Some(jump) = &ssh.jump {
+        command.arg("-J").arg(jump);
+    }
+    if let Some(port) = ssh.port {
+        command.arg("-p").arg(port.to_string());
+    }
+    command.arg("--").arg(&ssh.destination);
+    command
 }
 
 #[cfg(test)]
@@ -223,7 +228,7 @@ mod tests {
     }
 
     fn ssh() -> Launch {
-        Launch::Ssh(Ssh {
+        Launch::Ssh(SshSpec {
             destination: "ops@east-0".to_owned(),
             port: Some(2222),
             identity: Some("/lab/key".into()),

@@ -9,9 +9,10 @@ use longhaul_topologies::model::SiteId;
 
 use super::error::PhysicalError;
 use super::lab::PhysicalLab;
-use super::protocol::Seen;
+use super::protocol::{Reply, Request, Seen};
 use super::round::Round;
 use crate::fidelity::CpuTime;
+use crate::hardware::counters::{Counter, growth};
 use crate::plan::NodeId;
 use crate::probe::ProbeSample;
 use crate::telemetry::{InterfaceCounters, Reading};
@@ -63,6 +64,7 @@ impl Probing {
         let shared = Arc::new(Shared::default());
         // So that what happens next is counted from here.
         shared.take(&mut round, &mut meters, &lab)?;
+        shared.count(&mut meters, &lab)?;
         let thread = thread::Builder::new().name("prober".into()).spawn({
             let shared = Arc::clone(&shared);
             move || {
@@ -70,6 +72,7 @@ impl Probing {
                     thread::park_timeout(ROUND);
                     lab.compare_clocks()?;
                     shared.take(&mut round, &mut meters, &lab)?;
+                    shared.count(&mut meters, &lab)?;
                 }
                 round.stop(&lab)?;
                 let deadline = Instant::now() + round.grace();
@@ -77,6 +80,7 @@ impl Probing {
                     thread::sleep(Duration::from_millis(5));
                     shared.take(&mut round, &mut meters, &lab)?;
                 }
+                shared.count(&mut meters, &lab)?;
                 let rest = round.drain(Duration::ZERO);
                 shared.found().probes.extend(rest);
                 Ok(())
@@ -109,7 +113,7 @@ impl Probing {
         std::mem::take(&mut self.shared.found().probes)
     }
 
-    /// What interfaces have carried, as read since the last call.
+    /// What interfaces have carried and NICs counted, as read since the last call.
     pub fn drain_readings(&mut self) -> Vec<Reading> {
         std::mem::take(&mut self.shared.found().readings)
     }
@@ -174,13 +178,31 @@ impl Shared {
         found.probes.extend(round.drain(round.give_up));
         Ok(())
     }
+
+    /// Asks all machines what their NICs count.
+    fn count(&self, meters: &mut Meters, lab: &PhysicalLab) -> Result<(), PhysicalError> {
+        let replies = lab.ask_all("tell what its NICs count", |_| Request::Count)?;
+        let mut counted = Vec::new();
+        for (host, reply) in replies.into_iter().enumerate() {
+            match reply {
+                Reply::Counted { counts } => {
+                    counted.push(counts.into_iter().filter_map(Counter::of).collect());
+                }
+                other => return Err(lab.foreign(host, &other)),
+            }
+        }
+        let reading = meters.growth(&counted);
+        self.found().readings.push(reading);
+        Ok(())
+    }
 }
 
-/// What interfaces and CPUs have counted before.
+/// What interfaces, CPUs and NICs have counted before.
 #[derive(Debug)]
 struct Meters {
     nodes: Vec<NodeId>,
     first: Vec<(InterfaceCounters, CpuTime)>,
+    first_of_nics: Vec<Vec<Counter>>,
 }
 
 impl Meters {
@@ -188,6 +210,7 @@ impl Meters {
         Self {
             nodes,
             first: Vec::new(),
+            first_of_nics: Vec::new(),
         }
     }
 
@@ -198,11 +221,21 @@ impl Meters {
         let since = seen.iter().zip(&self.first);
         let since = since.map(|(seen, (first, _))| seen.counters.since(*first));
         Reading {
-            at: Instant::now(),
-            late: Duration::ZERO,
-            channels: Vec::new(),
-            down: Vec::new(),
             hosts: self.nodes.iter().copied().zip(since).collect(),
+            ..Reading::now()
+        }
+    }
+
+    /// What has grown since the first call, of each machine.
+    fn growth(&mut self, counted: &[Vec<Counter>]) -> Reading {
+        if self.first_of_nics.is_empty() {
+            self.first_of_nics = counted.to_vec();
+        }
+        let grown = counted.iter().zip(&self.first_of_nics);
+        let grown = grown.map(|(now, first)| growth(first, now));
+        Reading {
+            nics: self.nodes.iter().copied().zip(grown).collect(),
+            ..Reading::now()
         }
     }
 

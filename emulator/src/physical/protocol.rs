@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::fidelity::CpuTime;
+use crate::hardware::counters::Count;
 use crate::telemetry::InterfaceCounters;
 
 /// To the machine. The end of the connection means: exit.
@@ -22,6 +23,8 @@ pub(super) enum Request {
     Blast(Blast),
     /// What has been sent and has arrived since this was last asked? Answer: [`Reply::Seen`].
     Collect,
+    /// What do the NICs of its data count? Answer: [`Reply::Counted`].
+    Count,
 }
 
 /// Probes to be sent.
@@ -81,6 +84,8 @@ pub(super) enum Reply {
     Sent { at_ns: Vec<u64> },
     /// What was seen.
     Seen(Seen),
+    /// What they count.
+    Counted { counts: Vec<Count> },
     /// It cannot be so.
     Failed {
         /// What was attempted.

@@ -179,6 +179,7 @@ fn entity(entity: Entity) -> &'static str {
         Entity::Connection => "connection",
         Entity::Probe => "probe",
         Entity::Host => "host",
+        Entity::Nic => "nic",
     }
 }
 

@@ -29,16 +29,11 @@ const COLUMNS: [&str; 19] = [
 ];
 
 pub(super) fn csv(results: &[Opened]) -> String {
-    let mut writer = csv::Writer::from_writer(Vec::new());
-    let mut row = |fields: &[String]| {
-        let written = writer.write_record(fields);
-        written.expect("writing into memory does not fail");
-    };
-    row(&COLUMNS.map(str::to_owned));
+    let mut rows = Vec::new();
     for (opened, name) in results.iter().zip(side_by_side::names(results)) {
         for point in &opened.folder.result.points {
             for one in &point.summaries {
-                row(&[
+                rows.push([
                     name.clone(),
                     point.index.to_string(),
                     point.stack.clone(),
@@ -62,6 +57,18 @@ pub(super) fn csv(results: &[Opened]) -> String {
                 ]);
             }
         }
+    }
+    lines(COLUMNS, &rows)
+}
+
+/// As CSV with a head.
+pub(super) fn lines<const N: usize>(columns: [&str; N], rows: &[[String; N]]) -> String {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    let written = writer.write_record(columns);
+    written.expect("writing into memory does not fail");
+    for row in rows {
+        let written = writer.write_record(row);
+        written.expect("writing into memory does not fail");
     }
     let bytes = writer.into_inner().expect("memory takes all");
     String::from_utf8(bytes).expect("texts are UTF-8")
@@ -104,6 +111,7 @@ fn one(opened: &Opened, name: &str) -> Value {
                 "bound": point.bound,
                 "delays": point.delays,
                 "channels": point.channels,
+                "nics": point.nics,
                 "timeline": point.timeline,
                 "commands": point.commands,
             })

@@ -13,9 +13,10 @@ pub struct TelemetryRow {
     /// What was observed.
     pub entity: Entity,
     /// Which one: `virginia>dublin/0` (channel and lane), `virginia-0>dublin-0/3` (connection), `virginia>dublin` (probe path),
-    /// `virginia-0` (host).
+    /// `virginia-0` (host), `virginia-0/mlx5_0/1` (NIC: an RDMA device's port, or `virginia-0/eth0`, an interface).
     pub name: String,
-    /// The quantity with its unit as suffix; see [`metric`].
+    /// The quantity with its unit as suffix, see [`metric`]; of NICs the name of OpenTelemetry and the series' attributes,
+    /// `longhaul.nic.pause.count/receive/3`.
     pub metric: String,
     /// Its value.
     pub value: f64,
@@ -35,6 +36,8 @@ pub enum Entity {
     Probe,
     /// A host's network interface.
     Host,
+    /// A counter of a host's NIC, from the point's start on; told whenever it has grown.
+    Nic,
 }
 
 /// The names of metrics in `telemetry.csv`.

@@ -6,23 +6,28 @@ nics:
     roce: v2
     type_of_service: 106
     traffic_class: 106
+    trust: dscp
+    dscp: {26: 3, 48: 6}
     pfc: [3]
     ecn: [3, 4]
     congestion: {rp_time_reset: 300us, rp_ai_rate: 5Mbit, np_cnp_dscp: 48, rp_min_dec_fac: 50%, rp_max_rate: 0}
     retransmission: {adaptive: enabled, slow_restart: disabled}
 switches:
   - name: leaf1
-    url: https://leaf1
-    user: longhaul
-    password: {env: LEAF1_PASSWORD}
-    certificate: leaf1.pem
+    login: {nvue: {url: https://leaf1, user: longhaul, password: {env: LEAF1_PASSWORD}, certificate: leaf1.pem}}
     roce: lossless-single-ipool
     adaptive_routing: {state: enabled, interfaces: [swp1]}
     ecn: [{traffic_class: 3, min: 150000, max: 1500000, probability: 50}]
+  - name: leaf2
+    login: {sonic: {destination: admin@leaf2, identity: key}}
+    ecn: [{profile: AZURE_LOSSLESS, min: 150000, max: 1500000, probability: 5}]
 ";
 
 fn read(text: &str) -> Result<Settings, InputError> {
-    settings(&Document::from_text("hardware.yaml", text).unwrap())
+    settings(
+        &Document::from_text("hardware.yaml", text).unwrap(),
+        Path::new("/lab"),
+    )
 }
 
 /// What is wrong, with its place and the way out.
@@ -37,8 +42,20 @@ fn nic(settings: &str) -> String {
 
 fn switch(settings: &str) -> String {
     format!(
-        "switches: [{{name: a, url: 'https://a', user: u, password: {{env: P}}, certificate: c, {settings}}}]"
+        "switches: [{{name: a, login: {{nvue: {{url: 'https://a', user: u, password: {{env: P}}, certificate: c}}}}, {settings}}}]"
     )
+}
+
+fn sonic(settings: &str) -> String {
+    format!("switches: [{{name: a, login: {{sonic: {{destination: b}}}}, {settings}}}]")
+}
+
+/// The login of the first switch.
+fn nvue(settings: &Settings) -> &NvueLogin {
+    match settings.switches[0].login() {
+        Login::Nvue(nvue) => nvue,
+        Login::Sonic(ssh) => panic!("{ssh:?}"),
+    }
 }
 
 #[test]
@@ -46,7 +63,7 @@ fn settings_read_back_as_they_are_written() {
     let settings = read(WHOLE).unwrap();
     let text = serde_json::to_string(&settings).unwrap();
     assert_eq!(read(&text).unwrap(), settings);
-    assert_eq!(settings.switches[0].url.to_string(), "https://leaf1:8765");
+    assert_eq!(nvue(&settings).url.to_string(), "https://leaf1:8765");
 }
 
 #[test]
@@ -55,6 +72,17 @@ fn the_schema_takes_what_is_read() {
     let validator = jsonschema::validator_for(&schema).unwrap();
     let value = serde_json::to_value(read(WHOLE).unwrap()).unwrap();
     assert!(validator.is_valid(&value));
+}
+
+#[test]
+fn a_map_of_dscps_is_whole_and_what_it_does_not_name_has_its_class() {
+    let of = |settings: &str| read(&nic(settings)).unwrap().nics[0].priorities();
+    assert_eq!(of("roce: v2"), None);
+    assert_eq!(of("trust: pcp"), Some(BTreeMap::new()));
+    let map = of("trust: dscp, dscp: {26: 5, 0: 1}").unwrap();
+    assert_eq!(map.len(), 64);
+    let priority = |dscp: u16| map[&Dscp::try_from(dscp).unwrap()].number();
+    assert_eq!([0, 1, 26, 27, 48, 63].map(priority), [1, 0, 5, 3, 6, 7]);
 }
 
 #[test]
@@ -97,6 +125,11 @@ fn what_a_parameter_cannot_be_is_refused_where_it_stands() {
         ),
         ("pfc: [8]", "0 to 7"),
         ("traffic_class: 256", "traffic_class"),
+        ("trust: vlan", "unknown variant"),
+        ("dscp: {26: 3}", "write `trust: dscp`"),
+        ("trust: pcp, dscp: {26: 3}", "write `trust: dscp`"),
+        ("trust: dscp, dscp: {64: 3}", "0 to 63"),
+        ("trust: dscp, dscp: {26: 8}", "0 to 7"),
         ("rtt_controller: on", "unknown field"),
     ] {
         let refused = refusal(&nic(settings));
@@ -140,7 +173,7 @@ fn a_switch_is_reached_over_an_encrypted_way_or_a_tunnel() {
 fn a_password_has_no_place_in_the_file_and_is_not_repeated() {
     let with = |password: &str| {
         format!(
-            "switches: [{{name: a, url: 'https://a', user: u, password: {password}, certificate: c}}]"
+            "switches: [{{name: a, login: {{nvue: {{url: 'https://a', user: u, password: {password}, certificate: c}}}}}}]"
         )
     };
     for password in ["hunter2", "1234"] {
@@ -173,8 +206,90 @@ fn thresholds_are_in_order_and_once() {
 
 #[test]
 fn another_kind_of_switch_is_refused_with_what_there_is() {
-    let refused = refusal(&switch("kind: sonic"));
-    assert!(refused.contains("`nvue`"), "{refused}");
+    let refused = refusal("switches: [{name: a, login: {junos: {}}}]");
+    assert!(refused.contains("there are: `nvue`, `sonic`"), "{refused}");
+}
+
+#[test]
+fn a_switch_takes_what_it_has() {
+    let [class, profile] = [
+        "ecn: [{traffic_class: 3, min: 1, max: 2}]",
+        "ecn: [{profile: AZURE_LOSSLESS, min: 1, max: 2}]",
+    ];
+    read(&switch(class)).unwrap();
+    read(&sonic(profile)).unwrap();
+    for (text, expected) in [
+        (switch(profile), "NVUE marks by traffic class"),
+        (sonic(class), "SONiC marks by profiles"),
+        (
+            switch("ecn: [{min: 1, max: 2}]"),
+            "write `traffic_class: 3`",
+        ),
+        (
+            sonic("ecn: [{profile: A, traffic_class: 3, min: 1, max: 2}]"),
+            "and no `traffic_class`",
+        ),
+        (
+            sonic("ecn: [{profile: a/b, min: 1, max: 2}]"),
+            "is no profile",
+        ),
+        (sonic("roce: lossless"), "no such setting"),
+        (
+            sonic("adaptive_routing: {state: enabled}"),
+            "no such setting",
+        ),
+        (
+            sonic("").replace("destination: b", "destination: -oProxyCommand=x"),
+            "no destination of ssh",
+        ),
+        (
+            sonic("").replace("destination: b", "password: b"),
+            "unknown field",
+        ),
+    ] {
+        let refused = refusal(&text);
+        assert!(refused.contains(expected), "{text}: {refused}");
+    }
+}
+
+#[test]
+fn how_a_switch_is_reached_stands_in_the_inventory_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let inventory = "sites: [{name: a, hosts: [{launch: local, address: 192.0.2.1}]}]\n\
+                     switches: [{name: leaf1, login: {sonic: {destination: leaf1, identity: key}}}]\n";
+    std::fs::write(folder.path().join("lab.yaml"), inventory).unwrap();
+    let read = |text: &str| {
+        settings(
+            &Document::from_text("hardware.yaml", text).unwrap(),
+            folder.path(),
+        )
+    };
+    let found = read("inventory: lab.yaml\nswitches: [{name: leaf1}]").unwrap();
+    let Login::Sonic(ssh) = found.switches[0].login() else {
+        panic!("{found:?}")
+    };
+    assert_eq!(ssh.identity, Some(folder.path().join("key")));
+    let told = |text: &str| {
+        let error = read(text).unwrap_err();
+        format!("{error} [{}]", error.help.as_deref().unwrap_or_default())
+    };
+    let other = told("inventory: lab.yaml\nswitches: [{name: leaf2}]");
+    assert!(
+        other.contains("has no switch `leaf2`") && other.contains("there are: leaf1"),
+        "{other}"
+    );
+    let none = told("switches: [{name: leaf1}]");
+    assert!(none.contains("name the `inventory`"), "{none}");
+    let missing = told("inventory: elsewhere.yaml\nswitches: [{name: leaf1}]");
+    assert!(missing.contains("elsewhere.yaml"), "{missing}");
+    // What is wrong in the inventory is told where it stands there.
+    std::fs::write(
+        folder.path().join("lab.yaml"),
+        inventory.replace("key", "'my key'"),
+    )
+    .unwrap();
+    let wrong = told("inventory: lab.yaml\nswitches: [{name: leaf1}]");
+    assert!(wrong.contains("lab.yaml:2:"), "{wrong}");
 }
 
 #[test]
@@ -185,11 +300,11 @@ fn a_device_named_twice_or_nothing_at_all_is_refused() {
 
 #[test]
 fn files_lie_beside_the_file_that_names_them() {
-    let text = "switches: [{name: a, url: 'https://a', user: u, password: {file: p}, certificate: /etc/c}]";
-    let settings = read(text).unwrap().below(Path::new("/lab"));
-    let switch = &settings.switches[0];
-    assert_eq!(switch.password, PasswordSource::File("/lab/p".into()));
-    assert_eq!(switch.certificate, Trust::File("/etc/c".into()));
+    let text = switch("").replace("{env: P}", "{file: p}");
+    let found = read(&text.replace("certificate: c", "certificate: /etc/c")).unwrap();
+    let login = nvue(&found);
+    assert_eq!(login.password, PasswordSource::File("/lab/p".into()));
+    assert_eq!(login.certificate, Trust::File("/etc/c".into()));
 }
 
 /// What people copy.

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
-use super::spec::{CredentialsSpec, HostSpec, InventorySpec, LaunchSpec, SshSpec, SwitchSpec};
-use super::{Credentials, Data, Host, Inventory, Launch, Mpirun, Setting, Srun, Ssh, Switch};
+use super::spec::{HostSpec, InventorySpec, LaunchSpec, SshSpec, SwitchSpec};
+use super::{Data, Host, Inventory, Launch, Mpirun, Setting, Srun, Switch};
 use crate::document::{Document, DocumentPath, InputError};
 use crate::model::SiteId;
 use crate::spec::{ChannelSpec, LinkSpec, RateSpec, SiteSpec, TopologySpec};
@@ -73,6 +73,16 @@ pub(super) fn inventory(document: &Document, folder: &Path) -> Result<Inventory,
         described,
         switches,
     })
+}
+
+/// Checks a login by ssh that stands at `path`; the same with its files from the root, which are relative to `folder`.
+pub(crate) fn ssh(
+    document: &Document,
+    folder: &Path,
+    ssh: &SshSpec,
+    path: &DocumentPath,
+) -> Result<SshSpec, InputError> {
+    Reader { document, folder }.ssh(ssh, path)
 }
 
 impl Host {
@@ -261,7 +271,8 @@ impl Reader<'_> {
         }
     }
 
-    fn ssh(&self, ssh: &SshSpec, path: &DocumentPath) -> Result<Ssh, InputError> {
+    /// The same with its files from the root.
+    fn ssh(&self, ssh: &SshSpec, path: &DocumentPath) -> Result<SshSpec, InputError> {
         if ssh.port == Some(0) {
             return Err(self
                 .document
@@ -271,7 +282,7 @@ impl Reader<'_> {
             None => Ok(None),
             Some(file) => self.file(file, &path.key(key)).map(Some),
         };
-        Ok(Ssh {
+        Ok(SshSpec {
             destination: self.destination(&ssh.destination, &path.key("destination"))?,
             port: ssh.port,
             identity: file(&ssh.identity, "identity")?,
@@ -334,45 +345,10 @@ impl Reader<'_> {
         if let Some(fault) = validate::fault_of_name(&switch.name, LONGEST_SWITCH) {
             return Err(self.document.error(&path.key("name"), fault));
         }
-        let at = path.key("url");
-        let rest = ["https://", "http://"]
-            .into_iter()
-            .find_map(|scheme| switch.url.strip_prefix(scheme));
-        let authority = rest.map(|rest| rest.split('/').next().unwrap_or(rest));
-        match authority {
-            Some(authority) if authority.contains('@') => {
-                return Err(self
-                    .document
-                    .error(&at, "a name and a password stand in no file of longhaul's")
-                    .with_help("write `credentials: {env: NAME}` or `credentials: {file: PATH}`"));
-            }
-            Some(authority)
-                if !authority.is_empty() && switch.url.chars().all(|c| c.is_ascii_graphic()) => {}
-            _ => {
-                let message = format!("`{}` is no address of a switch", switch.url.escape_debug());
-                return Err(self
-                    .document
-                    .error(&at, message)
-                    .with_help("write for example `https://192.0.2.7:8765`"));
-            }
-        }
-        let credentials = match &switch.credentials {
-            None => None,
-            Some(CredentialsSpec::File(file)) => Some(Credentials::File(self.folder.join(file))),
-            Some(CredentialsSpec::Env(name)) => {
-                let allowed = |c: char| c.is_ascii_alphanumeric() || c == '_';
-                if name.is_empty() || !name.chars().all(allowed) {
-                    let path = path.key("credentials").key("env");
-                    let message = format!("`{}` is no environment variable", name.escape_debug());
-                    return Err(self.document.error(&path, message));
-                }
-                Some(Credentials::Variable(name.clone()))
-            }
-        };
+        let login = switch.login.clone();
         Ok(Switch {
             name: switch.name.clone(),
-            url: switch.url.clone(),
-            credentials,
+            login: login.checked(self.document, self.folder, &path.key("login"))?,
         })
     }
 }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::hardware::Login;
 use crate::spec::LinkSpec;
 
 /// The JSON Schema of an inventory file.
@@ -104,7 +105,7 @@ pub enum LaunchSpec {
 }
 
 /// A login by ssh. What it does not say, the user's own configuration of ssh does.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(
     deny_unknown_fields,
     expecting = "a login by ssh: a mapping with `destination`"
@@ -159,26 +160,13 @@ pub struct MpirunSpec {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(
     deny_unknown_fields,
-    expecting = "a switch: a mapping with `name` and `url`"
+    expecting = "a switch: a mapping with `name` and `login`"
 )]
 pub struct SwitchSpec {
     /// Its name: lower-case letters, digits and dashes, beginning with a letter.
     pub name: String,
-    /// Where its interface for programs is: `https://192.0.2.7:8765`.
-    pub url: String,
-    /// Where what it asks for is: never in this file itself.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub credentials: Option<CredentialsSpec>,
-}
-
-/// Where a secret is.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub enum CredentialsSpec {
-    /// In this environment variable.
-    Env(String),
-    /// In this file, relative to this one.
-    File(PathBuf),
+    /// How it is reached.
+    pub login: Login,
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::document::{Document, InputError};
+use crate::hardware::{PasswordSource, Trust};
 use crate::model::{Direction, LinkId};
 
 const TEXT: &str = "\
@@ -15,7 +16,7 @@ sites:
     hosts:
       - {launch: {srun: {node: n7, job: 12}}, address: 192.0.2.9, binary: /opt/longhaul}
 links: [{between: [a, b], rtt: 80ms, rate: 10Gbit, forward: {loss: 1%}}]
-switches: [{name: leaf, url: 'https://192.0.2.7:8765', credentials: {env: NVUE}}]
+switches: [{name: leaf, login: {nvue: {url: 'https://192.0.2.7', user: ops, password: {env: NVUE}, certificate: leaf.pem}}}]
 ";
 
 fn read(text: &str) -> Result<Inventory, InputError> {
@@ -46,10 +47,11 @@ fn an_inventory_is_a_topology_with_machines() {
     let [delay, loss, rate] = [Setting::Delay, Setting::Loss, Setting::Rate];
     assert_eq!(said(Direction::Forward), [delay, loss, rate]);
     assert_eq!(said(Direction::Reverse), [delay, rate]);
-    assert_eq!(
-        inventory.switches[0].credentials,
-        Some(Credentials::Variable("NVUE".to_owned()))
-    );
+    let Login::Nvue(login) = &inventory.switches[0].login else {
+        panic!("{inventory:?}")
+    };
+    assert_eq!(login.password, PasswordSource::Env("NVUE".to_owned()));
+    assert_eq!(login.certificate, Trust::File("/lab/leaf.pem".into()));
 }
 
 #[test]
@@ -117,8 +119,8 @@ two.yaml:10:45: this is not measured between machines that are there [leave it o
 two.yaml:10:48: a physical lab's links cannot be changed [run it with --lab host or --lab virtual]
 two.yaml:10:45: this is not measured between machines that are there [leave it out: a physical lab's links have a delay or rtt, and may have a jitter, a loss and a rate]
 two.yaml:10:23: there is no site `c` [there are: `a`, `b`]
-two.yaml:11:30: a name and a password stand in no file of longhaul's [write `credentials: {env: NAME}` or `credentials: {file: PATH}`]
-two.yaml:11:30: `ftp://192.0.2.7:8765` is no address of a switch [write for example `https://192.0.2.7:8765`]
+two.yaml:11:32: no user or password goes into a URL; write https://HOST:8765
+two.yaml:11:32: ftp://192.0.2.7: not https; write https://HOST:8765
 two.yaml:11:19: the name `Leaf` has `L` in it: write lower-case letters, digits and dashes
 ");
 }

@@ -30,6 +30,7 @@ use super::bound::channel_name;
 use super::capture;
 use super::execution::Execution;
 use super::flows::Flows;
+use super::nics::Nics;
 use crate::program::{Iteration, Told};
 use crate::world::{Arrivals, ConnectionSample};
 use clock::Clock;
@@ -57,6 +58,7 @@ struct Current {
     delays: Delays,
     readings: Readings,
     flows: Flows,
+    nics: Nics,
     changes: mpsc::Receiver<LinkChange>,
     /// Kept here, so that an interrupt leaves whole files.
     capture: Option<Capture>,
@@ -116,6 +118,7 @@ impl Recorder {
             plan: plan.clone(),
             readings: Readings::default(),
             flows,
+            nics: Nics::default(),
             changes,
             capture: None,
             told: Vec::new(),
@@ -221,6 +224,14 @@ impl Recorder {
             current
                 .readings
                 .take(reading, time_s, period, plan, &mut rows);
+            for (host, counters) in &reading.nics {
+                let host = &plan.node(*host).name;
+                for counter in counters {
+                    if let Some((name, metric, value)) = current.nics.take(host, counter) {
+                        rows.about(time_s, Entity::Nic, &name)(&metric, value);
+                    }
+                }
+            }
         }
         self.writer.telemetry(&rows.rows)
     }
@@ -336,6 +347,7 @@ impl Recorder {
         point.channels = current.readings.summaries(&current.plan.topology);
         point.flows = current.flows.summaries();
         point.shares = current.flows.shares();
+        point.nics = current.nics.summaries();
         if let Workload::Collective {
             collective, ranks, ..
         } = &point.workload

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use longhaul_emulator::hardware::counters::{Counter, read};
+use longhaul_emulator::hardware::counters::{Counter, growth, read};
 use longhaul_emulator::hardware::inventory::Nic;
 use longhaul_emulator::hardware::plan::PlanError;
 use longhaul_emulator::hardware::tree::Tree;
@@ -86,35 +86,6 @@ fn watch(tree: &Tree, nics: &[Nic], period: Duration, output: Output) -> Result<
     })
 }
 
-/// By how much each counter that grew has grown; one that began anew counts from nothing.
-fn growth(before: &[Counter], now: &[Counter]) -> Vec<Counter> {
-    let key = |counter: &Counter| (counter.nic.clone(), counter.port, counter.name.clone());
-    let before: BTreeMap<_, _> = before
-        .iter()
-        .map(|one| (key(one), one.measured.value))
-        .collect();
-    now.iter()
-        .filter_map(|counter| {
-            let value = match (counter.measured.value, before.get(&key(counter))) {
-                (Number::Count(now), Some(Number::Count(before))) => {
-                    Number::Count(now.checked_sub(*before).unwrap_or(now))
-                }
-                (Number::Real(now), Some(Number::Real(before))) if now >= *before => {
-                    Number::Real(now - before)
-                }
-                (value, _) => value,
-            };
-            let mut counter = counter.clone();
-            counter.measured.value = value;
-            (!is_zero(value)).then_some(counter)
-        })
-        .collect()
-}
-
-fn is_zero(value: Number) -> bool {
-    matches!(value, Number::Count(0)) || matches!(value, Number::Real(real) if real == 0.0)
-}
-
 fn document(counters: &[Counter]) -> Vec<Value> {
     let entries = counters.iter().map(|counter| {
         let measured = &counter.measured;
@@ -142,7 +113,7 @@ fn table(counters: &[Counter], width: usize) -> String {
     }
     let (zero, some): (Vec<_>, Vec<_>) = counters
         .iter()
-        .partition(|counter| is_zero(counter.measured.value));
+        .partition(|counter| counter.measured.value.is_zero());
     let mut table = Listing::new(&["NIC", "port", "counter", "value", "unit"]);
     for counter in some {
         table.row(row(counter, text(counter.measured.value)));
@@ -160,11 +131,7 @@ fn rates(grown: &[Counter], elapsed: Duration, width: usize) -> String {
     }
     let mut table = Listing::new(&["NIC", "port", "counter", "a second", "unit"]);
     for counter in grown {
-        let number = match counter.measured.value {
-            Number::Count(count) => count as f64,
-            Number::Real(real) => real,
-        };
-        let rate = number / elapsed.as_secs_f64();
+        let rate = counter.measured.value.real() / elapsed.as_secs_f64();
         table.row(row(counter, format!("{rate:.1}")));
     }
     table.render(3..4, width) + "\n"

@@ -6,7 +6,7 @@ use std::time::Duration;
 use longhaul_emulator::hardware::machine::Machine;
 use longhaul_emulator::hardware::plan::{self, Plan, PlanError};
 use longhaul_topologies::Document;
-use longhaul_topologies::hardware::{self, Settings, Trust};
+use longhaul_topologies::hardware::{self, Login, Settings, Trust};
 
 use super::{nics, tree};
 use crate::args::HardwareFileArgs;
@@ -48,15 +48,18 @@ fn settings(args: &HardwareFileArgs) -> Result<Settings, Failure> {
     // A journal has to find the files from anywhere.
     let folder = absolute(Path::new(".").join(folder))
         .map_err(|error| Failure::new(Exit::Lacking, &error))?;
-    Ok(hardware::settings(&document)?.below(&folder))
+    Ok(hardware::settings(&document, &folder)?)
 }
 
 fn warn(settings: &Settings, output: Output) {
     for switch in &settings.switches {
-        if switch.certificate == Trust::Anybody && switch.url.is_secure() {
+        if let Login::Nvue(login) = switch.login()
+            && login.certificate == Trust::Anybody
+            && login.url.is_secure()
+        {
             output.aside(format!(
                 "warning: {} is believed to be {} unchecked: whoever answers there learns the password",
-                switch.url, switch.name
+                login.url, switch.name
             ));
         }
     }

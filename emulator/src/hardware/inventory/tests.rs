@@ -114,3 +114,26 @@ fn this_machine_can_be_looked_at() {
         assert!(nic.names().next().is_some(), "{nic:?}");
     }
 }
+
+#[test]
+fn the_carriers_of_an_interface_are_what_it_is_on_and_rdma_devices_there() {
+    let of = |text: &str, interface: &str| -> Vec<String> {
+        let root = tempfile::tempdir().unwrap();
+        fixture::lay(root.path(), text);
+        let nics = carriers(&Tree::at(root.path()), interface);
+        let names = nics
+            .iter()
+            .map(|nic| nic.names().next().unwrap().to_owned());
+        names.collect()
+    };
+    assert_eq!(of(CONNECTX7, "enp25s0f0np0"), ["mlx5_0"]);
+    // Soft-RoCE is a device of its own.
+    assert_eq!(of(SOFT_ROCE, "eth0"), ["eth0", "rxe0"]);
+    assert_eq!(of(SOFT_ROCE, "veth7"), ["veth7"]);
+    // A VLAN on a bond, and a link that leads back.
+    let bonded = format!(
+        "{CONNECTX7}\n[/sys/class/net/bond0.7]\nlower_bond0 -> ../bond0\n[/sys/class/net/bond0]\n\
+         lower_enp25s0f0np0 -> ../enp25s0f0np0\nlower_enp25s0f1np1 -> ../enp25s0f1np1\nlower_bond0.7 -> ../bond0.7\n"
+    );
+    assert_eq!(of(&bonded, "bond0.7"), ["mlx5_0", "mlx5_1", "bond0.7"]);
+}

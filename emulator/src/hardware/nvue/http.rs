@@ -13,7 +13,7 @@ use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue};
 use hyper::rt::{Read, Write as HyperWrite};
 use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
-use longhaul_topologies::hardware::{Login, SwitchUrl};
+use longhaul_topologies::hardware::{NvueLogin, SwitchUrl};
 use serde_json::Value;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -45,7 +45,7 @@ pub(super) struct Answer {
 }
 
 impl Endpoint {
-    pub(super) fn new(login: &Login, password: &str, tls: Option<TlsConnector>) -> Self {
+    pub(super) fn new(login: &NvueLogin, password: &str, tls: Option<TlsConnector>) -> Self {
         // RFC 7617.
         let pair = BASE64_STANDARD.encode(format!("{}:{password}", login.user));
         let mut credentials =

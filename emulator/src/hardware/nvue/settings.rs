@@ -1,9 +1,9 @@
 //! What a switch should be set to, as NVUE's tree has it. Pure.
 
-use longhaul_topologies::hardware::{State, Switch, SwitchRoce};
+use longhaul_topologies::hardware::{Priority, State, Switch, SwitchRoce};
 use serde_json::{Value, json};
 
-use super::super::place::Config;
+use super::super::place::{Config, at};
 use super::NvueError;
 
 const ROUTING: &str = "/router/adaptive-routing";
@@ -78,7 +78,8 @@ pub fn wanted(switch: &Switch, effective: &Value) -> Result<Config, NvueError> {
         }
     }
     for ecn in &switch.ecn {
-        let class = ecn.traffic_class.number();
+        let class = ecn.traffic_class.map(Priority::number);
+        let class = class.expect("settings are checked when they are read");
         let place = format!("/qos/congestion-control/default-global/traffic-class/{class}");
         config.insert(format!("{place}/ecn"), json!("enable"));
         config.insert(format!("{place}/min-threshold"), json!(ecn.min.bytes()));
@@ -88,15 +89,6 @@ pub fn wanted(switch: &Switch, effective: &Value) -> Result<Config, NvueError> {
         }
     }
     Ok(config)
-}
-
-/// The setting at `path` of a whole configuration; `null` if there is none.
-pub fn at<'a>(config: &'a Value, path: &str) -> &'a Value {
-    const NULL: &Value = &Value::Null;
-    path.split('/')
-        .filter(|key| !key.is_empty())
-        .try_fold(config, |value, key| value.get(key))
-        .unwrap_or(NULL)
 }
 
 /// Settings by path as a tree, for a PATCH of the whole; a `null` unsets ("Unset a Configuration Change"), and takes the whole that it is

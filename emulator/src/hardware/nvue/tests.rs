@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use longhaul_topologies::Document;
-use longhaul_topologies::hardware::{self, Switch, Trust};
+use longhaul_topologies::hardware::{self, Login, Switch, Trust};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
@@ -14,6 +14,7 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::played::{Age, Fault, PASSWORD, Played, USER};
 use super::*;
+use crate::hardware::place::at;
 
 const WANTED: &str = "roce: lossless, adaptive_routing: {state: enabled, interfaces: [swp1]}, \
                       ecn: [{traffic_class: 3, min: 1000, max: 2000}]";
@@ -23,14 +24,22 @@ const PATIENCE: Duration = Duration::from_millis(500);
 /// Reads what a switch should be set to.
 fn switch(wanted: &str, address: SocketAddr) -> Switch {
     let text = format!(
-        "switches: [{{name: leaf1, url: 'http://{address}', user: {USER}, password: {{file: unread}}, certificate: unchecked, {wanted}}}]"
+        "switches: [{{name: leaf1, login: {{nvue: {{url: 'http://{address}', user: {USER}, password: {{file: unread}}, certificate: unchecked}}}}, {wanted}}}]"
     );
     let document = Document::from_text("hardware.yaml", &text).unwrap();
-    hardware::settings(&document).unwrap().switches.remove(0)
+    let settings = hardware::settings(&document, Path::new("")).unwrap();
+    settings.switches.into_iter().next().unwrap()
+}
+
+fn login(switch: &Switch) -> NvueLogin {
+    match switch.login() {
+        Login::Nvue(nvue) => nvue.clone(),
+        Login::Sonic(ssh) => panic!("{ssh:?}"),
+    }
 }
 
 /// Logs in with `password`.
-fn connect(mut login: Login, password: &str) -> Result<Nvue, NvueError> {
+fn connect(mut login: NvueLogin, password: &str) -> Result<Nvue, NvueError> {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("password");
     fs::write(&file, format!("{password}\n")).unwrap();
@@ -41,7 +50,7 @@ fn connect(mut login: Login, password: &str) -> Result<Nvue, NvueError> {
 /// Sets all of [`WANTED`]; what was noted meanwhile, too.
 fn set(played: &Played) -> (Result<(), NvueError>, Vec<String>) {
     let switch = switch(WANTED, played.address);
-    let nvue = connect(switch.login(), PASSWORD).unwrap();
+    let nvue = connect(login(&switch), PASSWORD).unwrap();
     let config = wanted(&switch, &nvue.config(View::Effective).unwrap()).unwrap();
     let mut notes = Vec::new();
     let outcome = nvue.set(&config, &[], &mut |note| notes.push(note.to_owned()));
@@ -99,7 +108,7 @@ fn what_was_not_set_is_unset_again() {
     for before in [before(), json!({"system": {"hostname": "leaf1"}})] {
         let played = Played::start(before.clone(), Age::UpTo514, Fault::None);
         let switch = switch(WANTED, played.address);
-        let nvue = connect(switch.login(), PASSWORD).unwrap();
+        let nvue = connect(login(&switch), PASSWORD).unwrap();
         let config = wanted(&switch, &nvue.config(View::Effective).unwrap()).unwrap();
         let set = nvue.config(View::Set).unwrap();
         let old: Config = config
@@ -121,7 +130,7 @@ fn what_was_not_set_is_unset_again() {
 #[test]
 fn a_wrong_password_and_one_never_changed_are_told_apart() {
     let played = Played::start(before(), Age::UpTo514, Fault::None);
-    let login = switch(WANTED, played.address).login();
+    let login = login(&switch(WANTED, played.address));
     let nvue = connect(login.clone(), "wrong").unwrap();
     let refused = nvue.config(View::Set).unwrap_err();
     assert!(
@@ -187,7 +196,7 @@ fn a_port_that_is_not_there_is_refused_before_anything_is_applied() {
         "adaptive_routing: {state: enabled, interfaces: [swp99]}",
         played.address,
     );
-    let nvue = connect(switch.login(), PASSWORD).unwrap();
+    let nvue = connect(login(&switch), PASSWORD).unwrap();
     let config = wanted(&switch, &nvue.config(View::Effective).unwrap()).unwrap();
     let told = nvue.set(&config, &[], &mut |_| {}).unwrap_err().to_string();
     assert!(told.contains("/interface/swp99"), "{told}");
@@ -198,7 +207,7 @@ fn a_port_that_is_not_there_is_refused_before_anything_is_applied() {
 #[test]
 fn the_played_switch_refuses_steps_out_of_order() {
     let played = Played::start(before(), Age::UpTo514, Fault::None);
-    let nvue = connect(switch(WANTED, played.address).login(), PASSWORD).unwrap();
+    let nvue = connect(login(&switch(WANTED, played.address)), PASSWORD).unwrap();
     let order = json!({"state": "apply", "auto-prompt": {"ays": "ays_yes"}});
     let patch = json!({"qos": {"roce": {"mode": "lossless"}}});
     let ask = |method, path: &str, body| nvue.request(method, path, body);
@@ -223,7 +232,7 @@ fn a_switch_that_does_not_show_how_it_switches_on_is_left_alone() {
 
 #[test]
 fn nobody_there_and_no_password_are_told_with_the_place() {
-    let login = switch(WANTED, "127.0.0.1:1".parse().unwrap()).login();
+    let login = login(&switch(WANTED, "127.0.0.1:1".parse().unwrap()));
     let nvue = connect(login.clone(), PASSWORD).unwrap();
     let told = nvue.config(View::Set).unwrap_err();
     assert!(matches!(told, NvueError::Unreachable { .. }), "{told}");
@@ -231,7 +240,7 @@ fn nobody_there_and_no_password_are_told_with_the_place() {
         PasswordSource::Env("LONGHAUL_NO_SUCH_VARIABLE".into()),
         PasswordSource::File("/no/such/file".into()),
     ] {
-        let login = Login {
+        let login = NvueLogin {
             password: source,
             ..login.clone()
         };
@@ -295,7 +304,7 @@ impl Encrypted {
     }
 
     fn ask(&self, trust: Trust) -> Result<Value, NvueError> {
-        let mut login = switch(WANTED, self.address).login();
+        let mut login = login(&switch(WANTED, self.address));
         login.url = format!("https://{}", self.address).parse().unwrap();
         login.certificate = trust;
         connect(login, PASSWORD)?.config(View::Set)

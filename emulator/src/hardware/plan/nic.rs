@@ -4,6 +4,7 @@ use longhaul_topologies::hardware::{
     Nic as Settings, Parameter, Priority, Retransmission, Roce, State,
 };
 
+use super::super::dscp::Map;
 use super::super::inventory::Nic;
 use super::super::place::{Place, Value};
 use super::{Change, PlanError, Risk, list};
@@ -82,6 +83,17 @@ pub(super) fn wanted(settings: &Settings, nic: &Nic) -> Result<Vec<Wanted>, Plan
             path: format!("/sys/class/infiniband/{device}/tc/1/traffic_class").into(),
         };
         all.push(Wanted::new("traffic_class", place, &number));
+    }
+    if let Some(priorities) = settings.priorities() {
+        let setting = "trust";
+        let place = Place::Dscp {
+            interface: parts.interface(setting)?.to_owned(),
+        };
+        all.push(Wanted::new(
+            setting,
+            place,
+            &Map(priorities.into_iter().collect()),
+        ));
     }
     if let Some(priorities) = &settings.pfc {
         let place = Place::Pfc {

@@ -165,6 +165,7 @@ impl Run<'_> {
             timeline: Vec::new(),
             flows: Vec::new(),
             shares: Vec::new(),
+            nics: Vec::new(),
             captures: Vec::new(),
             commands: Vec::new(),
             measures: Vec::new(),

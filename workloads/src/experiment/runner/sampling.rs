@@ -119,7 +119,6 @@ impl Run<'_> {
         self.recorder.probes(&probes, started)?;
         let period = self.experiment.telemetry_period;
         self.recorder.readings(&readings, period)?;
-        self.course.sampled(&readings);
         ended?;
         Ok(witness)
     }
