@@ -480,7 +480,8 @@ impl Controller for Path {
                 self.crest = capacity;
                 self.set((free * FIRST_CLAIM).max(capacity * LEAST_CLAIM) * CLAIM);
                 self.phase = Phase::Cruise;
-                self.probe.begin_first(self.packets_of_a_round_trip());
+                let carried = self.packets_of_a_round_trip();
+                self.probe.begin(ack.now, self.base.get(), carried);
                 self.slice = Slice::new(ack.now);
             }
             return;

@@ -1,6 +1,6 @@
 //! Overload: a bottleneck that is offered so much more than it carries that small steps would take too long.
 //!
-//! How fast its queue grows, or what share of packets finds no room in it, says by how much. All flows that see it are to send less by that
+//! How fast its queue grows, or what share of a round trip's packets finds no room in it, says by how much. All flows that see it are to send less by that
 //! factor, once: what comes in the round trip after that was sent before, and only counts if it shows more.
 
 use std::time::Duration;
@@ -9,16 +9,18 @@ use longhaul_emulator::time::Time;
 
 use super::super::{Ack, Loss};
 
-/// Queue and losses are watched for this part of a round trip, twice: what trains of starts and probes make is over by then.
+/// A queue is watched for this part of a round trip, twice: what trains of starts and probes make is over by then.
 const WINDOW: f64 = 1.0 / 16.0;
 /// A queue that grows by more than this of the time is overload.
 const STEEP: f64 = 0.3;
-/// Losses of more than this are, where there is a queue, and over a round trip also where there is none.
+/// Losses of more than this in a round trip are, with or without a queue.
 const HEAVY_LOSS: f64 = 0.1;
 /// What shows while the last cut is under way must be so much more than that.
 const MORE: f64 = 1.05;
-/// The rate is cut to no less than this part at once.
+/// The rate is cut to no less than this part at once…
 const LARGEST: f64 = 4.0;
+/// … and for losses than this: those of two round trips may be found in one.
+const LARGEST_BY_LOSS: f64 = 2.0;
 
 /// What is seen of it.
 #[derive(Debug)]
@@ -29,22 +31,8 @@ pub(super) struct Overload {
     /// The least delay of the window before, and whether that was one of overload.
     before: Option<(f64, bool)>,
     /// Bytes in this round trip.
-    round: Fate,
-}
-
-/// What became of bytes.
-#[derive(Clone, Copy, Debug, Default)]
-struct Fate {
     lost: u64,
     arrived: u64,
-}
-
-impl Fate {
-    /// How many times too much was offered, if those that are lost found no room.
-    fn times(self) -> Option<f64> {
-        let all = (self.lost + self.arrived) as f64;
-        (self.lost as f64 > HEAVY_LOSS * all).then(|| all / self.arrived.max(1) as f64)
-    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -52,7 +40,6 @@ struct Window {
     since: Time,
     /// The queue's least delay, in seconds.
     least: f64,
-    fate: Fate,
 }
 
 impl Overload {
@@ -61,25 +48,20 @@ impl Overload {
             cut: None,
             window: None,
             before: None,
-            round: Fate::default(),
+            lost: 0,
+            arrived: 0,
         }
     }
 
     pub fn on_loss(&mut self, loss: &Loss) {
         if self.cut.is_none_or(|(at, ..)| loss.sent >= at) {
-            self.round.lost += loss.bytes;
-        }
-        if let Some(window) = &mut self.window {
-            window.fate.lost += loss.bytes;
+            self.lost += loss.bytes;
         }
     }
 
     pub fn on_ack(&mut self, ack: &Ack<'_>) {
         if self.cut.is_none_or(|(at, ..)| ack.sent >= at) {
-            self.round.arrived += ack.bytes;
-        }
-        if let Some(window) = &mut self.window {
-            window.fate.arrived += ack.bytes;
+            self.arrived += ack.bytes;
         }
     }
 
@@ -95,7 +77,6 @@ impl Overload {
         let fresh = Window {
             since: ack.now,
             least: delay,
-            fate: Fate::default(),
         };
         let window = self.window.get_or_insert(fresh);
         window.least = window.least.min(delay);
@@ -106,19 +87,23 @@ impl Overload {
         let window = self.window.replace(fresh)?;
         let (before, again) = self.before.unwrap_or((window.least, false));
         let steepness = (window.least - before) / took;
-        let lost = window.fate.times();
-        let overload = window.least > least && (steepness > STEEP || lost.is_some());
+        let overload = window.least > least && steepness > STEEP;
         self.before = Some((window.least, overload));
         if !(overload && again) {
             return None;
         }
-        self.cut(ack, (1.0 + steepness).max(lost.unwrap_or(1.0)), rate)
+        self.cut(ack, (1.0 + steepness).min(LARGEST), rate)
     }
 
     /// A round trip ended: what to cut `rate` to, if there was overload.
     pub fn by_loss(&mut self, ack: &Ack<'_>, rate: f64) -> Option<f64> {
-        let times = std::mem::take(&mut self.round).times()?;
-        self.cut(ack, times, rate)
+        let lost = std::mem::take(&mut self.lost) as f64;
+        let arrived = std::mem::take(&mut self.arrived) as f64;
+        if lost <= HEAVY_LOSS * (lost + arrived) {
+            return None;
+        }
+        let times = (lost + arrived) / arrived.max(1.0);
+        self.cut(ack, times.min(LARGEST_BY_LOSS), rate)
     }
 
     fn cut(&mut self, ack: &Ack<'_>, times: f64, rate: f64) -> Option<f64> {
@@ -128,11 +113,11 @@ impl Overload {
                     return None;
                 }
                 *by = times;
-                Some(*before / times.min(LARGEST))
+                Some(*before / times)
             }
             _ => {
                 self.cut = Some((ack.now, rate, times));
-                Some(rate / times.min(LARGEST))
+                Some(rate / times)
             }
         }
     }

@@ -4,6 +4,8 @@
 //! trips, one train tells how full the bottleneck is, and all flows that find the same free part are to grow by the same factor: that
 //! fills it, and leaves their shares as they were. Packets after the train make up for it, so that it is no rate of its own.
 
+use std::time::Duration;
+
 use longhaul_emulator::time::Time;
 
 use super::super::{Ack, Loss, Sent};
@@ -19,10 +21,16 @@ const PART: f64 = 1.0 / 40.0;
 const QUIET: f64 = 0.5;
 /// Quiet round trips before a train. What others make of theirs shows after one, and after another that of this one.
 const INTERVAL: f64 = 2.0;
+/// Round trips before the first: those who started at once have begun to send by then.
+const FIRST_INTERVAL: f64 = 0.25;
 /// The interval doubles up to this while trains find nothing worth taking.
 const LONGEST_INTERVAL: f64 = 64.0;
 /// Multiples of it spread evenly between whole numbers.
 const GOLDEN: f64 = 0.618_033_988_749_895;
+
+fn length(packets_of_a_round_trip: f64) -> u32 {
+    ((packets_of_a_round_trip * PART) as u32).min(LONGEST)
+}
 
 /// What is looked at, and when next.
 #[derive(Debug)]
@@ -35,8 +43,10 @@ pub(super) struct Probe {
     interval: f64,
     /// How much more of it is waited for this time, 0 to 1: flows that meet congestion at once are not to send trains at once.
     offset: f64,
-    /// The next one is to end the start: it is sent whatever is seen.
-    first: bool,
+    /// The one that ends the start is to come: from when on, and its packets.
+    first: Option<(Time, u32)>,
+    /// The one under way ends the start.
+    ends_start: bool,
 }
 
 /// What a train told.
@@ -56,36 +66,39 @@ impl Probe {
             quiet: 0.0,
             interval: INTERVAL,
             offset: 0.0,
-            first: false,
+            first: None,
+            ends_start: false,
         }
     }
 
-    /// Begins the one that ends the start, on a bottleneck that carries so many packets in a round trip.
-    pub fn begin_first(&mut self, packets_of_a_round_trip: f64) {
-        let length = (packets_of_a_round_trip * PART) as u32;
+    /// The next one ends the start: it is sent whatever is seen.
+    /// The bottleneck carries so many packets in a round trip.
+    pub fn begin(&mut self, now: Time, round_trip: Duration, packets_of_a_round_trip: f64) {
         *self = Probe::new();
-        self.first = true;
-        self.train = Some(Train::new(length.clamp(SHORTEST, LONGEST)));
+        self.rest(now);
+        let wait = round_trip.mul_f64(FIRST_INTERVAL * (1.0 + self.offset));
+        self.first = Some((now + wait, length(packets_of_a_round_trip).max(SHORTEST)));
     }
 
     /// Counts `part` of a round trip, with so much congestion in parts of what the rate bears; `packets_of_a_round_trip` are what the
     /// bottleneck carries in one.
     pub fn wait(&mut self, part: f64, congestion: f64, packets_of_a_round_trip: f64) {
-        if self.train.is_some() {
+        if self.train.is_some() || self.first.is_some() {
             return;
         }
         self.quiet = (self.quiet + part * (1.0 - congestion / QUIET)).max(0.0);
-        let length = (packets_of_a_round_trip * PART) as u32;
+        let length = length(packets_of_a_round_trip);
         if self.quiet >= self.interval * (1.0 + self.offset) && length >= SHORTEST {
-            self.train = Some(Train::new(length.min(LONGEST)));
+            self.train = Some(Train::new(length));
         }
     }
 
     /// After silence or overload nothing is under way.
     pub fn abandon(&mut self, now: Time) {
         self.train = None;
+        self.ends_start = false;
         self.behind = 0;
-        self.first = false;
+        self.first = None;
         self.rest(now);
     }
 
@@ -121,6 +134,10 @@ impl Probe {
             }
             _ => self.behind = self.behind.saturating_sub(1),
         }
+        if let Some((_, length)) = self.first.take_if(|(due, _)| sent.now >= *due) {
+            self.train = Some(Train::new(length));
+            self.ends_start = true;
+        }
     }
 
     pub fn on_loss(&mut self, loss: &Loss) {
@@ -134,7 +151,7 @@ impl Probe {
             return None;
         }
         let train = self.train.take()?;
-        let first = std::mem::take(&mut self.first);
+        let first = std::mem::take(&mut self.ends_start);
         self.rest(ack.now);
         let others = train.others();
         // What an application did not fill left at another pace; and where others send trains, too, none tells of what they use.
@@ -153,8 +170,6 @@ impl Probe {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::congestion::testing::acknowledged;
 
@@ -209,7 +224,9 @@ mod tests {
         let mut probe = Probe::new();
         quiet(&mut probe);
         assert!(told(&mut probe, GAP * 2).is_none());
-        probe.begin_first(CARRIED);
+        probe.begin(Time::default(), Duration::from_millis(10), CARRIED);
+        assert!(probe.train.is_none());
+        probe.on_sent(&sent(Time::default() + Duration::from_millis(5)));
         assert!((told(&mut probe, GAP * 2).unwrap().others - 2.0).abs() < 1e-6);
     }
 
