@@ -480,6 +480,8 @@ impl Controller for Path {
                 self.crest = capacity;
                 self.set((free * FIRST_CLAIM).max(capacity * LEAST_CLAIM) * CLAIM);
                 self.phase = Phase::Cruise;
+                // Nothing was to be sent meanwhile: that is no silence.
+                self.last_sent = ack.now;
                 let carried = self.packets_of_a_round_trip();
                 self.probe.begin(ack.now, self.base.get(), carried);
                 self.slice = Slice::new(ack.now);

@@ -14,7 +14,9 @@ const FIRST: u32 = 16;
 /// Of the second.
 const SECOND: u32 = 64;
 /// And at most so much of a round trip at the pace found, down to [`FIRST`].
-const PART: f64 = 1.0 / 40.0;
+const PART: f64 = 0.1;
+/// What others seem to use, up to this, may as well be a first train that a bottleneck's burst let through too fast.
+const DOUBT: f64 = 0.15;
 
 /// It under way.
 #[derive(Debug)]
@@ -74,8 +76,13 @@ impl Start {
         }
         if let Some(capacity) = self.capacity {
             let used = self.train.others().min(1.0);
+            let arrived = self.train.arrived_at().unwrap_or(capacity);
             return Some(Verdict {
-                capacity,
+                capacity: if used < DOUBT {
+                    capacity.min(arrived)
+                } else {
+                    capacity
+                },
                 free: capacity * (1.0 - used),
             });
         }
