@@ -1,11 +1,13 @@
 //! `distance`, ours: a law for any distance, with nothing to set. `docs/distance.md` has its reasons and what was measured.
 //!
 //! - It learns the path's base round trip and way there ([`base`]) and measures delay above that; marks count as delay where there are any.
-//! - It starts by two short trains ([`start`]): the first tells what the bottleneck carries, the second what of it is free.
+//! - It starts by two short trains ([`start`]): the first tells what the bottleneck carries, the second what of it is free. Later ones now and
+//!   then tell what others have left ([`probe`]).
 //! - Then it paces at a rate that grows and shrinks by a little each slice of time. Growth is larger for small rates and a
 //!   decrease is not, so that flows that see the same congestion have the same rate whatever their round trips. Both are counted
 //!   in round trips, so that a loop of any length is as stable, and a round trip of congestion costs what it costs once.
-//! - Losses alone are no congestion. After silence it takes up what it had learned, at half the rate until that is confirmed.
+//! - A queue that grows fast, or many losses, cut the rate at once by what is offered too much ([`overload`]).
+//! - Losses alone are no congestion otherwise. After silence it takes up what it had learned, at half the rate until that is confirmed.
 
 mod base;
 mod overload;
@@ -68,7 +70,7 @@ const WATCHED: f64 = 20.0;
 /// For [`WATCHED`].
 const WATCHED_TIME: f64 = 0.02;
 /// A queue changes from a slice to the next by at most so much of the time between them…
-const QUEUE_CHANGE: f64 = 0.1;
+const QUEUE_CHANGE: f64 = 0.15;
 /// … and what delay changes by beyond that is jitter if it is this much of [`FULL`] in the mean.
 const ROUGH: f64 = 0.25;
 /// Mean deviations above the mean up to which such delay is taken for jitter.
