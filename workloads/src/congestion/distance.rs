@@ -113,7 +113,6 @@ impl Distance {
             phase: Phase::Start(Start::new(conditions)),
             rate: 0.0,
             capacity: 0.0,
-            delivery: 0.0,
             slice: Slice::new(now),
             rounds: Rounds::default(),
             last_sent: now,
@@ -139,8 +138,6 @@ pub(super) struct Path {
     rate: f64,
     /// What the bottleneck was seen to carry.
     capacity: f64,
-    /// What arrived last, per second.
-    delivery: f64,
     slice: Slice,
     rounds: Rounds,
     last_sent: Time,
@@ -347,9 +344,8 @@ impl Path {
             self.probe.wait(part, congestion / borne, carried);
         }
         self.set(self.rate * (part * (up - down)).exp());
-        let delay = self.delay(slice);
         let took = part * self.round_trip();
-        self.watch.count(took, part, congestion, delay);
+        self.watch.count(took, part, congestion, self.delay(slice));
         let long = self.watch.round_trips * self.round_trip() >= WATCHED_TIME;
         if self.watch.round_trips >= WATCHED && long {
             self.judge(borne);
@@ -471,11 +467,6 @@ impl Controller for Path {
             self.slice = Slice::new(ack.now);
         }
         self.base.on_ack(ack);
-        if let Some(delivery) = ack.delivery_rate
-            && !ack.application_limited
-        {
-            self.delivery = delivery.bits_per_second() as f64 / 8.0;
-        }
         if let Phase::Start(start) = &mut self.phase {
             if let Some(Verdict { capacity, free }) = start.on_ack(ack, self.base.get()) {
                 self.capacity = capacity;
