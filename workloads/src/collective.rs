@@ -19,7 +19,7 @@ use std::fmt;
 use longhaul_reports::stats;
 use serde::{Deserialize, Serialize};
 
-/// The collectives, by nccl-tests' names.
+/// The collectives, by nccl-tests' names where it has them.
 #[derive(
     Clone,
     Copy,
@@ -47,6 +47,9 @@ pub enum Collective {
     AllToAll,
     /// Every rank sends to the next and receives from the one before.
     SendRecv,
+    /// The first half of the ranks each send to one of the second, and nothing comes back (IMB's Uniband, OSU's
+    /// `osu_mbw_mr`): rank `i` of `n` to `i + ⌈n/2⌉`. With an odd number the middle one does nothing.
+    Pairs,
 }
 
 /// How a collective's transfers are arranged.
@@ -73,7 +76,7 @@ pub enum Algorithm {
     Tree,
     /// Reduce-scatter inside each site, all-reduce across sites, all-gather inside; chunks pipelined.
     Hierarchical,
-    /// Straight from source to destination (all_to_all, send_recv).
+    /// Straight from source to destination (all_to_all, send_recv, pairs).
     Direct,
 }
 
@@ -138,16 +141,17 @@ pub struct Unsupported(pub String);
 
 impl Collective {
     /// Every collective, in the order listings use.
-    pub const ALL: [Collective; 6] = [
+    pub const ALL: [Collective; 7] = [
         Collective::AllReduce,
         Collective::AllGather,
         Collective::ReduceScatter,
         Collective::Broadcast,
         Collective::AllToAll,
         Collective::SendRecv,
+        Collective::Pairs,
     ];
 
-    /// The name, as nccl-tests and experiment files have it.
+    /// The name, as experiment files have it.
     pub fn name(self) -> &'static str {
         match self {
             Collective::AllReduce => "all_reduce",
@@ -156,6 +160,7 @@ impl Collective {
             Collective::Broadcast => "broadcast",
             Collective::AllToAll => "all_to_all",
             Collective::SendRecv => "send_recv",
+            Collective::Pairs => "pairs",
         }
     }
 
@@ -185,7 +190,7 @@ impl Collective {
             ],
             Collective::AllGather | Collective::ReduceScatter => &[Algorithm::Ring],
             Collective::Broadcast => &[Algorithm::Ring, Algorithm::Tree],
-            Collective::AllToAll | Collective::SendRecv => &[Algorithm::Direct],
+            Collective::AllToAll | Collective::SendRecv | Collective::Pairs => &[Algorithm::Direct],
         }
     }
 

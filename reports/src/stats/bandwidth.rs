@@ -28,7 +28,7 @@ pub fn bus_factor(collective: &str, ranks: usize) -> Result<f64, UnknownCollecti
         "all_gather" | "reduce_scatter" | "all_to_all" | "alltoall" | "gather" | "scatter" => {
             Ok(others)
         }
-        "broadcast" | "reduce" | "send_recv" | "sendrecv" => Ok(1.0),
+        "broadcast" | "reduce" | "send_recv" | "sendrecv" | "pairs" => Ok(1.0),
         other => Err(UnknownCollective(other.to_owned())),
     }
 }

@@ -183,6 +183,10 @@ fn stretches(shape: &Shape, rank: usize) -> Vec<Stretch> {
         }],
         Collective::Broadcast => whole(Some(shape.root), 0),
         Collective::SendRecv => whole(Some((rank + ranks - 1) % ranks), 0),
+        Collective::Pairs => match rank.checked_sub(ranks.div_ceil(2)) {
+            Some(source) => whole(Some(source), 0),
+            None => Vec::new(),
+        },
         Collective::AllGather => per_rank(0),
         Collective::AllToAll => per_rank(rank * part),
     }

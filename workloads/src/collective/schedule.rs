@@ -175,6 +175,7 @@ impl Shape {
             }
             (Collective::AllToAll, _) => direct::all_to_all(self.ranks(), rank, layout, builder),
             (Collective::SendRecv, _) => direct::send_recv(self.ranks(), rank, layout, builder),
+            (Collective::Pairs, _) => direct::pairs(self.ranks(), rank, layout, builder),
         }
     }
 }

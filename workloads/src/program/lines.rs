@@ -4,7 +4,7 @@ use longhaul_reports::result::{Better, Placement};
 use serde::Deserialize;
 
 use crate::collective::{Collective, DataType};
-use crate::program::{Findings, Iteration, Refusal, Told, When};
+use crate::program::{Findings, Iteration, Refusal, Told, When, ranks};
 
 /// A line.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -161,8 +161,11 @@ pub fn join(reports: &[Report]) -> Result<Findings, String> {
 }
 
 /// The elements of each size of a collective over so many ranks; all of them are single-precision numbers.
-pub fn counts(collective: Collective, sizes: &[u64], ranks: usize) -> Result<Vec<u64>, Refusal> {
-    let count = |&size: &u64| collective.count(DataType::F32, size, ranks);
+pub fn counts(collective: Collective, sizes: &[u64], members: usize) -> Result<Vec<u64>, Refusal> {
+    if collective == Collective::Pairs {
+        return Err(ranks::no_pairs());
+    }
+    let count = |&size: &u64| collective.count(DataType::F32, size, members);
     let counts: Result<Vec<u64>, _> = sizes.iter().map(count).collect();
     counts.map_err(|error| Refusal::of("sizes", error.to_string()))
 }

@@ -127,6 +127,7 @@ impl Program for NcclTestsSpec {
 
     fn check(&self, hosts: &[String]) -> Result<(), Refusal> {
         ranks::hosts(self.hosts.as_deref(), hosts)?;
+        self.program_name()?;
         self.range()?;
         if self.iterations == 0 {
             return Err(Refusal::of("iterations", "there is at least one iteration"));
@@ -208,16 +209,22 @@ impl NcclTestsSpec {
         self.hosts.clone().unwrap_or_else(|| place.names())
     }
 
+    /// The name of the collective's program.
+    fn program_name(&self) -> Result<&'static str, Refusal> {
+        match self.collective {
+            Collective::AllReduce => Ok("all_reduce_perf"),
+            Collective::AllGather => Ok("all_gather_perf"),
+            Collective::ReduceScatter => Ok("reduce_scatter_perf"),
+            Collective::Broadcast => Ok("broadcast_perf"),
+            Collective::AllToAll => Ok("alltoall_perf"),
+            Collective::SendRecv => Ok("sendrecv_perf"),
+            Collective::Pairs => Err(ranks::no_pairs()),
+        }
+    }
+
     /// The program of the collective.
     fn program(&self) -> PathBuf {
-        let name = match self.collective {
-            Collective::AllReduce => "all_reduce_perf",
-            Collective::AllGather => "all_gather_perf",
-            Collective::ReduceScatter => "reduce_scatter_perf",
-            Collective::Broadcast => "broadcast_perf",
-            Collective::AllToAll => "alltoall_perf",
-            Collective::SendRecv => "sendrecv_perf",
-        };
+        let name = self.program_name().unwrap_or_default();
         match &self.folder {
             Some(folder) => folder.join(name),
             None => path_of("nccl-tests").with_file_name(name),

@@ -30,6 +30,14 @@ pub(super) fn check_iterations(iterations: u64, warmup: u64) -> Result<(), Refus
     Ok(())
 }
 
+/// Pairs of ranks are what no library has as a collective.
+pub(super) fn no_pairs() -> Refusal {
+    Refusal::of(
+        "collective",
+        "`pairs` is of longhaul's own ranks (a workload with `collective`); a program has `send_recv`",
+    )
+}
+
 /// A collective of single-precision sums in a result, by a program that uses `library`.
 pub(super) fn workload(
     library: &str,

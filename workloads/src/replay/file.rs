@@ -54,6 +54,7 @@ struct NodeSpec {
     broadcast: Option<ByteSize>,
     all_to_all: Option<ByteSize>,
     send_recv: Option<ByteSize>,
+    pairs: Option<ByteSize>,
     send: Option<ByteSize>,
     /// Who takes part; the group of all if both are absent.
     group: Option<String>,
@@ -261,6 +262,7 @@ impl Reader<'_> {
             (Collective::Broadcast, spec.broadcast),
             (Collective::AllToAll, spec.all_to_all),
             (Collective::SendRecv, spec.send_recv),
+            (Collective::Pairs, spec.pairs),
         ];
         let collectives = collectives.into_iter();
         let collectives: Vec<(Collective, u64)> = collectives
@@ -504,8 +506,8 @@ nodes:
         insta::assert_snapshot!(errors.join("\n"), @r"
         t.yaml:5:25: `5` does not say its unit: write `5ms` or `5s`
         t.yaml:5:25: computing takes an hour at most
-        t.yaml:5:5: a node does one thing [give it one of `compute`, `send`, `all_reduce`, `all_gather`, `reduce_scatter`, `broadcast`, `all_to_all`, `send_recv`]
-        t.yaml:5:5: a node does one thing [give it one of `compute`, `send`, `all_reduce`, `all_gather`, `reduce_scatter`, `broadcast`, `all_to_all`, `send_recv`]
+        t.yaml:5:5: a node does one thing [give it one of `compute`, `send`, `all_reduce`, `all_gather`, `reduce_scatter`, `broadcast`, `all_to_all`, `send_recv`, `pairs`]
+        t.yaml:5:5: a node does one thing [give it one of `compute`, `send`, `all_reduce`, `all_gather`, `reduce_scatter`, `broadcast`, `all_to_all`, `send_recv`, `pairs`]
         t.yaml:5:36: `root` means nothing to what this node does
         t.yaml:5:37: there is no group `frist` [there are: first, second, all]
         t.yaml:5:51: a node has a `group` or `ranks`, not both
@@ -521,7 +523,7 @@ nodes:
         t.yaml:5:37: this node waits for itself, by way of what it comes after [nodes come after others that can end without them]
         t.yaml:8:18: 1 B is too small for all_reduce of f32 over 2 ranks: it takes at least 4 B
         t.yaml:10:44: the root is one of the ranks [3, 1]
-        t.yaml:9:6: unknown field `allgather` [did you mean `all_gather`? There are: `name`, `compute`, `all_reduce`, `all_gather`, `reduce_scatter`, `broadcast`, `all_to_all`, `send_recv`, `send`, `group`, `ranks`, `from`, `to`, `root`, `data_type`, `op`, `stream`, `after`]
+        t.yaml:9:6: unknown field `allgather` [did you mean `all_gather`? There are: `name`, `compute`, `all_reduce`, `all_gather`, `reduce_scatter`, `broadcast`, `all_to_all`, `send_recv`, `pairs`, `send`, `group`, `ranks`, `from`, `to`, `root`, `data_type`, `op`, `stream`, `after`]
         t.yaml:2:8: a trace has 1 to 100000 nodes
         t.yaml:2:8: a trace has 2 to 4096 ranks
         t.yaml:2:8: a trace has 2 to 4096 ranks

@@ -249,7 +249,7 @@ fn compute(rank: usize, micros: u64, stream: u32, after: &[usize]) -> Node {
 fn node(ranks: usize, nodes: Vec<Node>) -> impl Strategy<Value = Vec<Node>> {
     let all: Vec<usize> = (0..ranks).collect();
     let subset = proptest::sample::subsequence(all, 1..=ranks).prop_shuffle();
-    let kind = 0..8_usize;
+    let kind = 0..Collective::ALL.len() + 2;
     let picks = proptest::collection::vec(any::<proptest::sample::Index>(), 0..3);
     (subset, kind, 1..5_u64, any::<usize>(), picks).prop_map(
         move |(mut members, kind, size, choice, picks)| {
@@ -264,7 +264,7 @@ fn node(ranks: usize, nodes: Vec<Node>) -> impl Strategy<Value = Vec<Node>> {
                     root: choice % members.len(),
                     size_bytes,
                 },
-                None if kind == 6 && members.len() > 1 => {
+                None if kind == Collective::ALL.len() && members.len() > 1 => {
                     members.truncate(2);
                     Activity::Transfer {
                         data_type,

@@ -223,6 +223,13 @@ impl Trace {
                     collective: Collective::SendRecv,
                     ..
                 } => began.max(begins[(place + begins.len() - 1) % begins.len()]),
+                Activity::Collective {
+                    collective: Collective::Pairs,
+                    ..
+                } => match place.checked_sub(begins.len().div_ceil(2)) {
+                    Some(source) => began.max(begins[source]),
+                    None => began,
+                },
                 Activity::Collective { .. } => all,
             };
             let ends = begins.iter().copied().enumerate().map(end);

@@ -31,3 +31,14 @@ pub(super) fn send_recv(ranks: usize, rank: usize, layout: &Layout, builder: &mu
         builder.receive((rank + ranks - 1) % ranks, chunk);
     }
 }
+
+/// Every rank of the first half sends its input to one of the second. What a rank has no part in is empty.
+pub(super) fn pairs(ranks: usize, rank: usize, layout: &Layout, builder: &mut Builder) {
+    let apart = ranks.div_ceil(2);
+    for chunk in builder.chunks(&layout.input) {
+        builder.send(rank + apart, chunk);
+    }
+    for chunk in builder.chunks(&layout.output) {
+        builder.receive(rank - apart, chunk);
+    }
+}

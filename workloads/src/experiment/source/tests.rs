@@ -338,7 +338,7 @@ fn errors_name_the_place_and_the_way_out() {
     ];
     insta::assert_snapshot!(errors.join("\n"), @r"
     two.yaml:8:14: all_gather has no algorithm tree; it has ring
-    two.yaml:7:15: unknown variant `allreduce` [did you mean `all_reduce`? There are: `all_reduce`, `all_gather`, `reduce_scatter`, `broadcast`, `all_to_all`, `send_recv`]
+    two.yaml:7:15: unknown variant `allreduce` [did you mean `all_reduce`? There are: `all_reduce`, `all_gather`, `reduce_scatter`, `broadcast`, `all_to_all`, `send_recv`, `pairs`]
     two.yaml:8:10: 2 B is too small for all_reduce of f32 over 4 ranks: it takes at least 4 B
     two.yaml:8:11: invalid type: mapping, expected a size such as `256KB`
     two.yaml:7:3: a workload is either a collective, a trace or one program [write `collective: all_reduce`, `replay: {trace: gpt-data-parallel}`, or one of `command`, `iperf3`, `ping`, `torch`, `mpi`, `nccl-tests` and `perftest` with its settings]
