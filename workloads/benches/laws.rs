@@ -1,7 +1,7 @@
 //! Every law at every distance, on a simulated bottleneck: the figures of `docs/congestion-control.md` and `docs/distance.md`.
 //!
 //! `cargo bench -p longhaul-workloads --bench laws -- [TABLE]... [law=NAME]... [flows=N] [rate=RATE] [loss=PART] [marks=off] [line=TIMES]
-//! [trips=N] [jitter=TIME] [near=TIME] [far=TIME] [together]`
+//! [packet=BYTES] [trips=N] [jitter=TIME] [near=TIME] [far=TIME] [together]`
 //! prints the tables asked for, or all: `distances`, `start`, `mixed`, `changes`, `bursts`.
 
 use std::time::Duration;
@@ -46,6 +46,8 @@ struct Asked {
     marks: bool,
     /// The interface's rate, in multiples of the bottleneck's.
     line: u64,
+    /// Bytes of a packet; what is usual at the rate if absent.
+    packet: Option<u64>,
     /// Round trips that the table of distances takes.
     trips: u32,
     jitter: Duration,
@@ -66,6 +68,7 @@ impl Asked {
             loss: None,
             marks: true,
             line: 4,
+            packet: None,
             trips: 120,
             jitter: Duration::ZERO,
             near: Duration::from_millis(1),
@@ -80,6 +83,7 @@ impl Asked {
                 Some(("rate", rate)) => asked.rate = rate.parse().ok(),
                 Some(("loss", loss)) => asked.loss = loss.parse().ok(),
                 Some(("line", times)) => asked.line = times.parse().unwrap_or(4),
+                Some(("packet", bytes)) => asked.packet = bytes.parse().ok(),
                 Some(("jitter", jitter)) => asked.jitter = time(jitter),
                 Some(("near", near)) => asked.near = time(near),
                 Some(("far", far)) => asked.far = time(far),
@@ -111,6 +115,16 @@ impl Asked {
         let both = [1_000_000_000, 10_000_000_000].map(Rate::from_bits_per_second);
         self.rate.map_or(both.to_vec(), |rate| vec![rate])
     }
+
+    /// Bytes of a packet: as Ethernet has at 1 Gbit/s, as RoCE above, if it was not said.
+    fn packet(&self, rate: Rate) -> u64 {
+        let usual = if rate.bits_per_second() > 1_000_000_000 {
+            4096
+        } else {
+            1500
+        };
+        self.packet.unwrap_or(usual)
+    }
 }
 
 fn law(name: &str) -> Law {
@@ -124,7 +138,7 @@ fn round_trip(kilometres: u32) -> Duration {
 /// A quarter of a BDP, but no less than a switch port has.
 fn lane(asked: &Asked, rate: Rate, rtt: Duration, loss: f64) -> Lane {
     let bdp = rate.size_in(rtt).bytes();
-    let packet = packet(rate);
+    let packet = asked.packet(rate);
     let least =
         ByteSize::from_bytes((5 * packet).max(rate.size_in(Duration::from_micros(40)).bytes()));
     let most = ByteSize::from_bytes(least.bytes() * 4);
@@ -138,22 +152,13 @@ fn lane(asked: &Asked, rate: Rate, rtt: Duration, loss: f64) -> Lane {
     }
 }
 
-/// Of Ethernet at 1 Gbit/s, of RoCE above.
-fn packet(rate: Rate) -> u64 {
-    if rate.bits_per_second() > 1_000_000_000 {
-        4096
-    } else {
-        1500
-    }
-}
-
 fn flow(asked: &Asked, law: &Law, rate: Rate, rtt: Duration) -> Flow {
     Flow {
         law: law.clone(),
         rtt,
         lane: 0,
         start: Duration::ZERO,
-        packet: packet(rate),
+        packet: asked.packet(rate),
         line_rate: Some(Rate::from_bits_per_second(
             rate.bits_per_second() * asked.line,
         )),
