@@ -61,7 +61,7 @@ const FROM_PACKETS: f64 = 0.5;
 const FULL_PACKETS: f64 = 2.4;
 /// Slices are as long for near and far, so that all see the same of a queue that comes and goes.
 const GRAIN: Duration = Duration::from_micros(60);
-/// Packets that a slice has at least; it is judged by the least delay in it.
+/// Packets that a slice has at least if a loop has as many; it is judged by the least delay in it.
 const SLICE_PACKETS: u32 = 4;
 /// A loop is taken for at least this long: shorter ones are a few packets.
 const LEAST_LOOP: Duration = Duration::from_micros(100);
@@ -255,10 +255,18 @@ impl Slice {
 }
 
 impl Path {
-    /// The loop that gains are counted in, in seconds: a round trip, but no less than a slice.
+    /// The loop that gains are counted in, in seconds: a round trip, but no less than a packet takes at the rate.
     fn round_trip(&self) -> f64 {
-        let slice = f64::from(SLICE_PACKETS) * self.packet / self.rate.max(1.0);
-        self.base.get().max(LEAST_LOOP).as_secs_f64().max(slice)
+        let packet = self.packet / self.rate.max(1.0);
+        self.base.get().max(LEAST_LOOP).as_secs_f64().max(packet)
+    }
+
+    /// Whether what came since the slice began is enough for one: fewer packets only where a loop has no more.
+    fn is_slice(&self, now: Time) -> bool {
+        let took = now.since(self.slice.since);
+        let packets =
+            self.slice.packets >= SLICE_PACKETS || took.as_secs_f64() >= self.round_trip();
+        packets && took >= GRAIN
     }
 
     /// Above the base round trip, in seconds.
@@ -485,8 +493,7 @@ impl Controller for Path {
             self.take(&told);
         }
         self.slice.count(ack);
-        let long = ack.now.since(self.slice.since) >= GRAIN;
-        if long && self.slice.packets >= SLICE_PACKETS {
+        if self.is_slice(ack.now) {
             self.end_slice(ack);
         }
         if self.rounds.passed(ack) {
