@@ -48,6 +48,8 @@ const LIVELIEST: f64 = 1.4;
 const CLEAR: f64 = 16.0;
 /// … up to this, unless it begins above.
 const FASTEST: f64 = 0.05;
+/// … times up to this for a flow with a small part of the bottleneck.
+const SMALLEST: f64 = 4.0;
 /// As near to the rate at which there was congestion last, growth is not faster: that is where the queue begins. Past it, the round
 /// trips count anew.
 const CREST: f64 = 0.03;
@@ -335,14 +337,16 @@ impl Path {
             self.base.relearn();
             self.crowded = 0.0;
         }
-        let lively = (self.capacity / self.rate).sqrt().clamp(1.0, LIVELIEST);
+        let small = (self.capacity / self.rate).sqrt();
+        let lively = small.clamp(1.0, LIVELIEST);
+        let fastest = FASTEST * small.clamp(1.0, SMALLEST);
         let growth = lively * GROWTH * (SCALE / self.rate).powf(EVENNESS);
         let fast = growth * (1.0 + (self.clear / CLEAR).powi(2));
         // What was not used tells nothing of what more would do.
         let up = if slice.limited {
             0.0
         } else {
-            fast.min(FASTEST.max(growth)) * (1.0 - congestion)
+            fast.min(fastest.max(growth)) * (1.0 - congestion)
         };
         let down_at_full = lively * DECREASE;
         let down = down_at_full * congestion;
