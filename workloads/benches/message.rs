@@ -59,6 +59,7 @@ fn main() -> io::Result<()> {
         for (name, message) in [
             ("tcp", None),
             ("message", Some(message(1))),
+            ("4 paths", Some(message(4))),
             ("16 paths", Some(message(16))),
         ] {
             let cpu = cpu(UsageWho::RUSAGE_CHILDREN);

@@ -1,6 +1,6 @@
 //! A rank's queue pairs and its sockets, one per path.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -11,9 +11,9 @@ use longhaul_topologies::units::Rate;
 use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::time::TimeSpec;
 
+use super::batch::Batch;
 use super::clock::Clock;
 use super::inbox::Inbox;
-use super::packets::Batch;
 use super::port::Port;
 use super::socket::{Buffers, Socket};
 use crate::message::receiver::Receiver;
@@ -36,8 +36,8 @@ pub(crate) struct Endpoint {
     pub(super) peers: Vec<SocketAddr>,
     pub(super) outgoing: BTreeMap<usize, Sender>,
     pub(super) incoming: BTreeMap<usize, Incoming>,
-    /// What the kernel would not take yet.
-    pub(super) unsent: Option<Batch>,
+    /// What is written and the kernel has not taken yet.
+    pub(super) unsent: VecDeque<Batch>,
     /// Sockets with packets, by the last look.
     pub(super) readable: Vec<usize>,
     pub(super) buffers: Buffers,
@@ -100,7 +100,7 @@ impl Endpoint {
             peers: Vec::new(),
             outgoing: BTreeMap::new(),
             incoming: BTreeMap::new(),
-            unsent: None,
+            unsent: VecDeque::new(),
             readable: Vec::new(),
             buffers: Buffers::new(),
             clock: Clock::new(),
@@ -282,7 +282,7 @@ impl Endpoint {
         timeout: Duration,
         other: Option<BorrowedFd<'_>>,
     ) -> Result<bool, TransportError> {
-        let blocked = self.unsent.as_ref().map(|batch| batch.socket);
+        let blocked = self.unsent.front().map(|batch| batch.socket);
         let interest = |index| match blocked == Some(index) {
             true => PollFlags::POLLIN | PollFlags::POLLOUT,
             false => PollFlags::POLLIN,

@@ -26,6 +26,11 @@ impl Port {
         }
     }
 
+    /// Whether its rate is known, and so held to.
+    pub(super) fn is_paced(&self) -> bool {
+        self.rate.is_some()
+    }
+
     /// When the next datagram may be handed over, if not now.
     pub(super) fn wait(&self, now: Time) -> Option<Time> {
         self.pacer.wait(now, self.rate, HEADERS as u64)
