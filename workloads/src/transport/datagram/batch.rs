@@ -1,5 +1,6 @@
 //! What a sending end lets go in one turn: datagrams in batches of one path and length each, which the kernel takes as one.
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 
 use super::socket::{MOST_BATCH, MOST_SEGMENTS};
@@ -15,13 +16,19 @@ pub(super) struct Batch {
     pub(super) segment: usize,
 }
 
+/// Batches that the kernel has not taken yet, in the order in which they go.
+#[derive(Debug, Default)]
+pub(super) struct Unsent(VecDeque<Batch>);
+
 /// Batches of one turn of a sending end. Order holds within each path, whose last batch may grow while others do: packets that
 /// go over many paths in turn cost hardly more calls than those of one.
 #[derive(Debug)]
 pub(super) struct Turn {
     batches: Vec<Batch>,
-    /// Bytes after which it is over, and those of all batches.
+    /// Batches and bytes after which it is over.
+    most_batches: usize,
     most: usize,
+    /// Those of all batches.
     bytes: usize,
     /// The batch behind whose own bytes the next packet is written, whatever its path, and how many those are.
     last: usize,
@@ -55,9 +62,45 @@ impl Batch {
     }
 }
 
+impl Unsent {
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The socket whose room is waited for.
+    pub(super) fn blocked(&self) -> Option<usize> {
+        self.0.front().map(|batch| batch.socket)
+    }
+
+    pub(super) fn push(&mut self, batch: Batch) {
+        self.0.push_back(batch);
+    }
+
+    /// Adds what a turn has written.
+    pub(super) fn extend(&mut self, turn: Turn) {
+        let written = turn.batches.into_iter();
+        self.0
+            .extend(written.filter(|batch| !batch.bytes.is_empty()));
+    }
+
+    /// Hands them over until one is not taken; that one and those behind it are kept. Whether all were.
+    pub(super) fn send<E>(
+        &mut self,
+        mut take: impl FnMut(&mut Batch) -> Result<bool, E>,
+    ) -> Result<bool, E> {
+        while let Some(batch) = self.0.front_mut() {
+            if !take(batch)? {
+                return Ok(false);
+            }
+            self.0.pop_front();
+        }
+        Ok(true)
+    }
+}
+
 impl Turn {
-    /// Of the sending end to the peer `sender`, which is at `to`; over after `most` bytes.
-    pub(super) fn new(sender: usize, to: SocketAddr, most: usize) -> Self {
+    /// Of the sending end to the peer `sender`, which is at `to`, over so many paths; over after `most` bytes.
+    pub(super) fn new(sender: usize, to: SocketAddr, paths: usize, most: usize) -> Self {
         let first = Batch {
             socket: 0,
             sender: Some(sender),
@@ -67,7 +110,8 @@ impl Turn {
         };
         Self {
             batches: vec![first],
-            most,
+            most_batches: BATCHES * paths,
+            most: most.min(MOST_BATCH * paths),
             bytes: 0,
             last: 0,
             own: 0,
@@ -93,13 +137,7 @@ impl Turn {
         self.bytes += length;
         !batch.is_full(super_packet)
             && self.bytes < self.most
-            && self.batches.len() < BATCHES * self.most.div_ceil(MOST_BATCH)
-    }
-
-    /// What is to be sent, in this order.
-    pub(super) fn into_batches(self) -> impl Iterator<Item = Batch> {
-        let batches = self.batches.into_iter();
-        batches.filter(|batch| !batch.bytes.is_empty())
+            && self.batches.len() < self.most_batches
     }
 
     /// Moves the packet of `length` bytes that was written last to the last batch of its path, or to a new one if that takes no
@@ -133,6 +171,129 @@ impl Turn {
             batch.bytes.extend_from_slice(&written.bytes[self.own..]);
             written.bytes.truncate(self.own);
             self.last = index;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::convert::Infallible;
+    use std::net::{Ipv4Addr, SocketAddr};
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const TO: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9);
+
+    /// Packets of paths with lengths, each with its place in the order as its first bytes, in turns of `most` bytes; a
+    /// super-packet of path n has `super_packets[n]` bytes at most.
+    fn turns(packets: &[(usize, usize)], super_packets: &[u64], most: usize) -> Vec<Unsent> {
+        let mut packets = packets.iter().enumerate().peekable();
+        let mut turns = Vec::new();
+        while packets.peek().is_some() {
+            let mut turn = Turn::new(3, TO, super_packets.len(), most);
+            for (place, &(path, length)) in packets.by_ref() {
+                let start = turn.end().len();
+                turn.end().resize(start + length, 0);
+                turn.end()[start..start + 4].copy_from_slice(&(place as u32).to_be_bytes());
+                if !turn.add(path, super_packets[path]) {
+                    break;
+                }
+            }
+            let mut unsent = Unsent::default();
+            unsent.extend(turn);
+            turns.push(unsent);
+        }
+        turns
+    }
+
+    #[test]
+    fn packets_over_many_paths_in_turn_make_as_few_batches_as_those_of_one() {
+        // Until the first path has what it may send at once.
+        let packets: Vec<_> = (0..=16 * 15).map(|place| (place % 16, 4000)).collect();
+        let turns = turns(&packets, &[u64::MAX; 16], usize::MAX);
+        let batches = turns.iter().flat_map(|turn| &turn.0);
+        let datagrams: Vec<_> = batches.map(Batch::datagrams).collect();
+        assert_eq!(turns.len(), 1);
+        assert_eq!(datagrams, [&[16][..], &[15; 15]].concat());
+    }
+
+    #[test]
+    fn the_end_of_a_message_ends_its_batch_and_not_the_turn() {
+        let packets = [
+            (0, 1000),
+            (1, 1000),
+            (0, 300),
+            (1, 1000),
+            (0, 1000),
+            (0, 1000),
+        ];
+        let turns = turns(&packets, &[u64::MAX; 2], usize::MAX);
+        let batches = turns.iter().flat_map(|turn| &turn.0);
+        let batches: Vec<_> = batches
+            .map(|batch| (batch.socket, batch.bytes.len()))
+            .collect();
+        assert_eq!(
+            (turns.len(), batches),
+            (1, vec![(0, 1300), (1, 2000), (0, 2000)])
+        );
+    }
+
+    #[test]
+    fn a_turn_is_over_after_what_the_port_takes_at_once() {
+        let packets: Vec<_> = (0..64).map(|place| (place % 4, 1000)).collect();
+        assert_eq!(turns(&packets, &[u64::MAX; 4], 16_000).len(), 4);
+    }
+
+    #[test]
+    fn what_the_kernel_refuses_and_all_behind_it_is_kept_in_its_order() {
+        let packets: Vec<_> = (0..8).map(|place| (place, 1000)).collect();
+        let mut turns = turns(&packets, &[u64::MAX; 8], usize::MAX);
+        let (unsent, mut taken) = (&mut turns[0], Vec::new());
+        let mut refused = 0;
+        while !unsent.is_empty() {
+            // Two at a time.
+            let mut room = 2;
+            let all = unsent.send(|batch| {
+                room -= 1;
+                taken.extend((room >= 0).then_some(batch.socket));
+                Ok::<_, Infallible>(room >= 0)
+            });
+            if let Ok(false) = all {
+                refused += 1;
+                assert_eq!(unsent.blocked(), taken.last().map(|last| last + 1));
+            }
+        }
+        assert_eq!((taken, refused), ((0..8).collect(), 3));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn every_packet_leaves_once_in_the_order_of_its_path_and_within_all_bounds(
+            packets in prop::collection::vec((0usize..5, prop_oneof![Just(1500), 4usize..9000]), 0..300),
+            super_packets in prop::collection::vec(prop_oneof![Just(0), Just(u64::MAX), 0u64..40_000], 5),
+            most in prop_oneof![Just(usize::MAX), 1usize..200_000],
+        ) {
+            let mut left: BTreeMap<usize, Vec<(u32, usize)>> = BTreeMap::new();
+            for batch in turns(&packets, &super_packets, most).iter().flat_map(|turn| &turn.0) {
+                let datagrams = batch.datagrams();
+                prop_assert!(batch.bytes.len() <= MOST_BATCH && datagrams <= MOST_SEGMENTS);
+                prop_assert!(datagrams == 1 || batch.bytes.len() as u64 <= super_packets[batch.socket]);
+                for datagram in batch.bytes.chunks(batch.segment) {
+                    let place = u32::from_be_bytes(datagram[..4].try_into().unwrap());
+                    left.entry(batch.socket).or_default().push((place, datagram.len()));
+                }
+            }
+            for (path, left) in &left {
+                let own = packets.iter().enumerate().filter(|(_, (of, _))| of == path);
+                let own: Vec<_> = own.map(|(place, (_, length))| (place as u32, *length)).collect();
+                prop_assert_eq!(left, &own);
+            }
+            prop_assert_eq!(left.values().map(Vec::len).sum::<usize>(), packets.len());
         }
     }
 }

@@ -1,6 +1,6 @@
 //! A rank's queue pairs and its sockets, one per path.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -11,7 +11,7 @@ use longhaul_topologies::units::Rate;
 use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::time::TimeSpec;
 
-use super::batch::Batch;
+use super::batch::Unsent;
 use super::clock::Clock;
 use super::inbox::Inbox;
 use super::port::Port;
@@ -36,8 +36,7 @@ pub(crate) struct Endpoint {
     pub(super) peers: Vec<SocketAddr>,
     pub(super) outgoing: BTreeMap<usize, Sender>,
     pub(super) incoming: BTreeMap<usize, Incoming>,
-    /// What is written and the kernel has not taken yet.
-    pub(super) unsent: VecDeque<Batch>,
+    pub(super) unsent: Unsent,
     /// Sockets with packets, by the last look.
     pub(super) readable: Vec<usize>,
     pub(super) buffers: Buffers,
@@ -100,7 +99,7 @@ impl Endpoint {
             peers: Vec::new(),
             outgoing: BTreeMap::new(),
             incoming: BTreeMap::new(),
-            unsent: VecDeque::new(),
+            unsent: Unsent::default(),
             readable: Vec::new(),
             buffers: Buffers::new(),
             clock: Clock::new(),
@@ -282,7 +281,7 @@ impl Endpoint {
         timeout: Duration,
         other: Option<BorrowedFd<'_>>,
     ) -> Result<bool, TransportError> {
-        let blocked = self.unsent.front().map(|batch| batch.socket);
+        let blocked = self.unsent.blocked();
         let interest = |index| match blocked == Some(index) {
             true => PollFlags::POLLIN | PollFlags::POLLOUT,
             false => PollFlags::POLLIN,

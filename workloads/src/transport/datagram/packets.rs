@@ -8,7 +8,7 @@ use longhaul_emulator::time::Time;
 use super::batch::{Batch, Turn};
 use super::endpoint::{Endpoint, Incoming, JUMBO, failed};
 use super::inbox::Inbox;
-use super::socket::{Buffers, MOST_BATCH, Received};
+use super::socket::{Buffers, Received};
 use crate::message::receiver::{Arrived, Receiver};
 use crate::message::{Seen, wire};
 use crate::transport::{TransportError, system};
@@ -154,7 +154,7 @@ impl Endpoint {
                 break;
             };
             let to = incoming.sources[usize::from(path)];
-            self.unsent.push_back(Batch::answer(to, bytes));
+            self.unsent.push(Batch::answer(to, bytes));
             if !self.send_unsent()? {
                 return Ok(false);
             }
@@ -167,19 +167,14 @@ impl Endpoint {
         let Some(sender) = self.outgoing.get_mut(&peer) else {
             return Ok(Sent::Nothing);
         };
-        // A port takes one batch's bytes at a time, however many paths they go over: more would be a burst.
-        let batches = if self.port.is_paced() {
-            1
-        } else {
-            self.sockets.len()
-        };
-        let mut turn = Turn::new(peer, self.peers[peer], batches * MOST_BATCH);
+        let (paths, most) = (self.sockets.len(), self.port.turn());
+        let mut turn = Turn::new(peer, self.peers[peer], paths, most);
         while let Some(path) = sender.poll_transmit(now, turn.end()) {
             if !turn.add(path.into(), sender.super_packet(path)) {
                 break;
             }
         }
-        self.unsent.extend(turn.into_batches());
+        self.unsent.extend(turn);
         if self.unsent.is_empty() {
             return Ok(Sent::Nothing);
         }
@@ -191,24 +186,28 @@ impl Endpoint {
 
     /// Whether the kernel took all that was written; what it did not is kept for the next time.
     fn send_unsent(&mut self) -> Result<bool, TransportError> {
-        while let Some(mut batch) = self.unsent.pop_front() {
-            let now = self.now();
-            let sender = batch.sender.and_then(|peer| self.outgoing.get_mut(&peer));
-            if let Some(sender) = sender {
-                sender.restamp(now, batch.socket as u8, &mut batch.bytes, batch.segment);
-            }
-            let sent = self.sockets[batch.socket]
-                .send(batch.to, &batch.bytes, batch.segment)
-                .map_err(system(format!(
-                    "send packets of {} B to {}",
-                    batch.segment, batch.to
-                )))?;
-            if !sent {
-                self.unsent.push_front(batch);
-                return Ok(false);
-            }
+        let mut unsent = std::mem::take(&mut self.unsent);
+        let sent = unsent.send(|batch| self.send_batch(batch));
+        self.unsent = unsent;
+        sent
+    }
+
+    /// Whether the kernel took it.
+    fn send_batch(&mut self, batch: &mut Batch) -> Result<bool, TransportError> {
+        let now = self.now();
+        let sender = batch.sender.and_then(|peer| self.outgoing.get_mut(&peer));
+        if let Some(sender) = sender {
+            sender.restamp(now, batch.socket as u8, &mut batch.bytes, batch.segment);
+        }
+        let sent = self.sockets[batch.socket]
+            .send(batch.to, &batch.bytes, batch.segment)
+            .map_err(system(format!(
+                "send packets of {} B to {}",
+                batch.segment, batch.to
+            )))?;
+        if sent {
             self.port.sent(now, batch.bytes.len(), batch.datagrams());
         }
-        Ok(true)
+        Ok(sent)
     }
 }
