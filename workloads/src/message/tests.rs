@@ -397,3 +397,63 @@ proptest! {
         prop_assert!(pair.most_remembered < 500, "{}", pair.most_remembered);
     }
 }
+
+#[test]
+fn zz_explore() {
+    use longhaul_topologies::units::Rate as R;
+    for (name, delay, queue, mark) in [
+        ("near", 10, 256u64 << 10, 64u64 << 10),
+        ("metro", 500, 1 << 20, 256 << 10),
+        ("far", 5000, 2 << 20, 512 << 10),
+    ] {
+        let lane = Lane {
+            queue,
+            mark_above: mark,
+            ..Lane::new(
+                R::from_bits_per_second(10_000_000_000),
+                Duration::from_micros(delay),
+            )
+        };
+        let bdp = 2 * delay * 10_000 / 8;
+        for law in [
+            "\"cubic\"",
+            "\"dctcp\"",
+            "\"distance\"",
+            "\"dcqcn\"",
+            "fixed",
+        ] {
+            let law: Law = if law == "fixed" {
+                window((bdp + queue) / 4)
+            } else {
+                match serde_json::from_str(law) {
+                    Ok(law) => law,
+                    Err(e) => {
+                        println!("{e}");
+                        continue;
+                    }
+                }
+            };
+            for credits in [None, Some(bdp + queue * 3 / 4)] {
+                let parameters = Parameters {
+                    datagram: 4096,
+                    law: law.clone(),
+                    messages: 64,
+                    ..parameters()
+                };
+                let mut incast =
+                    super::simulation::incast::Incast::new(8, &parameters, lane, credits);
+                let messages = megabytes(4);
+                let mut line = String::new();
+                for _ in 0..3 {
+                    let before = incast.dropped();
+                    let Ok(time) = incast.transfer(&messages, PATIENCE) else {
+                        break;
+                    };
+                    let rate = 32.0 * (1 << 20) as f64 * 8.0 / time.as_secs_f64() / 1e9;
+                    line += &format!("  {:6} drops {rate:5.2} Gbit/s", incast.dropped() - before);
+                }
+                println!("{name} {:?} credits {credits:?}:{line}", law.name());
+            }
+        }
+    }
+}

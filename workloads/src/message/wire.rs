@@ -12,9 +12,10 @@
 //!  24  attempt            u32, which hello this is or answers
 //!  28  settings           u64, a digest of what both ends must agree on
 //!  36  granted            u64, messages before this may be sent (welcome)
-//!  44  clock              u64, nanoseconds: when the hello left, or came
-//!  52  held               u32, nanoseconds since it came (welcome)
-//!  56  padding up to the largest packet, so that a path that cannot carry it shows at once (hello)
+//!  44  allowance          u64, bytes in flight at most (welcome)
+//!  52  clock              u64, nanoseconds: when the hello left, or came
+//!  60  held               u32, nanoseconds since it came (welcome)
+//!  64  padding up to the largest packet, so that a path that cannot carry it shows at once (hello)
 //! data:
 //!  16  number             u64, on the path
 //!  24  sent               u64, nanoseconds
@@ -66,7 +67,7 @@ const MAGIC: [u8; 2] = *b"LM";
 /// Bytes of what every packet has.
 const COMMON: usize = 16;
 /// Bytes of a hello or welcome.
-const GREETING: usize = 56;
+const GREETING: usize = 64;
 /// Bytes of a number and a time of sending.
 const TRANSMISSION: usize = 16;
 /// Bytes before those of the message.
@@ -120,6 +121,8 @@ pub(crate) struct Greeting {
     pub(super) attempt: u32,
     pub(super) settings: u64,
     pub(super) granted: u64,
+    /// Bytes that may be in flight (welcome).
+    pub(super) allowance: u64,
     /// When the hello left (hello), or came (welcome), by the clock there.
     pub(super) clock: Time,
     /// How long the hello had waited for its welcome (welcome).
@@ -262,6 +265,7 @@ impl Greeting {
         out.extend_from_slice(&self.attempt.to_be_bytes());
         out.extend_from_slice(&self.settings.to_be_bytes());
         out.extend_from_slice(&self.granted.to_be_bytes());
+        out.extend_from_slice(&self.allowance.to_be_bytes());
         out.extend_from_slice(&self.clock.as_nanos().to_be_bytes());
         out.extend_from_slice(&short(self.held).to_be_bytes());
     }
@@ -329,6 +333,7 @@ impl<'a> Reader<'a> {
             attempt: self.u32()?,
             settings: self.u64()?,
             granted: self.u64()?,
+            allowance: self.u64()?,
             clock: Time::from_nanos(self.u64()?),
             held: Duration::from_nanos(self.u32()?.into()),
         })

@@ -18,6 +18,7 @@ fn packets() -> Vec<Packet<'static>> {
         attempt: 2,
         settings: 77,
         granted: 4,
+        allowance: u64::MAX,
         clock: Time::from_nanos(3),
         held: Duration::from_nanos(8),
     };

@@ -16,6 +16,7 @@ use super::clock::Clock;
 use super::inbox::Inbox;
 use super::port::Port;
 use super::socket::{Buffers, Socket};
+use crate::message::credits::Credits;
 use crate::message::receiver::Receiver;
 use crate::message::sender::Sender;
 use crate::message::{Failure, Parameters, wire};
@@ -37,6 +38,7 @@ pub(crate) struct Endpoint {
     pub(super) outgoing: BTreeMap<usize, Sender>,
     pub(super) incoming: BTreeMap<usize, Incoming>,
     pub(super) unsent: Unsent,
+    credits: Option<Credits>,
     /// Sockets with packets, by the last look.
     pub(super) readable: Vec<usize>,
     pub(super) buffers: Buffers,
@@ -89,6 +91,7 @@ impl Endpoint {
             .address()
             .map_err(system("read the listening address".into()))?;
         let port = Port::new(options.line_rate);
+        let credits = options.credits.map(Credits::new);
         Ok(Self {
             rank,
             nonce,
@@ -100,6 +103,7 @@ impl Endpoint {
             outgoing: BTreeMap::new(),
             incoming: BTreeMap::new(),
             unsent: Unsent::default(),
+            credits,
             readable: Vec::new(),
             buffers: Buffers::new(),
             clock: Clock::new(),
@@ -237,7 +241,10 @@ impl Endpoint {
                 incoming.inbox.complete(message);
             }
         }
-        self.share_credits();
+        if let Some(credits) = &mut self.credits {
+            let receivers = self.incoming.values_mut();
+            credits.share(receivers.map(|incoming| &mut incoming.receiver));
+        }
         // An answer that waits to be received is not overdue.
         let received_to = self.sockets.iter().map(|socket| socket.received_to(now));
         let received_to = received_to.min().unwrap_or(now);
@@ -327,18 +334,6 @@ impl Endpoint {
             if self.turn().is_err() || !waits || self.wait(None).is_err() {
                 break;
             }
-        }
-    }
-
-    /// Shares the credits among the peers whose messages are coming; one that is silent may begin with as much as a share.
-    fn share_credits(&mut self) {
-        let Some(credits) = self.options.credits else {
-            return;
-        };
-        let receiving = |incoming: &&Incoming| incoming.receiver.is_receiving();
-        let share = credits / self.incoming.values().filter(receiving).count().max(1) as u64;
-        for incoming in self.incoming.values_mut() {
-            incoming.receiver.allow(share.max(1));
         }
     }
 

@@ -1,0 +1,78 @@
+//! Several senders to one host, in virtual time: they meet in the queue before it.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::{Lane, Link, Pair};
+use crate::message::credits::Credits;
+use crate::message::{Failure, Parameters};
+
+/// Pairs whose receiving ends are one host's.
+#[derive(Debug)]
+pub(crate) struct Incast {
+    pub(crate) pairs: Vec<Pair>,
+    /// What the receiving host lets all have in flight together.
+    credits: Option<Credits>,
+}
+
+impl Incast {
+    /// So many senders behind one lane.
+    pub(crate) fn new(
+        senders: usize,
+        parameters: &Parameters,
+        lane: Lane,
+        credits: Option<u64>,
+    ) -> Self {
+        let link = |seed| Link {
+            lanes: vec![lane],
+            seed,
+        };
+        let mut pairs: Vec<_> = (0..senders)
+            .map(|sender| Pair::new(parameters, link(sender as u64)))
+            .collect();
+        for index in 1..pairs.len() {
+            pairs[index].busy_until = Rc::clone(&pairs[0].busy_until);
+        }
+        Self {
+            pairs,
+            credits: credits.map(Credits::new),
+        }
+    }
+
+    /// Every sender sends these messages; answers how long it took until all had arrived.
+    pub(crate) fn transfer(
+        &mut self,
+        messages: &[Vec<u8>],
+        patience: Duration,
+    ) -> Result<Duration, Failure> {
+        let start = self.pairs[0].now;
+        let wanted = self.pairs[0].received.len() + messages.len();
+        for pair in &mut self.pairs {
+            for message in messages {
+                pair.sender.push(pair.now, message);
+            }
+        }
+        loop {
+            if let Some(credits) = &mut self.credits {
+                credits.share(self.pairs.iter_mut().map(|pair| &mut pair.receiver));
+            }
+            for pair in &mut self.pairs {
+                pair.act()?;
+            }
+            let waited = self.pairs[0].now.since(start);
+            let is_done = |pair: &Pair| pair.received.len() >= wanted && pair.sender.is_drained();
+            if self.pairs.iter().all(is_done) || waited > patience {
+                return Ok(waited);
+            }
+            let next = self.pairs.iter().map(Pair::next).min();
+            for pair in &mut self.pairs {
+                pair.move_on(next.expect("there is a pair"))?;
+            }
+        }
+    }
+
+    /// Packets that found no room.
+    pub(crate) fn dropped(&self) -> u64 {
+        self.pairs.iter().map(|pair| pair.dropped).sum()
+    }
+}
