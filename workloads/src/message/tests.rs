@@ -5,6 +5,7 @@ use std::time::Duration;
 use longhaul_topologies::units::{ByteSize, Rate};
 use proptest::prelude::*;
 
+use super::simulation::incast::Incast;
 use super::simulation::{Lane, Link, Pair};
 use super::{Erasure, Failure, Parameters, PathChoice, Recovery};
 use crate::congestion::{FixedWindow, Law};
@@ -326,6 +327,67 @@ fn with_playout_every_message_takes_the_same_time() {
     assert!(middle <= playout + playout / 1000, "{middle:?}");
 }
 
+/// A rack: 10 Gbit/s, a round trip of 20 µs, and a queue of 256 KiB with marks from a quarter of it on.
+fn rack() -> Lane {
+    let queue = 256 << 10;
+    Lane {
+        queue,
+        mark_above: queue / 4,
+        ..Lane::new(
+            Rate::from_bits_per_second(10_000_000_000),
+            Duration::from_micros(10),
+        )
+    }
+}
+
+/// Half of what the way of [`rack`] and its queue hold: senders that begin behind one that has all of it bring as much again.
+fn half_of_the_rack() -> u64 {
+    let way = rack().rate.size_in(rack().delay * 2).bytes();
+    (way + rack().queue) / 2
+}
+
+#[test]
+fn credits_keep_senders_that_begin_at_once_from_overrunning_the_queue() {
+    let sized = |law: Law| Parameters {
+        datagram: 4096,
+        law,
+        ..parameters()
+    };
+    let named = |name: &str| serde_json::from_value(name.into()).expect("a law");
+    // A window of what the queue holds for each; and laws that adapt, as a rack has them and as a distance has.
+    let laws = [window(rack().queue), named("dcqcn"), named("distance")];
+    for parameters in laws.map(sized) {
+        let messages = megabytes(1);
+        let [without, with] = [None, Some(half_of_the_rack())].map(|credits| {
+            let mut incast = Incast::new(8, &parameters, rack(), credits);
+            let times = (0..3).map(|_| incast.transfer(8, &messages, PATIENCE).unwrap());
+            (times.sum::<Duration>(), incast.dropped())
+        });
+        let law = parameters.law.name();
+        assert!(without.1 > 100, "{law}: {without:?}");
+        assert!(with.1 * 20 < without.1, "{law}: {with:?} for {without:?}");
+        // A round trip more in a thousand, at most.
+        assert!(
+            with.0 <= without.0 * 1001 / 1000,
+            "{law}: {with:?} for {without:?}"
+        );
+    }
+}
+
+#[test]
+fn a_sender_that_is_alone_has_all_credits() {
+    let parameters = Parameters {
+        datagram: 4096,
+        law: window(rack().queue),
+        ..parameters()
+    };
+    let mut incast = Incast::new(8, &parameters, rack(), Some(half_of_the_rack() / 4));
+    incast.transfer(8, &megabytes(1), PATIENCE).unwrap();
+    let time = incast.transfer(1, &megabytes(8), PATIENCE).unwrap();
+    // 8 MiB at 10 Gbit/s are 6.7 ms; an eighth of the credits would take four times that.
+    assert!(time < Duration::from_micros(7_000), "{time:?}");
+}
+
 #[test]
 fn an_end_is_said_and_answered() {
     let mut pair = Pair::new(&parameters(), link(clean()));
@@ -395,65 +457,5 @@ proptest! {
             }
         }
         prop_assert!(pair.most_remembered < 500, "{}", pair.most_remembered);
-    }
-}
-
-#[test]
-fn zz_explore() {
-    use longhaul_topologies::units::Rate as R;
-    for (name, delay, queue, mark) in [
-        ("near", 10, 256u64 << 10, 64u64 << 10),
-        ("metro", 500, 1 << 20, 256 << 10),
-        ("far", 5000, 2 << 20, 512 << 10),
-    ] {
-        let lane = Lane {
-            queue,
-            mark_above: mark,
-            ..Lane::new(
-                R::from_bits_per_second(10_000_000_000),
-                Duration::from_micros(delay),
-            )
-        };
-        let bdp = 2 * delay * 10_000 / 8;
-        for law in [
-            "\"cubic\"",
-            "\"dctcp\"",
-            "\"distance\"",
-            "\"dcqcn\"",
-            "fixed",
-        ] {
-            let law: Law = if law == "fixed" {
-                window((bdp + queue) / 4)
-            } else {
-                match serde_json::from_str(law) {
-                    Ok(law) => law,
-                    Err(e) => {
-                        println!("{e}");
-                        continue;
-                    }
-                }
-            };
-            for credits in [None, Some(bdp + queue * 3 / 4)] {
-                let parameters = Parameters {
-                    datagram: 4096,
-                    law: law.clone(),
-                    messages: 64,
-                    ..parameters()
-                };
-                let mut incast =
-                    super::simulation::incast::Incast::new(8, &parameters, lane, credits);
-                let messages = megabytes(4);
-                let mut line = String::new();
-                for _ in 0..3 {
-                    let before = incast.dropped();
-                    let Ok(time) = incast.transfer(&messages, PATIENCE) else {
-                        break;
-                    };
-                    let rate = 32.0 * (1 << 20) as f64 * 8.0 / time.as_secs_f64() / 1e9;
-                    line += &format!("  {:6} drops {rate:5.2} Gbit/s", incast.dropped() - before);
-                }
-                println!("{name} {:?} credits {credits:?}:{line}", law.name());
-            }
-        }
     }
 }
