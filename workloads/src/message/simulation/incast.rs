@@ -13,6 +13,8 @@ pub(crate) struct Incast {
     pub(crate) pairs: Vec<Pair>,
     /// What the receiving host lets all have in flight together.
     credits: Option<Credits>,
+    /// The most that all were ever allowed together.
+    pub(crate) most_allowed: u64,
 }
 
 impl Incast {
@@ -36,6 +38,7 @@ impl Incast {
         Self {
             pairs,
             credits: credits.map(Credits::new),
+            most_allowed: 0,
         }
     }
 
@@ -55,6 +58,8 @@ impl Incast {
         loop {
             if let Some(credits) = &mut self.credits {
                 credits.share(self.pairs.iter_mut().map(|pair| &mut pair.receiver));
+                let allowed = self.pairs.iter().map(|pair| pair.receiver.allowance());
+                self.most_allowed = self.most_allowed.max(allowed.sum());
             }
             for pair in &mut self.pairs {
                 pair.act()?;
