@@ -32,22 +32,17 @@ impl Credits {
     /// Sets what each may have in flight.
     pub(crate) fn share<'a>(&mut self, receivers: impl Iterator<Item = &'a mut Receiver>) {
         let mut receivers: Vec<_> = receivers.collect();
-        let fresh: Vec<u64> = receivers
-            .iter_mut()
-            .map(|receiver| self.hear(receiver.account()))
-            .collect();
-        let sends: Vec<bool> = receivers
-            .iter_mut()
-            .map(|receiver| receiver.is_receiving() || self.is_heard(receiver.account()))
-            .collect();
-        let sending = sends.iter().filter(|sends| **sends).count() as u64;
         let first = (self.bytes / receivers.len().max(1) as u64).max(1);
-        for ((receiver, fresh), sends) in receivers.into_iter().zip(fresh).zip(sends) {
-            let grown = receiver.allowance().saturating_add(fresh).max(first);
-            receiver.allow(match sends {
-                true => grown.min((self.bytes / sending).max(1)),
-                false => first,
-            });
+        for receiver in &mut receivers {
+            let fresh = self.hear(&mut receiver.account);
+            receiver.allowance = receiver.allowance.saturating_add(fresh).max(first);
+        }
+        let sends = |receiver: &Receiver| receiver.is_receiving() || self.hears(&receiver.account);
+        let sending = receivers.iter().filter(|receiver| sends(receiver)).count();
+        let share = (self.bytes / sending.max(1) as u64).max(1);
+        for receiver in receivers {
+            let most = if sends(receiver) { share } else { first };
+            receiver.allowance = receiver.allowance.min(most);
         }
     }
 
@@ -61,8 +56,8 @@ impl Credits {
         fresh
     }
 
-    /// Whether others have not brought all that may be in flight since it was heard: between two messages, a sender is not silent.
-    fn is_heard(&self, account: &Account) -> bool {
+    /// Whether one was heard since all brought what may be in flight: between two messages, a sender is not silent.
+    fn hears(&self, account: &Account) -> bool {
         account
             .heard
             .is_some_and(|heard| self.came - heard <= self.bytes)

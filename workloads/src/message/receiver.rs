@@ -35,9 +35,9 @@ pub(crate) struct Receiver {
     used: BTreeSet<u64>,
     /// Messages from `used_before` on that are whole, used or not.
     complete: BTreeSet<u64>,
-    /// Bytes that the peer may have in flight, and what that is reckoned by.
-    allowance: u64,
-    account: Account,
+    /// Bytes that the peer may have in flight, of which it hears with the next acknowledgement, and what they are reckoned by.
+    pub(super) allowance: u64,
+    pub(super) account: Account,
     /// The peer must hear of more room, or of its welcome.
     news: bool,
     /// A hello to be answered, and when it came.
@@ -250,21 +250,6 @@ impl Receiver {
             self.used_before += 1;
             self.news = true;
         }
-    }
-
-    /// How many bytes the peer may have in flight.
-    pub(super) fn allowance(&self) -> u64 {
-        self.allowance
-    }
-
-    /// Sets that. The peer hears of it with the next acknowledgement.
-    pub(super) fn allow(&mut self, bytes: u64) {
-        self.allowance = bytes;
-    }
-
-    /// What the credits know of the peer.
-    pub(super) fn account(&mut self) -> &mut Account {
-        &mut self.account
     }
 
     /// How many messages from the first on have been used.

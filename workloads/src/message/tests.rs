@@ -404,7 +404,7 @@ fn what_credits_do_against_incast() {
                 let mut incast = incast(law.clone(), lane, credits);
                 let messages = megabytes(4);
                 let times = [(); 3].map(|()| incast.transfer(8, &messages, PATIENCE).unwrap());
-                let gigabits = (8 * 4 * 8 << 20) as f64 / 1e9;
+                let gigabits = (8 * 8 * messages.concat().len()) as f64 / 1e9;
                 println!(
                     "{:?} {} {credits:?}: {} dropped, {:.2} Gbit/s",
                     lane.delay * 2,

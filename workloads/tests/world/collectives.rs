@@ -6,9 +6,11 @@ use libtest_mimic::Failed;
 use longhaul_reports::result::Placement;
 use longhaul_workloads::collective::{Collective, DataType, ReduceOp};
 use longhaul_workloads::message::{PathChoice, Paths};
-use longhaul_workloads::world::{Operation, TransportOptions};
+use longhaul_workloads::world::{MessageOptions, Operation, TransportOptions};
 
-use super::support::{LOOPBACK, all_reduce, block_on, expect_right, options, queue_pairs, start};
+use super::support::{
+    LOOPBACK, WINDOW, all_reduce, block_on, expect_right, options, queue_pairs, start,
+};
 
 pub fn every_collective_and_algorithm_is_right() -> Result<(), Failed> {
     for (ranks, connections) in [(1, 1), (2, 4), (3, 1), (5, 4)] {
@@ -22,12 +24,20 @@ pub fn every_collective_and_algorithm_is_right() -> Result<(), Failed> {
 
 pub fn queue_pairs_do_every_collective() -> Result<(), Failed> {
     let choices = [
-        (PathChoice::Hash, 1, LOOPBACK),
-        (PathChoice::Spray, 3, LOOPBACK),
-        (PathChoice::Adaptive, 2, IpAddr::V6(Ipv6Addr::LOCALHOST)),
+        (PathChoice::Hash, 1, Some(WINDOW / 4), LOOPBACK),
+        (PathChoice::Spray, 3, None, LOOPBACK),
+        (
+            PathChoice::Adaptive,
+            2,
+            None,
+            IpAddr::V6(Ipv6Addr::LOCALHOST),
+        ),
     ];
-    for (choice, count, address) in choices {
-        let transport = queue_pairs(Paths { choice, count });
+    for (choice, count, credits, address) in choices {
+        let mut transport = queue_pairs(Paths { choice, count });
+        transport.message = transport
+            .message
+            .map(|message| MessageOptions { credits, ..message });
         let placements = [Placement::OutOfPlace];
         every_collective(
             &[0, 0, 1, 1],

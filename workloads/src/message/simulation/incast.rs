@@ -58,7 +58,7 @@ impl Incast {
         loop {
             if let Some(credits) = &mut self.credits {
                 credits.share(self.pairs.iter_mut().map(|pair| &mut pair.receiver));
-                let allowed = self.pairs.iter().map(|pair| pair.receiver.allowance());
+                let allowed = self.pairs.iter().map(|pair| pair.receiver.allowance);
                 self.most_allowed = self.most_allowed.max(allowed.sum());
             }
             for pair in &mut self.pairs {

@@ -194,7 +194,7 @@ fn ranges_that_cannot_be_are_no_acknowledgement() {
     assert_eq!(read(&[[33, 0].as_slice(), &[0; 65]].concat()), None);
     assert_eq!(read(&[0xff; 9]), None);
     // Beyond the greatest number: the greatest difference, from 30 on.
-    let beyond = (varint::MOST - 1 | 3 << 62).to_be_bytes();
+    let beyond = ((varint::MOST - 1) | (3 << 62)).to_be_bytes();
     assert_eq!(read(&[&[1], &beyond[..], &[0]].concat()), None);
 }
 
