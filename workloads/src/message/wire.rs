@@ -35,15 +35,15 @@
 //! the sign in the lowest bit:
 //!  16  flags              u8, 1 if a piece was dropped because it was out of order (go-back-N), 2 if there is an allowance
 //!      expected           every sequence before it has come
-//!      granted
+//!      granted            messages before this may be sent
 //!      allowance          bytes in flight at most, if there is one
 //!      newest             the number that came last
 //!      way                ± nanoseconds it was under way by both ends' clocks
 //!      way above          nanoseconds by which that exceeds the least of those acknowledged with it
 //!      held               nanoseconds since it came
 //!      marked             bytes that came with "congestion experienced" on the path so far
-//!      telemetry          bytes
-//!      ranges             of numbers that came, falling, not touching each other, as in RFC 9000, section 19.3.1:
+//!      telemetry          how many bytes
+//!      ranges             how many, of numbers that came, falling, not touching each other, as in RFC 9000, section 19.3.1:
 //!        the first's      ± last less the newest, length less one
 //!        each other's     missing before the one above less one, length less one
 //!      bytes of what the newest's in-band telemetry was
@@ -59,7 +59,6 @@ use std::time::Duration;
 
 pub(crate) use acknowledgement::Acknowledgement;
 pub(super) use acknowledgement::MOST_RANGES;
-
 use longhaul_emulator::inband;
 use longhaul_emulator::time::Time;
 
@@ -75,7 +74,7 @@ pub(super) const DATA: usize = 64;
 /// Bytes before the parity.
 pub(super) const PARITY: usize = 42;
 
-/// The greatest number of a transmission: differences of two fit into an acknowledgement, too.
+/// The greatest number of a transmission: the difference of two fits into an acknowledgement with its sign.
 const MOST_NUMBER: u64 = varint::MOST >> 1;
 
 /// Bytes that in-band telemetry of so many hops takes before a packet.

@@ -25,10 +25,9 @@ pub(super) struct Unsent(VecDeque<Batch>);
 #[derive(Debug)]
 pub(super) struct Turn {
     batches: Vec<Batch>,
-    /// Batches and bytes after which it is over.
+    /// Batches and bytes after which it is over, and the bytes so far.
     most_batches: usize,
     most: usize,
-    /// Those of all batches.
     bytes: usize,
     /// The batch behind whose own bytes the next packet is written, whatever its path, and how many those are.
     last: usize,
