@@ -7,7 +7,7 @@ use nix::time::{ClockId, clock_gettime};
 use crate::guest;
 use crate::time::Time;
 
-/// Both clocks at one moment, to tell when a frame arrived that the kernel stamped on the other.
+/// Both clocks at one moment, to tell when a packet arrived that the kernel stamped on the other.
 #[derive(Clone, Copy, Debug)]
 pub struct Clocks {
     /// `CLOCK_MONOTONIC`.

@@ -17,7 +17,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use longhaul_reports::result::Placement;
-use longhaul_topologies::units::ByteSize;
+use longhaul_topologies::units::{ByteSize, Rate};
 use longhaul_workloads::collective::{Algorithm, Collective, DataType, ReduceOp};
 use longhaul_workloads::congestion::{FixedWindow, Law};
 use longhaul_workloads::message::{PathChoice, Paths, Recovery};
@@ -34,6 +34,8 @@ const SIZE: u64 = 256 << 20;
 const ITERATIONS: u64 = 8;
 /// What a receive buffer holds and a little: nothing is dropped, and the way is always full.
 const WINDOW: u64 = 8 << 20;
+/// Of a port that paces what its queue pairs send.
+const PORT: Rate = Rate::from_bits_per_second(10_000_000_000);
 const PATIENCE: Duration = Duration::from_secs(20);
 
 fn main() -> io::Result<()> {
@@ -58,8 +60,10 @@ fn main() -> io::Result<()> {
         }
         for (name, message) in [
             ("tcp", None),
-            ("message", Some(message(1))),
-            ("16 paths", Some(message(16))),
+            ("message", Some(message(1, None))),
+            ("4 paths", Some(message(4, None))),
+            ("16 paths", Some(message(16, None))),
+            ("16, paced", Some(message(16, Some(PORT)))),
         ] {
             let cpu = cpu(UsageWho::RUSAGE_CHILDREN);
             let (bits, time) = runtime.block_on(transfer(&pair, message));
@@ -90,13 +94,13 @@ fn row(mtu: usize, name: &str, bits: f64, time: Duration, cpu: Duration) {
     println!("{mtu:4}   {name:9}   {rate:7.2}   {per_gigabit:10.3}");
 }
 
-/// Packet by packet in turn over so many paths, each with a socket of its own.
-fn message(paths: u8) -> MessageOptions {
+/// Packet by packet in turn over so many paths, each with a socket of its own, from a port of that rate.
+fn message(paths: u8, line_rate: Option<Rate>) -> MessageOptions {
     MessageOptions {
         law: Law::FixedWindow(FixedWindow {
             window: ByteSize::from_bytes(WINDOW),
         }),
-        line_rate: None,
+        line_rate,
         recovery: Recovery::SelectiveRepeat,
         erasure: None,
         paths: Paths {

@@ -16,10 +16,12 @@
 //! - `path`: the transmissions on one path, and which of them are lost.
 //! - `flow`: one congestion control at work, its pace and its rate samples.
 //! - `receiver`: the receiving end.
+//! - `credits`: what all senders to one host may have in flight together.
 //! - `ranges`, `round_trip`, `pacer`: storage and arithmetic that know nothing of the rest.
 
 mod acknowledgement;
 mod backlog;
+pub(crate) mod credits;
 mod departure;
 mod erasure;
 mod flow;

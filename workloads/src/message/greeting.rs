@@ -51,6 +51,7 @@ impl Handshake {
             attempt,
             settings: self.settings,
             granted: 0,
+            allowance: 0,
             clock: now,
             held: Duration::ZERO,
         }

@@ -7,7 +7,7 @@ use longhaul_topologies::units::{ByteSize, Rate};
 
 /// How much may leave at once, as time at the pace: below it, timers of a busy machine would set the rate; above it, bursts
 /// would fill shallow queues.
-const BURST: Duration = Duration::from_micros(100);
+pub(crate) const BURST: Duration = Duration::from_micros(100);
 
 /// The bounds of a burst: two packets, so that one can be late, and what one segmentation offload takes.
 const LEAST_PACKETS: u64 = 2;

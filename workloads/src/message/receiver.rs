@@ -6,6 +6,7 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 use longhaul_emulator::time::Time;
 
+use super::credits::Account;
 use super::erasure::{Decoder, Recovered};
 use super::greeting::settings;
 use super::ranges::Ranges;
@@ -34,8 +35,9 @@ pub(crate) struct Receiver {
     used: BTreeSet<u64>,
     /// Messages from `used_before` on that are whole, used or not.
     complete: BTreeSet<u64>,
-    /// Bytes that the peer may have in flight.
-    allowance: u64,
+    /// Bytes that the peer may have in flight, of which it hears with the next acknowledgement, and what they are reckoned by.
+    pub(super) allowance: u64,
+    pub(super) account: Account,
     /// The peer must hear of more room, or of its welcome.
     news: bool,
     /// A hello to be answered, and when it came.
@@ -129,6 +131,7 @@ impl Receiver {
             used: BTreeSet::new(),
             complete: BTreeSet::new(),
             allowance: u64::MAX,
+            account: Account::default(),
             news: false,
             greeted: None,
             told_hole: None,
@@ -194,6 +197,7 @@ impl Receiver {
                 attempt,
                 settings: settings(&self.parameters),
                 granted: self.granted(),
+                allowance: self.allowance,
                 clock,
                 held: now.since(clock),
             });
@@ -246,12 +250,6 @@ impl Receiver {
             self.used_before += 1;
             self.news = true;
         }
-    }
-
-    /// Sets how many bytes the peer may have in flight.
-    pub(crate) fn allow(&mut self, bytes: u64) {
-        self.news |= bytes > self.allowance;
-        self.allowance = bytes;
     }
 
     /// How many messages from the first on have been used.
@@ -415,6 +413,7 @@ impl Receiver {
         let Some(path) = self.paths.get_mut(index) else {
             return;
         };
+        self.account.fresh += arrived.bytes;
         let number = transmission.number;
         let mut is_new = false;
         path.numbers.insert(number..=number, |_| is_new = true);

@@ -317,6 +317,7 @@ impl Sender {
             path.round_trip.sample(rtt, rtt);
         }
         self.granted = self.granted.max(greeting.granted);
+        self.allowance = greeting.allowance;
         self.heard = now;
         self.state = State::Open;
         Ok(())

@@ -3,7 +3,11 @@
 //! Each lane is a bottleneck with a rate and a queue, then a delay; a seeded generator decides what is lost, doubled and held
 //! back. What comes back takes the same delay and suffers the same losses, without a bottleneck.
 
+pub(crate) mod incast;
+
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 use std::time::Duration;
 
 use longhaul_emulator::time::Time;
@@ -75,7 +79,8 @@ pub(crate) struct Pair {
     pub(crate) most_remembered: usize,
     placed: Placed,
     rng: ChaCha8Rng,
-    busy_until: Vec<Time>,
+    /// By lane; other pairs may share it.
+    busy_until: Rc<RefCell<Vec<Time>>>,
     under_way: BTreeMap<(Time, u64), Datagram>,
     count: u64,
 }
@@ -117,7 +122,7 @@ impl Pair {
             most_remembered: 0,
             placed: Placed::default(),
             rng: ChaCha8Rng::seed_from_u64(link.seed),
-            busy_until: vec![now; link.lanes.len()],
+            busy_until: Rc::new(RefCell::new(vec![now; link.lanes.len()])),
             under_way: BTreeMap::new(),
             count: 0,
             link,
@@ -149,6 +154,13 @@ impl Pair {
 
     /// Does all that is due, then moves on to the next moment at which something is.
     pub(crate) fn step(&mut self) -> Result<(), Failure> {
+        self.act()?;
+        let next = self.next();
+        self.move_on(next)
+    }
+
+    /// Does all that is due.
+    fn act(&mut self) -> Result<(), Failure> {
         self.sender.on_timer(self.now)?;
         self.exchange();
         while let Some(message) = self.receiver.poll_message(self.now) {
@@ -158,14 +170,23 @@ impl Pair {
         }
         self.exchange();
         self.most_remembered = self.most_remembered.max(self.receiver.remembered());
+        Ok(())
+    }
+
+    /// The next moment at which something is due.
+    fn next(&self) -> Time {
         let arrival = self.under_way.keys().next();
         let arrival = arrival.map(|(at, _)| *at + self.late);
         let next = [arrival, self.sender.timer(), self.receiver.timer()];
         let next = next.into_iter().flatten().min();
         // Time never stands still, or a mistake would be an endless loop.
-        self.now = next
-            .unwrap_or(self.now + Duration::from_millis(1))
-            .max(self.now + Duration::from_nanos(1));
+        next.unwrap_or(self.now + Duration::from_millis(1))
+            .max(self.now + Duration::from_nanos(1))
+    }
+
+    /// Makes it `now`, and delivers what has come.
+    fn move_on(&mut self, now: Time) -> Result<(), Failure> {
+        self.now = now;
         while let Some(entry) = self
             .under_way
             .first_entry()
@@ -228,18 +249,15 @@ impl Pair {
         let mut at = self.now;
         let mut marked = false;
         if to_receiver {
-            let waiting = lane
-                .rate
-                .size_in(self.busy_until[index].since(self.now))
-                .bytes();
+            let busy_until = &mut self.busy_until.borrow_mut()[index];
+            let waiting = lane.rate.size_in(busy_until.since(self.now)).bytes();
             marked = waiting > lane.mark_above;
             if waiting + length > lane.queue {
                 self.dropped += 1;
                 return;
             }
-            at = self.busy_until[index].max(self.now)
-                + lane.rate.time_for(ByteSize::from_bytes(length));
-            self.busy_until[index] = at;
+            at = (*busy_until).max(self.now) + lane.rate.time_for(ByteSize::from_bytes(length));
+            *busy_until = at;
         }
         at = at + lane.delay;
         if self.chance(lane.loss) {

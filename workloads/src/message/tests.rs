@@ -5,6 +5,7 @@ use std::time::Duration;
 use longhaul_topologies::units::{ByteSize, Rate};
 use proptest::prelude::*;
 
+use super::simulation::incast::Incast;
 use super::simulation::{Lane, Link, Pair};
 use super::{Erasure, Failure, Parameters, PathChoice, Recovery};
 use crate::congestion::{FixedWindow, Law};
@@ -324,6 +325,96 @@ fn with_playout_every_message_takes_the_same_time() {
     let middle = Duration::from_nanos(latencies.value_at_quantile(0.5));
     assert!(least >= playout - playout / 1000, "{least:?}");
     assert!(middle <= playout + playout / 1000, "{middle:?}");
+}
+
+/// 10 Gbit/s to the receiver of all, that delay, and a queue with marks from a quarter of it on.
+fn shared(delay: Duration, queue: u64) -> Lane {
+    Lane {
+        queue,
+        mark_above: queue / 4,
+        ..Lane::new(Rate::from_bits_per_second(10_000_000_000), delay)
+    }
+}
+
+fn rack() -> Lane {
+    shared(Duration::from_micros(10), 256 << 10)
+}
+
+/// What a lane's way there and back and its queue hold.
+fn holds(lane: Lane) -> u64 {
+    lane.rate.size_in(lane.delay * 2).bytes() + lane.queue
+}
+
+fn incast(law: Law, lane: Lane, credits: Option<u64>) -> Incast {
+    let parameters = Parameters {
+        datagram: 4096,
+        law,
+        ..parameters()
+    };
+    Incast::new(8, &parameters, lane, credits)
+}
+
+fn law(name: &str) -> Law {
+    serde_json::from_value(name.into()).expect("the name of a law")
+}
+
+#[test]
+fn credits_keep_senders_that_begin_at_once_from_overrunning_the_queue() {
+    // A window of what the queue holds for each; and laws that adapt, as a rack has them and as a distance has.
+    for law in [window(rack().queue), law("dcqcn"), law("distance")] {
+        // Senders that begin behind one that has all bring as much again.
+        let half = holds(rack()) / 2;
+        let [without, with] = [None, Some(half)].map(|credits| {
+            let mut incast = incast(law.clone(), rack(), credits);
+            let messages = megabytes(1);
+            let times = (0..3).map(|_| incast.transfer(8, &messages, PATIENCE).unwrap());
+            let time: Duration = times.sum();
+            assert!(incast.most_allowed <= half * 2, "{}", incast.most_allowed);
+            (time, incast.dropped())
+        });
+        let law = law.name();
+        assert!(without.1 > 100, "{law}: {without:?}");
+        assert!(with.1 * 20 < without.1, "{law}: {with:?} for {without:?}");
+        // A round trip more in a thousand, at most.
+        assert!(
+            with.0 <= without.0 * 1001 / 1000,
+            "{law}: {with:?} for {without:?}"
+        );
+    }
+}
+
+#[test]
+fn a_sender_that_is_alone_has_all_credits() {
+    let mut incast = incast(window(rack().queue), rack(), Some(holds(rack()) / 8));
+    incast.transfer(8, &megabytes(1), PATIENCE).unwrap();
+    let time = incast.transfer(1, &megabytes(8), PATIENCE).unwrap();
+    // 8 MiB at 10 Gbit/s are 6.7 ms; an eighth of the credits would take four times that.
+    assert!(time < Duration::from_micros(7_000), "{time:?}");
+}
+
+#[test]
+#[ignore = "prints the table of docs/congestion-control.md"]
+fn what_credits_do_against_incast() {
+    let lanes = [(10, 256 << 10), (500, 1 << 20), (5000, 2 << 20)];
+    for (delay, queue) in lanes {
+        let lane = shared(Duration::from_micros(delay), queue);
+        let laws = ["dcqcn", "distance", "dctcp", "cubic"].map(law);
+        for law in [window(holds(lane) / 4)].into_iter().chain(laws) {
+            for credits in [None, Some(holds(lane) / 2)] {
+                let mut incast = incast(law.clone(), lane, credits);
+                let messages = megabytes(4);
+                let times = [(); 3].map(|()| incast.transfer(8, &messages, PATIENCE).unwrap());
+                let gigabits = (8 * 8 * messages.concat().len()) as f64 / 1e9;
+                println!(
+                    "{:?} {} {credits:?}: {} dropped, {:.2} Gbit/s",
+                    lane.delay * 2,
+                    law.name(),
+                    incast.dropped(),
+                    gigabits / times[2].as_secs_f64()
+                );
+            }
+        }
+    }
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The packets. All numbers are big-endian.
+//! The packets. All numbers are big-endian; those of transmissions are below 2^61.
 //!
 //! ```text
 //! every packet, behind the room for in-band telemetry if it is asked for (data, probes, parity):
@@ -12,9 +12,10 @@
 //!  24  attempt            u32, which hello this is or answers
 //!  28  settings           u64, a digest of what both ends must agree on
 //!  36  granted            u64, messages before this may be sent (welcome)
-//!  44  clock              u64, nanoseconds: when the hello left, or came
-//!  52  held               u32, nanoseconds since it came (welcome)
-//!  56  padding up to the largest packet, so that a path that cannot carry it shows at once (hello)
+//!  44  allowance          u64, bytes in flight at most (welcome)
+//!  52  clock              u64, nanoseconds: when the hello left, or came
+//!  60  held               u32, nanoseconds since it came (welcome)
+//!  64  padding up to the largest packet, so that a path that cannot carry it shows at once (hello)
 //! data:
 //!  16  number             u64, on the path
 //!  24  sent               u64, nanoseconds
@@ -30,25 +31,34 @@
 //!  40  count              u8, of its pieces
 //!  41  index              u8, of the parity
 //!  42  bytes
-//! acknowledgement, of one path:
-//!  16  expected           u64, every sequence before it has come
-//!  24  granted            u64
-//!  32  allowance          u64, bytes in flight at most
-//!  40  newest             u64, the number that came last
-//!  48  way                i64, nanoseconds it was under way by both ends' clocks
-//!  56  way above          u32, by how much that exceeds the least of those acknowledged with it
-//!  60  held               u32, nanoseconds since it came
-//!  64  marked             u64, bytes that came with "congestion experienced" on the path so far
-//!  72  out of order       u8, 1 if a piece was dropped for it (go-back-N)
-//!  73  ranges             u8
-//!  74  telemetry          u16, bytes
-//!  76  ranges × { first u64, last u64 }, falling; then what the newest's in-band telemetry was
+//! acknowledgement, of one path; all but its first byte are variable-length integers (RFC 9000, section 16), those marked ± with
+//! the sign in the lowest bit:
+//!  16  flags              u8, 1 if a piece was dropped because it was out of order (go-back-N), 2 if there is an allowance
+//!      expected           every sequence before it has come
+//!      granted            messages before this may be sent
+//!      allowance          bytes in flight at most, if there is one
+//!      newest             the number that came last
+//!      way                ± nanoseconds it was under way by both ends' clocks
+//!      way above          nanoseconds by which that exceeds the least of those acknowledged with it
+//!      held               nanoseconds since it came
+//!      marked             bytes that came with "congestion experienced" on the path so far
+//!      telemetry          how many bytes
+//!      ranges             how many, of numbers that came, falling, not touching each other, as in RFC 9000, section 19.3.1:
+//!        the first's      ± last less the newest, length less one
+//!        each other's     missing before the one above less one, length less one
+//!      bytes of what the newest's in-band telemetry was
 //! bye, from the sending end, and farewell, from the receiving one: nothing more
 //! ```
 
-use std::ops::RangeInclusive;
+mod acknowledgement;
+#[cfg(test)]
+mod tests;
+mod varint;
+
 use std::time::Duration;
 
+pub(crate) use acknowledgement::Acknowledgement;
+pub(super) use acknowledgement::MOST_RANGES;
 use longhaul_emulator::inband;
 use longhaul_emulator::time::Time;
 
@@ -56,15 +66,16 @@ const MAGIC: [u8; 2] = *b"LM";
 /// Bytes of what every packet has.
 const COMMON: usize = 16;
 /// Bytes of a hello or welcome.
-const GREETING: usize = 56;
+const GREETING: usize = 64;
 /// Bytes of a number and a time of sending.
 const TRANSMISSION: usize = 16;
 /// Bytes before those of the message.
 pub(super) const DATA: usize = 64;
 /// Bytes before the parity.
 pub(super) const PARITY: usize = 42;
-/// Ranges in an acknowledgement at most: enough that a range is told of many times before others push it out.
-pub(super) const MOST_RANGES: usize = 32;
+
+/// The greatest number of a transmission: the difference of two fits into an acknowledgement with its sign.
+const MOST_NUMBER: u64 = varint::MOST >> 1;
 
 /// Bytes that in-band telemetry of so many hops takes before a packet.
 pub(super) const fn prefix(hops: u8) -> usize {
@@ -109,6 +120,8 @@ pub(crate) struct Greeting {
     pub(super) attempt: u32,
     pub(super) settings: u64,
     pub(super) granted: u64,
+    /// Bytes that may be in flight (welcome).
+    pub(super) allowance: u64,
     /// When the hello left (hello), or came (welcome), by the clock there.
     pub(super) clock: Time,
     /// How long the hello had waited for its welcome (welcome).
@@ -137,22 +150,6 @@ pub(crate) struct Parity<'a> {
     pub(super) count: u8,
     pub(super) index: u8,
     pub(super) bytes: &'a [u8],
-}
-
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Acknowledgement<'a> {
-    pub(super) expected: u64,
-    pub(super) granted: u64,
-    pub(super) allowance: u64,
-    pub(super) newest: u64,
-    pub(super) way: i64,
-    pub(super) way_above: Duration,
-    pub(super) held: Duration,
-    pub(super) marked: u64,
-    pub(super) out_of_order: bool,
-    /// Numbers that came, falling and disjoint.
-    pub(super) ranges: Vec<RangeInclusive<u64>>,
-    pub(super) telemetry: &'a [u8],
 }
 
 impl Packet<'_> {
@@ -194,7 +191,7 @@ pub(crate) fn decode(datagram: &[u8]) -> Option<(&[u8], Envelope, Packet<'_>)> {
             piece: reader.piece()?,
         },
         3 => Packet::Probe(reader.transmission()?),
-        4 => Packet::Acknowledgement(reader.acknowledgement()?),
+        4 => Packet::Acknowledgement(Acknowledgement::decode(&mut reader)?),
         5 => Packet::Bye,
         6 => Packet::Farewell,
         7 => Packet::Parity {
@@ -267,6 +264,7 @@ impl Greeting {
         out.extend_from_slice(&self.attempt.to_be_bytes());
         out.extend_from_slice(&self.settings.to_be_bytes());
         out.extend_from_slice(&self.granted.to_be_bytes());
+        out.extend_from_slice(&self.allowance.to_be_bytes());
         out.extend_from_slice(&self.clock.as_nanos().to_be_bytes());
         out.extend_from_slice(&short(self.held).to_be_bytes());
     }
@@ -287,26 +285,6 @@ impl Piece<'_> {
         out.extend_from_slice(&self.offset.to_be_bytes());
         out.extend_from_slice(&self.handed_over.as_nanos().to_be_bytes());
         out.extend_from_slice(self.bytes);
-    }
-}
-
-impl Acknowledgement<'_> {
-    fn encode(&self, out: &mut Vec<u8>) {
-        let ranges = &self.ranges[..self.ranges.len().min(MOST_RANGES)];
-        for number in [self.expected, self.granted, self.allowance, self.newest] {
-            out.extend_from_slice(&number.to_be_bytes());
-        }
-        out.extend_from_slice(&self.way.to_be_bytes());
-        out.extend_from_slice(&short(self.way_above).to_be_bytes());
-        out.extend_from_slice(&short(self.held).to_be_bytes());
-        out.extend_from_slice(&self.marked.to_be_bytes());
-        out.extend_from_slice(&[u8::from(self.out_of_order), ranges.len() as u8]);
-        out.extend_from_slice(&(self.telemetry.len() as u16).to_be_bytes());
-        for range in ranges {
-            out.extend_from_slice(&range.start().to_be_bytes());
-            out.extend_from_slice(&range.end().to_be_bytes());
-        }
-        out.extend_from_slice(self.telemetry);
     }
 }
 
@@ -354,14 +332,16 @@ impl<'a> Reader<'a> {
             attempt: self.u32()?,
             settings: self.u64()?,
             granted: self.u64()?,
+            allowance: self.u64()?,
             clock: Time::from_nanos(self.u64()?),
             held: Duration::from_nanos(self.u32()?.into()),
         })
     }
 
+    /// Its number is one that an acknowledgement can tell of.
     fn transmission(&mut self) -> Option<Transmission> {
         Some(Transmission {
-            number: self.u64()?,
+            number: self.u64().filter(|number| *number <= MOST_NUMBER)?,
             sent: Time::from_nanos(self.u64()?),
         })
     }
@@ -390,183 +370,9 @@ impl<'a> Reader<'a> {
             bytes: std::mem::take(&mut self.0),
         })
     }
-
-    /// Ranges fall and are disjoint.
-    fn acknowledgement(&mut self) -> Option<Acknowledgement<'a>> {
-        let [expected, granted, allowance, newest] =
-            [self.u64()?, self.u64()?, self.u64()?, self.u64()?];
-        let way = self.array().map(i64::from_be_bytes)?;
-        let way_above = Duration::from_nanos(self.u32()?.into());
-        let held = Duration::from_nanos(self.u32()?.into());
-        let marked = self.u64()?;
-        let [out_of_order, count] = self.array()?;
-        let telemetry = u16::from_be_bytes(self.array()?);
-        if usize::from(count) > MOST_RANGES {
-            return None;
-        }
-        let mut ranges: Vec<RangeInclusive<u64>> = Vec::with_capacity(count.into());
-        for _ in 0..count {
-            let (first, last) = (self.u64()?, self.u64()?);
-            let below = ranges.last().is_none_or(|above| last < *above.start());
-            if first > last || !below {
-                return None;
-            }
-            ranges.push(first..=last);
-        }
-        Some(Acknowledgement {
-            expected,
-            granted,
-            allowance,
-            newest,
-            way,
-            way_above,
-            held,
-            marked,
-            out_of_order: out_of_order != 0,
-            ranges,
-            telemetry: self.take(telemetry.into())?,
-        })
-    }
 }
 
 /// The least that a datagram must hold: a hello, and telemetry, header and some bytes of a message or of its parity.
 pub(crate) fn least_datagram(hops: u8) -> usize {
     (COMMON + GREETING).max(prefix(hops) + 2 * DATA)
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    const ENVELOPE: Envelope = Envelope {
-        path: 3,
-        from: 9,
-        key: 1 << 60,
-    };
-
-    fn packets() -> Vec<Packet<'static>> {
-        let greeting = Greeting {
-            nonce: 5,
-            attempt: 2,
-            settings: 77,
-            granted: 4,
-            clock: Time::from_nanos(3),
-            held: Duration::from_nanos(8),
-        };
-        let transmission = Transmission {
-            number: 12,
-            sent: Time::from_nanos(99),
-        };
-        let piece = Piece {
-            sequence: 4,
-            message: 2,
-            message_length: 100,
-            offset: 95,
-            handed_over: Time::from_nanos(7),
-            bytes: b"12345",
-        };
-        let acknowledgement = Acknowledgement {
-            expected: 4,
-            granted: 9,
-            allowance: u64::MAX,
-            newest: 30,
-            way: -5,
-            way_above: Duration::from_nanos(3),
-            held: Duration::from_nanos(4),
-            marked: 4096,
-            out_of_order: true,
-            ranges: vec![20..=30, 4..=4],
-            telemetry: b"records",
-        };
-        vec![
-            Packet::Hello(greeting),
-            Packet::Welcome(greeting),
-            Packet::Data {
-                transmission,
-                piece,
-            },
-            Packet::Probe(transmission),
-            Packet::Parity {
-                transmission,
-                parity: Parity {
-                    first: 8,
-                    count: 4,
-                    index: 1,
-                    bytes: b"parity",
-                },
-            },
-            Packet::Acknowledgement(acknowledgement),
-            Packet::Bye,
-            Packet::Farewell,
-        ]
-    }
-
-    #[test]
-    fn packets_are_read_as_they_were_written() {
-        for packet in packets() {
-            for hops in [0, 2] {
-                let mut bytes = Vec::new();
-                encode(&mut bytes, ENVELOPE, hops, &packet);
-                let (telemetry, envelope, read) = decode(&bytes).unwrap();
-                assert_eq!((envelope, &read), (ENVELOPE, &packet));
-                let carries = hops > 0
-                    && matches!(
-                        packet,
-                        Packet::Data { .. } | Packet::Probe(_) | Packet::Parity { .. }
-                    );
-                assert_eq!(telemetry.len(), if carries { prefix(hops) } else { 0 });
-            }
-        }
-    }
-
-    #[test]
-    fn what_is_sent_late_says_so_and_nothing_else_changes() {
-        let late = Time::from_nanos(123_456);
-        for hops in [0, 2] {
-            for packet in packets() {
-                let (mut bytes, mut expected) = (Vec::new(), packet.clone());
-                encode(&mut bytes, ENVELOPE, hops, &packet);
-                let number = match &mut expected {
-                    Packet::Data { transmission, .. }
-                    | Packet::Parity { transmission, .. }
-                    | Packet::Probe(transmission) => {
-                        transmission.sent = late;
-                        Some(transmission.number)
-                    }
-                    _ => None,
-                };
-                assert_eq!(restamp(&mut bytes, hops, late), number);
-                assert_eq!(decode(&bytes).unwrap().2, expected);
-            }
-        }
-    }
-
-    #[test]
-    fn a_packet_cut_short_is_none() {
-        for packet in packets() {
-            let mut bytes = Vec::new();
-            encode(&mut bytes, ENVELOPE, 0, &packet);
-            let whole = match packet {
-                Packet::Data { .. } => COMMON + 48,
-                Packet::Parity { .. } => PARITY,
-                _ => bytes.len(),
-            };
-            for length in 0..whole {
-                assert_eq!(decode(&bytes[..length]), None, "{length} of {packet:?}");
-            }
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn any_bytes_are_read(mut bytes in prop::collection::vec(any::<u8>(), 0..300), kind in 0u8..9) {
-            if bytes.len() > 3 {
-                bytes[..2].copy_from_slice(&MAGIC);
-                bytes[2] = kind;
-            }
-            let _ = decode(&bytes);
-        }
-    }
 }

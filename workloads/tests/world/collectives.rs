@@ -6,67 +6,79 @@ use libtest_mimic::Failed;
 use longhaul_reports::result::Placement;
 use longhaul_workloads::collective::{Collective, DataType, ReduceOp};
 use longhaul_workloads::message::{PathChoice, Paths};
-use longhaul_workloads::world::Operation;
+use longhaul_workloads::world::{MessageOptions, Operation, TransportOptions};
 
-use super::support::{LOOPBACK, all_reduce, block_on, expect_right, options, queue_pairs, start};
+use super::support::{
+    LOOPBACK, WINDOW, all_reduce, block_on, expect_right, options, queue_pairs, start,
+};
 
 pub fn every_collective_and_algorithm_is_right() -> Result<(), Failed> {
     for (ranks, connections) in [(1, 1), (2, 4), (3, 1), (5, 4)] {
-        block_on(async {
-            let sites: Vec<usize> = (0..ranks).map(|rank| rank * 2 / ranks).collect();
-            let mut world = start(&sites, LOOPBACK, options(connections)).await?;
-            for collective in Collective::ALL {
-                for &algorithm in collective.algorithms() {
-                    for placement in [Placement::OutOfPlace, Placement::InPlace] {
-                        for size_bytes in [40, 1_000, 300_004] {
-                            let operation = Operation {
-                                collective,
-                                algorithm,
-                                placement,
-                                size_bytes,
-                                root: ranks - 1,
-                                ..all_reduce(size_bytes)
-                            };
-                            expect_right(&mut world, &operation).await?;
-                        }
-                    }
-                }
-            }
-            world.stop().await;
-            Ok(())
-        })?;
+        let sites: Vec<usize> = (0..ranks).map(|rank| rank * 2 / ranks).collect();
+        let placements = [Placement::OutOfPlace, Placement::InPlace];
+        let sizes = [40, 1_000, 300_004];
+        every_collective(&sites, LOOPBACK, options(connections), &placements, &sizes)?;
     }
     Ok(())
 }
 
 pub fn queue_pairs_do_every_collective() -> Result<(), Failed> {
     let choices = [
-        (PathChoice::Hash, 1, LOOPBACK),
-        (PathChoice::Spray, 3, LOOPBACK),
-        (PathChoice::Adaptive, 2, IpAddr::V6(Ipv6Addr::LOCALHOST)),
+        (PathChoice::Hash, 1, Some(WINDOW / 4), LOOPBACK),
+        (PathChoice::Spray, 3, None, LOOPBACK),
+        (
+            PathChoice::Adaptive,
+            2,
+            None,
+            IpAddr::V6(Ipv6Addr::LOCALHOST),
+        ),
     ];
-    for (choice, count, address) in choices {
-        block_on(async {
-            let transport = queue_pairs(Paths { choice, count });
-            let mut world = start(&[0, 0, 1, 1], address, transport).await?;
-            for collective in Collective::ALL {
-                for &algorithm in collective.algorithms() {
-                    for size_bytes in [40, 300_004] {
+    for (choice, count, credits, address) in choices {
+        let mut transport = queue_pairs(Paths { choice, count });
+        transport.message = transport
+            .message
+            .map(|message| MessageOptions { credits, ..message });
+        let placements = [Placement::OutOfPlace];
+        every_collective(
+            &[0, 0, 1, 1],
+            address,
+            transport,
+            &placements,
+            &[40, 300_004],
+        )?;
+    }
+    Ok(())
+}
+
+/// Expects every collective and algorithm to be right between ranks at these sites, the last of them the root.
+fn every_collective(
+    sites: &[usize],
+    address: IpAddr,
+    transport: TransportOptions,
+    placements: &[Placement],
+    sizes: &[u64],
+) -> Result<(), Failed> {
+    block_on(async {
+        let mut world = start(sites, address, transport).await?;
+        for collective in Collective::ALL {
+            for &algorithm in collective.algorithms() {
+                for &placement in placements {
+                    for &size_bytes in sizes {
                         let operation = Operation {
                             collective,
                             algorithm,
-                            root: 2,
+                            placement,
+                            root: sites.len() - 1,
                             ..all_reduce(size_bytes)
                         };
                         expect_right(&mut world, &operation).await?;
                     }
                 }
             }
-            world.stop().await;
-            Ok(())
-        })?;
-    }
-    Ok(())
+        }
+        world.stop().await;
+        Ok(())
+    })
 }
 
 pub fn every_type_and_operator_is_right() -> Result<(), Failed> {

@@ -11,11 +11,12 @@ use longhaul_topologies::units::Rate;
 use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::time::TimeSpec;
 
+use super::batch::Unsent;
 use super::clock::Clock;
 use super::inbox::Inbox;
-use super::packets::Batch;
 use super::port::Port;
 use super::socket::{Buffers, Socket};
+use crate::message::credits::Credits;
 use crate::message::receiver::Receiver;
 use crate::message::sender::Sender;
 use crate::message::{Failure, Parameters, wire};
@@ -36,8 +37,8 @@ pub(crate) struct Endpoint {
     pub(super) peers: Vec<SocketAddr>,
     pub(super) outgoing: BTreeMap<usize, Sender>,
     pub(super) incoming: BTreeMap<usize, Incoming>,
-    /// What the kernel would not take yet.
-    pub(super) unsent: Option<Batch>,
+    pub(super) unsent: Unsent,
+    credits: Option<Credits>,
     /// Sockets with packets, by the last look.
     pub(super) readable: Vec<usize>,
     pub(super) buffers: Buffers,
@@ -90,6 +91,7 @@ impl Endpoint {
             .address()
             .map_err(system("read the listening address".into()))?;
         let port = Port::new(options.line_rate);
+        let credits = options.credits.map(Credits::new);
         Ok(Self {
             rank,
             nonce,
@@ -100,7 +102,8 @@ impl Endpoint {
             peers: Vec::new(),
             outgoing: BTreeMap::new(),
             incoming: BTreeMap::new(),
-            unsent: None,
+            unsent: Unsent::default(),
+            credits,
             readable: Vec::new(),
             buffers: Buffers::new(),
             clock: Clock::new(),
@@ -238,7 +241,10 @@ impl Endpoint {
                 incoming.inbox.complete(message);
             }
         }
-        self.share_credits();
+        if let Some(credits) = &mut self.credits {
+            let receivers = self.incoming.values_mut();
+            credits.share(receivers.map(|incoming| &mut incoming.receiver));
+        }
         // An answer that waits to be received is not overdue.
         let received_to = self.sockets.iter().map(|socket| socket.received_to(now));
         let received_to = received_to.min().unwrap_or(now);
@@ -282,7 +288,7 @@ impl Endpoint {
         timeout: Duration,
         other: Option<BorrowedFd<'_>>,
     ) -> Result<bool, TransportError> {
-        let blocked = self.unsent.as_ref().map(|batch| batch.socket);
+        let blocked = self.unsent.blocked();
         let interest = |index| match blocked == Some(index) {
             true => PollFlags::POLLIN | PollFlags::POLLOUT,
             false => PollFlags::POLLIN,
@@ -328,18 +334,6 @@ impl Endpoint {
             if self.turn().is_err() || !waits || self.wait(None).is_err() {
                 break;
             }
-        }
-    }
-
-    /// Shares the credits among the peers whose messages are coming; one that is silent may begin with as much as a share.
-    fn share_credits(&mut self) {
-        let Some(credits) = self.options.credits else {
-            return;
-        };
-        let receiving = |incoming: &&Incoming| incoming.receiver.is_receiving();
-        let share = credits / self.incoming.values().filter(receiving).count().max(1) as u64;
-        for incoming in self.incoming.values_mut() {
-            incoming.receiver.allow(share.max(1));
         }
     }
 

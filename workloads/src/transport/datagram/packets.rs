@@ -1,78 +1,26 @@
 //! Packets between an endpoint's sockets and its queue pairs.
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use longhaul_emulator::time::Time;
 
+use super::batch::{Batch, Turn};
 use super::endpoint::{Endpoint, Incoming, JUMBO, failed};
 use super::inbox::Inbox;
-use super::socket::{Buffers, MOST_BATCH, MOST_SEGMENTS, Received};
+use super::socket::{Buffers, Received};
 use crate::message::receiver::{Arrived, Receiver};
 use crate::message::{Seen, wire};
 use crate::transport::{TransportError, system};
 
-/// Datagrams of one length to one address.
-#[derive(Debug)]
-pub(super) struct Batch {
-    pub(super) socket: usize,
-    /// The sending end that wrote them, whose path is the socket; none if a receiving one did.
-    sender: Option<usize>,
-    to: SocketAddr,
-    bytes: Vec<u8>,
-    segment: usize,
-}
-
 /// What became of a queue pair's turn.
 enum Sent {
-    /// A batch left, and there may be more.
-    Batch,
+    /// Batches left, and there may be more.
+    Batches,
     /// It has none that may leave now.
     Nothing,
     /// The kernel takes no more.
     Refused,
-}
-
-/// What became of a packet at the end of a batch.
-enum Added {
-    /// It is in, and another may follow.
-    Room,
-    /// It is in, and is the last.
-    Full,
-    /// It is of another path or longer than the others, and begins the next batch.
-    Apart(Batch),
-}
-
-impl Batch {
-    /// One datagram, or none yet.
-    fn new(socket: usize, sender: Option<usize>, to: SocketAddr, bytes: Vec<u8>) -> Self {
-        Self {
-            socket,
-            sender,
-            to,
-            segment: bytes.len(),
-            bytes,
-        }
-    }
-
-    /// Makes the bytes from `start` on a datagram of the batch.
-    fn add(&mut self, socket: usize, start: usize) -> Added {
-        let length = self.bytes.len() - start;
-        if start == 0 {
-            self.socket = socket;
-            self.segment = length;
-        } else if socket != self.socket || length > self.segment {
-            let mut bytes = Vec::with_capacity(MOST_BATCH);
-            bytes.extend_from_slice(&self.bytes[start..]);
-            self.bytes.truncate(start);
-            return Added::Apart(Batch::new(socket, self.sender, self.to, bytes));
-        }
-        let full = length < self.segment
-            || self.bytes.len() + self.segment > MOST_BATCH
-            || self.bytes.len() / self.segment >= MOST_SEGMENTS;
-        if full { Added::Full } else { Added::Room }
-    }
 }
 
 impl Endpoint {
@@ -155,7 +103,7 @@ impl Endpoint {
             .receiver
             .on_packet(arrived, envelope, &packet, &mut incoming.inbox)
             .map_err(failed(peer))?;
-        if incoming.receiver.answers_at_once() && self.unsent.is_none() {
+        if incoming.receiver.answers_at_once() && self.unsent.is_empty() {
             self.answer(peer)?;
         }
         Ok(())
@@ -164,9 +112,7 @@ impl Endpoint {
     /// Sends all that may leave, until the kernel or the port takes no more.
     pub(super) fn transmit(&mut self) -> Result<(), TransportError> {
         self.held_until = None;
-        if let Some(batch) = self.unsent.take()
-            && !self.send_batch(batch)?
-        {
+        if !self.send_unsent()? {
             return Ok(());
         }
         let peers: Vec<usize> = self.incoming.keys().copied().collect();
@@ -175,7 +121,7 @@ impl Endpoint {
                 return Ok(());
             }
         }
-        // A batch of each in turn, as a card's scheduler serves its queue pairs; the next time it goes on where this one ended.
+        // Each in turn, as a card's scheduler serves its queue pairs; the next time it goes on where this one ended.
         let mut peers: VecDeque<usize> = self.outgoing.keys().copied().collect();
         peers.rotate_left(peers.iter().filter(|peer| **peer < self.served).count());
         while let Some(&peer) = peers.front() {
@@ -189,7 +135,7 @@ impl Endpoint {
                 Sent::Nothing => {
                     peers.pop_front();
                 }
-                Sent::Batch => peers.rotate_left(1),
+                Sent::Batches => peers.rotate_left(1),
                 Sent::Refused => break,
             }
         }
@@ -208,51 +154,46 @@ impl Endpoint {
                 break;
             };
             let to = incoming.sources[usize::from(path)];
-            if !self.send_batch(Batch::new(0, None, to, bytes))? {
+            self.unsent.push(Batch::answer(to, bytes));
+            if !self.send_unsent()? {
                 return Ok(false);
             }
         }
         Ok(true)
     }
 
-    /// Sends a batch of what a sending end lets go, packets of one path and length.
+    /// Sends what a sending end lets go in one turn.
     fn send_messages(&mut self, now: Time, peer: usize) -> Result<Sent, TransportError> {
-        let to = self.peers[peer];
-        let mut batch = Batch::new(0, Some(peer), to, Vec::with_capacity(MOST_BATCH));
-        let mut apart = None;
-        while let Some(sender) = self.outgoing.get_mut(&peer) {
-            let before = batch.bytes.len();
-            let Some(path) = sender.poll_transmit(now, &mut batch.bytes) else {
+        let Some(sender) = self.outgoing.get_mut(&peer) else {
+            return Ok(Sent::Nothing);
+        };
+        let (paths, most) = (self.sockets.len(), self.port.turn());
+        let mut turn = Turn::new(peer, self.peers[peer], paths, most);
+        while let Some(path) = sender.poll_transmit(now, turn.end()) {
+            if !turn.add(path.into(), sender.super_packet(path)) {
                 break;
-            };
-            match batch.add(path.into(), before) {
-                Added::Room => {
-                    let longer = batch.bytes.len() + batch.segment;
-                    if longer as u64 > sender.super_packet(path) {
-                        break;
-                    }
-                }
-                Added::Full => break,
-                Added::Apart(next) => {
-                    apart = Some(next);
-                    break;
-                }
             }
         }
-        if batch.bytes.is_empty() {
+        self.unsent.extend(turn);
+        if self.unsent.is_empty() {
             return Ok(Sent::Nothing);
         }
-        for batch in std::iter::once(batch).chain(apart) {
-            if !self.send_batch(batch)? {
-                // What comes behind counts as sent and is lost: the repeats are for that.
-                return Ok(Sent::Refused);
-            }
-        }
-        Ok(Sent::Batch)
+        Ok(match self.send_unsent()? {
+            true => Sent::Batches,
+            false => Sent::Refused,
+        })
     }
 
-    /// Whether the kernel took it; if not, it is kept for the next time.
-    fn send_batch(&mut self, mut batch: Batch) -> Result<bool, TransportError> {
+    /// Whether the kernel took all that was written; what it did not is kept for the next time.
+    fn send_unsent(&mut self) -> Result<bool, TransportError> {
+        let mut unsent = std::mem::take(&mut self.unsent);
+        let sent = unsent.send(|batch| self.send_batch(batch));
+        self.unsent = unsent;
+        sent
+    }
+
+    /// Whether the kernel took it.
+    fn send_batch(&mut self, batch: &mut Batch) -> Result<bool, TransportError> {
         let now = self.now();
         let sender = batch.sender.and_then(|peer| self.outgoing.get_mut(&peer));
         if let Some(sender) = sender {
@@ -265,13 +206,7 @@ impl Endpoint {
                 batch.segment, batch.to
             )))?;
         if sent {
-            self.port.sent(
-                now,
-                batch.bytes.len(),
-                batch.bytes.len().div_ceil(batch.segment),
-            );
-        } else {
-            self.unsent = Some(batch);
+            self.port.sent(now, batch.bytes.len(), batch.datagrams());
         }
         Ok(sent)
     }

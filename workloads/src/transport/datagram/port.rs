@@ -6,7 +6,8 @@
 use longhaul_emulator::time::Time;
 use longhaul_topologies::units::Rate;
 
-use crate::message::pacer::Pacer;
+use super::socket::MOST_BATCH;
+use crate::message::pacer::{BURST, Pacer};
 
 /// Bytes around each datagram: Ethernet, IPv6, UDP.
 const HEADERS: usize = 14 + 40 + 8;
@@ -24,6 +25,15 @@ impl Port {
             rate,
             pacer: Pacer::default(),
         }
+    }
+
+    /// Bytes after which a queue pair's turn is over: what may leave at once, and at least a batch; as many as it has if the port
+    /// takes everything.
+    pub(super) fn turn(&self) -> usize {
+        self.rate.map_or(usize::MAX, |rate| {
+            let at_once = usize::try_from(rate.size_in(BURST).bytes());
+            at_once.unwrap_or(usize::MAX).max(MOST_BATCH)
+        })
     }
 
     /// When the next datagram may be handed over, if not now.

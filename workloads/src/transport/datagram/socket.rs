@@ -14,7 +14,7 @@ use nix::sys::socket::{
 };
 use nix::sys::time::TimeSpec;
 
-use super::clock::{Clock, arrival};
+use super::clock::Clock;
 
 /// "ECN-capable transport" in the type of service (RFC 3168).
 const ECT_0: u32 = 0b10;
@@ -188,7 +188,8 @@ impl Socket {
         };
         let (clocks, mut batches) = (clock.both(), Vec::with_capacity(BATCHES));
         for message in messages {
-            let received = Received::new(&message, |stamp| arrival(clocks, stamp, self.earliest))?;
+            let came = |stamp| clocks.monotonic_of(stamp, self.earliest);
+            let received = Received::new(&message, |stamp| stamp.map_or(clocks.monotonic, came))?;
             self.earliest = received.came;
             batches.push(received);
         }
