@@ -63,7 +63,7 @@ const FROM_PACKETS: f64 = 0.5;
 const FULL_PACKETS: f64 = 2.4;
 /// Slices are as long for near and far, so that all see the same of a queue that comes and goes.
 const GRAIN: Duration = Duration::from_micros(60);
-/// Packets that a slice has at least if a loop has as many; it is judged by the least delay in it.
+/// Packets that a slice has at least; it is judged by the least delay in it.
 const SLICE_PACKETS: u32 = 4;
 /// A loop is taken for at least this long: shorter ones are a few packets.
 const LEAST_LOOP: Duration = Duration::from_micros(100);
@@ -103,6 +103,8 @@ const FIRST_CLAIM: f64 = 0.25;
 const LEAST_STEP: f64 = 1.05;
 /// … and no more than this.
 const LARGEST_STEP: f64 = 4.0;
+/// What a train finds the bottleneck to carry is more than was known from this many times that on.
+const MORE: f64 = 1.2;
 /// Of what the bottleneck carries, the start takes this much even if nothing is free.
 const LEAST_CLAIM: f64 = 1.0 / 16.0;
 
@@ -263,14 +265,6 @@ impl Path {
         self.base.get().max(LEAST_LOOP).as_secs_f64().max(packet)
     }
 
-    /// Whether what came since the slice began is enough for one: fewer packets only where a loop has no more.
-    fn is_slice(&self, now: Time) -> bool {
-        let took = now.since(self.slice.since);
-        let packets =
-            self.slice.packets >= SLICE_PACKETS || took.as_secs_f64() >= self.round_trip();
-        packets && took >= GRAIN
-    }
-
     /// Above the base round trip, in seconds.
     fn delay(&self, slice: &Slice) -> f64 {
         let least = slice.least.unwrap_or_default();
@@ -301,11 +295,23 @@ impl Path {
         self.capacity * self.base.get().as_secs_f64() / self.packet
     }
 
+    fn hear(&mut self, told: Told) {
+        match told {
+            Told::Others(others) => self.take(others, false),
+            Told::OthersAtStart(others) => self.take(others, true),
+            // What jitter makes of a train's arrivals tells nothing.
+            Told::Capacity(capacity) if capacity > MORE * self.capacity && self.jitter == 0.0 => {
+                self.capacity = capacity.min(self.line);
+            }
+            Told::Capacity(_) => {}
+        }
+    }
+
     /// Takes of what a probe found free, as all who find it do.
-    fn take(&mut self, told: &Told) {
-        let load = told.others + self.rate / self.capacity;
+    fn take(&mut self, others: f64, first: bool) {
+        let load = others + self.rate / self.capacity;
         let step = (CLAIM / load).min(LARGEST_STEP);
-        let worth = step >= LEAST_STEP || (told.first && step < 1.0);
+        let worth = step >= LEAST_STEP || (first && step < 1.0);
         if worth {
             self.set((self.rate * step).max(self.capacity * LEAST_CLAIM));
         }
@@ -351,9 +357,11 @@ impl Path {
         let down_at_full = lively * DECREASE;
         let down = down_at_full * congestion;
         let borne = growth / (growth + down_at_full);
-        if self.rate < CLAIM * self.capacity && !slice.limited {
+        if !slice.limited {
+            let room = self.rate < CLAIM * self.capacity;
             let carried = self.packets_of_a_round_trip();
-            self.probe.wait(part, congestion / borne, carried);
+            let congestion = room.then_some(congestion / borne);
+            self.probe.wait(part, congestion, carried);
         }
         self.set(self.rate * (part * (up - down)).exp());
         let took = part * self.round_trip();
@@ -494,10 +502,11 @@ impl Controller for Path {
             return;
         }
         if let Some(told) = self.probe.on_ack(ack) {
-            self.take(&told);
+            self.hear(told);
         }
         self.slice.count(ack);
-        if self.is_slice(ack.now) {
+        let long = ack.now.since(self.slice.since) >= GRAIN;
+        if long && self.slice.packets >= SLICE_PACKETS {
             self.end_slice(ack);
         }
         if self.rounds.passed(ack) {

@@ -3,6 +3,9 @@
 //! Growth by a little each round trip takes long to fill what others have left. Where nothing has been seen of a queue for some round
 //! trips, one train tells how full the bottleneck is, and all flows that find the same free part are to grow by the same factor: that
 //! fills it, and leaves their shares as they were. Packets after the train make up for it, so that it is no rate of its own.
+//!
+//! What the bottleneck carries is asked again, too, ever less often, by a train that leaves as fast as it can: where several starts met,
+//! each saw as much of it as the others' trains left.
 
 use std::time::Duration;
 
@@ -25,6 +28,10 @@ const INTERVAL: f64 = 2.0;
 const FIRST_INTERVAL: f64 = 0.25;
 /// The interval doubles up to this while trains find nothing worth taking.
 const LONGEST_INTERVAL: f64 = 64.0;
+/// Round trips after the start before what the bottleneck carries is asked again…
+const FIRST_AGAIN: f64 = 8.0;
+/// … and so many times as many before each time after that.
+const RARER: f64 = 4.0;
 /// Multiples of it spread evenly between whole numbers.
 const GOLDEN: f64 = 0.618_033_988_749_895;
 
@@ -41,21 +48,37 @@ pub(super) struct Probe {
     /// Quiet round trips, since the last one.
     quiet: f64,
     interval: f64,
+    /// Round trips of the law, and at which of them it is asked again what the bottleneck carries.
+    trips: f64,
+    again: f64,
     /// How much more of it is waited for this time, 0 to 1: flows that meet congestion at once are not to send trains at once.
     offset: f64,
     /// The one that ends the start is to come: from when on, and its packets.
     first: Option<(Time, u32)>,
-    /// The one under way ends the start.
-    ends_start: bool,
+    asks: Asks,
+}
+
+/// What the train under way is to tell.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Asks {
+    /// What others use.
+    #[default]
+    Others,
+    /// The same, and ends the start.
+    OthersAtStart,
+    /// What the bottleneck carries.
+    Capacity,
 }
 
 /// What a train told.
-#[derive(Debug)]
-pub(super) struct Told {
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Told {
     /// What others use of the bottleneck, in parts of what that carries: more than 1 if it is offered too much.
-    pub others: f64,
-    /// It ended the start.
-    pub first: bool,
+    Others(f64),
+    /// The same, at the end of the start.
+    OthersAtStart(f64),
+    /// The bottleneck carries at least this, in bytes per second.
+    Capacity(f64),
 }
 
 impl Probe {
@@ -65,9 +88,11 @@ impl Probe {
             behind: 0,
             quiet: 0.0,
             interval: INTERVAL,
+            trips: 0.0,
+            again: FIRST_AGAIN,
             offset: 0.0,
             first: None,
-            ends_start: false,
+            asks: Asks::Others,
         }
     }
 
@@ -80,23 +105,36 @@ impl Probe {
         self.first = Some((now + wait, length(packets_of_a_round_trip).max(SHORTEST)));
     }
 
-    /// Counts `part` of a round trip, with so much congestion in parts of what the rate bears; `packets_of_a_round_trip` are what the
-    /// bottleneck carries in one.
-    pub fn wait(&mut self, part: f64, congestion: f64, packets_of_a_round_trip: f64) {
+    /// Counts `part` of a round trip. Of what others use it is asked where there is congestion to be told from, in parts of what the rate
+    /// bears; `packets_of_a_round_trip` are what the bottleneck carries in one.
+    pub fn wait(&mut self, part: f64, congestion: Option<f64>, packets_of_a_round_trip: f64) {
+        self.trips += part;
         if self.train.is_some() || self.first.is_some() {
             return;
         }
+        if self.trips >= self.again * (1.0 + self.offset) {
+            self.again = self.trips * RARER;
+            self.ask(Asks::Capacity, SHORTEST);
+            return;
+        }
+        let Some(congestion) = congestion else {
+            return;
+        };
         self.quiet = (self.quiet + part * (1.0 - congestion / QUIET)).max(0.0);
         let length = length(packets_of_a_round_trip);
         if self.quiet >= self.interval * (1.0 + self.offset) && length >= SHORTEST {
-            self.train = Some(Train::new(length));
+            self.ask(Asks::Others, length);
         }
+    }
+
+    fn ask(&mut self, asks: Asks, length: u32) {
+        self.train = Some(Train::new(length));
+        self.asks = asks;
     }
 
     /// After silence or overload nothing is under way.
     pub fn abandon(&mut self, now: Time) {
         self.train = None;
-        self.ends_start = false;
         self.behind = 0;
         self.first = None;
         self.rest(now);
@@ -110,18 +148,23 @@ impl Probe {
 
     /// The pace of the next packet, where `rate` is the flow's.
     pub fn pace(&self, rate: f64, capacity: f64) -> f64 {
-        if self
-            .train
-            .as_ref()
-            .is_some_and(|train| train.remaining() > 0)
-        {
-            capacity.max(rate)
+        let train = match self.asks {
+            Asks::Others | Asks::OthersAtStart => capacity.max(rate),
+            Asks::Capacity => f64::INFINITY,
+        };
+        if self.is_sending() {
+            train
         } else if self.behind > 0 {
             // As many packets as the train had, so that it all takes what it takes at the rate.
-            1.0 / (2.0 / rate - 1.0 / capacity.max(rate))
+            1.0 / (2.0 / rate - 1.0 / train)
         } else {
             rate
         }
+    }
+
+    fn is_sending(&self) -> bool {
+        let train = self.train.as_ref();
+        train.is_some_and(|train| train.remaining() > 0)
     }
 
     pub fn on_sent(&mut self, sent: &Sent) {
@@ -135,8 +178,7 @@ impl Probe {
             _ => self.behind = self.behind.saturating_sub(1),
         }
         if let Some((_, length)) = self.first.take_if(|(due, _)| sent.now >= *due) {
-            self.train = Some(Train::new(length));
-            self.ends_start = true;
+            self.ask(Asks::OthersAtStart, length);
         }
     }
 
@@ -151,11 +193,18 @@ impl Probe {
             return None;
         }
         let train = self.train.take()?;
-        let first = std::mem::take(&mut self.ends_start);
         self.rest(ack.now);
+        if train.remaining() > 0 {
+            // What an application did not fill left at another pace.
+            return None;
+        }
         let others = train.others();
-        // What an application did not fill left at another pace; and where others send trains, too, none tells of what they use.
-        (train.remaining() == 0 && (first || others < 1.0)).then_some(Told { others, first })
+        match self.asks {
+            // Where others send trains, too, none tells of what they use.
+            Asks::Others => (others < 1.0).then_some(Told::Others(others)),
+            Asks::OthersAtStart => Some(Told::OthersAtStart(others)),
+            Asks::Capacity => train.arrived_at().map(Told::Capacity),
+        }
     }
 
     /// Whether what the last one told was worth a change.
