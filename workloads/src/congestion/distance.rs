@@ -75,6 +75,8 @@ const WATCHED_TIME: f64 = 0.02;
 const QUEUE_CHANGE: f64 = 0.15;
 /// … and what delay changes by beyond that is jitter if it is this much of [`FULL`] in the mean.
 const ROUGH: f64 = 0.25;
+/// … and this much of the mean delay: a queue that others hold moves by little beside what it is.
+const ROUGH_PART: f64 = 0.15;
 /// Mean deviations above the mean up to which such delay is taken for jitter.
 const DEVIATIONS: f64 = 3.0;
 /// Spans of [`WATCHED`] after which what was taken for jitter is doubted: it may have been a queue that others made, and one's own since…
@@ -379,7 +381,8 @@ impl Path {
         let full = FULL
             .as_secs_f64()
             .max(FULL_PACKETS * self.packet / self.capacity.max(1.0));
-        let rough = watch.roughness / watch.slices > ROUGH * full;
+        let least = (ROUGH * full).max(ROUGH_PART * watch.delay / watch.slices);
+        let rough = watch.roughness / watch.slices > least;
         let cut_for_nothing = rough && mean > f64::midpoint(borne, 1.0);
         self.belief = if cut_for_nothing {
             let (before, spans) = match self.belief {
