@@ -24,6 +24,7 @@ mod virtual_lab;
 
 use std::path::Path;
 
+use longhaul_reports::folder::Opened;
 use tokio::runtime::Runtime;
 
 use crate::args::{Cli, Command};
@@ -67,8 +68,21 @@ fn runtime() -> Result<Runtime, Failure> {
     runtime.map_err(|error| Failure::new(Exit::Lacking, &error))
 }
 
+/// What is made of a result goes over an older one of its kind, never over what a run measured.
+fn spare_results(file: &Path) -> Result<(), Failure> {
+    if Opened::is_own_file(file) {
+        return Err(Failure::with_help(
+            Exit::Usage,
+            format!("{} is a name of a run's own files", file.display()),
+            "give the file another name",
+        ));
+    }
+    Ok(())
+}
+
 /// Writes what was asked for, over an older one: a CI server asks for the same file every time.
 fn write(path: &Path, text: &str) -> Result<(), Failure> {
+    spare_results(path)?;
     std::fs::write(path, text).map_err(|error| {
         Failure::with_help(
             Exit::Usage,
