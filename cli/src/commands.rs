@@ -15,6 +15,7 @@ mod report;
 mod reproduce;
 mod run;
 mod shell;
+mod status;
 mod sweep;
 mod top;
 mod topologies;
@@ -42,7 +43,7 @@ pub fn run(command: Command, output: Output) -> Result<Exit, Failure> {
         Command::Up(args) => lab::up(&args, output),
         Command::Exec(args) => lab::exec(&args),
         Command::Link(command) => link::run(&command, output),
-        Command::Status(args) => lab::status(&args, output),
+        Command::Status(args) => status::run(&args, output),
         Command::Top(args) => top::run(&args, output),
         Command::Verify(args) => verify::run(&args, output),
         Command::Down(args) => lab::down(&args, output),
