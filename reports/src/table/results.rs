@@ -117,11 +117,7 @@ fn table(series: &Series<'_>, width: usize) -> String {
         };
     };
     let summaries = series.summaries();
-    let iterations = summaries
-        .iter()
-        .map(|row| row.iterations)
-        .max()
-        .unwrap_or(0);
+    let iterations = iterations(&summaries);
     let mut heading = format!(
         "{}: {collective} ({algorithm}), {data_type}, {op}, {ranks} ranks",
         series.label
@@ -132,7 +128,7 @@ fn table(series: &Series<'_>, width: usize) -> String {
     if *root >= 0 {
         heading += &format!(", root {root}");
     }
-    heading += &format!(", {} per size", plural(iterations as usize, "iteration"));
+    heading += &format!(", {} per size", plural(iterations, "iteration"));
     if series.points.len() > 1 {
         heading += &format!(" over {} repeats", series.points.len());
     }
