@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::format::{bytes, decimals_for, plural, rate};
 use crate::result::{Placement, RunResult, Summary, Workload};
 use crate::series::replay::CARRIED;
-use crate::series::{Series, SettingNames};
+use crate::series::{Series, SettingNames, iterations};
 use crate::stats;
 use crate::table::grid::{Align, Grid, fitting, line_width, paragraph};
 use crate::table::series_columns;
