@@ -231,6 +231,15 @@ mod tests {
     }
 
     #[test]
+    fn a_column_that_is_empty_in_every_row_is_left_out() {
+        let row = |texts: [&str; 3]| texts.map(|text| html! { (text) }).to_vec();
+        let rows = [row(["a", "", "1"]), row(["b", "", ""])];
+        let table = sparse_table(&["name", "nothing", "number"], &rows, 2).into_string();
+        assert!(!table.contains("nothing"), "{table}");
+        assert_eq!(table.matches("class=\"figure\"").count(), 3, "{table}");
+    }
+
+    #[test]
     fn a_report_has_every_section_that_there_is_something_to_say_in() {
         let report = render(&[opened(|_| {})]);
         for id in [

@@ -73,6 +73,8 @@ fn heights(panel: &mut Panel) -> impl Iterator<Item = &mut f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::chart::figure::{Curve, Key};
+    use crate::theme::{INK, Stroke};
 
     #[test]
     fn units_are_those_in_which_the_greatest_value_is_short() {
@@ -88,5 +90,27 @@ mod tests {
             ],
             ["Mbit/s", "ms", "W", "Gbit/s", "Mbit/s", "MiB"]
         );
+    }
+
+    #[test]
+    fn panels_of_one_figure_take_one_unit() {
+        let panel = |height: f64| Panel {
+            title: String::new(),
+            keys: Vec::new(),
+            x: Axis::linear("time (s)", 0.0, 1.0),
+            y: Axis::from_zero("", height),
+            areas: Vec::new(),
+            curves: vec![Curve {
+                key: Key::line(Stroke::solid(INK, 1.0)),
+                runs: vec![vec![(0.0, 0.0), (1.0, height)]],
+            }],
+            spans: Vec::new(),
+            marks: Vec::new(),
+        };
+        let mut panels = [panel(400_000.0), panel(100.0)];
+        fit(&mut panels, "throughput", "Mbit/s");
+        assert_eq!(panels[1].y.label, "throughput (Gbit/s)");
+        let last = |panel: &Panel| panel.curves[0].runs[0][1].1;
+        assert_eq!(panels.each_ref().map(last), [400.0, 0.1]);
     }
 }
