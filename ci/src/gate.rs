@@ -21,7 +21,7 @@ mod text;
 
 use std::collections::BTreeMap;
 
-use longhaul_reports::result::{LabKind, RunResult};
+use longhaul_reports::result::{LabKind, Outcome, RunResult};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -133,7 +133,7 @@ pub enum GateError {
 /// Holds `result` against `baseline`.
 ///
 /// # Errors
-/// If the two are unlike, or the run was interrupted.
+/// If the two are unlike, or the run was interrupted or killed.
 pub fn gate(
     result: &RunResult,
     baseline: &Baseline,
@@ -145,7 +145,8 @@ pub fn gate(
         return Err(GateError::Unlike(unlike));
     }
     let verdict = judge(result);
-    if verdict == Verdict::Interrupted {
+    // Killed by whatever, a machine short of memory as well: no fault of what was measured, as far as one can tell.
+    if matches!(result.outcome, Outcome::Interrupted | Outcome::Unfinished) {
         return Err(GateError::Interrupted(reason(&verdict)));
     }
     let pairs = pairs(&baseline.figures, &figures::of(result), run.lab);

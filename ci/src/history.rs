@@ -11,6 +11,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::gate::{Judgement, Ruling};
 
+/// How a line begins, as [`Entry`]'s first field is `commit`.
+const BEGINNING: &str = "{\"commit\":";
+
 /// One run of a gate.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Entry {
@@ -78,9 +81,12 @@ pub fn read(path: &Path) -> Result<Vec<Entry>, HistoryError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         text => text.map_err(io_error("read", path))?,
     };
-    let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+    let (whole, cut_off) = text.rsplit_once('\n').unwrap_or(("", &text));
+    // It would make room for the next line: only what this writes may go.
+    let is_ours = cut_off.starts_with(BEGINNING) || BEGINNING.starts_with(cut_off);
     whole
         .lines()
+        .chain((!is_ours).then_some(cut_off))
         .enumerate()
         .map(|(index, line)| {
             serde_json::from_str(line).map_err(|source| HistoryError::Malformed {
@@ -185,5 +191,16 @@ mod tests {
         fs::write(&path, fs::read_to_string(&path).unwrap() + "mine\n").unwrap();
         let error = read(&path).unwrap_err().to_string();
         assert!(error.contains("line 2"), "{error}");
+    }
+
+    #[test]
+    fn a_single_line_that_is_no_history_does_not_make_room_for_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("notes");
+        fs::write(&path, "{\"mine\": 1}").unwrap();
+        let error = read(&path).unwrap_err().to_string();
+        assert!(error.contains("line 1"), "{error}");
+        let line = serde_json::to_string(&entry("a", 1.0)).unwrap();
+        assert!(line.starts_with(BEGINNING), "{line}");
     }
 }

@@ -15,6 +15,7 @@ mod report;
 mod reproduce;
 mod run;
 mod shell;
+mod status;
 mod sweep;
 mod top;
 mod topologies;
@@ -24,6 +25,7 @@ mod virtual_lab;
 
 use std::path::Path;
 
+use longhaul_reports::folder::Opened;
 use tokio::runtime::Runtime;
 
 use crate::args::{Cli, Command};
@@ -41,7 +43,7 @@ pub fn run(command: Command, output: Output) -> Result<Exit, Failure> {
         Command::Up(args) => lab::up(&args, output),
         Command::Exec(args) => lab::exec(&args),
         Command::Link(command) => link::run(&command, output),
-        Command::Status(args) => lab::status(&args, output),
+        Command::Status(args) => status::run(&args, output),
         Command::Top(args) => top::run(&args, output),
         Command::Verify(args) => verify::run(&args, output),
         Command::Down(args) => lab::down(&args, output),
@@ -67,8 +69,21 @@ fn runtime() -> Result<Runtime, Failure> {
     runtime.map_err(|error| Failure::new(Exit::Lacking, &error))
 }
 
+/// What is made of a result goes over an older one of its kind, never over what a run measured.
+fn spare_results(file: &Path) -> Result<(), Failure> {
+    if Opened::is_own_file(file) {
+        return Err(Failure::with_help(
+            Exit::Usage,
+            format!("{} is a name of a run's own files", file.display()),
+            "give the file another name",
+        ));
+    }
+    Ok(())
+}
+
 /// Writes what was asked for, over an older one: a CI server asks for the same file every time.
 fn write(path: &Path, text: &str) -> Result<(), Failure> {
+    spare_results(path)?;
     std::fs::write(path, text).map_err(|error| {
         Failure::with_help(
             Exit::Usage,

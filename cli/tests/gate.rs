@@ -242,6 +242,34 @@ fn an_older_baseline_stays_unless_forced() {
 }
 
 #[test]
+fn nothing_is_written_over_what_a_run_measured() {
+    let desk = Desk::baseline("virtual-fast");
+    let before = fs::read(desk.path("old/result.json")).unwrap();
+    for option in ["--junit", "--markdown", "--history"] {
+        let told = desk.gate("old", &[option, "old/result.json"], 2);
+        assert!(told.contains("a run's own files"), "{option}: {told}");
+        // What is wrong with the command line is so at every commit.
+        desk.gate("old", &[option, "old/result.json", "--bisect"], 128);
+    }
+    let save = [
+        "baseline",
+        "save",
+        "old",
+        "--to",
+        "old/result.json",
+        "--force",
+    ];
+    desk.longhaul(&save)
+        .assert()
+        .code(2)
+        .stderr(contains("give the file another name"));
+    assert_eq!(fs::read(desk.path("old/result.json")).unwrap(), before);
+    fs::write(desk.path("notes"), "mine").unwrap();
+    desk.gate("old", &["--history", "notes"], 2);
+    assert_eq!(fs::read(desk.path("notes")).unwrap(), b"mine");
+}
+
+#[test]
 fn foreign_and_broken_files_are_told_what_is_wrong_with_them() {
     let desk = Desk::baseline("virtual-fast");
     let whole = fs::read_to_string(desk.path("baseline.json")).unwrap();

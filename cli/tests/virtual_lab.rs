@@ -285,6 +285,13 @@ fn who_watches_a_run_sees_it_go_and_changes_not_a_byte_of_it() {
         let bytes: u64 = counted.map(|bytes| bytes.as_u64().unwrap()).sum();
         seen.push((at_s, bytes));
         if !std::mem::replace(&mut refused, true) {
+            let status = longhaul.run(&["--json", "status", &name]);
+            let status: Value = serde_json::from_slice(&status.stdout).unwrap();
+            // Unless it has just ended.
+            if let Some(passed) = status["virtual"]["virtual_seconds"].as_f64() {
+                assert!(passed >= at_s, "{status}");
+                assert_eq!(status["run"]["points"], 1, "{status}");
+            }
             let set = longhaul.run(&["link", "set", "--name", &name, "a", "b", "delay=1ms"]);
             assert_eq!(set.status.code(), Some(2), "{set:?}");
             assert!(text(&set.stderr).contains("schedule:"), "{set:?}");

@@ -21,6 +21,7 @@ mod speedup;
 mod sweep;
 mod traffic;
 mod trend;
+mod unit;
 mod verification;
 
 use std::fs;

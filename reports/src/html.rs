@@ -8,6 +8,7 @@
 //! - `nics`: what NICs counted.
 //! - `changes`: what happened to the links.
 //! - `heat`: use, queues and marks of every lane over time.
+//! - `differences`: of several results, what their experiments differ in.
 //! - `fidelity`, `environment`: asked against measured; where it ran and how to repeat it.
 //!
 //! Every text of a result is escaped by the template crate. The page allows no request and no script but its own, by its digest
@@ -16,6 +17,7 @@
 
 mod changes;
 mod charts;
+mod differences;
 mod environment;
 mod fidelity;
 mod flows;
@@ -152,6 +154,9 @@ fn several(results: &[Opened], names: &[String]) -> Markup {
                 }
             }
             section { (headline::side_by_side(results, names)) }
+            @if let Some(table) = differences::section(results, names) {
+                section id="differences" { h2 { "What the experiments differ in" } (table) }
+            }
             @if let Some(table) = results::comparison(&combined.result) {
                 section id="comparison" { h2 { "Bus bandwidth" } (table) }
             }
@@ -189,6 +194,17 @@ fn table(head: &[&str], rows: &[Vec<Markup>], figures_from: usize) -> Markup {
     }
 }
 
+/// The same without the columns that are empty in every row.
+fn sparse_table(head: &[&str], rows: &[Vec<Markup>], figures_from: usize) -> Markup {
+    let is_told = |column: &usize| rows.iter().any(|row| !row[*column].0.is_empty());
+    let told: Vec<usize> = (0..head.len()).filter(is_told).collect();
+    let head: Vec<&str> = told.iter().map(|&column| head[column]).collect();
+    let of_row = |row: &Vec<Markup>| told.iter().map(|&column| row[column].clone()).collect();
+    let rows: Vec<Vec<Markup>> = rows.iter().map(of_row).collect();
+    let figures_from = told.partition_point(|&column| column < figures_from);
+    table(&head, &rows, figures_from)
+}
+
 /// A verdict in a word, with a sign that does not need colour.
 fn verdict(is_good: bool, good: &str, bad: &str) -> Markup {
     html! {
@@ -212,6 +228,15 @@ mod tests {
         let mut folder = ResultFolder { result, telemetry };
         change(&mut folder);
         Opened::from(folder)
+    }
+
+    #[test]
+    fn a_column_that_is_empty_in_every_row_is_left_out() {
+        let row = |texts: [&str; 3]| texts.map(|text| html! { (text) }).to_vec();
+        let rows = [row(["a", "", "1"]), row(["b", "", ""])];
+        let table = sparse_table(&["name", "nothing", "number"], &rows, 2).into_string();
+        assert!(!table.contains("nothing"), "{table}");
+        assert_eq!(table.matches("class=\"figure\"").count(), 3, "{table}");
     }
 
     #[test]

@@ -22,6 +22,9 @@ use crate::theme::{BODY, INK, MUTED, SEA, SMALL, Stroke, TITLE};
 const WIDTH: f64 = 1100.0;
 const MARGIN: f64 = 24.0;
 
+/// On a narrower map neither names nor links could be told apart.
+pub(crate) const LEAST_WIDTH: f64 = 320.0;
+
 /// Where sites and links lie on the canvas.
 #[derive(Clone, Debug)]
 struct Layout {
@@ -66,7 +69,12 @@ pub(crate) fn picture(topology: &Topology, width: f64, tips: &[String]) -> Canva
 
     canvas.label(
         (MARGIN, MARGIN + TITLE / 2.0),
-        Label::new(&topology.name, TITLE, INK, Across::Left),
+        Label::new(
+            shorten(&topology.name, TITLE, width - 2.0 * MARGIN),
+            TITLE,
+            INK,
+            Across::Left,
+        ),
     );
     let hosts: usize = topology.sites.iter().map(|site| site.hosts).sum();
     let subtitle = [
@@ -162,6 +170,24 @@ mod tests {
                     .labels()
                     .any(|(text, _)| text.contains(&topology.links.len().to_string()))
             );
+        }
+    }
+
+    #[test]
+    fn sites_lie_inside_the_narrowest_map() {
+        for mut topology in catalogue_topologies() {
+            let width = LEAST_WIDTH;
+            let check = |layout: Layout, name: &str| {
+                let inside = |&(x, _): &Place| (MARGIN..=width - MARGIN).contains(&x);
+                assert!(layout.sites.iter().all(inside), "{name}: {layout:?}");
+            };
+            check(graph::layout(&topology, width, 80.0), "graph");
+            if let Some(globe) = globe::layout(&topology, width, 80.0) {
+                check(globe, &topology.name);
+            }
+            picture(&topology, width, &[]).assert_texts_apart(&topology.name);
+            topology.sites[0].coordinates = None;
+            picture(&topology, width, &[]).assert_texts_apart(&topology.name);
         }
     }
 

@@ -80,6 +80,12 @@ impl<'a> Series<'a> {
     }
 }
 
+/// How many iterations a size has; the most, where they differ.
+pub(crate) fn iterations(summaries: &[Summary]) -> usize {
+    let most = summaries.iter().map(|row| row.iterations).max();
+    most.unwrap_or(0) as usize
+}
+
 /// The swept settings of a run, with names as short as they can be told apart.
 #[derive(Clone, Debug)]
 pub(crate) struct SettingNames<'a> {

@@ -116,9 +116,11 @@ fn what_failed_is_wrong_and_what_was_interrupted_says_nothing() {
     };
     let judgement = gate(&result, &baseline, &Tolerances::new()).unwrap();
     assert!(matches!(judgement.ruling, Ruling::Wrong { .. }));
-    result.outcome = Outcome::Interrupted;
-    let refused = gate(&result, &baseline, &Tolerances::new());
-    assert!(matches!(refused, Err(GateError::Interrupted(_))));
+    for outcome in [Outcome::Interrupted, Outcome::Unfinished] {
+        result.outcome = outcome;
+        let refused = gate(&result, &baseline, &Tolerances::new());
+        assert!(matches!(refused, Err(GateError::Interrupted(_))));
+    }
 }
 
 #[test]

@@ -6,6 +6,7 @@ use longhaul_reports::folder::ResultFolder;
 use serde_json::json;
 
 use crate::args::{BaselineCommand, BaselineSaveArgs};
+use crate::commands::spare_results;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::{Output, count};
@@ -18,6 +19,7 @@ pub fn run(command: &BaselineCommand, output: Output) -> Result<Exit, Failure> {
 }
 
 fn save(args: &BaselineSaveArgs, output: Output) -> Result<Exit, Failure> {
+    spare_results(&args.to)?;
     let folder = ResultFolder::open(&args.result)?;
     let baseline = Baseline::of(&folder.result)?;
     let older = match args.force {

@@ -11,7 +11,7 @@ use longhaul_reports::chart::{self, Trend};
 use longhaul_reports::folder::ResultFolder;
 
 use crate::args::GateArgs;
-use crate::commands::write;
+use crate::commands::{spare_results, write};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::Output;
@@ -23,6 +23,11 @@ const COMMIT_VARIABLES: [&str; 2] = ["GITHUB_SHA", "CI_COMMIT_SHA"];
 pub fn run(args: &GateArgs, output: Output) -> Result<Exit, Failure> {
     // What is wrong with these is so at every commit: a bisection ends.
     let whole = || {
+        let written = [&args.junit, &args.markdown, &args.history];
+        written
+            .into_iter()
+            .flatten()
+            .try_for_each(|path| spare_results(path))?;
         Ok::<_, Failure>((
             tolerances(&args.tolerance)?,
             Baseline::open(&args.baseline)?,

@@ -1,21 +1,18 @@
-//! `up`, `exec`, `status`, `down`, `clean`: labs in the background.
+//! `up`, `exec`, `down`, `clean`: labs in the background.
 
 use longhaul_emulator::engine::EngineChoice;
 use longhaul_emulator::guest::GuestMemory;
-use longhaul_emulator::keeper::{
-    self, KeeperError, LabDetail, LabName, LabStatus, Life, VirtualStatus,
-};
+use longhaul_emulator::keeper::{self, KeeperError, LabName};
 use longhaul_emulator::lab::LabOptions;
 use longhaul_topologies::units::ByteSize;
 use serde_json::json;
 
-use crate::args::{DownArgs, ExecArgs, Links, StatusArgs, UpArgs};
+use crate::args::{DownArgs, ExecArgs, Links, UpArgs};
 use crate::commands::virtual_lab::{self, Needs};
 use crate::commands::{link, topologies};
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::listing::Listing;
-use crate::output::{Output, count};
+use crate::output::Output;
 
 /// What a virtual lab has for the programs in its hosts unless it is told otherwise; what they do not touch costs nothing.
 const PROGRAMS: ByteSize = ByteSize::from_bytes(1 << 30);
@@ -66,32 +63,6 @@ pub fn exec(args: &ExecArgs) -> Result<Exit, Failure> {
         .expect("clap asks for at least one");
     let code = keeper::exec(&name, &args.host, program, arguments)?;
     Ok(Exit::Program(u8::try_from(code).unwrap_or(u8::MAX)))
-}
-
-/// Shows all labs, or one in detail.
-pub fn status(args: &StatusArgs, output: Output) -> Result<Exit, Failure> {
-    let mut labs = keeper::status()?;
-    let Some(name) = &args.name else {
-        output.either(&labs, || overview(&labs, output.width()));
-        return Ok(Exit::Fine);
-    };
-    let name = lab_name(name)?;
-    let Some(lab) = labs.iter_mut().find(|lab| lab.name == name) else {
-        return Err(KeeperError::NoSuchLab { name }.into());
-    };
-    if lab.virtual_lab.is_some() {
-        lab.detail = Some(virtual_lab::detail(&name, output)?);
-    }
-    let lab = &*lab;
-    output.either(lab, || match &lab.detail {
-        Some(detail) => format!(
-            "{}\n\n{}",
-            overview(std::slice::from_ref(lab), output.width()),
-            describe(detail, output.width())
-        ),
-        None => overview(std::slice::from_ref(lab), output.width()),
-    });
-    Ok(Exit::Fine)
 }
 
 /// Takes a lab down.
@@ -177,121 +148,4 @@ fn named_or_only(name: Option<&str>) -> Result<LabName, Failure> {
 pub fn lab_name(name: &str) -> Result<LabName, Failure> {
     name.parse()
         .map_err(|error: keeper::LabNameError| Failure::new(Exit::Usage, &error))
-}
-
-fn overview(labs: &[LabStatus], width: usize) -> String {
-    if labs.is_empty() {
-        return "no lab is up: start one with `longhaul up TOPOLOGY`".to_owned();
-    }
-    let mut table = Listing::new(&["lab", "kind", "topology", "links", "pid", "since", "state"]);
-    for lab in labs {
-        let state = match (lab.life, &lab.trouble) {
-            (Life::Up, None) => lab.virtual_lab.map_or_else(|| "up".to_owned(), time_inside),
-            (Life::Up, Some(trouble)) => format!("up, but {trouble}"),
-            (Life::Dead, None) => "killed: `longhaul clean` removes what is left".to_owned(),
-            (Life::Dead, Some(reason)) => {
-                format!("dead: {reason}; `longhaul clean` removes what is left")
-            }
-        };
-        let record = lab.record.as_ref();
-        let engine = lab.detail.as_ref().map(|detail| detail.engine.to_string());
-        table.row([
-            lab.name.to_string(),
-            record
-                .map(|record| record.lab.to_string())
-                .unwrap_or_default(),
-            record
-                .map(|record| record.subject.clone())
-                .unwrap_or_default(),
-            engine.unwrap_or_default(),
-            record
-                .map(|record| record.pid.to_string())
-                .unwrap_or_default(),
-            record
-                .map(|record| since(record.started))
-                .unwrap_or_default(),
-            state,
-        ]);
-    }
-    table.render(4..5, width)
-}
-
-/// How far a virtual lab's clock is.
-fn time_inside(lab: VirtualStatus) -> String {
-    let passed = format!("up for {:.3} virtual seconds", lab.virtual_seconds);
-    match lab.sessions {
-        0 => format!("{passed}; its time stands still"),
-        sessions => format!("{passed}; in it: {}", count(sessions, "command")),
-    }
-}
-
-/// Seconds since 1970 in the user's time zone.
-fn since(started: u64) -> String {
-    let started = i64::try_from(started)
-        .ok()
-        .and_then(|seconds| jiff::Timestamp::from_second(seconds).ok());
-    started.map_or_else(String::new, |started| {
-        started
-            .to_zoned(jiff::tz::TimeZone::system())
-            .strftime("%F %T")
-            .to_string()
-    })
-}
-
-/// The hosts and channels of a lab that is up.
-fn describe(detail: &LabDetail, width: usize) -> String {
-    let mut nodes = Listing::new(&["host", "site", "IPv4", "IPv6"]);
-    for node in &detail.nodes {
-        nodes.row([
-            node.name.clone(),
-            node.site.clone(),
-            node.ipv4.to_string(),
-            node.ipv6
-                .map_or_else(|| "none".to_owned(), |address| address.to_string()),
-        ]);
-    }
-    let mut channels = Listing::new(&[
-        "channel",
-        "state",
-        "rate",
-        "one way",
-        "queue",
-        "packets",
-        "bytes",
-        "queue drops",
-        "lost",
-        "queued",
-    ]);
-    for channel in &detail.channels {
-        let counters = &channel.counters;
-        channels.row([
-            format!("{} > {} lane {}", channel.from, channel.to, channel.lane),
-            match channel.differs {
-                None => channel.state.to_string(),
-                // `link show` says what.
-                Some(_) => format!("{}, changed", channel.state),
-            },
-            channel
-                .rate
-                .map_or_else(|| "unlimited".to_owned(), |rate| rate.to_string()),
-            channel.delay.to_string(),
-            channel.queue.to_string(),
-            counters.packets.to_string(),
-            counters.bytes.to_string(),
-            counters.queue_drops.to_string(),
-            counters
-                .losses
-                .map_or_else(|| "?".to_owned(), |losses| losses.to_string()),
-            counters.queue_bytes.to_string(),
-        ]);
-    }
-    let mut text = format!(
-        "{}\n\n{}",
-        nodes.render(0..0, width),
-        channels.render(5..10, width)
-    );
-    if let Some(reason) = &detail.schedule_failed {
-        text.push_str(&format!("\n\nthe schedule has ended early: {reason}"));
-    }
-    text
 }

@@ -11,7 +11,7 @@ use longhaul_reports::html::{self, REPORT_FILE};
 use serde_json::json;
 
 use crate::args::{LookArgs, ReportArgs};
-use crate::commands::write;
+use crate::commands::{spare_results, write};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::Output;
@@ -157,18 +157,6 @@ fn columns(_: &[Opened], _: &Path) -> Result<Vec<PathBuf>, Failure> {
         "--export parquet: this longhaul was built without it",
         "build it with `cargo build --release --features parquet`, or take --export csv",
     ))
-}
-
-/// A report goes over an older report, never over what a run measured.
-fn spare_results(file: &Path) -> Result<(), Failure> {
-    if Opened::is_own_file(file) {
-        return Err(Failure::with_help(
-            Exit::Usage,
-            format!("{} is a name of a run's own files", file.display()),
-            "give the file another name",
-        ));
-    }
-    Ok(())
 }
 
 impl From<ChartError> for Failure {

@@ -170,6 +170,8 @@ fn a_browser_shows_the_live_page() {
             "host lab, two",
             "<circle",
             "<polyline",
+            "a &gt; b over time",
+            "class=\"grid\"",
         ]
         .iter()
         .all(|text| seen.contains(text))

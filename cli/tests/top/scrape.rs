@@ -59,6 +59,7 @@ fn prometheus_scrapes_a_run() {
         .spawn();
     let _prometheus = Started(prometheus.unwrap());
     let ask = |query: &str| -> Option<f64> {
+        let query = escaped(query);
         let mut stream = TcpStream::connect(free).ok()?;
         stream
             .set_read_timeout(Some(Duration::from_secs(10)))
@@ -87,6 +88,39 @@ fn prometheus_scrapes_a_run() {
     ] {
         wait_until(query, || ask(query).is_some_and(|value| value > 0.0));
     }
+    // Whatever the dashboard asks for is there. That a link dropped something does not have to be.
+    let lab = format!("run-{}", run.pid());
+    for query in dashboard_queries() {
+        let query = query
+            .replace("$lab", &lab)
+            .replace("$__rate_interval", "5s")
+            .replace("> 0", ">= 0");
+        wait_until(&query, || ask(&query).is_some_and(f64::is_finite));
+    }
     page.end();
     interrupt(run);
+}
+
+/// What the panels of the Grafana dashboard ask Prometheus for.
+fn dashboard_queries() -> Vec<String> {
+    let dashboard = include_str!("../../../docs/grafana/longhaul.json");
+    let dashboard: Value = serde_json::from_str(dashboard).unwrap();
+    let panels = dashboard["panels"].as_array().unwrap();
+    let targets = panels
+        .iter()
+        .flat_map(|panel| panel["targets"].as_array().unwrap());
+    let queries: Vec<String> = targets
+        .map(|target| target["expr"].as_str().unwrap().to_owned())
+        .collect();
+    assert!(queries.len() >= panels.len(), "{queries:?}");
+    queries
+}
+
+/// As part of a URL.
+fn escaped(query: &str) -> String {
+    let escaped = |byte: u8| match byte {
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'_' => char::from(byte).to_string(),
+        other => format!("%{other:02X}"),
+    };
+    query.bytes().map(escaped).collect()
 }

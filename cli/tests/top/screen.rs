@@ -185,6 +185,8 @@ fn a_run_is_shown_with_how_far_it_is() {
     screen.waits_for("point 1 of 1: cubic");
     screen.waits_for("iterations, 65.5 kB in");
     screen.waits_for("bus bandwidth");
+    let status = host.succeed(&["status"]).replace('\n', " ");
+    assert!(status.contains("up; point 1 of 1"), "{status}");
     screen.types("q");
     screen.ends_with(0);
     interrupt(run);

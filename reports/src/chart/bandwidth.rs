@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::chart::axis::Axis;
 use crate::chart::distribution::{line_legend, range_of, share_axis, steps};
 use crate::chart::figure::{Curve, Figure, Key, Layout, Panel, Run};
-use crate::chart::{many, marked_key, subject};
+use crate::chart::{many, marked_key, subject, unit};
 use crate::folder::ResultFolder;
 use crate::format;
 use crate::result::{Placement, RunResult, Workload};
@@ -87,22 +87,24 @@ pub(super) fn busbw_vs_size(folder: &ResultFolder) -> Option<Figure> {
         key,
         runs: vec![run],
     });
+    let mut panels = vec![Panel {
+        title: String::new(),
+        keys: Vec::new(),
+        x,
+        y,
+        areas: Vec::new(),
+        curves: curves.collect(),
+        spans: Vec::new(),
+        marks: Vec::new(),
+    }];
+    unit::fit(&mut panels, "bus bandwidth", "Mbit/s");
     Some(Figure {
         name: "busbw-vs-size".to_owned(),
         title: "Bus bandwidth against size".to_owned(),
         subtitle: format!("{} · {}", subject(&folder.result), placement.name()),
         layout: Layout::Grid,
         warning: None,
-        panels: vec![Panel {
-            title: String::new(),
-            keys: Vec::new(),
-            x,
-            y,
-            areas: Vec::new(),
-            curves: curves.collect(),
-            spans: Vec::new(),
-            marks: Vec::new(),
-        }],
+        panels,
         legend,
         notes,
     })

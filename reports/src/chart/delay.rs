@@ -7,7 +7,7 @@ use crate::chart::figure::{Curve, Figure, Key, Layout, Panel};
 use crate::chart::over_time::{self, About, Floor, Pair, Stretch};
 use crate::chart::{many, subject};
 use crate::folder::ResultFolder;
-use crate::result::{Entity, Percentiles, metric};
+use crate::result::{Entity, Percentiles, TelemetryRow, metric};
 use crate::series::Series;
 use crate::stats::{self, InterarrivalJitter};
 use crate::theme;
@@ -28,6 +28,7 @@ pub(super) fn delay_over_time(folder: &ResultFolder, width: f64) -> Option<Figur
         title: "One-way delay between sites over time",
         subtitle: "probes during the workload, by the time they were sent",
         axis: "one-way delay (ms)",
+        unit: None,
         floor: Floor::Least,
         described: "described delay",
         width,
@@ -48,6 +49,7 @@ pub(super) fn jitter_over_time(folder: &ResultFolder, width: f64) -> Option<Figu
         title: "Jitter between sites over time",
         subtitle: "interarrival jitter of the probes (RFC 3550 section 6.4.1)",
         axis: "jitter (ms)",
+        unit: None,
         floor: Floor::Zero,
         described: "",
         width,
@@ -196,17 +198,19 @@ fn distributions(
     })
 }
 
-/// The pairs of sites that probes ran between, each in the direction seen first.
-fn pairs(folder: &ResultFolder) -> Vec<(String, String)> {
-    let mut pairs: Vec<(String, String)> = Vec::new();
-    for row in folder
+/// Every delay of a probe, with the two sites that it ran between.
+fn probes(folder: &ResultFolder) -> impl Iterator<Item = (&TelemetryRow, (&str, &str))> {
+    folder
         .telemetry
         .iter()
         .filter(|row| row.entity == Entity::Probe && row.metric == metric::ONE_WAY_DELAY_US)
-    {
-        let Some((from, to)) = row.name.split_once('>') else {
-            continue;
-        };
+        .filter_map(|row| Some((row, row.name.split_once('>')?)))
+}
+
+/// The pairs of sites that probes ran between, each in the direction seen first.
+fn pairs(folder: &ResultFolder) -> Vec<(String, String)> {
+    let mut pairs: Vec<(String, String)> = Vec::new();
+    for (_, (from, to)) in probes(folder) {
         if !pairs
             .iter()
             .any(|(a, b)| (a == from && b == to) || (a == to && b == from))
@@ -220,14 +224,7 @@ fn pairs(folder: &ResultFolder) -> Vec<(String, String)> {
 /// All delays, by path and point.
 pub(super) fn paths(folder: &ResultFolder) -> Paths {
     let mut paths = Paths::new();
-    for row in folder
-        .telemetry
-        .iter()
-        .filter(|row| row.entity == Entity::Probe && row.metric == metric::ONE_WAY_DELAY_US)
-    {
-        let Some((from, to)) = row.name.split_once('>') else {
-            continue;
-        };
+    for (row, (from, to)) in probes(folder) {
         let points = paths.entry((from.to_owned(), to.to_owned())).or_default();
         points
             .entry(row.point)

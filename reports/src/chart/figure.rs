@@ -231,6 +231,21 @@ impl Figure {
     /// If the plots would be too small to show anything.
     pub fn draw_in(&self, room: Room) -> Result<Canvas, TooSmall> {
         let width = room.width;
+        let narrowest = (LEFT + RIGHT + LEAST_PLOT.0 + 2.0 * MARGIN).ceil();
+        if width < narrowest {
+            // As low as it can be where there is that width: text in less has more lines than anybody would read.
+            let height = match self.draw_in(Room {
+                width: narrowest,
+                height: Some(0.0),
+            }) {
+                Err(least) => least.height,
+                Ok(canvas) => canvas.height,
+            };
+            return Err(TooSmall {
+                width: narrowest,
+                height,
+            });
+        }
         let inner = width - 2.0 * MARGIN;
         let fitting = (inner / LEAST_CELL).floor().max(1.0) as usize;
         let columns = match (self.layout, self.panels.len()) {
@@ -264,10 +279,6 @@ impl Figure {
             .map(|(row, headers)| row_height(headers, self.layout, row < last_row))
             .sum();
         let rest = top + around + 4.0 + legend_height + 6.0 + below(notes.len());
-        let least = TooSmall {
-            width: (LEFT + RIGHT + LEAST_PLOT.0 + 2.0 * MARGIN).ceil(),
-            height: (rest + LEAST_PLOT.1 * rows as f64).ceil(),
-        };
         let plot_height = match room.height {
             Some(height) => (height - rest) / rows.max(1) as f64,
             None => match (self.layout, self.panels.len(), columns) {
@@ -277,8 +288,11 @@ impl Figure {
                 (Layout::Grid, ..) => 214.0,
             },
         };
-        if width < least.width || (!self.panels.is_empty() && plot_height < LEAST_PLOT.1) {
-            return Err(least);
+        if !self.panels.is_empty() && plot_height < LEAST_PLOT.1 {
+            return Err(TooSmall {
+                width: narrowest,
+                height: (rest + LEAST_PLOT.1 * rows as f64).ceil(),
+            });
         }
         let mut row_tops = vec![top];
         for (row, headers) in headers.chunks(columns).enumerate() {

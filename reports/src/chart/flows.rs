@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::chart::axis::Axis;
 use crate::chart::figure::{Curve, Figure, Key, Layout, Panel, Run};
 use crate::chart::over_time::{spans, stretches, time_range};
-use crate::chart::{many, subject};
+use crate::chart::{many, subject, unit};
 use crate::folder::ResultFolder;
 use crate::result::{Entity, metric};
 use crate::theme::{self, Stroke};
@@ -13,11 +13,11 @@ use crate::theme::{self, Stroke};
 /// More flows than this are a tangle.
 const MOST_FLOWS: usize = 12;
 
-/// What is shown of each: its metric, the axis, and the axis' unit in the metric's.
-const SHOWN: [(&str, &str, f64); 3] = [
-    (metric::CWND_BYTES, "window (KiB)", 1024.0),
-    (metric::DELIVERY_RATE_BPS, "delivery rate (Mbit/s)", 1e6),
-    (metric::RTT_US, "smoothed RTT (ms)", 1e3),
+/// What is shown of each: its metric, what that is called, and what divides its values to be in which unit.
+const SHOWN: [(&str, &str, f64, &str); 3] = [
+    (metric::CWND_BYTES, "window", 1024.0, "KiB"),
+    (metric::DELIVERY_RATE_BPS, "delivery rate", 1e6, "Mbit/s"),
+    (metric::RTT_US, "smoothed RTT", 1.0, "us"),
 ];
 
 /// Of one connection: its samples of each metric, by point.
@@ -34,11 +34,11 @@ pub(super) fn flows_over_time(folder: &ResultFolder, width: f64) -> Option<Figur
         if row.metric == metric::BYTES_ACKED {
             carried.insert((&row.name, row.point), row.value);
         }
-        if let Some((metric, _, unit)) = SHOWN.iter().find(|shown| shown.0 == row.metric) {
+        if let Some((metric, _, size, _)) = SHOWN.iter().find(|shown| shown.0 == row.metric) {
             let flow = flows.entry(&row.name).or_default();
             let points = flow.entry(metric).or_default();
             let samples = points.entry(row.point).or_default();
-            samples.push((row.time_s, row.value / unit));
+            samples.push((row.time_s, row.value / size));
         }
     }
     if flows.is_empty() {
@@ -58,7 +58,7 @@ pub(super) fn flows_over_time(folder: &ResultFolder, width: f64) -> Option<Figur
         .collect();
     let time = time_range(folder);
     let (spans, numbered) = spans(&folder.result, time, width);
-    let panels = SHOWN.iter().filter_map(|(metric, label, _)| {
+    let panels = SHOWN.iter().filter_map(|(metric, label, _, unit)| {
         let curves: Vec<Curve> = flows
             .iter()
             .enumerate()
@@ -73,7 +73,7 @@ pub(super) fn flows_over_time(folder: &ResultFolder, width: f64) -> Option<Figur
             .collect();
         let values = curves.iter().flat_map(|curve| curve.runs.iter().flatten());
         let high = values.map(|point| point.1).reduce(f64::max)?;
-        Some(Panel {
+        let mut panel = Panel {
             title: String::new(),
             keys: Vec::new(),
             x: Axis::linear("time since the run's start (s)", time.0, time.1),
@@ -82,7 +82,9 @@ pub(super) fn flows_over_time(folder: &ResultFolder, width: f64) -> Option<Figur
             curves,
             spans: spans.clone(),
             marks: Vec::new(),
-        })
+        };
+        unit::fit(std::slice::from_mut(&mut panel), label, unit);
+        Some(panel)
     });
     Some(Figure {
         name: "flows-over-time".to_owned(),

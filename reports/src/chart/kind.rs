@@ -102,6 +102,17 @@ impl Kind {
         }
     }
 
+    /// Those that a result has something for.
+    fn drawable(folder: &ResultFolder) -> Vec<&'static str> {
+        let look = Look::default();
+        let is_there = |kind: &&Self| match kind {
+            Self::Map => Picture::draw(Self::Map, folder, &look).is_ok(),
+            _ => kind.figure(folder, WIDTH, None).is_some(),
+        };
+        let there = Self::ALL.iter().filter(is_there);
+        there.map(|kind| kind.name()).collect()
+    }
+
     fn figure(self, folder: &ResultFolder, width: f64, baseline: Option<&str>) -> Option<Figure> {
         let mut figure = match self {
             Self::Busbw if bandwidth::sizes(&folder.result) == 1 => sweep::by_stack(folder),
@@ -167,12 +178,14 @@ pub struct Look {
 #[derive(Debug, thiserror::Error)]
 pub enum ChartError {
     /// The result lacks what it shows.
-    #[error("there is nothing to draw as {kind}: it takes {needs}")]
+    #[error("there is nothing to draw as {kind}: it takes {needs}; of this result there {}", listed(.drawable))]
     Nothing {
         /// The chart's name.
         kind: &'static str,
         /// What is missing.
         needs: &'static str,
+        /// The charts that can be drawn.
+        drawable: Vec<&'static str>,
     },
     /// Nothing could be seen on it.
     #[error(
@@ -252,19 +265,21 @@ impl Picture {
             if let Some(title) = &look.title {
                 topology.name.clone_from(title);
             }
-            let map = map::picture(&topology, room.width, &[]);
+            let map = map::picture(&topology, room.width.max(map::LEAST_WIDTH), &[]);
             return match room.height {
+                _ if room.width < map.width => Err(too_small(map.width, map.height)),
                 Some(height) if height < map.height => Err(too_small(map.width, map.height)),
                 Some(height) => Ok(picture(map.centred(height), numbers)),
                 None => Ok(picture(map, numbers)),
             };
         }
-        let nothing = ChartError::Nothing {
+        let baseline = look.baseline.as_deref();
+        let figure = kind.figure(folder, room.width, baseline);
+        let mut figure = figure.ok_or_else(|| ChartError::Nothing {
             kind: kind.name(),
             needs: kind.needs(),
-        };
-        let baseline = look.baseline.as_deref();
-        let mut figure = kind.figure(folder, room.width, baseline).ok_or(nothing)?;
+            drawable: Kind::drawable(folder),
+        })?;
         if let Some(title) = &look.title {
             figure.title.clone_from(title);
         }
@@ -293,6 +308,15 @@ impl Picture {
         let numbers = file.with_extension("csv");
         fs::write(&numbers, &self.numbers).map_err(io_error("write", &numbers))?;
         Ok([file.to_owned(), numbers])
+    }
+}
+
+/// The charts that there are, after "there".
+fn listed(drawable: &[&'static str]) -> String {
+    match drawable {
+        [] => "is no chart".to_owned(),
+        [only] => format!("is {only}"),
+        several => format!("are {}", several.join(", ")),
     }
 }
 
@@ -359,7 +383,8 @@ mod tests {
         };
         assert_eq!(
             error(Kind::Delay, &Look::default()),
-            "there is nothing to draw as delay-over-time: it takes the probes in telemetry.csv"
+            "there is nothing to draw as delay-over-time: it takes the probes in telemetry.csv; of this result there are busbw-vs-size, \
+             iteration-time-cdf, iteration-time-box, speedup-over-distance, map"
         );
         let tiny = Look {
             size: Some((300, 100)),
@@ -390,21 +415,32 @@ mod tests {
         let canvas = map((800, 700)).unwrap().canvas;
         assert_eq!((canvas.width, canvas.height), (800.0, 700.0));
         canvas.assert_texts_apart("map");
-        assert!(matches!(map((800, 100)), Err(ChartError::TooSmall { .. })));
+        for size in [(800, 100), (10, 700)] {
+            assert!(matches!(map(size), Err(ChartError::TooSmall { .. })));
+        }
     }
 
     #[test]
     fn a_least_size_is_one_that_is_enough() {
-        let mut look = Look {
-            size: Some((200, 100)),
-            ..Look::default()
-        };
-        for _ in 0..3 {
-            match Picture::draw(Kind::Busbw, &folder(), &look) {
-                Err(ChartError::TooSmall { least, .. }) => look.size = Some(least),
-                other => return assert!(other.is_ok()),
+        let mut folder = folder();
+        folder.result.experiment = serde_json::json!({ "topology": "three-continents" });
+        let enough = |kind: Kind, asked: (u32, u32)| {
+            let mut look = Look {
+                size: Some(asked),
+                ..Look::default()
+            };
+            for _ in 0..3 {
+                match Picture::draw(kind, &folder, &look) {
+                    Err(ChartError::TooSmall { least, .. }) => look.size = Some(least),
+                    Err(ChartError::Nothing { .. }) => return false,
+                    drawn => return drawn.is_ok(),
+                }
             }
+            panic!("{kind:?} on {look:?} is still too small");
+        };
+        for asked in [(1, 1), (200, 100), (30, 2000), (2000, 30)] {
+            let drawn = Kind::ALL.iter().filter(|kind| enough(**kind, asked));
+            assert!(drawn.count() > 8, "{asked:?}");
         }
-        panic!("{look:?} is still too small");
     }
 }

@@ -4,6 +4,7 @@ use crate::chart::axis::Axis;
 use crate::chart::boxes;
 use crate::chart::figure::{Curve, Figure, Key, Layout, Panel, Run};
 use crate::chart::over_time::stretches;
+use crate::chart::unit::Unit;
 use crate::chart::{many, subject};
 use crate::folder::ResultFolder;
 use crate::result::{Measure, RunResult, Workload};
@@ -33,43 +34,6 @@ impl Subject<'_> {
     /// The mean of each that is told of.
     fn means(&self) -> Vec<f64> {
         self.told.iter().map(|told| mean(&told.repeats)).collect()
-    }
-}
-
-/// The unit on an axis, and what a value is multiplied by to be in it.
-#[derive(Clone, Debug, PartialEq)]
-struct Unit {
-    name: String,
-    scale: f64,
-}
-
-impl Unit {
-    /// The one in which `greatest` has a handful of digits.
-    fn of(unit: &str, greatest: f64) -> Self {
-        let known: &[(&str, f64)] = match unit {
-            "us" => &[("s", 1e6), ("ms", 1e3), ("µs", 1.0)],
-            "bit/s" => &[
-                ("Gbit/s", 1e9),
-                ("Mbit/s", 1e6),
-                ("kbit/s", 1e3),
-                ("bit/s", 1.0),
-            ],
-            "bytes" => &[("GB", 1e9), ("MB", 1e6), ("kB", 1e3), ("B", 1.0)],
-            other => &[(other, 1.0)],
-        };
-        let fitting = known.iter().find(|(_, size)| greatest.abs() >= *size);
-        let (name, size) = fitting.unwrap_or(&known[known.len() - 1]);
-        Self {
-            name: (*name).to_owned(),
-            scale: 1.0 / size,
-        }
-    }
-
-    fn label(&self, figure: &str) -> String {
-        match self.name.is_empty() {
-            true => figure.to_owned(),
-            false => format!("{figure} ({})", self.name),
-        }
     }
 }
 
@@ -336,14 +300,5 @@ mod tests {
         let boxes: Vec<usize> = figure.panels.iter().map(|one| one.areas.len()).collect();
         assert_eq!(boxes, [2, 2]);
         figure.draw().assert_texts_apart("measures' boxes");
-    }
-
-    #[test]
-    fn units_are_those_in_which_the_greatest_value_is_short() {
-        let unit = |unit, greatest| Unit::of(unit, greatest).name;
-        assert_eq!(
-            [unit("bit/s", 4.2e8), unit("us", 80_000.0), unit("W", 1e9)],
-            ["Mbit/s", "ms", "W"]
-        );
     }
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use crate::chart::axis::Axis;
 use crate::chart::figure::{Area, Curve, Figure, Key, Layout, Panel, Part, Run, Span, span_fits};
 use crate::chart::marks::Marks;
-use crate::chart::subject;
+use crate::chart::{subject, unit};
 use crate::folder::ResultFolder;
 use crate::result::RunResult;
 use crate::series::Series;
@@ -61,6 +61,8 @@ pub(super) struct About<'a> {
     pub title: &'a str,
     pub subtitle: &'a str,
     pub axis: &'a str,
+    /// What values come in that are shown in the unit that suits them; without it, `axis` names theirs.
+    pub unit: Option<&'a str>,
     pub floor: Floor,
     /// What the described value is called in the legend.
     pub described: &'a str,
@@ -95,21 +97,25 @@ pub(super) fn figure(
     notes.extend(marks.notes);
     let described = Key::line(Stroke::dashed(INK, 1.3));
     let any_described = pairs.iter().any(|pair| pair.described != [None; 2]);
+    let mut panels: Vec<Panel> = pairs
+        .iter()
+        .zip(marks.panels)
+        .map(|(pair, marks)| Panel {
+            spans: spans.clone(),
+            marks,
+            ..panel(pair, about, time, bin, described)
+        })
+        .collect();
+    if let Some(unit) = about.unit {
+        unit::fit(&mut panels, about.axis, unit);
+    }
     Some(Figure {
         name: about.name.to_owned(),
         title: about.title.to_owned(),
         subtitle: format!("{} · {}", subject(&folder.result), about.subtitle),
         layout: Layout::Stack,
         warning: None,
-        panels: pairs
-            .iter()
-            .zip(marks.panels)
-            .map(|(pair, marks)| Panel {
-                spans: spans.clone(),
-                marks,
-                ..panel(pair, about, time, bin, described)
-            })
-            .collect(),
+        panels,
         legend: any_described
             .then(|| {
                 let before = if marks.any {

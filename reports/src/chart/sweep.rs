@@ -9,7 +9,7 @@ use crate::chart::axis::{Axis, Spread};
 use crate::chart::bandwidth::{bound_busbw_mbps, placement};
 use crate::chart::delay::{above_described, paths};
 use crate::chart::figure::{Area, Curve, Figure, Key, Layout, Panel, Run};
-use crate::chart::{marked_key, subject};
+use crate::chart::{marked_key, subject, unit};
 use crate::folder::ResultFolder;
 use crate::format;
 use crate::series::{Series, SettingNames};
@@ -265,6 +265,7 @@ fn figure(folder: &ResultFolder, sweep: &Sweep<'_>) -> Option<Figure> {
             )
         })
         .collect();
+    unit::fit(&mut panels, "bus bandwidth", "Mbit/s");
     let bounded = all().any(|series| series.bound().is_some()) && !panels.is_empty();
     let paths = paths(folder);
     panels.extend(sweep.panel(

@@ -8,7 +8,7 @@ use std::fmt::Write;
 use crate::folder::Opened;
 use crate::format::{decimals_for, plural};
 use crate::result::{Placement, Summary, Workload};
-use crate::series::Series;
+use crate::series::{Series, iterations};
 use crate::side_by_side;
 use crate::stats;
 
@@ -35,17 +35,13 @@ fn block(text: &mut String, name: &str, series: &Series<'_>) -> std::fmt::Result
         return Ok(());
     };
     let summaries = series.summaries();
-    let iterations = summaries
-        .iter()
-        .map(|row| row.iterations)
-        .max()
-        .unwrap_or(0);
+    let iterations = iterations(&summaries);
     writeln!(
         text,
         "# {name}: {}, {collective}, {}, {}",
         series.label,
         plural(*ranks, "rank"),
-        plural(iterations as usize, "iteration")
+        plural(iterations, "iteration")
     )?;
     writeln!(text, "#")?;
     writeln!(

@@ -3,15 +3,13 @@
 use serde_json::{Value, json};
 
 use crate::folder::Opened;
-use crate::result::Point;
+use crate::result::{Point, Summary};
 use crate::side_by_side;
 
-const COLUMNS: [&str; 19] = [
-    "result",
-    "point",
-    "stack",
-    "settings",
-    "repeat",
+/// Which point a line is of.
+const PLACE: [&str; 5] = ["result", "point", "stack", "settings", "repeat"];
+
+const COLUMNS: [&str; 14] = [
     "faithful",
     "size_bytes",
     "count",
@@ -29,46 +27,56 @@ const COLUMNS: [&str; 19] = [
 ];
 
 pub(super) fn csv(results: &[Opened]) -> String {
-    let mut rows = Vec::new();
-    for (opened, name) in results.iter().zip(side_by_side::names(results)) {
-        for point in &opened.folder.result.points {
-            for one in &point.summaries {
-                rows.push([
-                    name.clone(),
-                    point.index.to_string(),
-                    point.stack.clone(),
-                    settings(point),
-                    point.repeat.to_string(),
-                    point.fidelity.faithful.to_string(),
-                    one.size_bytes.to_string(),
-                    one.count.to_string(),
-                    one.placement.name().to_owned(),
-                    one.iterations.to_string(),
-                    one.time_us.to_string(),
-                    one.algbw_gbps.to_string(),
-                    one.busbw_gbps.to_string(),
-                    one.p50_us.to_string(),
-                    one.p95_us.to_string(),
-                    one.p99_us.to_string(),
-                    one.stdev_us.to_string(),
-                    one.wrong.to_string(),
-                    one.bound_share
-                        .map_or_else(String::new, |share| share.to_string()),
-                ]);
-            }
-        }
-    }
-    lines(COLUMNS, &rows)
+    lines(&COLUMNS, results, |point| {
+        let of_summary = |one: &Summary| {
+            vec![
+                point.fidelity.faithful.to_string(),
+                one.size_bytes.to_string(),
+                one.count.to_string(),
+                one.placement.name().to_owned(),
+                one.iterations.to_string(),
+                one.time_us.to_string(),
+                one.algbw_gbps.to_string(),
+                one.busbw_gbps.to_string(),
+                one.p50_us.to_string(),
+                one.p95_us.to_string(),
+                one.p99_us.to_string(),
+                one.stdev_us.to_string(),
+                one.wrong.to_string(),
+                one.bound_share
+                    .map_or_else(String::new, |share| share.to_string()),
+            ]
+        };
+        point.summaries.iter().map(of_summary).collect()
+    })
 }
 
-/// As CSV with a head.
-pub(super) fn lines<const N: usize>(columns: [&str; N], rows: &[[String; N]]) -> String {
+/// As CSV with a head: whatever `of_point` has of each point, behind what says which point it is.
+pub(super) fn lines(
+    columns: &[&str],
+    results: &[Opened],
+    of_point: impl Fn(&Point) -> Vec<Vec<String>>,
+) -> String {
     let mut writer = csv::Writer::from_writer(Vec::new());
-    let written = writer.write_record(columns);
-    written.expect("writing into memory does not fail");
-    for row in rows {
-        let written = writer.write_record(row);
+    let mut write = |line: &[String]| {
+        let written = writer.write_record(line);
         written.expect("writing into memory does not fail");
+    };
+    let head = PLACE.iter().chain(columns);
+    write(&head.map(|name| (*name).to_owned()).collect::<Vec<_>>());
+    for (opened, name) in results.iter().zip(side_by_side::names(results)) {
+        for point in &opened.folder.result.points {
+            let place = [
+                name.clone(),
+                point.index.to_string(),
+                point.stack.clone(),
+                settings(point),
+                point.repeat.to_string(),
+            ];
+            for line in of_point(point) {
+                write(&[&place[..], &line].concat());
+            }
+        }
     }
     let bytes = writer.into_inner().expect("memory takes all");
     String::from_utf8(bytes).expect("texts are UTF-8")

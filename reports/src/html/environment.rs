@@ -39,9 +39,9 @@ pub(super) fn section(result: &RunResult) -> Option<Markup> {
         .collect();
     facts.push(("programs", programs.join(" · ")));
     if let Some(details) = &result.run_details {
-        facts.push(("started", details.started.clone()));
+        facts.push(("started", to_the_second(&details.started)));
         if let Some(finished) = &details.finished {
-            facts.push(("finished", finished.clone()));
+            facts.push(("finished", to_the_second(finished)));
         }
     }
     facts.push((
@@ -57,6 +57,12 @@ pub(super) fn section(result: &RunResult) -> Option<Markup> {
             p.muted { "Kernel, CPUs and memory above are those of the machine that the run was started on." }
         }
     })
+}
+
+/// A moment (RFC 3339, UTC) without its fraction, which the result has.
+fn to_the_second(moment: &str) -> String {
+    let seconds = moment.get(..19).unwrap_or(moment);
+    format!("{} UTC", seconds.replace('T', " "))
 }
 
 /// A line for each machine of a physical lab.

@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use crate::format::{plural, quantity, time};
+use crate::format::{plural, quantity};
 use crate::html::{table, verdict};
 use crate::result::{FidelityRow, RunResult};
 
@@ -17,17 +17,7 @@ pub(super) fn section(result: &RunResult) -> Option<Markup> {
     if result.points.is_empty() {
         return None;
     }
-    let checks: Vec<(usize, &FidelityRow)> = result
-        .points
-        .iter()
-        .flat_map(|point| {
-            point
-                .fidelity
-                .checks
-                .iter()
-                .map(|check| (point.index, check))
-        })
-        .collect();
+    let checks = result.checks();
     let (good, off): (Vec<_>, Vec<_>) = checks.iter().copied().partition(|(_, check)| check.within);
     let mut notes: Vec<&str> = Vec::new();
     for note in result.points.iter().flat_map(|point| &point.fidelity.notes) {
@@ -45,7 +35,7 @@ pub(super) fn section(result: &RunResult) -> Option<Markup> {
             @if off.is_empty() && result.points.iter().any(|point| !point.fidelity.faithful) {
                 span.bad { "✗ what else was off stands at the top" } " "
             }
-            span.muted { (engine(result)) } }
+            span.muted { (result.engine().join(" · ")) } }
         @if !off.is_empty() { (rows(&off)) }
         @if good.len() <= ALL_UP_TO {
             @if !good.is_empty() { (rows(&good)) }
@@ -86,23 +76,4 @@ fn rows(checks: &[(usize, &FidelityRow)]) -> Markup {
         (table(&head, &shown, 3))
         @if checks.len() > MOST { p.muted { "The first " (MOST) " of " (checks.len()) "; result.json has all." } }
     }
-}
-
-/// How the link engine did.
-fn engine(result: &RunResult) -> String {
-    let points = || result.points.iter().map(|point| &point.fidelity);
-    let drops: u64 = points().map(|fidelity| fidelity.engine_drops).sum();
-    let cpu = points()
-        .map(|fidelity| fidelity.cpu_use)
-        .fold(0.0, f64::max);
-    let late = points().filter_map(|fidelity| fidelity.lateness);
-    let late = late.map(|late| late.p99_us).reduce(f64::max);
-    let mut text = format!(
-        "packets lost by the engine: {drops} · CPU in use: up to {:.0} %",
-        cpu * 100.0
-    );
-    if let Some(late) = late {
-        text += &format!(" · engine late by up to {} (p99)", time(late));
-    }
-    text
 }

@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use crate::format::time;
-use crate::html::table;
+use crate::html::sparse_table;
 use crate::result::{FlowSummary, LinkShares, RunResult};
 use crate::series::Series;
 
@@ -16,6 +16,8 @@ pub(super) fn section(result: &RunResult) -> Option<Markup> {
     if rows.is_empty() {
         return None;
     }
+    let flows = result.points.iter().flat_map(|point| &point.flows);
+    let has_messages = flows.into_iter().any(|flow| flow.messages.is_some());
     let all = rows.len();
     rows.truncate(MOST);
     let head = [
@@ -30,11 +32,14 @@ pub(super) fn section(result: &RunResult) -> Option<Markup> {
         "late",
     ];
     Some(html! {
-        (table(&head, &rows, 4))
+        (sparse_table(&head, &rows, 4))
         p.muted {
-            "A flow is a TCP connection or a queue pair. Messages are a queue pair's chunks, from hand-over to delivery, of the queue pair "
-            "where they took longest; late are those after their playout."
-            @if all > MOST { " The first " (MOST) " of " (all) " series." }
+            "A flow is a TCP connection or a queue pair. "
+            @if has_messages {
+                "Messages are a queue pair's chunks, from hand-over to delivery, of the queue pair where they took longest; late are those "
+                "after their playout. "
+            }
+            @if all > MOST { "The first " (MOST) " of " (all) " series." }
         }
     })
 }

@@ -181,7 +181,16 @@ fn facts(result: &RunResult) -> Vec<(&'static str, String)> {
         let minute = details.started.get(..16).unwrap_or(&details.started);
         facts.push(("started", format!("{} UTC", minute.replace('T', " "))));
         if let Some(seconds) = details.wall_seconds {
-            facts.push(("took", time(seconds * 1e6)));
+            let passed = details
+                .virtual_lab
+                .as_ref()
+                .map_or_else(String::new, |lab| {
+                    format!(
+                        ", in which {} of virtual time passed",
+                        time(lab.virtual_seconds * 1e6)
+                    )
+                });
+            facts.push(("took", time(seconds * 1e6) + &passed));
         }
     }
     facts.push(("longhaul", result.longhaul_version.clone()));

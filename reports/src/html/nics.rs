@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use maud::{Markup, html};
 
 use crate::format::{bytes, significant, time};
-use crate::html::table;
+use crate::html::{sparse_table, table};
 use crate::result::{NicCounter, RunResult};
 use crate::series::Series;
 
@@ -69,7 +69,7 @@ pub(super) fn section(result: &RunResult) -> Option<Markup> {
     known.truncate(MOST);
     other.truncate(MOST);
     Some(html! {
-        (table(&titles, &known, 2))
+        (sparse_table(&titles, &known, 2))
         p.muted {
             "What counters grew by, warm-up and repeats together; empty where one did not grow or is not there. An interface counts what its RDMA "
             "device counts once more."

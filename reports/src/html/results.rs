@@ -8,8 +8,8 @@ use crate::chart;
 use crate::format::{bytes, decimals_for, plural, quantity, rate};
 use crate::html::{table, verdict};
 use crate::result::{Percentiles, RunResult, Summary, Workload};
-use crate::series::Series;
 use crate::series::replay::CARRIED;
+use crate::series::{Series, iterations};
 use crate::stats;
 
 /// More tables than this are not read; result.json has all.
@@ -39,11 +39,7 @@ pub(super) fn section(result: &RunResult) -> Option<Markup> {
 
 fn collective(series: &Series<'_>) -> Markup {
     let summaries = series.summaries();
-    let iterations = summaries
-        .iter()
-        .map(|row| row.iterations)
-        .max()
-        .unwrap_or(0);
+    let iterations = iterations(&summaries);
     let wrong: u64 = summaries.iter().map(|row| row.wrong).sum();
     let rows: Vec<Vec<Markup>> = summaries.iter().map(row).collect();
     let head = [
@@ -64,7 +60,7 @@ fn collective(series: &Series<'_>) -> Markup {
             p.muted { "Nothing was measured." }
         } @else {
             p.muted {
-                (plural(iterations as usize, "iteration")) " per size"
+                (plural(iterations, "iteration")) " per size"
                 @if series.points.len() > 1 { " over " (series.points.len()) " repeats" }
                 @if let Some(average) = stats::average_busbw(&summaries) {
                     " · average bus bandwidth " b { (rate(average * 8e9)) }

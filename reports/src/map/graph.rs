@@ -7,6 +7,9 @@ use longhaul_topologies::Topology;
 use crate::canvas::Frame;
 use crate::map::{Layout, MARGIN};
 
+/// Between the sites at the sides and the edges.
+const NAMES: f64 = 60.0;
+
 pub(super) fn layout(topology: &Topology, width: f64, top: f64) -> Layout {
     let count = topology.sites.len();
     let (radius, height) = if count == 2 {
@@ -24,13 +27,14 @@ pub(super) fn layout(topology: &Topology, width: f64, top: f64) -> Layout {
         (frame.left + frame.right) / 2.0,
         (frame.top + frame.bottom) / 2.0,
     );
-    // Two sites lie side by side; more begin at the top. An ellipse leaves room for names left and right.
+    // Two sites lie side by side; more begin at the top. An ellipse leaves room for names left and right, but on a phone.
+    let across = f64::min(1.4 * radius, (frame.right - frame.left) / 2.0 - NAMES);
     let start = if count == 2 { PI } else { -PI / 2.0 };
     let sites: Vec<_> = (0..count)
         .map(|site| start + TAU * site as f64 / count as f64)
         .map(|angle| {
             (
-                middle.0 + 1.4 * radius * angle.cos(),
+                middle.0 + across * angle.cos(),
                 middle.1 + radius * angle.sin(),
             )
         })

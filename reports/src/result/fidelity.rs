@@ -3,6 +3,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::{Point, RunResult};
+use crate::format::time;
+
 /// The lab's faithfulness during a point.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct FidelitySection {
@@ -75,5 +78,33 @@ impl FidelityRow {
         } else {
             off
         }
+    }
+}
+
+impl RunResult {
+    /// Every check, with the point that it was made in.
+    pub(crate) fn checks<'a>(&'a self) -> Vec<(usize, &'a FidelityRow)> {
+        let of_point = |point: &'a Point| {
+            let checks = point.fidelity.checks.iter();
+            checks.map(|check| (point.index, check))
+        };
+        self.points.iter().flat_map(of_point).collect()
+    }
+
+    /// How the link engine did at its worst, in a few words each.
+    pub(crate) fn engine(&self) -> Vec<String> {
+        let points = || self.points.iter().map(|point| &point.fidelity);
+        let drops: u64 = points().map(|fidelity| fidelity.engine_drops).sum();
+        let cpu = points().map(|fidelity| fidelity.cpu_use);
+        let cpu = cpu.fold(0.0, f64::max) * 100.0;
+        let late = points().filter_map(|fidelity| fidelity.lateness);
+        let late = late.map(|late| late.p99_us).reduce(f64::max);
+        let late = late.map(|late| format!("engine late by up to {} (p99)", time(late)));
+        let mut told = vec![
+            format!("packets lost by the engine: {drops}"),
+            format!("CPU in use: up to {cpu:.0} %"),
+        ];
+        told.extend(late);
+        told
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::format::{plural, quantity, time};
+use crate::format::{plural, quantity};
 use crate::result::{Computing, Environment, FidelityRow, Point, RunResult};
 use crate::table::grid::{Align, Grid, fitting, paragraph};
 
@@ -25,7 +25,7 @@ impl Detail {
 
 /// The verdict, the findings, what kind of time it was, the checks and the notes.
 pub(super) fn table(result: &RunResult, width: usize) -> String {
-    verdict(&result.points, width)
+    verdict(result, width)
         + &clock(&result.environment, width)
         + &checks(result, width)
         + &notes(&result.points, width)
@@ -48,17 +48,7 @@ fn clock(environment: &Environment, width: usize) -> String {
 }
 
 fn checks(result: &RunResult, width: usize) -> String {
-    let checks: Vec<(usize, &FidelityRow)> = result
-        .points
-        .iter()
-        .flat_map(|point| {
-            point
-                .fidelity
-                .checks
-                .iter()
-                .map(|check| (point.index, check))
-        })
-        .collect();
+    let checks = result.checks();
     if checks.is_empty() {
         return String::new();
     }
@@ -79,7 +69,8 @@ fn checks(result: &RunResult, width: usize) -> String {
     text
 }
 
-fn verdict(points: &[Point], width: usize) -> String {
+fn verdict(result: &RunResult, width: usize) -> String {
+    let points = &result.points;
     let unfaithful = points
         .iter()
         .filter(|point| !point.fidelity.faithful)
@@ -99,24 +90,7 @@ fn verdict(points: &[Point], width: usize) -> String {
             width,
         );
     }
-    let lateness = points
-        .iter()
-        .filter_map(|point| point.fidelity.lateness)
-        .map(|late| late.p99_us)
-        .reduce(f64::max);
-    let drops: u64 = points.iter().map(|point| point.fidelity.engine_drops).sum();
-    let cpu = points
-        .iter()
-        .map(|point| point.fidelity.cpu_use)
-        .fold(0.0, f64::max);
-    let mut engine = format!(
-        "packets lost by the engine: {drops}; CPU in use: up to {:.0} %",
-        cpu * 100.0
-    );
-    if let Some(lateness) = lateness {
-        engine += &format!("; engine late by up to {} (p99)", time(lateness));
-    }
-    text + &paragraph("# ", &engine, width)
+    text + &paragraph("# ", &result.engine().join("; "), width)
 }
 
 /// A note of every point is told without their numbers.

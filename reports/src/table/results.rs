@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::format::{bytes, decimals_for, plural, rate};
 use crate::result::{Placement, RunResult, Summary, Workload};
 use crate::series::replay::CARRIED;
-use crate::series::{Series, SettingNames};
+use crate::series::{Series, SettingNames, iterations};
 use crate::stats;
 use crate::table::grid::{Align, Grid, fitting, line_width, paragraph};
 use crate::table::series_columns;
@@ -117,11 +117,7 @@ fn table(series: &Series<'_>, width: usize) -> String {
         };
     };
     let summaries = series.summaries();
-    let iterations = summaries
-        .iter()
-        .map(|row| row.iterations)
-        .max()
-        .unwrap_or(0);
+    let iterations = iterations(&summaries);
     let mut heading = format!(
         "{}: {collective} ({algorithm}), {data_type}, {op}, {ranks} ranks",
         series.label
@@ -132,7 +128,7 @@ fn table(series: &Series<'_>, width: usize) -> String {
     if *root >= 0 {
         heading += &format!(", root {root}");
     }
-    heading += &format!(", {} per size", plural(iterations as usize, "iteration"));
+    heading += &format!(", {} per size", plural(iterations, "iteration"));
     if series.points.len() > 1 {
         heading += &format!(" over {} repeats", series.points.len());
     }

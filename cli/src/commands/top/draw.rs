@@ -97,7 +97,8 @@ fn lanes(frame: &mut Frame<'_>, area: Rect, view: &View, desk: &Desk) {
         let most = lane
             .limit_bps
             .map_or_else(|| peak(lane), |limit| limit as f64);
-        let bars = sparkline(&lane.history, most, left);
+        let rates = lane.history.iter().map(|moment| moment.bits);
+        let bars = sparkline(rates, most, left);
         cells.push(Cell::from(bars).style(Style::new().fg(Color::Cyan)));
         Row::new(cells)
     });
@@ -149,7 +150,8 @@ fn cells(lane: &LaneView, title: &str) -> Vec<Cell<'static>> {
 
 /// The whole of a bar where a lane has no limit.
 fn peak(lane: &LaneView) -> f64 {
-    lane.history.iter().copied().fold(0.0, f64::max)
+    let rates = lane.history.iter().map(|moment| moment.bits);
+    rates.fold(0.0, f64::max)
 }
 
 fn sites(frame: &mut Frame<'_>, area: Rect, view: &View) {

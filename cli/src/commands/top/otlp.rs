@@ -1,4 +1,5 @@
-//! Readings pushed to an OpenTelemetry collector. What does not arrive is not sent again: the next reading's counters hold it.
+//! Readings pushed to an OpenTelemetry collector, by OTLP/HTTP with JSON. What does not arrive is not sent again: the next reading's
+//! counters hold it.
 
 use std::process::{Command, Stdio};
 use std::time::{Duration, UNIX_EPOCH};
@@ -7,7 +8,7 @@ use http_body_util::{BodyExt, Collected, Full, Limited};
 use hyper::body::Bytes;
 use hyper::client::conn::http1;
 use hyper::header::{CONTENT_TYPE, HOST};
-use hyper::{Method, Request, Uri};
+use hyper::{Method, Request, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
 use longhaul_emulator::keeper::LabName;
 use longhaul_emulator::metrics::otlp::{self, Span};
@@ -25,6 +26,10 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const LONGEST_ANSWER: usize = 64 << 10;
 /// The port of a URL that names none (RFC 9110).
 const HTTP: u16 = 80;
+/// Where collectors take OTLP/gRPC unless they are told otherwise (the protocol's default port).
+const GRPC: u16 = 4317;
+/// What goes to other paths of the protocol than metrics.
+const OTHER_PATHS: [&str; 3] = ["/v1/traces", "/v1/logs", "/v1development/profiles"];
 
 /// Where to push.
 #[derive(Clone, Debug, PartialEq)]
@@ -56,7 +61,13 @@ impl Collector {
             Some("https") => {
                 return Err(refuse("TLS is the business of a collector on this machine"));
             }
+            Some("grpc" | "grpcs") => {
+                return Err(refuse("longhaul speaks OTLP over HTTP, not over gRPC"));
+            }
             _ => return Err(refuse("not an http URL")),
+        }
+        if uri.query().is_some() {
+            return Err(refuse("no query goes there"));
         }
         let authority = uri.authority().ok_or_else(|| refuse("no host"))?;
         if authority.as_str().contains('@') {
@@ -64,6 +75,9 @@ impl Collector {
         }
         // The specification has the path of metrics appended to a base address.
         let base = uri.path().trim_end_matches('/');
+        if OTHER_PATHS.iter().any(|other| base.ends_with(other)) {
+            return Err(refuse("longhaul has metrics only"));
+        }
         let path = match base.strip_suffix(otlp::PATH) {
             Some(_) => base.to_owned(),
             None => format!("{base}{}", otlp::PATH),
@@ -103,10 +117,18 @@ impl Collector {
             .body(Full::new(Bytes::from(body)))
             .map_err(|error| error.to_string())?;
         let answer = sender.send_request(request).await;
-        let answer = answer.map_err(|error| error.to_string())?;
+        let answer = answer.map_err(|error| match self.port {
+            GRPC => format!("{error}; {GRPC} is the port for gRPC: name the one for HTTP, which is 4318 as a rule"),
+            _ => error.to_string(),
+        })?;
         let status = answer.status();
         if status.is_success() {
             return Ok(());
+        }
+        if status == StatusCode::UNSUPPORTED_MEDIA_TYPE {
+            return Err(format!(
+                "{status}: it takes no JSON; an OpenTelemetry collector between the two does, and passes it on"
+            ));
         }
         let text = Limited::new(answer.into_body(), LONGEST_ANSWER)
             .collect()
@@ -210,6 +232,9 @@ mod tests {
             "http://u:p@a",
             "",
             "http://",
+            "grpc://127.0.0.1:4317",
+            "http://127.0.0.1:4318/v1/traces",
+            "http://127.0.0.1:4318/?key=1",
         ] {
             let refused = Collector::parse(url).unwrap_err().plain();
             assert!(

@@ -34,12 +34,7 @@ enum End {
 pub fn show(source: &Source, period: Duration, output: Output) -> io::Result<Exit> {
     let signals = signals()?;
     let readings = readings(source.clone(), period)?;
-    // From here on a panic puts it back, too.
-    let mut terminal = ratatui::try_init()?;
-    let ended = follow(&mut terminal, source, &readings, &signals);
-    let restored = ratatui::try_restore();
-    let end = ended?;
-    restored?;
+    let end = on_terminal(|terminal| follow(terminal, source, &readings, &signals))?;
     Ok(match end {
         End::Quit => Exit::Fine,
         End::Interrupted => Exit::Interrupted,
@@ -48,6 +43,16 @@ pub fn show(source: &Source, period: Duration, output: Output) -> io::Result<Exi
             Exit::Fine
         }
     })
+}
+
+/// Has the terminal for as long as `body` runs.
+fn on_terminal<T>(body: impl FnOnce(&mut DefaultTerminal) -> io::Result<T>) -> io::Result<T> {
+    // From here on a panic puts it back, too.
+    let mut terminal = ratatui::try_init()?;
+    let ended = body(&mut terminal);
+    let restored = ratatui::try_restore();
+    let ended = ended?;
+    restored.map(|()| ended)
 }
 
 /// Hears of the signals that end a program, which would leave the terminal as it is otherwise. To be called while there is one thread.
@@ -124,5 +129,61 @@ fn follow(
             }
             is_stale = true;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::io::Read;
+    use std::process::{Command, Stdio};
+
+    use nix::pty::openpty;
+    use nix::sys::termios::{LocalFlags, tcgetattr};
+
+    use super::*;
+
+    /// In a process of its own, that of the same test, which has a terminal.
+    #[test]
+    fn a_panic_puts_the_terminal_back() {
+        const INSIDE: &str = "LONGHAUL_TEST_PANICS_ON_ITS_TERMINAL";
+        const SAID: &str = "what the panic says";
+        if std::env::var_os(INSIDE).is_some() {
+            let ended: io::Result<()> = on_terminal(|_| panic!("{SAID}"));
+            unreachable!("{ended:?}");
+        }
+        let pty = openpty(None, None).unwrap();
+        let end = || Stdio::from(pty.slave.try_clone().unwrap());
+        let mut process = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "--nocapture"])
+            .arg("commands::top::screen::tests::a_panic_puts_the_terminal_back")
+            .env(INSIDE, "1")
+            .env("RUST_BACKTRACE", "0")
+            .stdin(end())
+            .stdout(end())
+            .stderr(end())
+            .spawn()
+            .unwrap();
+        let mut master = File::from(pty.master);
+        let seen = std::thread::spawn(move || {
+            let (mut seen, mut piece) = (Vec::new(), [0; 4096]);
+            // A terminal that nobody is on any more gives an error.
+            while let Ok(length @ 1..) = master.read(&mut piece) {
+                seen.extend_from_slice(&piece[..length]);
+            }
+            seen
+        });
+        assert!(!process.wait().unwrap().success());
+        let modes = tcgetattr(&pty.slave).unwrap().local_flags;
+        assert!(
+            modes.contains(LocalFlags::ICANON | LocalFlags::ECHO),
+            "{modes:?}"
+        );
+        drop(pty.slave);
+        let seen = String::from_utf8_lossy(&seen.join().unwrap()).into_owned();
+        let (entered, left) = (seen.find("\x1b[?1049h"), seen.find("\x1b[?1049l"));
+        let said = seen.find(SAID);
+        assert!(entered.is_some() && entered < left, "{seen:?}");
+        assert!(left < said, "it is said where it can be read: {seen:?}");
     }
 }

@@ -17,6 +17,7 @@ use super::view::View;
 use super::watch::watch as read_along;
 use super::web::{self, Site};
 use crate::commands::interrupt::interrupted;
+use crate::commands::runtime;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::Output;
@@ -50,10 +51,7 @@ pub struct State {
 /// If the address is taken.
 pub fn serve(serving: &Serving, output: Output) -> Result<Exit, Failure> {
     let lacking = |error: io::Error| Failure::new(Exit::Lacking, &error);
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(lacking)?;
+    let runtime = runtime()?;
     let ended = runtime.block_on(async {
         let interrupt = interrupted().map_err(lacking)?;
         let states = states(serving).map_err(lacking)?;

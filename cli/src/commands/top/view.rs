@@ -10,7 +10,7 @@ use longhaul_topologies::model::LaneState;
 use longhaul_topologies::units::{Rate, TimeSpan};
 use serde::Serialize;
 
-/// How many rates of a lane are remembered: as wide as a wide terminal.
+/// How many moments of a lane are remembered: as wide as a wide terminal.
 const HISTORY: usize = 120;
 
 /// What there is to see of a lab.
@@ -57,10 +57,21 @@ pub struct LaneView {
     pub queue_packets: u64,
     /// Since the lab came up.
     pub totals: Totals,
-    /// Bits a second, the latest last.
-    pub history: VecDeque<f64>,
+    /// The latest last.
+    pub history: VecDeque<Moment>,
     #[serde(skip)]
     counters: ChannelCounters,
+}
+
+/// A lane as it was once.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Moment {
+    /// By the lab's own clock, in seconds.
+    pub at_s: f64,
+    /// Bits a second, since the reading before.
+    pub bits: f64,
+    /// Bytes that waited.
+    pub queue_bytes: u64,
 }
 
 /// What happened a second.
@@ -130,7 +141,7 @@ impl View {
             .collect();
         let lane = |channel: ChannelStatus| {
             let key = (channel.from.clone(), channel.to.clone(), channel.lane);
-            LaneView::next(channel, before.remove(&key), passed)
+            LaneView::next(channel, before.remove(&key), at_s, passed)
         };
         self.lanes = channels.into_iter().map(lane).collect();
         let counted = std::mem::take(&mut self.hosts);
@@ -176,7 +187,7 @@ impl View {
 }
 
 impl LaneView {
-    fn next(channel: ChannelStatus, before: Option<LaneView>, passed: f64) -> Self {
+    fn next(channel: ChannelStatus, before: Option<LaneView>, at_s: f64, passed: f64) -> Self {
         let now = channel.counters;
         let rates = before.as_ref().and_then(|before| {
             let per_second = |count: fn(&ChannelCounters) -> u64| {
@@ -190,7 +201,11 @@ impl LaneView {
             })
         });
         let mut history = before.map(|before| before.history).unwrap_or_default();
-        history.extend(rates.map(|rates| rates.bits));
+        history.extend(rates.map(|rates| Moment {
+            at_s,
+            bits: rates.bits,
+            queue_bytes: now.queue_bytes,
+        }));
         if history.len() > HISTORY {
             history.pop_front();
         }
@@ -276,16 +291,16 @@ fn scaled(mut value: f64, unit: &str) -> String {
 }
 
 /// Values as bars of an eighth to a whole line; `most` is a whole one. The latest that fit into `width`.
-pub fn sparkline(history: &VecDeque<f64>, most: f64, width: usize) -> String {
+pub fn sparkline(values: impl ExactSizeIterator<Item = f64>, most: f64, width: usize) -> String {
     const BARS: [char; 9] = [' ', '▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
-    let shown = history.iter().skip(history.len().saturating_sub(width));
-    let bar = |&value: &f64| {
+    let before = values.len().saturating_sub(width);
+    let bar = |value: f64| {
         let eighths = if most > 0.0 { value / most * 8.0 } else { 0.0 };
         // Something is told from nothing, however little.
         let eighths = if value > 0.0 { eighths.ceil() } else { 0.0 };
         BARS[eighths.clamp(0.0, 8.0) as usize]
     };
-    shown.map(bar).collect()
+    values.skip(before).map(bar).collect()
 }
 
 #[cfg(test)]
@@ -385,7 +400,12 @@ pub mod tests {
         assert_eq!((rates.drops, rates.losses), (3.0, 4.0));
         assert_eq!(view.sites[0].sends, Some(40e6));
         assert_eq!(view.sites[0].receives, Some(1e6));
-        assert_eq!(view.lanes[0].history, [40e6]);
+        let moment = Moment {
+            at_s: 103.0,
+            bits: 40e6,
+            queue_bytes: 1_500_000,
+        };
+        assert_eq!(view.lanes[0].history, [moment]);
     }
 
     #[test]
@@ -437,9 +457,9 @@ pub mod tests {
 
     #[test]
     fn bars_reach_from_nothing_to_the_most() {
-        let history = VecDeque::from([0.0, 0.001, 4.0, 8.0, 100.0]);
-        assert_eq!(sparkline(&history, 8.0, 10), " ▁▄██");
-        assert_eq!(sparkline(&history, 8.0, 2), "██", "the latest");
-        assert_eq!(sparkline(&history, 0.0, 2), "  ");
+        let values = || [0.0, 0.001, 4.0, 8.0, 100.0].into_iter();
+        assert_eq!(sparkline(values(), 8.0, 10), " ▁▄██");
+        assert_eq!(sparkline(values(), 8.0, 2), "██", "the latest");
+        assert_eq!(sparkline(values(), 0.0, 2), "  ");
     }
 }
