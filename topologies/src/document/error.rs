@@ -6,6 +6,7 @@ use std::sync::Arc;
 use miette::{LabeledSpan, NamedSource, SourceCode};
 
 use super::DocumentPath;
+use super::redact::{is_secret, redacted};
 
 /// What is wrong with an input file: where, what, and what would be right.
 ///
@@ -52,6 +53,15 @@ impl Setting {
             option: String::new(),
             ..Setting::overriding(key, value)
         }
+    }
+
+    /// The same without a secret, whoever typed it: it was in the shell's history already, and need not be in a log.
+    fn redacted(&self) -> Self {
+        let mut setting = self.clone();
+        if is_secret(&setting.key) {
+            setting.value = "*".repeat(setting.value.len());
+        }
+        setting
     }
 
     /// Whether it was typed behind an option.
@@ -105,7 +115,7 @@ impl InputError {
         length: usize,
     ) -> Self {
         self.position = Some((line, column));
-        let source = NamedSource::new(&self.document, Arc::clone(text));
+        let source = NamedSource::new(&self.document, Arc::from(redacted(text)));
         self.excerpt = Some(Box::new(Excerpt {
             setting: None,
             source,
@@ -118,6 +128,7 @@ impl InputError {
     /// Points the error at the value of a `key=value` of the command line.
     #[must_use]
     pub fn at_setting(mut self, setting: &Setting) -> Self {
+        let setting = setting.redacted();
         let name = match setting.option.as_str() {
             "" => "command line",
             option => option,
@@ -127,7 +138,7 @@ impl InputError {
             source: NamedSource::new(name, Arc::from(text)),
             offset: setting.key.len() + 1,
             length: setting.value.len(),
-            setting: Some(setting.clone()),
+            setting: Some(setting),
         };
         self.excerpt = Some(Box::new(excerpt));
         self

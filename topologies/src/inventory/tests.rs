@@ -119,8 +119,8 @@ two.yaml:10:45: this is not measured between machines that are there [leave it o
 two.yaml:10:48: a physical lab's links cannot be changed [run it with --lab host or --lab virtual]
 two.yaml:10:45: this is not measured between machines that are there [leave it out: a physical lab's links have a delay or rtt, and may have a jitter, a loss and a rate]
 two.yaml:10:23: there is no site `c` [there are: `a`, `b`]
-two.yaml:11:32: no user or password goes into a URL; write https://HOST:8765
-two.yaml:11:32: ftp://192.0.2.7: not https; write https://HOST:8765
+two.yaml:11:45: no user or password goes into a URL; write https://HOST:8765
+two.yaml:11:45: ftp://192.0.2.7: not https; write https://HOST:8765
 two.yaml:11:19: the name `Leaf` has `L` in it: write lower-case letters, digits and dashes
 ");
 }
