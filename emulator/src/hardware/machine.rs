@@ -1,12 +1,15 @@
 //! This machine's NICs and the switches that it reaches, as places.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::io;
 use std::path::{Component, Path};
 use std::time::Duration;
 
 use longhaul_topologies::hardware::{Login, Priority};
 
+use super::controller::{self, Controller, Parameter};
+use super::firmware::{self, Boot};
 use super::place::{Access, AccessError, NONE, Place, UNSET, Value, at};
 use super::plan::list;
 use super::switch::{self, Control, View};
@@ -65,7 +68,7 @@ impl Machine {
     }
 
     /// Refuses what is no file where there are only files.
-    fn must_be_this_machine(&self, place: &Place) -> Result<(), AccessError> {
+    fn must_be_this_machine(&self, place: &dyn fmt::Display) -> Result<(), AccessError> {
         match self.tree.is_this_machine() {
             true => Ok(()),
             false => Err(AccessError::Missing {
@@ -105,6 +108,18 @@ impl Access for Machine {
             Place::Register { pci, field } => {
                 self.must_be_this_machine(place)?;
                 register::read(pci, field)?
+            }
+            Place::Firmware { pci, name, boot } => {
+                self.must_be_this_machine(place)?;
+                firmware::read(pci, name, *boot)?
+            }
+            Place::Controller { pci, slot } => {
+                self.must_be_this_machine(place)?;
+                controller::is_enabled(pci, *slot)?
+            }
+            Place::ControllerParameter { pci, slot, index } => {
+                self.must_be_this_machine(place)?;
+                controller::parameter(pci, *slot, *index)?
             }
             Place::Switch {
                 name, login, paths, ..
@@ -153,6 +168,25 @@ impl Access for Machine {
                 register::write(pci, field, text)
             }
             (
+                Place::Firmware {
+                    pci,
+                    name,
+                    boot: Boot::Next,
+                },
+                Value::Text(text),
+            ) => {
+                self.must_be_this_machine(place)?;
+                firmware::write(pci, name, text)
+            }
+            (Place::Controller { pci, slot }, Value::Text(text)) => {
+                self.must_be_this_machine(place)?;
+                controller::enable(pci, *slot, text)
+            }
+            (Place::ControllerParameter { pci, slot, index }, Value::Text(text)) => {
+                self.must_be_this_machine(place)?;
+                controller::set_parameter(pci, *slot, *index, text)
+            }
+            (
                 Place::Switch {
                     name,
                     login,
@@ -172,6 +206,16 @@ impl Access for Machine {
                 reason: format!("`{value}` is no value of it"),
             }),
         }
+    }
+
+    fn controllers(&mut self, pci: &str) -> Result<Vec<Controller>, AccessError> {
+        self.must_be_this_machine(&format_args!("the firmware of {pci}"))?;
+        controller::controllers(pci)
+    }
+
+    fn parameters(&mut self, pci: &str, slot: u8) -> Result<Vec<Parameter>, AccessError> {
+        self.must_be_this_machine(&format_args!("the firmware of {pci}"))?;
+        controller::parameters(pci, slot)
     }
 
     fn effective(&mut self, name: &str, login: &Login) -> Result<serde_json::Value, AccessError> {

@@ -105,7 +105,7 @@ two.yaml:6:38: `-oProxyCommand=x` is no destination of ssh [write `user@host`, `
 two.yaml:6:38: `ops@-x` is no destination of ssh [write `user@host`, `host` or a name of ssh's configuration, which says all else]
 two.yaml:6:38: `a b` is no destination of ssh [write `user@host`, `host` or a name of ssh's configuration, which says all else]
 two.yaml:6:69: ssh cannot be told of a file with this name [write a path without blanks, quotes and any of `% ~ $`; a relative one begins at this file]
-two.yaml:6:18: unknown field `options` [there are: `destination`, `port`, `identity`, `known_hosts`, `config`, `jump`]
+two.yaml:6:59: unknown field `options` [there are: `destination`, `port`, `identity`, `known_hosts`, `config`, `jump`]
 two.yaml:6:53: a port is 1 to 65535
 two.yaml:5:18: unknown variant `telnet` [there are: `local`, `ssh`, `srun`, `mpirun`]
 two.yaml:6:9: a host has either an `address` or an `interface` for its data [write for example `address: 192.0.2.1`, or `interface: ens1f0np0`]
