@@ -8,7 +8,8 @@ use super::super::place::{Access, Place};
 use super::PlanError;
 use super::nic::{Parts, Wanted};
 
-/// All that `settings` say of the congestion controls of `nic`; their parameters first, so that none is used with others.
+/// All that `settings` say of the congestion controls of `nic`: parameters first, so that none is used with others, and what is not to be used
+/// any more last, so that there is always one.
 pub(super) fn wanted(
     settings: &Settings,
     nic: &Nic,
@@ -23,6 +24,7 @@ pub(super) fn wanted(
         name: settings.name.to_string(),
         controllers: access.controllers(pci)?,
     };
+    let (mut enabled, mut disabled) = (Vec::new(), Vec::new());
     let mut slots = Vec::new();
     for (label, controller) in &settings.controllers {
         let Controller { slot, name, .. } = firmware.controller(label)?;
@@ -52,9 +54,15 @@ pub(super) fn wanted(
                 slot: *slot,
             };
             let value = u8::from(state == State::Enabled);
-            all.push(Wanted::new(format!("{setting}.state"), place, &value));
+            let wanted = Wanted::new(format!("{setting}.state"), place, &value);
+            match state {
+                State::Enabled => enabled.push(wanted),
+                State::Disabled => disabled.push(wanted),
+            }
         }
     }
+    all.extend(enabled);
+    all.extend(disabled);
     Ok(all)
 }
 
