@@ -173,12 +173,12 @@ fn a_machine_that_srun_reaches_is_one_of_a_physical_lab() {
     let experiment = host.experiment(
         "workload: {collective: all_reduce, sizes: [64KiB], iterations: 2, warmup: 0, patience: 20s}",
     );
-    let run = |node: &str, out: &str| {
+    let run = |launch: &str, out: &str| {
         let machines = host.path(&format!("{out}.yaml"));
         let text = format!(
             "name: pair
 sites:
-  - {{name: a, hosts: [{{launch: {{srun: {{node: {node}}}}}, address: 127.0.0.1}}]}}
+  - {{name: a, hosts: [{{launch: {{srun: {{{launch}}}}}, address: 127.0.0.1}}]}}
   - {{name: b, hosts: [{{launch: local, address: 127.0.0.2}}]}}
 "
         );
@@ -194,25 +194,48 @@ sites:
         ];
         let options = ["--out", out, "--no-charts", "--json"];
         let mut command = host.command(&[&arguments[..], &options].concat());
-        command.env("SLURM_CONF", &slurm.configuration);
-        command.output().unwrap()
+        command
+            .env("SLURM_CONF", &slurm.configuration)
+            .env_remove("SLURM_JOB_ID");
+        let ended = command.output().unwrap();
+        let stdout = String::from_utf8_lossy(&ended.stdout).into_owned();
+        (ended.status.code().unwrap(), stdout)
     };
-    let refused = run("none-such", "refused");
-    assert_eq!(refused.status.code(), Some(3), "{refused:?}");
-    let stdout = String::from_utf8_lossy(&refused.stdout);
-    assert!(stdout.contains("Invalid node name"), "{stdout}");
+    let node = &slurm.node;
+    let job = slurm.told(
+        "sbatch",
+        &["--parsable", "--output=/dev/null", "--wrap=sleep 600"],
+    );
+    wait_until("the job has begun", || {
+        slurm.told("squeue", &["--noheader", "--format=%T"]) == "RUNNING"
+    });
+    for (launch, expected) in [
+        (format!("node: {node}"), "in which job"),
+        (format!("node: {node}, job: 99999"), "look at `job`"),
+        (format!("node: none-such, job: {job}"), "a-0 cannot be used"),
+    ] {
+        let (code, stdout) = run(&launch, "refused");
+        assert_eq!(code, 3, "{stdout}");
+        assert!(stdout.contains(expected), "{stdout}");
+        let _ = fs::remove_dir_all(host.path("refused"));
+    }
 
-    let ended = run(&slurm.node, "out");
-    let code = ended.status.code().unwrap();
-    assert!(FAITHFUL_OR_NOT.contains(&code), "{ended:?}");
+    let (code, stdout) = run(&format!("node: {node}, job: {job}"), "out");
+    assert!(FAITHFUL_OR_NOT.contains(&code), "{stdout}");
     let text = fs::read_to_string(host.path("out/result.json")).unwrap();
     let result: serde_json::Value = serde_json::from_str(&text).unwrap();
     assert_eq!(result["outcome"]["kind"], "finished");
     let samples = result["points"][0]["samples"].as_array().unwrap();
     assert!(!samples.is_empty() && samples.iter().all(|sample| sample["wrong"] == 0));
-    wait_until("every step has ended", || {
-        slurm.told("squeue", &["--noheader", "--steps"]).is_empty()
-            && slurm.told("squeue", &["--noheader"]).is_empty()
+    // The user's job stays, longhaul's steps do not.
+    wait_until("every step but the job's own has ended", || {
+        let steps = slurm.told("squeue", &["--noheader", "--steps", "--format=%i"]);
+        !steps.lines().any(|step| !step.ends_with(".batch"))
+    });
+    assert_eq!(slurm.told("squeue", &["--noheader", "--format=%i"]), job);
+    slurm.told("scancel", &[&job]);
+    wait_until("the job has ended", || {
+        slurm.told("squeue", &["--noheader"]).is_empty()
     });
 }
 
