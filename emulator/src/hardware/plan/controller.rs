@@ -97,7 +97,7 @@ impl Firmware {
         let known = all().map(|one| called(u16::from(one.slot), one.name.as_deref()));
         all()
             .find(|one| label.means(u16::from(one.slot), one.name.as_deref()))
-            .ok_or_else(|| self.none("congestion control".to_owned(), label, known.collect()))
+            .ok_or_else(|| self.none("congestion control".to_owned(), label, known))
     }
 
     fn parameter<'a>(
@@ -110,7 +110,7 @@ impl Firmware {
         let known = all().map(|one| called(one.index, one.name.as_deref()));
         all()
             .find(|one| label.means(one.index, one.name.as_deref()))
-            .ok_or_else(|| self.none(format!("parameter of {of},"), label, known.collect()))
+            .ok_or_else(|| self.none(format!("parameter of {of},"), label, known))
     }
 
     /// The register ignores in silence what it does not take.
@@ -131,7 +131,8 @@ impl Firmware {
         })
     }
 
-    fn none(&self, what: String, label: &Label, known: Vec<String>) -> PlanError {
+    fn none(&self, what: String, label: &Label, known: impl Iterator<Item = String>) -> PlanError {
+        let known: Vec<String> = known.collect();
         PlanError::NoneInFirmware {
             name: self.name.clone(),
             what,
