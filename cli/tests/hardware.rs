@@ -9,6 +9,7 @@ mod played;
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -639,6 +640,49 @@ fn a_register_is_set_by_the_vendors_tool_and_its_lack_is_told() {
             "{lacking:#?}"
         );
     }
+}
+
+#[test]
+fn ctrl_c_on_a_terminal_lets_the_tool_that_writes_come_to_its_end() {
+    let Some(bench) = Bench::new() else { return };
+    bench.settings("retransmission: {adaptive: enabled, window: disabled}");
+    bench.desk.write("tools/slow", "");
+    let system = std::env::var("PATH").unwrap();
+    let child = bench
+        .desk
+        .command(&["apply", "nic.yaml", "--journals", "journals"])
+        .env(
+            "PATH",
+            format!("{}:{system}", bench.desk.path("tools").display()),
+        )
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .process_group(0)
+        .spawn()
+        .unwrap();
+    let until = Instant::now() + PATIENCE;
+    while !bench.kept("calls").contains("--set") {
+        assert!(Instant::now() < until, "{}", bench.kept("calls"));
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let group = Pid::from_raw(-i32::try_from(child.id()).unwrap());
+    kill(group, Signal::SIGINT).unwrap();
+    let ended = Ended::new(&child.wait_with_output().unwrap()).with(130);
+    assert!(
+        ended.stderr.contains("of 2 writes 1 are done"),
+        "{ended:#?}"
+    );
+    assert!(
+        bench
+            .kept("register")
+            .contains("roce_adp_retrans_en | 0x00000001")
+    );
+    bench.restore().with(0);
+    assert!(
+        bench
+            .kept("register")
+            .contains("roce_adp_retrans_en | 0x00000000")
+    );
 }
 
 #[test]

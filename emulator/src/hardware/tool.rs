@@ -1,8 +1,9 @@
 //! The vendor's command-line tools, for what nothing else reaches: looked for first, given their arguments one by one.
 
 use std::ffi::OsStr;
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use super::place::AccessError;
 
@@ -47,6 +48,9 @@ impl Tool {
         let ended = Command::new(&program)
             .args(["-d", pci])
             .args(arguments)
+            .stdin(Stdio::null())
+            // A terminal's Ctrl-C is for longhaul, which lets a write that has begun come to its end.
+            .process_group(0)
             .output()
             .map_err(|error| failed(error.to_string()))?;
         let printed = String::from_utf8_lossy(&ended.stdout).into_owned();
