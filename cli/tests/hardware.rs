@@ -586,15 +586,17 @@ impl Bench {
         self.desk.write("nic.yaml", &text);
     }
 
-    fn run(&self, arguments: &[&str]) -> Ended {
+    /// With the played tools before all others.
+    fn command(&self, arguments: &[&str]) -> Command {
         let system = std::env::var("PATH").unwrap();
         let path = format!("{}:{system}", self.desk.path("tools").display());
-        self.run_with(arguments, &path)
+        let mut command = self.desk.command(arguments);
+        command.env("PATH", path);
+        command
     }
 
-    fn run_with(&self, arguments: &[&str], path: &str) -> Ended {
-        let mut command = self.desk.command(arguments);
-        Ended::new(&command.env("PATH", path).output().unwrap())
+    fn run(&self, arguments: &[&str]) -> Ended {
+        Ended::new(&self.command(arguments).output().unwrap())
     }
 
     fn apply(&self) -> Ended {
@@ -634,7 +636,8 @@ fn a_register_is_set_by_the_vendors_tool_and_its_lack_is_told() {
         ("firmware: {adaptive_routing: enabled}", "`mlxconfig`"),
     ] {
         bench.settings(settings);
-        let lacking = bench.run_with(&["plan", "nic.yaml"], "/nowhere").with(3);
+        let mut plan = bench.command(&["plan", "nic.yaml"]);
+        let lacking = Ended::new(&plan.env("PATH", "/nowhere").output().unwrap()).with(3);
         assert!(
             lacking.stderr.contains("mstflint") && lacking.stderr.contains(tool),
             "{lacking:#?}"
@@ -647,14 +650,8 @@ fn ctrl_c_on_a_terminal_lets_the_tool_that_writes_come_to_its_end() {
     let Some(bench) = Bench::new() else { return };
     bench.settings("retransmission: {adaptive: enabled, window: disabled}");
     bench.desk.write("tools/slow", "");
-    let system = std::env::var("PATH").unwrap();
     let child = bench
-        .desk
         .command(&["apply", "nic.yaml", "--journals", "journals"])
-        .env(
-            "PATH",
-            format!("{}:{system}", bench.desk.path("tools").display()),
-        )
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .process_group(0)

@@ -13,7 +13,10 @@ use crate::units::serial::as_string;
 
 /// What the NIC's firmware is configured to, from its next reset on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(
+    deny_unknown_fields,
+    expecting = "a mapping such as `{legacy_dcqcn: disabled}`"
+)]
 pub struct Firmware {
     /// DCQCN and nothing else; what goes by round-trip times takes `disabled` (`ROCE_CC_LEGACY_DCQCN`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -41,7 +44,10 @@ impl Firmware {
 
 /// What one of the firmware's congestion controls should be set to.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(
+    deny_unknown_fields,
+    expecting = "a mapping such as `{state: enabled, parameters: {ALPHA: 6553}}`"
+)]
 pub struct Controller {
     /// Whether it may be used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
