@@ -242,7 +242,7 @@ fn file(place: &Place, path: &Path, error: &io::Error) -> AccessError {
     match error.kind() {
         io::ErrorKind::PermissionDenied => AccessError::Denied { place },
         io::ErrorKind::NotFound => AccessError::Missing {
-            way_out: bringer(path).to_owned(),
+            way_out: bringer(path),
             place,
         },
         _ => AccessError::Failed {
@@ -252,16 +252,21 @@ fn file(place: &Place, path: &Path, error: &io::Error) -> AccessError {
     }
 }
 
-fn bringer(path: &Path) -> &'static str {
-    if path.starts_with("/sys/kernel/debug") {
-        "it takes debugfs (mount -t debugfs none /sys/kernel/debug), the modules mlx5_core and mlx5_ib, and a NIC whose firmware lets the \
-         driver set congestion control"
-    } else if path.starts_with("/sys/kernel/config") {
-        "it takes the module rdma_cm, configfs (mount -t configfs none /sys/kernel/config) and a folder for the device there (mkdir \
-         /sys/kernel/config/rdma_cm/DEVICE)"
-    } else {
-        "it takes NVIDIA's own driver (DOCA-OFED); the kernel's has no such file"
+fn bringer(path: &Path) -> String {
+    const CONNECTIONS: &str = "/sys/kernel/config/rdma_cm";
+    if let Ok(rest) = path.strip_prefix(CONNECTIONS) {
+        let device = rest.iter().next().unwrap_or_default().display();
+        return format!(
+            "it takes the module rdma_cm, configfs (mount -t configfs none /sys/kernel/config) and a folder for the device there (mkdir \
+             {CONNECTIONS}/{device})"
+        );
     }
+    match path.starts_with("/sys/kernel/debug") {
+        true => "it takes debugfs (mount -t debugfs none /sys/kernel/debug), the modules mlx5_core and mlx5_ib, and a NIC whose firmware lets the \
+                 driver set congestion control",
+        false => "it takes NVIDIA's own driver (DOCA-OFED); the kernel's has no such file",
+    }
+    .to_owned()
 }
 
 fn dcb_error(place: &Place, error: &io::Error) -> AccessError {

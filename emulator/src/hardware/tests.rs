@@ -631,7 +631,7 @@ fn what_a_nic_lacks_is_told_with_the_way_out() {
     fs::remove_dir_all(rig.tree().below("/sys/kernel/config")).unwrap();
     fs::remove_dir_all(rig.tree().below("/sys/kernel/debug")).unwrap();
     for (text, expected) in [
-        ("roce: v2", "mkdir"),
+        ("roce: v2", "mkdir /sys/kernel/config/rdma_cm/mlx5_0)"),
         ("congestion: {np_cnp_dscp: 1}", "mount -t debugfs"),
     ] {
         let told = plan(&of_nic(text), &nics, &mut machine).unwrap_err();
