@@ -57,11 +57,14 @@ impl Setting {
 
     /// The same without a secret, whoever typed it: it was in the shell's history already, and need not be in a log.
     fn redacted(&self) -> Self {
-        let mut setting = self.clone();
-        if is_secret(&setting.key) {
-            setting.value = "*".repeat(setting.value.len());
+        let value = match is_secret(&self.key) {
+            true => "*".repeat(self.value.len()),
+            false => redacted(&self.value),
+        };
+        Setting {
+            value,
+            ..self.clone()
         }
-        setting
     }
 
     /// Whether it was typed behind an option.

@@ -73,19 +73,36 @@ fn value_behind(text: &str, colon: usize) -> (usize, usize) {
     match value.chars().next() {
         Some('{') => (from, from),
         Some(quote @ ('"' | '\'')) => {
-            let end = text[from + 1..].find(quote);
-            (from, end.map_or(text.len(), |end| from + 1 + end))
+            let from = from + 1;
+            (from, from + quoted(&text[from..], quote))
         }
-        // Within braces a value ends at the next comma or brace.
+        // Within braces a value ends at the next comma, or with them.
         Some(_) if text[line..colon].contains('{') => {
-            let end = value.find([',', '}']).unwrap_or(value.len());
-            (from, from + end)
+            let end = value.find(", ").unwrap_or(value.len());
+            (from, from + value[..end].trim_end_matches('}').len())
         }
         _ => {
             let column = text[line..colon].trim_end().len() - key_before(text, colon).len();
             (from, line_end + further_lines(&text[line_end..], column))
         }
     }
+}
+
+/// How much of `text` is before the quote that ends it: none that is escaped by a backslash or doubled.
+fn quoted(text: &str, quote: char) -> usize {
+    let mut characters = text.char_indices().peekable();
+    while let Some((at, character)) = characters.next() {
+        let escapes = match characters.peek() {
+            Some((_, next)) if quote == '\'' => character == quote && *next == quote,
+            _ => character == '\\' && quote == '"',
+        };
+        if escapes {
+            characters.next();
+        } else if character == quote {
+            return at;
+        }
+    }
+    text.len()
 }
 
 /// How much of `rest`, which begins at a line's end, belongs to a value whose key stands at `column`: lines that are further in and are no
@@ -119,8 +136,11 @@ mod tests {
             ),
             (
                 r#"{"token": "a, b", "x": 1}"#,
-                r#"{"token": *** *", "x": 1}"#,
+                r#"{"token": "** *", "x": 1}"#,
             ),
+            (r#"secret: "a\"b" # c"#, r#"secret: "****" # c"#),
+            ("secret: 'a''b' # c", "secret: '****' # c"),
+            ("{a: {secret: a,b}}", "{a: {secret: ***}}"),
             ("- api-key: 12\n  user: u", "- api-key: **\n  user: u"),
             (
                 "a:\n  secret: |\n    one\n    two\n  b: 1",
