@@ -9,7 +9,8 @@ mod played;
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
@@ -544,16 +545,9 @@ fn what_a_file_has_wrong_is_told_where_it_stands() {
     desk.run(&["restore", "--keep", "--force"]).with(2);
 }
 
-/// The vendor's tool, played: a register of two fields in a file beside it.
-const MLXREG: &str = r#"#!/bin/sh
-cd "$(dirname "$0")" || exit 1
-[ -f register ] || printf 'roce_adp_retrans_en | 0x00000000\nroce_tx_window_en | 0x00000001\n' >register
-[ "$1 $3 $4 $5" = "-d --yes --reg_name ROCE_ACCL" ] || { echo "unknown arguments: $*" >&2; exit 1; }
-case "$6" in
---get) echo 'Sending access register...'; cat register ;;
---set) field=${7%%=*}; value=${7#*=}; sed -i "s/^$field | .*/$field | $(printf '0x%08x' "$value")/" register ;;
-esac
-"#;
+/// The vendor's tools, played.
+const MLXREG: &str = include_str!("tools/mlxreg");
+const MLXCONFIG: &str = include_str!("tools/mlxconfig");
 
 /// A NIC of this machine with a PCI address, which the played tool is asked about; nothing of it is touched.
 fn any_nic(desk: &Desk) -> Option<String> {
@@ -563,36 +557,218 @@ fn any_nic(desk: &Desk) -> Option<String> {
         .find_map(|nic| Some(nic["pci"].as_str()?.to_owned()))
 }
 
+/// A folder with a NIC of this machine and what its played tools keep, in `tools`.
+struct Bench {
+    desk: Desk,
+    pci: String,
+}
+
+impl Bench {
+    /// None where there is no NIC that could be asked about.
+    fn new() -> Option<Self> {
+        let desk = Desk::new("[/sys]");
+        let Some(pci) = any_nic(&desk) else {
+            println!("skipped: needs a NIC with a PCI address");
+            return None;
+        };
+        fs::create_dir(desk.path("tools")).unwrap();
+        for (name, text) in [("mlxreg", MLXREG), ("mlxconfig", MLXCONFIG)] {
+            let name = format!("tools/{name}");
+            desk.write(&name, text);
+            fs::set_permissions(desk.path(&name), fs::Permissions::from_mode(0o755)).unwrap();
+        }
+        Some(Bench { desk, pci })
+    }
+
+    /// A file of settings of the NIC.
+    fn settings(&self, settings: &str) {
+        let text = format!("nics: [{{name: '{}', {settings}}}]", self.pci);
+        self.desk.write("nic.yaml", &text);
+    }
+
+    /// With the played tools before all others.
+    fn command(&self, arguments: &[&str]) -> Command {
+        let system = std::env::var("PATH").unwrap();
+        let path = format!("{}:{system}", self.desk.path("tools").display());
+        let mut command = self.desk.command(arguments);
+        command.env("PATH", path);
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> Ended {
+        Ended::new(&self.command(arguments).output().unwrap())
+    }
+
+    fn apply(&self) -> Ended {
+        self.run(&["apply", "nic.yaml", "--journals", "journals"])
+    }
+
+    fn restore(&self) -> Ended {
+        self.run(&["restore", "--journals", "journals"])
+    }
+
+    fn kept(&self, name: &str) -> String {
+        fs::read_to_string(self.desk.path("tools").join(name)).unwrap_or_default()
+    }
+}
+
 #[test]
 fn a_register_is_set_by_the_vendors_tool_and_its_lack_is_told() {
-    let desk = Desk::new("[/sys]");
-    let Some(pci) = any_nic(&desk) else {
-        println!("skipped: needs a NIC with a PCI address");
-        return;
-    };
-    let text = format!(
-        "nics: [{{name: '{pci}', retransmission: {{adaptive: enabled, window: enabled}}}}]"
-    );
-    desk.write("register.yaml", &text);
-    let run = |arguments: &[&str], path: &Path| {
-        let mut command = desk.command(arguments);
-        command.args(["--journals", "journals"]);
-        Ended::new(&command.env("PATH", path).output().unwrap())
-    };
-    fs::create_dir(desk.path("empty")).unwrap();
-    let lacking = run(&["apply", "register.yaml"], &desk.path("empty"))
-        .with(3)
-        .stderr;
-    assert!(lacking.contains("mstflint"), "{lacking}");
-
-    desk.write("mlxreg", MLXREG);
-    fs::set_permissions(desk.path("mlxreg"), fs::Permissions::from_mode(0o755)).unwrap();
-    let system = std::env::var("PATH").unwrap();
-    let path = PathBuf::from(format!("{}:{system}", desk.0.path().display()));
-    let register = || fs::read_to_string(desk.path("register")).unwrap();
-    let applied = run(&["apply", "register.yaml"], &path).with(0).stdout;
+    let Some(bench) = Bench::new() else { return };
+    bench.settings("retransmission: {adaptive: enabled, window: enabled}");
+    let applied = bench.apply().with(0).stdout;
     assert!(applied.contains("1 write applied"), "{applied}");
-    assert!(register().contains("roce_adp_retrans_en | 0x00000001"));
-    run(&["restore"], &path).with(0);
-    assert!(register().contains("roce_adp_retrans_en | 0x00000000"));
+    assert!(
+        bench
+            .kept("register")
+            .contains("roce_adp_retrans_en | 0x00000001")
+    );
+    bench.restore().with(0);
+    assert!(
+        bench
+            .kept("register")
+            .contains("roce_adp_retrans_en | 0x00000000")
+    );
+
+    for (settings, tool) in [
+        ("retransmission: {adaptive: enabled}", "`mlxreg`"),
+        ("controllers: {0: {state: enabled}}", "`mlxreg`"),
+        ("firmware: {adaptive_routing: enabled}", "`mlxconfig`"),
+    ] {
+        bench.settings(settings);
+        let mut plan = bench.command(&["plan", "nic.yaml"]);
+        let lacking = Ended::new(&plan.env("PATH", "/nowhere").output().unwrap()).with(3);
+        assert!(
+            lacking.stderr.contains("mstflint") && lacking.stderr.contains(tool),
+            "{lacking:#?}"
+        );
+    }
+}
+
+#[test]
+fn ctrl_c_on_a_terminal_lets_the_tool_that_writes_come_to_its_end() {
+    let Some(bench) = Bench::new() else { return };
+    bench.settings("retransmission: {adaptive: enabled, window: disabled}");
+    bench.desk.write("tools/slow", "");
+    let child = bench
+        .command(&["apply", "nic.yaml", "--journals", "journals"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .process_group(0)
+        .spawn()
+        .unwrap();
+    let until = Instant::now() + PATIENCE;
+    while !bench.kept("calls").contains("--set") {
+        assert!(Instant::now() < until, "{}", bench.kept("calls"));
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let group = Pid::from_raw(-i32::try_from(child.id()).unwrap());
+    kill(group, Signal::SIGINT).unwrap();
+    let ended = Ended::new(&child.wait_with_output().unwrap()).with(130);
+    assert!(
+        ended.stderr.contains("of 2 writes 1 are done"),
+        "{ended:#?}"
+    );
+    assert!(
+        bench
+            .kept("register")
+            .contains("roce_adp_retrans_en | 0x00000001")
+    );
+    bench.restore().with(0);
+    assert!(
+        bench
+            .kept("register")
+            .contains("roce_adp_retrans_en | 0x00000000")
+    );
+}
+
+#[test]
+fn the_controller_that_goes_by_round_trip_times_is_chosen_and_put_back() {
+    let Some(bench) = Bench::new() else { return };
+    bench.settings(
+        "controllers: {ztr_rttcc: {state: enabled, parameters: {ALPHA: 3000}}, DCQCN: {state: disabled}}",
+    );
+    let plan = bench.run(&["plan", "nic.yaml"]).with(0).stdout;
+    insta::assert_snapshot!(plan.replace(&bench.pci, "0000:00:00.0"));
+    assert!(!bench.kept("calls").contains("--set"));
+    let applied = bench.apply().with(0).stdout;
+    assert!(applied.contains("3 writes applied"), "{applied}");
+    assert!(!applied.contains("reset"), "{applied}");
+    let kept = ["parameter-0-1", "enabled-0", "enabled-15"].map(|name| bench.kept(name));
+    assert_eq!(kept, ["3000\n", "1\n", "0\n"]);
+    let planned = bench.run(&["plan", "nic.yaml"]).with(0).stdout;
+    assert!(planned.contains("nothing to change"), "{planned}");
+    bench.restore().with(0);
+    let kept = ["parameter-0-1", "enabled-0", "enabled-15"].map(|name| bench.kept(name));
+    assert_eq!(kept, ["6553\n", "0\n", "1\n"]);
+}
+
+#[test]
+fn what_the_firmware_has_is_listed_and_what_it_has_not_is_told() {
+    let Some(bench) = Bench::new() else { return };
+    let listed = bench.run(&["controllers", &bench.pci]).with(0).stdout;
+    let listed = listed.lines().skip(1);
+    // Which NIC it is differs.
+    let listed: Vec<_> = listed
+        .map(|line| line.split_once(' ').map_or("", |(_, rest)| rest.trim()))
+        .collect();
+    insta::assert_snapshot!(listed.join("\n"));
+    let document = bench
+        .run(&["controllers", &bench.pci, "--json"])
+        .with(0)
+        .json();
+    let alpha = &document["controllers"][0]["parameters"][1];
+    assert_eq!(alpha["name"], "ALPHA");
+    assert_eq!(alpha["value"], "6553");
+    bench.run(&["controllers", "nope"]).with(2);
+    for (controllers, expected) in [
+        ("SWIFT: {state: enabled}", "ZTR_RTTCC (0), DCQCN (15)"),
+        ("0: {parameters: {ALPHA: 65537}}", "it takes 0 to 65536"),
+        ("0: {parameters: {BW_G: 400}}", "it can only be read"),
+    ] {
+        bench.settings(&format!("controllers: {{{controllers}}}"));
+        let told = bench.run(&["plan", "nic.yaml"]).with(2).stderr;
+        assert!(told.contains(expected), "{told}");
+    }
+    // Firmware without the register, or without the right to it.
+    bench.desk.write("tools/no-slots", "");
+    let told = bench.run(&["controllers", &bench.pci]).with(1).stderr;
+    assert!(told.contains("ME_REG_ACCESS_BAD_PARAM"), "{told}");
+}
+
+#[test]
+fn what_the_firmware_is_configured_to_waits_for_its_reset_which_is_left_to_the_user() {
+    let Some(bench) = Bench::new() else { return };
+    bench.settings("firmware: {legacy_dcqcn: disabled, programmable_congestion_control: enabled}");
+    let plan = bench.run(&["plan", "nic.yaml"]).with(0).stdout;
+    assert_eq!(plan.matches("counts from a reset").count(), 2, "{plan}");
+    let applied = bench.apply().with(0).stdout;
+    for expected in ["2 writes applied", "longhaul does not do", "mlxfwreset"] {
+        assert!(applied.contains(expected), "{applied}");
+    }
+    assert!(bench.kept("next").contains("USER_PROGRAMMABLE_CC 1"));
+    let waiting = bench.run(&["plan", "nic.yaml"]).with(0).stdout;
+    let expected = "firmware.USER_PROGRAMMABLE_CC waits for a reset of the firmware: it runs with 0, and will with 1";
+    assert!(waiting.contains(expected), "{waiting}");
+    bench.desk.write("tools/reset", "");
+    let counts = bench.run(&["plan", "nic.yaml"]).with(0).stdout;
+    assert!(!counts.contains("waits"), "{counts}");
+    bench.restore().with(0);
+    let next = bench.kept("next");
+    assert!(
+        next.contains("ROCE_CC_LEGACY_DCQCN 1") && next.contains("USER_PROGRAMMABLE_CC 0"),
+        "{next}"
+    );
+
+    // What the tool refuses is told, and what was set before is put back.
+    bench.settings("firmware: {programmable_congestion_control: enabled}");
+    let refused = bench.apply().with(1).stderr;
+    for expected in [
+        "is not valid with ROCE_CC_LEGACY_DCQCN",
+        "0 are done, 1 is not sure",
+    ] {
+        assert!(refused.contains(expected), "{refused}");
+    }
+    bench.restore().with(0);
+    assert_eq!(bench.kept("next"), next);
 }

@@ -397,6 +397,20 @@ fn an_interrupted_run_keeps_what_it_has_and_leaves_nothing_on_the_machines() {
     let mut server = Server::new(&host, "server");
     server.start(&host);
     let running = started(&host, &server);
+    // Whoever looks meanwhile sees how far it is, and why there is no more to see.
+    let labs = host.answer(&["status", "--json"]);
+    assert_eq!(labs[0]["record"]["lab"], "physical");
+    assert_eq!(labs[0]["trouble"], Value::Null);
+    let seen = host.answer(&["top", "--json"]);
+    let reading = &seen["reading"];
+    assert!(reading["run"]["done"].as_u64() > Some(0), "{seen}");
+    assert_eq!(reading["run"]["ranks"].as_array().unwrap().len(), 2);
+    assert!(reading["note"].as_str().unwrap().contains("telemetry.csv"));
+    let set = host.longhaul(&["link", "set", "a", "b", "loss=1%"]);
+    assert!(
+        set.code == 2 && set.stderr.contains("cannot be changed"),
+        "{set:?}"
+    );
     // As a terminal does it: the whole group.
     kill(Pid::from_raw(-running.pid()), Signal::SIGINT).unwrap();
     let ended = running.end();
@@ -404,6 +418,39 @@ fn an_interrupted_run_keeps_what_it_has_and_leaves_nothing_on_the_machines() {
     let text = fs::read_to_string(host.path("endless/result.json")).unwrap();
     let result: Value = serde_json::from_str(&text).unwrap();
     assert_eq!(result["outcome"]["kind"], "interrupted");
+    nothing_is_left(&host);
+}
+
+#[test]
+fn a_machine_that_mpirun_reaches_is_as_good() {
+    let Some(host) = host() else { return };
+    let found = Command::new("mpirun").arg("--version").output();
+    if !found.is_ok_and(|found| String::from_utf8_lossy(&found.stdout).contains("Open MPI")) {
+        println!("skipped: no mpirun (openmpi-bin)");
+        return;
+    }
+    let machine = "{launch: {mpirun: {host: localhost}}, address: 127.0.0.1}";
+    let local = "{launch: local, address: 127.0.0.2}";
+    let machines = inventory(&host, machine, local, "");
+    let experiment = host.experiment(QUICK);
+    let run = |out: &str, is_allowed: bool| {
+        let mut command = host.command(&arguments(&experiment, &machines, out));
+        for name in ["OMPI_ALLOW_RUN_AS_ROOT", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM"] {
+            match is_allowed {
+                true => command.env(name, "1"),
+                false => command.env_remove(name),
+            };
+        }
+        command.output().unwrap()
+    };
+    let refused = run("refused", false);
+    assert_eq!(refused.status.code(), Some(3), "{refused:?}");
+    let stdout = String::from_utf8_lossy(&refused.stdout);
+    assert!(stdout.contains("OMPI_ALLOW_RUN_AS_ROOT"), "{stdout}");
+    let ended = run("out", true);
+    let code = ended.status.code().unwrap();
+    assert!(FAITHFUL_OR_NOT.contains(&code), "{ended:?}");
+    check_result(&host.path("out"));
     nothing_is_left(&host);
 }
 

@@ -1,4 +1,4 @@
-//! `sweep`: parts run here and by a real Slurm of one node, started for the test, and read as one result.
+//! `sweep`: parts run here and by a real Slurm of one node, started for the test, and read as one result; and ranks that its srun starts.
 
 mod host;
 
@@ -8,7 +8,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use host::{Host, has_lab_kernel, lines, wait_until};
+use host::{FAITHFUL_OR_NOT, Host, has_lab_kernel, lines, wait_until};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, geteuid};
 
@@ -165,6 +165,81 @@ fn parts_that_slurm_ran_are_one_result() {
 }
 
 #[test]
+fn a_machine_that_srun_reaches_is_one_of_a_physical_lab() {
+    let Some(host) = Host::new() else { return };
+    let Some(slurm) = Slurm::start(&host) else {
+        return;
+    };
+    let experiment = host.experiment(
+        "workload: {collective: all_reduce, sizes: [64KiB], iterations: 2, warmup: 0, patience: 20s}",
+    );
+    let run = |launch: &str, out: &str| {
+        let machines = host.path(&format!("{out}.yaml"));
+        let text = format!(
+            "name: pair
+sites:
+  - {{name: a, hosts: [{{launch: {{srun: {{{launch}}}}}, address: 127.0.0.1}}]}}
+  - {{name: b, hosts: [{{launch: local, address: 127.0.0.2}}]}}
+"
+        );
+        fs::write(&machines, text).unwrap();
+        let machines = machines.to_str().unwrap();
+        let arguments = [
+            "run",
+            &experiment,
+            "--lab",
+            "physical",
+            "--inventory",
+            machines,
+        ];
+        let options = ["--out", out, "--no-charts", "--json"];
+        let mut command = host.command(&[&arguments[..], &options].concat());
+        command
+            .env("SLURM_CONF", &slurm.configuration)
+            .env_remove("SLURM_JOB_ID");
+        let ended = command.output().unwrap();
+        let stdout = String::from_utf8_lossy(&ended.stdout).into_owned();
+        (ended.status.code().unwrap(), stdout)
+    };
+    let node = &slurm.node;
+    let job = slurm.told(
+        "sbatch",
+        &["--parsable", "--output=/dev/null", "--wrap=sleep 600"],
+    );
+    wait_until("the job has begun", || {
+        slurm.told("squeue", &["--noheader", "--format=%T"]) == "RUNNING"
+    });
+    for (launch, expected) in [
+        (format!("node: {node}"), "in which job"),
+        (format!("node: {node}, job: 99999"), "look at `job`"),
+        (format!("node: none-such, job: {job}"), "a-0 cannot be used"),
+    ] {
+        let (code, stdout) = run(&launch, "refused");
+        assert_eq!(code, 3, "{stdout}");
+        assert!(stdout.contains(expected), "{stdout}");
+        let _ = fs::remove_dir_all(host.path("refused"));
+    }
+
+    let (code, stdout) = run(&format!("node: {node}, job: {job}"), "out");
+    assert!(FAITHFUL_OR_NOT.contains(&code), "{stdout}");
+    let text = fs::read_to_string(host.path("out/result.json")).unwrap();
+    let result: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(result["outcome"]["kind"], "finished");
+    let samples = result["points"][0]["samples"].as_array().unwrap();
+    assert!(!samples.is_empty() && samples.iter().all(|sample| sample["wrong"] == 0));
+    // The user's job stays, longhaul's steps do not.
+    wait_until("every step but the job's own has ended", || {
+        let steps = slurm.told("squeue", &["--noheader", "--steps", "--format=%i"]);
+        !steps.lines().any(|step| !step.ends_with(".batch"))
+    });
+    assert_eq!(slurm.told("squeue", &["--noheader", "--format=%i"]), job);
+    slurm.told("scancel", &[&job]);
+    wait_until("the job has ended", || {
+        slurm.told("squeue", &["--noheader"]).is_empty()
+    });
+}
+
+#[test]
 fn what_cannot_be_swept_is_told_before_anything_begins() {
     let folder = tempfile::tempdir().unwrap();
     let longhaul = |arguments: &[&str]| {
@@ -254,6 +329,7 @@ fn the_points_of_an_experiment_have_numbers_to_run_them_by() {
 
 /// A Slurm of one node out of the distribution's packages, on this test's loopback, in its folder. It ends when it is dropped.
 struct Slurm {
+    node: String,
     configuration: PathBuf,
     daemons: Vec<Child>,
 }
@@ -321,6 +397,7 @@ PartitionName=test Nodes={node} Default=YES
         );
         fs::write(&configuration, text).unwrap();
         let mut slurm = Slurm {
+            node: node.to_owned(),
             configuration,
             daemons: Vec::new(),
         };

@@ -10,14 +10,17 @@
 //! - [`machine`]: this machine's NICs and the switches that it reaches, as places.
 //! - [`switch`]: a switch, whatever it speaks; [`nvue`]: those with Cumulus Linux; [`sonic`]: those with SONiC.
 //! - [`counters`]: what NICs count, as metrics; `ethtool`: what their interfaces count.
-//! - [`dcb`]: priority flow control and the map from DSCPs to priorities; `dscp`: that map as text; `register`: what only the vendor's tool reaches; `netlink`: raw messages for both netlink families.
+//! - [`controller`], [`firmware`] and `register`: what only the vendor's tools reach, `tool`: the congestion controls in the firmware, what it is configured to, and how it sends again.
+//! - [`dcb`]: priority flow control and the map from DSCPs to priorities; `dscp`: that map as text; `netlink`: raw messages for both netlink families.
 
 pub mod apply;
+pub mod controller;
 pub mod counters;
 pub mod dcb;
 pub mod devlink;
 mod dscp;
 mod ethtool;
+pub mod firmware;
 #[cfg(test)]
 mod fixture;
 pub mod inventory;
@@ -31,6 +34,7 @@ mod register;
 pub mod restore;
 pub mod sonic;
 pub mod switch;
+mod tool;
 pub mod tree;
 
 #[cfg(test)]

@@ -8,6 +8,7 @@
 mod error;
 mod overrides;
 mod path;
+mod redact;
 mod source;
 mod strict;
 
@@ -239,15 +240,17 @@ impl Document {
     /// What a type refused, with a suggestion for a misspelt name.
     fn refusal(&self, error: &serde_path_to_error::Error<serde_json::Error>) -> InputError {
         use serde_path_to_error::Segment;
-        let path: DocumentPath = error
-            .path()
-            .iter()
-            .filter_map(|segment| match segment {
-                Segment::Seq { index } => Some(index.to_string()),
-                Segment::Map { key } => Some(key.clone()),
-                Segment::Enum { .. } | Segment::Unknown => None,
-            })
-            .collect();
+        let segments = error.path().iter();
+        let path = segments.fold(DocumentPath::root(), |path, segment| match segment {
+            Segment::Seq { index } => path.index(*index),
+            Segment::Map { key } => path.key(key),
+            // A variant is a key of the document where its value stands behind it.
+            Segment::Enum { variant } => match get(self.value(), &path.key(variant)) {
+                Some(_) => path.key(variant),
+                None => path,
+            },
+            Segment::Unknown => path,
+        });
         let message = error.inner().to_string();
         // serde's own words; a test pins them.
         let Some((wrong, expected)) = message

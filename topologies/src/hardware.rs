@@ -17,6 +17,7 @@
 //! What is not named is left as it is. A switch without a login has that of the inventory that `inventory` names. A password is never in the file: it is in a variable of the environment, or in a file of its own.
 
 mod congestion;
+mod controller;
 mod dscp;
 mod login;
 mod switch;
@@ -34,6 +35,7 @@ use crate::inventory::Inventory;
 use crate::units::serial::as_string;
 
 pub use congestion::{Parameter, Unit};
+pub use controller::{Controller, Firmware, Label};
 pub use dscp::{Dscp, TrustMode};
 pub use login::{Login, NvueLogin, PasswordSource, SwitchUrl, Trust};
 pub use switch::{AdaptiveRouting, EcnThresholds, ProfileName, State, Switch, SwitchRoce};
@@ -86,6 +88,12 @@ pub struct Nic {
     /// How lost packets are sent again. Takes the vendor's `mlxreg` or `mstreg`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retransmission: Option<Retransmission>,
+    /// What its firmware is configured to, from its next reset on. Takes the vendor's `mlxconfig` or `mstconfig`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub firmware: Option<Firmware>,
+    /// The congestion controls that its firmware has, by the names that it tells, or by the numbers of their slots. Takes `mlxreg` or `mstreg`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub controllers: BTreeMap<Label, Controller>,
 }
 
 /// Which RoCE.
@@ -267,6 +275,7 @@ pub fn settings(document: &Document, folder: &Path) -> Result<Settings, InputErr
     for (index, nic) in settings.nics.iter().enumerate() {
         let path = root.key("nics").index(index);
         congestion::check(document, &path, nic)?;
+        controller::check(document, &path, nic)?;
         dscp::check(document, &path, nic)?;
     }
     let inventory = match &settings.inventory {

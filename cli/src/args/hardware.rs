@@ -14,6 +14,8 @@ pub enum HardwareCommand {
     Apply(HardwareApplyArgs),
     /// Put back what `apply` changed, also after a crash
     Restore(HardwareRestoreArgs),
+    /// Show which congestion controls NVIDIA's NICs have in their firmware, and what these take
+    Controllers(HardwareControllersArgs),
     /// Show what NICs count
     Counters(HardwareCountersArgs),
 }
@@ -85,6 +87,15 @@ pub struct HardwareRestoreArgs {
 
     #[command(flatten)]
     pub journal: JournalArgs,
+
+    #[command(flatten)]
+    pub tree: TreeArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct HardwareControllersArgs {
+    /// A NIC's RDMA device, interface or PCI address [default: all of NVIDIA's]
+    pub nic: Option<longhaul_topologies::hardware::DeviceName>,
 
     #[command(flatten)]
     pub tree: TreeArgs,

@@ -78,7 +78,7 @@ pub struct CompareArgs {
 
 #[derive(Debug, Args)]
 pub struct ReportArgs {
-    /// Folders that `longhaul run` wrote, also of runs that were cut short; several stand side by side
+    /// Folders that `longhaul run` or `longhaul sweep` wrote, also of runs that were cut short; several stand side by side
     #[arg(required = true, value_name = "RESULT")]
     pub results: Vec<PathBuf>,
 

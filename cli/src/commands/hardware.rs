@@ -1,6 +1,7 @@
 //! `hardware`: NICs found, set with switches to what a file says, put back, and what they count.
 
 mod apply;
+mod controllers;
 mod counters;
 mod list;
 mod plan;
@@ -10,9 +11,11 @@ use longhaul_emulator::hardware::inventory::{self, Nic};
 use longhaul_emulator::hardware::journal::JournalError;
 use longhaul_emulator::hardware::nvue::NvueError;
 use longhaul_emulator::hardware::place::AccessError;
+use longhaul_emulator::hardware::plan::PlanError;
 use longhaul_emulator::hardware::sonic::SonicError;
 use longhaul_emulator::hardware::switch::SwitchError;
 use longhaul_emulator::hardware::tree::Tree;
+use longhaul_topologies::hardware::DeviceName;
 
 use crate::args::{HardwareCommand, TreeArgs};
 use crate::exit::Exit;
@@ -26,6 +29,7 @@ pub fn run(command: &HardwareCommand, output: Output) -> Result<Exit, Failure> {
         HardwareCommand::Plan(args) => plan::run(args, output),
         HardwareCommand::Apply(args) => apply::run(args, output),
         HardwareCommand::Restore(args) => restore::run(args, output),
+        HardwareCommand::Controllers(args) => controllers::run(args, output),
         HardwareCommand::Counters(args) => counters::run(args, output),
     }
 }
@@ -44,6 +48,21 @@ fn tree(args: &TreeArgs) -> Result<Tree, Failure> {
 
 fn nics(tree: &Tree) -> Vec<Nic> {
     inventory::inventory(tree)
+}
+
+/// That called `name`, or all.
+fn meant(tree: &Tree, name: Option<&DeviceName>) -> Result<Vec<Nic>, Failure> {
+    let mut meant = nics(tree);
+    if let Some(name) = name {
+        let known: Vec<&str> = meant.iter().flat_map(Nic::names).collect();
+        let known = known.join(", ");
+        meant.retain(|nic| nic.is_called(name));
+        if meant.is_empty() {
+            let name = name.to_string();
+            return Err(PlanError::NoNic { name, known }.into());
+        }
+    }
+    Ok(meant)
 }
 
 impl From<AccessError> for Failure {

@@ -1,12 +1,15 @@
 //! This machine's NICs and the switches that it reaches, as places.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::io;
 use std::path::{Component, Path};
 use std::time::Duration;
 
 use longhaul_topologies::hardware::{Login, Priority};
 
+use super::controller::{self, Controller, Parameter};
+use super::firmware::{self, Boot};
 use super::place::{Access, AccessError, NONE, Place, UNSET, Value, at};
 use super::plan::list;
 use super::switch::{self, Control, View};
@@ -65,7 +68,7 @@ impl Machine {
     }
 
     /// Refuses what is no file where there are only files.
-    fn must_be_this_machine(&self, place: &Place) -> Result<(), AccessError> {
+    fn must_be_this_machine(&self, place: &dyn fmt::Display) -> Result<(), AccessError> {
         match self.tree.is_this_machine() {
             true => Ok(()),
             false => Err(AccessError::Missing {
@@ -105,6 +108,18 @@ impl Access for Machine {
             Place::Register { pci, field } => {
                 self.must_be_this_machine(place)?;
                 register::read(pci, field)?
+            }
+            Place::Firmware { pci, name, boot } => {
+                self.must_be_this_machine(place)?;
+                firmware::read(pci, name, *boot)?
+            }
+            Place::Controller { pci, slot } => {
+                self.must_be_this_machine(place)?;
+                controller::is_enabled(pci, *slot)?
+            }
+            Place::ControllerParameter { pci, slot, index } => {
+                self.must_be_this_machine(place)?;
+                controller::parameter(pci, *slot, *index)?
             }
             Place::Switch {
                 name, login, paths, ..
@@ -153,6 +168,25 @@ impl Access for Machine {
                 register::write(pci, field, text)
             }
             (
+                Place::Firmware {
+                    pci,
+                    name,
+                    boot: Boot::Next,
+                },
+                Value::Text(text),
+            ) => {
+                self.must_be_this_machine(place)?;
+                firmware::write(pci, name, text)
+            }
+            (Place::Controller { pci, slot }, Value::Text(text)) => {
+                self.must_be_this_machine(place)?;
+                controller::enable(pci, *slot, text)
+            }
+            (Place::ControllerParameter { pci, slot, index }, Value::Text(text)) => {
+                self.must_be_this_machine(place)?;
+                controller::set_parameter(pci, *slot, *index, text)
+            }
+            (
                 Place::Switch {
                     name,
                     login,
@@ -172,6 +206,16 @@ impl Access for Machine {
                 reason: format!("`{value}` is no value of it"),
             }),
         }
+    }
+
+    fn controllers(&mut self, pci: &str) -> Result<Vec<Controller>, AccessError> {
+        self.must_be_this_machine(&format_args!("the firmware of {pci}"))?;
+        controller::controllers(pci)
+    }
+
+    fn parameters(&mut self, pci: &str, slot: u8) -> Result<Vec<Parameter>, AccessError> {
+        self.must_be_this_machine(&format_args!("the firmware of {pci}"))?;
+        controller::parameters(pci, slot)
     }
 
     fn effective(&mut self, name: &str, login: &Login) -> Result<serde_json::Value, AccessError> {
@@ -198,7 +242,7 @@ fn file(place: &Place, path: &Path, error: &io::Error) -> AccessError {
     match error.kind() {
         io::ErrorKind::PermissionDenied => AccessError::Denied { place },
         io::ErrorKind::NotFound => AccessError::Missing {
-            way_out: bringer(path).to_owned(),
+            way_out: bringer(path),
             place,
         },
         _ => AccessError::Failed {
@@ -208,16 +252,21 @@ fn file(place: &Place, path: &Path, error: &io::Error) -> AccessError {
     }
 }
 
-fn bringer(path: &Path) -> &'static str {
-    if path.starts_with("/sys/kernel/debug") {
-        "it takes debugfs (mount -t debugfs none /sys/kernel/debug), the modules mlx5_core and mlx5_ib, and a NIC whose firmware lets the \
-         driver set congestion control"
-    } else if path.starts_with("/sys/kernel/config") {
-        "it takes the module rdma_cm, configfs (mount -t configfs none /sys/kernel/config) and a folder for the device there (mkdir \
-         /sys/kernel/config/rdma_cm/DEVICE)"
-    } else {
-        "it takes NVIDIA's own driver (DOCA-OFED); the kernel's has no such file"
+fn bringer(path: &Path) -> String {
+    const CONNECTIONS: &str = "/sys/kernel/config/rdma_cm";
+    if let Ok(rest) = path.strip_prefix(CONNECTIONS) {
+        let device = rest.iter().next().unwrap_or_default().display();
+        return format!(
+            "it takes the module rdma_cm, configfs (mount -t configfs none /sys/kernel/config) and a folder for the device there (mkdir \
+             {CONNECTIONS}/{device})"
+        );
     }
+    match path.starts_with("/sys/kernel/debug") {
+        true => "it takes debugfs (mount -t debugfs none /sys/kernel/debug), the modules mlx5_core and mlx5_ib, and a NIC whose firmware lets the \
+                 driver set congestion control",
+        false => "it takes NVIDIA's own driver (DOCA-OFED); the kernel's has no such file",
+    }
+    .to_owned()
 }
 
 fn dcb_error(place: &Place, error: &io::Error) -> AccessError {

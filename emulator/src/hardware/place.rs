@@ -7,6 +7,8 @@ use std::path::PathBuf;
 use longhaul_topologies::hardware::Login;
 use serde::{Deserialize, Serialize};
 
+use super::controller::{Controller, Parameter};
+use super::firmware::Boot;
 use super::switch::SwitchError;
 
 /// Where a setting lies, or several that are set at once.
@@ -39,6 +41,31 @@ pub enum Place {
         pci: String,
         /// Which field.
         field: String,
+    },
+    /// What a NIC's firmware is configured to, by the vendor's tool.
+    Firmware {
+        /// Of which PCI function.
+        pci: String,
+        /// What `mlxconfig` calls it.
+        name: String,
+        /// Only that of the next start can be written.
+        boot: Boot,
+    },
+    /// Whether one of the firmware's congestion controls may be used, by the vendor's tool.
+    Controller {
+        /// Of which PCI function.
+        pci: String,
+        /// In which slot.
+        slot: u8,
+    },
+    /// A parameter of one of the firmware's congestion controls, by the vendor's tool.
+    ControllerParameter {
+        /// Of which PCI function.
+        pci: String,
+        /// In which slot.
+        slot: u8,
+        /// Which one of it.
+        index: u16,
     },
     /// Settings of a switch.
     Switch {
@@ -98,6 +125,18 @@ pub trait Access {
         value: &Value,
         note: &mut dyn FnMut(&str),
     ) -> Result<(), AccessError>;
+
+    /// The congestion controls that the firmware of the NIC at `pci` has.
+    ///
+    /// # Errors
+    /// If there is nothing to ask it by, or it does not tell.
+    fn controllers(&mut self, pci: &str) -> Result<Vec<Controller>, AccessError>;
+
+    /// The parameters of the one in `slot`.
+    ///
+    /// # Errors
+    /// As [`controllers`](Self::controllers).
+    fn parameters(&mut self, pci: &str, slot: u8) -> Result<Vec<Parameter>, AccessError>;
 
     /// A switch's whole configuration as it counts, defaults included.
     ///
@@ -160,7 +199,10 @@ impl Place {
             Place::Attribute { path } if path.starts_with("/sys/kernel/config") => "configfs",
             Place::Attribute { .. } | Place::TrafficClass { .. } => "sysfs",
             Place::Pfc { .. } | Place::Dscp { .. } => "dcb netlink",
-            Place::Register { .. } => "mlxreg or mstreg",
+            Place::Firmware { .. } => "mlxconfig or mstconfig",
+            Place::Register { .. }
+            | Place::Controller { .. }
+            | Place::ControllerParameter { .. } => "mlxreg or mstreg",
             Place::Switch { login, .. } => match login {
                 Login::Nvue(_) => "NVUE revision",
                 Login::Sonic(_) => "SONiC patch",
@@ -178,6 +220,11 @@ impl fmt::Display for Place {
             Place::Pfc { interface } => write!(f, "PFC of {interface}"),
             Place::Dscp { interface } => write!(f, "priorities by DSCP of {interface}"),
             Place::Register { pci, field } => write!(f, "ROCE_ACCL.{field} of {pci}"),
+            Place::Firmware { pci, name, .. } => write!(f, "{name} in the firmware of {pci}"),
+            Place::Controller { pci, slot } => write!(f, "PPCC slot {slot} of {pci}"),
+            Place::ControllerParameter { pci, slot, index } => {
+                write!(f, "PPCC slot {slot} parameter {index} of {pci}")
+            }
             Place::Switch { name, paths, .. } => write!(f, "{} of {name}", paths.join(", ")),
         }
     }

@@ -1,5 +1,6 @@
 //! What would change: what is set held against what should be.
 
+mod controller;
 mod nic;
 
 use longhaul_topologies::hardware::{Login, Priority, Settings, Switch};
@@ -15,6 +16,8 @@ use super::switch;
 pub struct Plan {
     /// One write each.
     pub steps: Vec<Step>,
+    /// What is set already but counts only once the firmware is reset: from what it runs with to what it will.
+    pub waiting: Vec<Change>,
 }
 
 /// One write.
@@ -62,6 +65,8 @@ pub struct Change {
 pub enum Risk {
     /// Packets under way are not touched.
     None,
+    /// None, until the firmware is reset, which is left to the user.
+    AtReset,
     /// The link goes down and up again.
     LinkToggles,
     /// The switch reloads or restarts what forwards its packets.
@@ -73,6 +78,7 @@ impl Risk {
     pub fn words(self) -> &'static str {
         match self {
             Risk::None => "",
+            Risk::AtReset => "counts from a reset of the firmware",
             Risk::LinkToggles => "interrupts the link",
             Risk::SwitchReloads => "may interrupt all ports",
         }
@@ -90,9 +96,11 @@ pub enum PlanError {
         /// What there is.
         known: String,
     },
-    /// Two entries mean the same NIC.
-    #[error("{name} and {other} are the same NIC: write all its settings in one entry")]
-    SameNic {
+    /// Two entries mean the same.
+    #[error("{name} and {other} are the same {what}: write all its settings in one entry")]
+    Same {
+        /// A NIC, or something of one.
+        what: &'static str,
         /// What one entry calls it.
         name: String,
         /// What the other does.
@@ -107,6 +115,30 @@ pub enum PlanError {
         part: &'static str,
         /// For which setting.
         setting: &'static str,
+    },
+    /// The firmware has nothing of that name or number.
+    #[error("the firmware of {name} has no {what} {label}; it has: {known}")]
+    NoneInFirmware {
+        /// Which NIC.
+        name: String,
+        /// What was looked for: a congestion control, or a parameter of one.
+        what: String,
+        /// By which name or number.
+        label: String,
+        /// What there is.
+        known: String,
+    },
+    /// The firmware would ignore it.
+    #[error("{name}: the firmware does not take {value} for {setting}: {reason}")]
+    NotTaken {
+        /// Which NIC.
+        name: String,
+        /// Which setting.
+        setting: String,
+        /// What was asked for.
+        value: u32,
+        /// What it would take.
+        reason: String,
     },
     /// What is set could not be read.
     #[error(transparent)]
@@ -123,7 +155,7 @@ pub enum PlanError {
 pub fn plan(settings: &Settings, nics: &[Nic], access: &mut dyn Access) -> Result<Plan, PlanError> {
     let mut planner = Planner {
         access,
-        steps: Vec::new(),
+        plan: Plan::default(),
     };
     for (index, wanted) in settings.nics.iter().enumerate() {
         let found = nics.iter().find(|nic| nic.is_called(&wanted.name));
@@ -137,26 +169,27 @@ pub fn plan(settings: &Settings, nics: &[Nic], access: &mut dyn Access) -> Resul
         })?;
         let mut earlier = settings.nics[..index].iter();
         if let Some(other) = earlier.find(|other| nic.is_called(&other.name)) {
-            return Err(PlanError::SameNic {
+            return Err(PlanError::Same {
+                what: "NIC",
                 name: wanted.name.to_string(),
                 other: other.name.to_string(),
             });
         }
-        for one in nic::wanted(wanted, nic)? {
+        let mut all = nic::wanted(wanted, nic)?;
+        all.extend(controller::wanted(wanted, nic, planner.access)?);
+        for one in all {
             planner.step(wanted.name.as_str(), one)?;
         }
     }
     for switch in &settings.switches {
         planner.switch(switch)?;
     }
-    Ok(Plan {
-        steps: planner.steps,
-    })
+    Ok(planner.plan)
 }
 
 struct Planner<'a> {
     access: &'a mut dyn Access,
-    steps: Vec<Step>,
+    plan: Plan,
 }
 
 impl Planner<'_> {
@@ -165,6 +198,7 @@ impl Planner<'_> {
         let old = self.access.read(&wanted.place)?;
         let new = Value::Text(wanted.value.clone());
         if old.is_same(&new) {
+            self.wait(&wanted);
             return Ok(());
         }
         let mut changes = vec![wanted.change(&old)];
@@ -177,7 +211,7 @@ impl Planner<'_> {
                 also.push(Kept { place, old });
             }
         }
-        self.steps.push(Step {
+        self.plan.steps.push(Step {
             subject: subject.to_owned(),
             place: wanted.place,
             old,
@@ -187,6 +221,18 @@ impl Planner<'_> {
             changes,
         });
         Ok(())
+    }
+
+    /// Notes what is set and does not count yet. Firmware that does not tell what it runs with is not waited for.
+    fn wait(&mut self, wanted: &Wanted) {
+        let Some(running) = wanted.running() else {
+            return;
+        };
+        if let Ok(running) = self.access.read(&running)
+            && !running.is_same(&Value::Text(wanted.value.clone()))
+        {
+            self.plan.waiting.push(wanted.change(&running));
+        }
     }
 
     /// All of a switch's settings at once: that is how it takes them.
@@ -223,7 +269,7 @@ impl Planner<'_> {
             old: plain(at(&effective, path)),
             new: plain(value),
         });
-        self.steps.push(Step {
+        self.plan.steps.push(Step {
             subject: name.to_owned(),
             old: self.access.read(&place)?,
             place,

@@ -12,6 +12,8 @@ use longhaul_topologies::hardware::{self, Login, Parameter, Settings};
 use proptest::prelude::*;
 
 use super::apply::{StepState, Stopped, apply};
+use super::controller::{Controller, Parameter as FirmwareParameter};
+use super::firmware::Boot;
 use super::fixture;
 use super::inventory::inventory;
 use super::journal::{Journal, JournalError};
@@ -37,6 +39,8 @@ nics:
     ecn: [0, 1, 2, 3, 4, 5, 6]
     congestion: {rp_time_reset: 1ms, rp_ai_rate: 50Mbit, np_cnp_prio: 6, rtt_resp_dscp: 46, np_cnp_dscp: 46}
     retransmission: {adaptive: enabled, slow_restart: disabled}
+    firmware: {legacy_dcqcn: enabled, adaptive_routing: enabled}
+    controllers: {ZTR_RTTCC: {state: enabled, parameters: {alpha: 6553, 2: 1}}}
 ";
 
 /// One setting of each kind of place.
@@ -48,6 +52,7 @@ nics:
     pfc: [3]
     congestion: {np_cnp_prio: 6}
     retransmission: {adaptive: enabled}
+    controllers: {0: {state: enabled}}
 ";
 
 /// A machine in files, and what lies on no file: PFC and a register.
@@ -55,6 +60,8 @@ struct Rig {
     folder: tempfile::TempDir,
     /// What netlink and the vendor's tool would show.
     beside: BTreeMap<String, String>,
+    /// What the firmware runs with, if that is not what it will.
+    running: Option<String>,
 }
 
 /// What ends `apply` as a power cut would.
@@ -81,6 +88,7 @@ impl Rig {
         Rig {
             folder,
             beside: BTreeMap::new(),
+            running: None,
         }
     }
 
@@ -156,6 +164,14 @@ fn run(plan: &Plan, driver: &mut Driver<'_>, journal: &mut Journal) -> super::ap
     apply(plan, driver, journal, &AtomicBool::new(false), &mut |_| {})
 }
 
+/// What lies on no file.
+fn is_beside(place: &Place) -> bool {
+    !matches!(
+        place,
+        Place::Attribute { .. } | Place::TrafficClass { .. } | Place::Switch { .. }
+    )
+}
+
 impl Driver<'_> {
     fn call(&mut self) {
         if self.crash_before == Some(self.calls) {
@@ -169,8 +185,17 @@ impl Driver<'_> {
 impl Access for Driver<'_> {
     fn read(&mut self, place: &Place) -> Result<Value, AccessError> {
         self.call();
+        if let (
+            Place::Firmware {
+                boot: Boot::Last, ..
+            },
+            Some(running),
+        ) = (place, &self.rig.running)
+        {
+            return Ok(Value::Text(running.clone()));
+        }
         match place {
-            Place::Pfc { .. } | Place::Dscp { .. } | Place::Register { .. } => {
+            _ if is_beside(place) => {
                 let key = place.to_string();
                 let default = match place {
                     Place::Pfc { .. } | Place::Dscp { .. } => NONE,
@@ -201,7 +226,7 @@ impl Access for Driver<'_> {
             return Ok(());
         }
         match place {
-            Place::Pfc { .. } | Place::Dscp { .. } | Place::Register { .. } => {
+            _ if is_beside(place) => {
                 self.rig.beside.insert(place.to_string(), text.clone());
             }
             Place::TrafficClass { path } => {
@@ -221,6 +246,34 @@ impl Access for Driver<'_> {
             self.rig.tree().write(other, &forced.to_string()).unwrap();
         }
         Ok(())
+    }
+
+    fn controllers(&mut self, _: &str) -> Result<Vec<Controller>, AccessError> {
+        let named = |slot, name: &str| Controller {
+            slot,
+            number: 1,
+            name: Some(name.to_owned()),
+        };
+        Ok(vec![named(0, "ZTR_RTTCC"), named(15, "DCQCN")])
+    }
+
+    fn parameters(&mut self, _: &str, slot: u8) -> Result<Vec<FirmwareParameter>, AccessError> {
+        let named = |index, name: Option<&str>, is_writable| FirmwareParameter {
+            index,
+            name: name.map(str::to_owned),
+            default: 0,
+            least: 0,
+            most: 65536,
+            is_writable,
+        };
+        Ok(match slot {
+            0 => vec![
+                named(0, Some("BW_G"), false),
+                named(1, Some("ALPHA"), true),
+                named(2, None, true),
+            ],
+            _ => Vec::new(),
+        })
     }
 
     fn effective(&mut self, _: &str, _: &Login) -> Result<serde_json::Value, AccessError> {
@@ -578,12 +631,82 @@ fn what_a_nic_lacks_is_told_with_the_way_out() {
     fs::remove_dir_all(rig.tree().below("/sys/kernel/config")).unwrap();
     fs::remove_dir_all(rig.tree().below("/sys/kernel/debug")).unwrap();
     for (text, expected) in [
-        ("roce: v2", "mkdir"),
+        ("roce: v2", "mkdir /sys/kernel/config/rdma_cm/mlx5_0)"),
         ("congestion: {np_cnp_dscp: 1}", "mount -t debugfs"),
     ] {
         let told = plan(&of_nic(text), &nics, &mut machine).unwrap_err();
         assert!(told.to_string().contains(expected), "{told}");
     }
+}
+
+/// The register ignores in silence what it does not take, so it is not sent.
+#[test]
+fn what_the_firmware_has_not_or_does_not_take_is_told_before_it_is_sent() {
+    let mut rig = Rig::new();
+    let nics = inventory(&rig.tree());
+    let mut driver = rig.driver();
+    for (controllers, expected) in [
+        ("SWIFT: {state: enabled}", "ZTR_RTTCC (0), DCQCN (15)"),
+        ("1: {state: enabled}", "no congestion control 1"),
+        ("0: {parameters: {BETA: 1}}", "BW_G (0), ALPHA (1), 2"),
+        ("15: {parameters: {0: 1}}", "it has: none"),
+        ("0: {parameters: {BW_G: 1}}", "it can only be read"),
+        ("0: {parameters: {ALPHA: 65537}}", "it takes 0 to 65536"),
+        ("0: {parameters: {ALPHA: 1, 1: 2}}", "the same parameter"),
+        (
+            "0: {state: enabled}, ztr_rttcc: {state: disabled}",
+            "the same congestion control",
+        ),
+    ] {
+        let wanted = of_nic(&format!("controllers: {{{controllers}}}"));
+        let told = plan(&wanted, &nics, &mut driver).unwrap_err().to_string();
+        assert!(told.contains(expected), "{told}");
+    }
+}
+
+#[test]
+fn parameters_are_set_before_the_controller_is_used() {
+    let mut rig = Rig::new();
+    let plan = rig.plan(&of_nic(
+        "controllers: {0: {state: enabled, parameters: {ALPHA: 3}}}",
+    ));
+    let settings: Vec<_> = plan
+        .steps
+        .iter()
+        .map(|step| step.changes[0].setting.as_str())
+        .collect();
+    let expected = ["controllers.ZTR_RTTCC.ALPHA", "controllers.ZTR_RTTCC.state"];
+    assert_eq!(settings, expected);
+}
+
+#[test]
+fn what_counts_only_after_a_reset_is_told_until_then() {
+    let mut rig = Rig::new();
+    let wanted = of_nic("firmware: {programmable_congestion_control: enabled}");
+    let planned = rig.plan(&wanted);
+    assert_eq!(planned.steps[0].risk, Risk::AtReset);
+    assert_eq!(planned.waiting, []);
+    let Place::Firmware { pci, name, .. } = planned.steps[0].place.clone() else {
+        panic!("{planned:?}")
+    };
+    rig.apply(&wanted);
+    let last = Place::Firmware {
+        pci,
+        name,
+        boot: Boot::Last,
+    };
+    // What the rig has once holds for both starts.
+    rig.running = Some("0".to_owned());
+    let planned = rig.plan(&wanted);
+    assert_eq!(planned.steps, []);
+    let [change] = &planned.waiting[..] else {
+        panic!("{planned:?}")
+    };
+    assert_eq!((change.old.as_str(), change.new.as_str()), ("0", "1"));
+    let mut driver = rig.driver();
+    let value = Value::Text("1".to_owned());
+    let refused = driver.machine.write(&last, &value, &mut |_| {});
+    assert!(refused.unwrap_err().to_string().contains("no value of it"));
 }
 
 #[test]

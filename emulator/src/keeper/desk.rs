@@ -26,8 +26,9 @@ pub struct Desk {
     _served: Served,
 }
 
-#[derive(Default)]
 struct Counter {
+    /// Why there is no lab to be talked about, where there is none.
+    absent: &'static str,
     /// The lab that is talked about; its lock is held for as long as somebody does.
     lab: RwLock<Option<Arc<Lab>>>,
     course: Course,
@@ -41,7 +42,26 @@ pub struct Attended {
 impl Desk {
     /// Starts to answer at `listener`. Inside the sandbox: this starts a thread.
     pub(super) fn open(listener: UnixListener) -> std::io::Result<Self> {
-        let counter = Arc::<Counter>::default();
+        Self::start(
+            listener,
+            "no workload runs at the moment: the run is building, measuring or summing up; try again shortly",
+        )
+    }
+
+    /// The same for a run on machines that are there: it tells how far that is.
+    pub(super) fn open_there(listener: UnixListener) -> std::io::Result<Self> {
+        Self::start(
+            listener,
+            "a physical lab: what its machines count goes into the run's telemetry.csv as it is sampled, and its links cannot be changed",
+        )
+    }
+
+    fn start(listener: UnixListener, absent: &'static str) -> std::io::Result<Self> {
+        let counter = Arc::new(Counter {
+            absent,
+            lab: RwLock::default(),
+            course: Course::default(),
+        });
         Ok(Desk {
             _served: Served::start(Arc::clone(&counter), listener)?,
             notice: Notice::inside(),
@@ -113,9 +133,7 @@ impl Counter {
     fn ask<T>(&self, ask: impl FnOnce(&Lab) -> Result<T, Refusal>) -> Result<T, Refusal> {
         match &*self.lab.read().unwrap_or_else(PoisonError::into_inner) {
             Some(lab) => ask(lab),
-            None => Err(Refusal::NotNow(
-                "no workload runs at the moment: the run is building, measuring or summing up; try again shortly".to_owned(),
-            )),
+            None => Err(Refusal::NotNow(self.absent.to_owned())),
         }
     }
 }

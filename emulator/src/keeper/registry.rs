@@ -57,6 +57,8 @@ pub enum Place {
     Host,
     /// One of its own, in virtual time.
     Virtual,
+    /// Those of machines that are there.
+    Physical,
 }
 
 impl fmt::Display for Place {
@@ -64,6 +66,7 @@ impl fmt::Display for Place {
         f.write_str(match self {
             Place::Host => "host",
             Place::Virtual => "virtual",
+            Place::Physical => "physical",
         })
     }
 }
@@ -348,6 +351,17 @@ impl Registration {
         let sandbox = self.enter(privilege)?;
         let desk = Desk::open(listener).map_err(|e| KeeperError::lab("listen for", &name, e))?;
         Ok((sandbox, desk))
+    }
+
+    /// As [`hold`](Self::hold), for a run on machines that are there: with a desk for those who ask how far it is. Starts a thread.
+    ///
+    /// # Errors
+    /// As [`hold`](Self::hold), or if there can be no desk.
+    pub fn hold_there(&mut self) -> Result<(PathBuf, Desk), KeeperError> {
+        self.record.lab = Place::Physical;
+        let desk = Desk::open_there(self.listen()?);
+        let desk = desk.map_err(|e| KeeperError::lab("listen for", self.name(), e))?;
+        Ok((self.hold()?, desk))
     }
 
     /// A lookout for those who watch a run in the guest whose shared folder will be `guest`. Starts a thread.

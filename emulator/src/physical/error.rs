@@ -18,6 +18,12 @@ pub enum PhysicalError {
         /// What the system answered.
         source: io::Error,
     },
+    /// Every one of a host's steps would get, or wait for, a job of its own.
+    #[error("{host} is reached by srun, and nothing says in which job")]
+    NoJob {
+        /// Which host.
+        host: String,
+    },
     /// The connection to a host has ended.
     #[error(transparent)]
     Ended(Box<Ending>),
@@ -122,8 +128,8 @@ pub struct Ending {
     pub words: String,
 }
 
-/// What ssh says, and the way out of it.
-const REMEDIES: [(&str, &str); 9] = [
+/// What launchers say, and the way out of it.
+const REMEDIES: [(&str, &str); 13] = [
     (
         "host key verification failed",
         "its key is not known, or not the one that is: log in by hand once and compare the key, or name a file with it as `known_hosts`",
@@ -157,6 +163,22 @@ const REMEDIES: [(&str, &str); 9] = [
         "version `glibc",
         "its C library is older than this longhaul's: build longhaul there, and name its path as `binary`",
     ),
+    (
+        "ompi_allow_run_as_root",
+        "mpirun starts nothing as root unasked: start longhaul as another user, or set the two variables that it names",
+    ),
+    (
+        "invalid job id",
+        "that job has ended, or is another user's: look at `job`",
+    ),
+    (
+        "requested node configuration is not available",
+        "the job does not have that node: look at `node` and `job`",
+    ),
+    (
+        "_establish_config_source",
+        "no Slurm is known here: start longhaul where `sinfo` answers, or name its configuration in SLURM_CONF",
+    ),
     ("no space left", "make room in the cache folder there"),
 ];
 
@@ -173,6 +195,10 @@ impl PhysicalError {
                 };
                 Some(package.to_owned())
             }
+            Self::NoJob { .. } => Some(
+                "write its `job:`, or start longhaul in one (`salloc`, `sbatch`): every part of a lab is a step of the same job"
+                    .to_owned(),
+            ),
             Self::Ended(ending) => ending.help(),
             Self::Version { .. } | Self::Foreign { .. } => Some(
                 "have the same longhaul there: copy this one, or leave `binary` out and ssh does; one that lies wrongly in \
@@ -232,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn what_ssh_says_has_its_way_out() {
+    fn what_launchers_say_has_its_way_out() {
         for (words, way) in [
             ("Host key verification failed.", "known_hosts"),
             ("ops@east: Permission denied (publickey).", "identity"),
@@ -243,6 +269,10 @@ mod tests {
             (
                 "ssh: connect to host east port 22: Connection timed out",
                 "jump",
+            ),
+            (
+                "srun: error: Unable to confirm allocation for job 9: Invalid job id specified",
+                "job",
             ),
         ] {
             assert!(

@@ -25,6 +25,9 @@ use crate::plan::{LabPlan, NodeId};
 /// Exchanges by which clocks are compared before anything is measured.
 const CLOCK_ROUNDS: usize = 8;
 
+/// What Slurm sets in a job (sbatch(1), salloc(1)), so that srun makes steps of it.
+const IN_A_JOB: &str = "SLURM_JOB_ID";
+
 /// Machines that are ready. They are let go when it is dropped; nothing was changed on them but the user's cache.
 #[derive(Debug)]
 pub struct PhysicalLab {
@@ -286,6 +289,13 @@ fn reach(
     ours: &Ours<'_>,
     folder: &Path,
 ) -> Result<Reached, PhysicalError> {
+    if let Launch::Srun(srun) = &host.launch
+        && srun.job.is_none()
+        && std::env::var_os(IN_A_JOB).is_none()
+    {
+        let host = host.name.clone();
+        return Err(PhysicalError::NoJob { host });
+    }
     let launcher = Launcher::new(host, ours.digest, ours.executable, folder);
     let (mut connection, machine) = Connection::open(&host.name, &launcher, ours)?;
     let open = Request::Open {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use miette::{LabeledSpan, NamedSource, SourceCode};
 
 use super::DocumentPath;
+use super::redact::{is_secret, redacted};
 
 /// What is wrong with an input file: where, what, and what would be right.
 ///
@@ -51,6 +52,18 @@ impl Setting {
         Setting {
             option: String::new(),
             ..Setting::overriding(key, value)
+        }
+    }
+
+    /// The same without a secret, whoever typed it: it was in the shell's history already, and need not be in a log.
+    fn redacted(&self) -> Self {
+        let value = match is_secret(&self.key) {
+            true => "*".repeat(self.value.len()),
+            false => redacted(&self.value),
+        };
+        Setting {
+            value,
+            ..self.clone()
         }
     }
 
@@ -105,7 +118,7 @@ impl InputError {
         length: usize,
     ) -> Self {
         self.position = Some((line, column));
-        let source = NamedSource::new(&self.document, Arc::clone(text));
+        let source = NamedSource::new(&self.document, Arc::from(redacted(text)));
         self.excerpt = Some(Box::new(Excerpt {
             setting: None,
             source,
@@ -118,6 +131,7 @@ impl InputError {
     /// Points the error at the value of a `key=value` of the command line.
     #[must_use]
     pub fn at_setting(mut self, setting: &Setting) -> Self {
+        let setting = setting.redacted();
         let name = match setting.option.as_str() {
             "" => "command line",
             option => option,
@@ -127,7 +141,7 @@ impl InputError {
             source: NamedSource::new(name, Arc::from(text)),
             offset: setting.key.len() + 1,
             length: setting.value.len(),
-            setting: Some(setting.clone()),
+            setting: Some(setting),
         };
         self.excerpt = Some(Box::new(excerpt));
         self

@@ -12,6 +12,8 @@ nics:
     ecn: [3, 4]
     congestion: {rp_time_reset: 300us, rp_ai_rate: 5Mbit, np_cnp_dscp: 48, rp_min_dec_fac: 50%, rp_max_rate: 0}
     retransmission: {adaptive: enabled, slow_restart: disabled}
+    firmware: {legacy_dcqcn: disabled, programmable_congestion_control: enabled}
+    controllers: {ZTR_RTTCC: {state: enabled, parameters: {ALPHA: 6553, 2: 1}}, 15: {state: disabled}}
 switches:
   - name: leaf1
     login: {nvue: {url: https://leaf1, user: longhaul, password: {env: LEAF1_PASSWORD}, certificate: leaf1.pem}}
@@ -179,7 +181,14 @@ fn a_password_has_no_place_in_the_file_and_is_not_repeated() {
     for password in ["hunter2", "1234"] {
         let refused = refusal(&with(password));
         assert!(refused.contains("no place in this file"), "{refused}");
+        assert!(
+            refused.starts_with("switches.0.login.nvue.password"),
+            "{refused}"
+        );
         assert!(!refused.contains(password), "{refused}");
+        let excerpt = read(&with(password)).unwrap_err();
+        let excerpt = format!("{:?}", miette::Report::new(excerpt));
+        assert!(!excerpt.contains(password), "{excerpt}");
     }
     let refused = refusal(&with("{evn: X}"));
     assert!(refused.contains("there are: `env`, `file`"), "{refused}");
@@ -327,4 +336,44 @@ fn the_documents_example_is_read() {
     {
         assert!(has_row(name), "docs/hardware.md has no row for {name}");
     }
+}
+
+#[test]
+fn what_the_firmware_would_refuse_is_refused_where_it_stands() {
+    for (text, path, expected) in [
+        (
+            "firmware: {legacy_dcqcn: enabled, programmable_congestion_control: enabled}",
+            "firmware.programmable_congestion_control",
+            "nothing else runs beside",
+        ),
+        (
+            "controllers: {RTT: {}}",
+            "controllers.RTT",
+            "nothing to set",
+        ),
+        (
+            "controllers: {RTT: {parameters: {ALPHA: -1}}}",
+            "controllers.RTT.parameters.ALPHA",
+            "",
+        ),
+        (
+            "controllers: {\"a\\nb\": {}}",
+            "controllers",
+            "plain characters",
+        ),
+    ] {
+        let refused = refusal(&nic(text));
+        assert!(
+            refused.starts_with(&format!("nics.0.{path}")) && refused.contains(expected),
+            "{refused}"
+        );
+    }
+}
+
+#[test]
+fn a_label_means_a_number_or_a_name() {
+    let label = |text: &str| text.parse::<Label>().unwrap();
+    assert!(label("15").means(15, Some("DCQCN")) && !label("15").means(1, Some("15")));
+    assert!(label("ztr_rttcc").means(0, Some("ZTR_RTTCC")));
+    assert!(!label("ztr_rttcc").means(0, None));
 }

@@ -105,7 +105,7 @@ two.yaml:6:38: `-oProxyCommand=x` is no destination of ssh [write `user@host`, `
 two.yaml:6:38: `ops@-x` is no destination of ssh [write `user@host`, `host` or a name of ssh's configuration, which says all else]
 two.yaml:6:38: `a b` is no destination of ssh [write `user@host`, `host` or a name of ssh's configuration, which says all else]
 two.yaml:6:69: ssh cannot be told of a file with this name [write a path without blanks, quotes and any of `% ~ $`; a relative one begins at this file]
-two.yaml:6:18: unknown field `options` [there are: `destination`, `port`, `identity`, `known_hosts`, `config`, `jump`]
+two.yaml:6:59: unknown field `options` [there are: `destination`, `port`, `identity`, `known_hosts`, `config`, `jump`]
 two.yaml:6:53: a port is 1 to 65535
 two.yaml:5:18: unknown variant `telnet` [there are: `local`, `ssh`, `srun`, `mpirun`]
 two.yaml:6:9: a host has either an `address` or an `interface` for its data [write for example `address: 192.0.2.1`, or `interface: ens1f0np0`]
@@ -119,8 +119,8 @@ two.yaml:10:45: this is not measured between machines that are there [leave it o
 two.yaml:10:48: a physical lab's links cannot be changed [run it with --lab host or --lab virtual]
 two.yaml:10:45: this is not measured between machines that are there [leave it out: a physical lab's links have a delay or rtt, and may have a jitter, a loss and a rate]
 two.yaml:10:23: there is no site `c` [there are: `a`, `b`]
-two.yaml:11:32: no user or password goes into a URL; write https://HOST:8765
-two.yaml:11:32: ftp://192.0.2.7: not https; write https://HOST:8765
+two.yaml:11:45: no user or password goes into a URL; write https://HOST:8765
+two.yaml:11:45: ftp://192.0.2.7: not https; write https://HOST:8765
 two.yaml:11:19: the name `Leaf` has `L` in it: write lower-case letters, digits and dashes
 ");
 }

@@ -6,15 +6,20 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use longhaul_emulator::hardware::apply::{Applied, StepState, Stopped, apply};
 use longhaul_emulator::hardware::journal::{self, Journal};
-use longhaul_emulator::hardware::plan::{Plan, Step};
+use longhaul_emulator::hardware::plan::{Plan, Risk, Step};
 use serde_json::{Value, json};
 
 use super::{exit, plan, tree};
 use crate::args::{HardwareApplyArgs, JournalArgs, TreeArgs};
 use crate::commands::interrupt::interrupted;
+use crate::commands::runtime;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::{Output, count};
+
+/// What is left to the user, as it takes the link and all other users of the NIC down.
+const RESET: &str = "\nwhat is set in the firmware counts once it is reset, which longhaul does not do: `mlxfwreset` or `mstfwreset`, or the power \
+                     off and on; `hardware plan` tells what still waits for it";
 
 /// Applies what the file says, or shows it.
 pub fn run(args: &HardwareApplyArgs, output: Output) -> Result<Exit, Failure> {
@@ -66,7 +71,11 @@ fn finish(
             )
         });
         output.either(&report(plan, Some(applied), journal), || {
-            format!("{} applied{kept}", count(plan.steps.len(), "write"))
+            let reset = match plan.steps.iter().any(|step| step.risk == Risk::AtReset) {
+                true => RESET,
+                false => "",
+            };
+            format!("{} applied{kept}{reset}", count(plan.steps.len(), "write"))
         });
         return Ok(Exit::Fine);
     };
@@ -146,15 +155,10 @@ pub fn journals(args: &JournalArgs, of: &TreeArgs) -> Result<PathBuf, Failure> {
 
 /// Sets `stop` on the first Ctrl-C: a write that has begun is brought to its end.
 fn watch(stop: Arc<AtomicBool>, output: Output) -> Result<tokio::runtime::Runtime, Failure> {
-    let lacking = |error: std::io::Error| Failure::new(Exit::Lacking, &error);
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_all()
-        .build()
-        .map_err(lacking)?;
+    let runtime = runtime()?;
     let interrupt = {
         let _inside = runtime.enter();
-        interrupted().map_err(lacking)?
+        interrupted().map_err(|error| Failure::new(Exit::Lacking, &error))?
     };
     runtime.spawn(async move {
         interrupt.await;

@@ -5,14 +5,14 @@ use std::time::{Duration, Instant};
 
 use longhaul_emulator::hardware::counters::{Counter, growth, read};
 use longhaul_emulator::hardware::inventory::Nic;
-use longhaul_emulator::hardware::plan::PlanError;
 use longhaul_emulator::hardware::tree::Tree;
 use longhaul_emulator::metrics::Number;
 use serde_json::{Value, json};
 
-use super::{nics, tree};
+use super::{meant, tree};
 use crate::args::HardwareCountersArgs;
 use crate::commands::interrupt::interrupted;
+use crate::commands::runtime;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::listing::Listing;
@@ -26,16 +26,7 @@ const LONGEST: Duration = Duration::from_secs(600);
 /// Shows them.
 pub fn run(args: &HardwareCountersArgs, output: Output) -> Result<Exit, Failure> {
     let tree = tree(&args.tree)?;
-    let mut meant = nics(&tree);
-    if let Some(name) = &args.nic {
-        let known: Vec<&str> = meant.iter().flat_map(Nic::names).collect();
-        let known = known.join(", ");
-        meant.retain(|nic| nic.is_called(name));
-        if meant.is_empty() {
-            let name = name.to_string();
-            return Err(PlanError::NoNic { name, known }.into());
-        }
-    }
+    let meant = meant(&tree, args.nic.as_ref())?;
     match args.watch {
         None => {
             let counters = read(&tree, &meant);
@@ -57,13 +48,8 @@ pub fn run(args: &HardwareCountersArgs, output: Output) -> Result<Exit, Failure>
 
 /// Shows what has been counted between readings, until Ctrl-C.
 fn watch(tree: &Tree, nics: &[Nic], period: Duration, output: Output) -> Result<Exit, Failure> {
-    let lacking = |error: std::io::Error| Failure::new(Exit::Lacking, &error);
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(lacking)?;
-    runtime.block_on(async {
-        let interrupt = interrupted().map_err(lacking)?;
+    runtime()?.block_on(async {
+        let interrupt = interrupted().map_err(|error| Failure::new(Exit::Lacking, &error))?;
         let readings = async {
             let mut last = (Instant::now(), read(tree, nics));
             loop {

@@ -68,7 +68,8 @@ fn warn(settings: &Settings, output: Output) {
 /// The plan as a table.
 pub fn describe(plan: &Plan, width: usize) -> String {
     if plan.steps.is_empty() {
-        return "nothing to change: all is set as the file says".to_owned();
+        let nothing = "nothing to change: all is set as the file says".to_owned();
+        return nothing + &waiting(plan);
     }
     let mut table = Listing::new(&[
         "what",
@@ -93,7 +94,22 @@ pub fn describe(plan: &Plan, width: usize) -> String {
     let changes = plan.steps.iter().map(|step| step.changes.len()).sum();
     let writes = count(plan.steps.len(), "write");
     let summary = format!("{} in {writes}", count(changes, "change"));
-    format!("{}\n\n{summary}", table.render(0..0, width))
+    format!(
+        "{}\n\n{summary}{}",
+        table.render(0..0, width),
+        waiting(plan)
+    )
+}
+
+/// A line for each setting that is there and does not count yet.
+fn waiting(plan: &Plan) -> String {
+    let lines = plan.waiting.iter().map(|change| {
+        format!(
+            "\n{} waits for a reset of the firmware: it runs with {}, and will with {}",
+            change.setting, change.old, change.new
+        )
+    });
+    lines.collect()
 }
 
 impl From<PlanError> for Failure {
@@ -105,7 +121,12 @@ impl From<PlanError> for Failure {
                 error.to_string(),
                 "`longhaul hardware list` shows them",
             ),
-            PlanError::SameNic { .. } | PlanError::NoPart { .. } => {
+            PlanError::NoneInFirmware { .. } => Failure::with_help(
+                Exit::Usage,
+                error.to_string(),
+                "`longhaul hardware controllers` shows them",
+            ),
+            PlanError::Same { .. } | PlanError::NoPart { .. } | PlanError::NotTaken { .. } => {
                 Failure::new(Exit::Usage, &error)
             }
         }

@@ -1,6 +1,7 @@
 //! `--lab physical`: the same experiment on machines that are there.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use longhaul_emulator::keeper::{LabName, Purpose, Registration};
 use longhaul_emulator::sandbox::Privilege;
@@ -36,13 +37,18 @@ pub(super) fn run(args: &RunArgs, output: Output) -> Result<Exit, Failure> {
     refuse_what_cannot_be(args)?;
     let (experiment, _) = load(args, Some(&inventory))?;
     if experiment.runs_programs() {
-        return Err(RunError::ProgramsThere.into());
+        return Err(Failure::with_help(
+            Exit::Usage,
+            RunError::ProgramsThere.to_string(),
+            "start the program there by its own launcher, or run this with --lab host or --lab virtual",
+        ));
     }
     let out = folder(args, &experiment)?;
     experiment::check(&experiment, &out)?;
     let links = args.links.into();
     let name = LabName::of_this_run();
     let mut registration = Registration::claim(name, Purpose::Run, &experiment.name, links)?;
+    let (private, desk) = registration.hold_there()?;
     let options = RunOptions {
         out,
         links,
@@ -51,10 +57,10 @@ pub(super) fn run(args: &RunArgs, output: Output) -> Result<Exit, Failure> {
         lab: LabFacts::Physical {
             command: command_line(),
             inventory: Box::new(inventory),
-            folder: registration.hold()?,
+            folder: private,
         },
         executable: PathBuf::from("/proc/self/exe"),
-        desk: None,
+        desk: Some(Arc::new(desk)),
     };
     carry_out(&experiment, &options, args, output)
 }
@@ -72,7 +78,7 @@ fn refuse_what_cannot_be(args: &RunArgs) -> Result<(), Failure> {
         (
             args.otlp.is_some(),
             "--otlp",
-            "there is nothing to watch a physical lab by while it runs",
+            "the machines of a physical lab are not read for it; the run's telemetry.csv has what they count",
         ),
     ];
     match refusals.iter().find(|(given, ..)| *given) {

@@ -1,10 +1,11 @@
 //! What a NIC should be set to, place by place. Pure.
 
 use longhaul_topologies::hardware::{
-    Nic as Settings, Parameter, Priority, Retransmission, Roce, State,
+    Firmware, Nic as Settings, Parameter, Priority, Retransmission, Roce, State,
 };
 
 use super::super::dscp::Map;
+use super::super::firmware::Boot;
 use super::super::inventory::Nic;
 use super::super::place::{Place, Value};
 use super::{Change, PlanError, Risk, list};
@@ -20,7 +21,7 @@ pub(super) struct Wanted {
 }
 
 impl Wanted {
-    fn new(setting: impl Into<String>, place: Place, value: &impl ToString) -> Self {
+    pub(super) fn new(setting: impl Into<String>, place: Place, value: &impl ToString) -> Self {
         Wanted {
             setting: setting.into(),
             place,
@@ -44,6 +45,18 @@ impl Wanted {
         let (parameter, pci) = self.parameter.as_ref()?;
         let (other, forced) = parameter.written_with()?;
         Some(Wanted::parameter(pci, other, forced))
+    }
+
+    /// Where it stands what counts until then, if this counts only later.
+    pub(super) fn running(&self) -> Option<Place> {
+        match &self.place {
+            Place::Firmware { pci, name, .. } => Some(Place::Firmware {
+                pci: pci.clone(),
+                name: name.clone(),
+                boot: Boot::Last,
+            }),
+            _ => None,
+        }
     }
 
     /// From `old` to this, as people write it.
@@ -139,6 +152,19 @@ pub(super) fn wanted(settings: &Settings, nic: &Nic) -> Result<Vec<Wanted>, Plan
             &value,
         ));
     }
+    let fields = settings.firmware.iter();
+    for (name, state) in fields.flat_map(Firmware::fields) {
+        let place = Place::Firmware {
+            pci: parts.pci("firmware")?.to_owned(),
+            name: name.to_owned(),
+            boot: Boot::Next,
+        };
+        let value = u8::from(state == State::Enabled);
+        all.push(Wanted {
+            risk: Risk::AtReset,
+            ..Wanted::new(format!("firmware.{name}"), place, &value)
+        });
+    }
     Ok(all)
 }
 
@@ -147,13 +173,13 @@ fn attribute(path: String) -> Place {
 }
 
 /// What a NIC has, and what it is wanted for.
-struct Parts<'a> {
-    settings: &'a Settings,
-    nic: &'a Nic,
+pub(super) struct Parts<'a> {
+    pub(super) settings: &'a Settings,
+    pub(super) nic: &'a Nic,
 }
 
 impl<'a> Parts<'a> {
-    fn pci(&self, setting: &'static str) -> Result<&'a str, PlanError> {
+    pub(super) fn pci(&self, setting: &'static str) -> Result<&'a str, PlanError> {
         let pci = self.nic.pci.as_deref();
         pci.ok_or_else(|| self.lacks("PCI address", setting))
     }

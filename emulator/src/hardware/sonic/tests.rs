@@ -11,6 +11,7 @@ use longhaul_topologies::hardware::{self, Login, Settings};
 use super::played::{Fault, Played};
 use super::*;
 use crate::hardware::apply::{Applied, Stopped, apply};
+use crate::hardware::controller::{Controller, Parameter};
 use crate::hardware::journal::Journal;
 use crate::hardware::place::{Access, AccessError, Place, Value as Set};
 use crate::hardware::plan::{Plan, PlanError, Risk, plan};
@@ -57,6 +58,14 @@ impl Access for Reach {
         self.0
             .set(config, note)
             .map_err(|error| AccessError::of_switch(name, login, error))
+    }
+
+    fn controllers(&mut self, pci: &str) -> Result<Vec<Controller>, AccessError> {
+        panic!("{pci}")
+    }
+
+    fn parameters(&mut self, pci: &str, _: u8) -> Result<Vec<Parameter>, AccessError> {
+        panic!("{pci}")
     }
 
     fn effective(&mut self, name: &str, login: &Login) -> Result<Value, AccessError> {
