@@ -228,7 +228,7 @@ mod tests {
 
     fn quiet(probe: &mut Probe) {
         for _ in 0..=2 * INTERVAL as u32 {
-            probe.wait(1.0, 0.0, CARRIED);
+            probe.wait(1.0, Some(0.0), CARRIED);
         }
     }
 
@@ -263,8 +263,8 @@ mod tests {
             let mut probe = Probe::new();
             quiet(&mut probe);
             let told = told(&mut probe, rise).unwrap();
-            assert!((told.others - others).abs() < 1e-6, "{told:?}");
-            assert!(!told.first);
+            let is = matches!(told, Told::Others(seen) if (seen - others).abs() < 1e-6);
+            assert!(is, "{told:?}");
         }
     }
 
@@ -276,7 +276,9 @@ mod tests {
         probe.begin(Time::default(), Duration::from_millis(10), CARRIED);
         assert!(probe.train.is_none());
         probe.on_sent(&sent(Time::default() + Duration::from_millis(5)));
-        assert!((told(&mut probe, GAP * 2).unwrap().others - 2.0).abs() < 1e-6);
+        let told = told(&mut probe, GAP * 2).unwrap();
+        let is = matches!(told, Told::OthersAtStart(seen) if (seen - 2.0).abs() < 1e-6);
+        assert!(is, "{told:?}");
     }
 
     #[test]
@@ -298,10 +300,38 @@ mod tests {
     #[test]
     fn congestion_as_the_rate_bears_it_is_not_quiet() {
         let mut probe = Probe::new();
-        for _ in 0..100 {
-            probe.wait(1.0, 1.0, CARRIED);
+        for _ in 0..FIRST_AGAIN as u32 - 1 {
+            probe.wait(1.0, Some(1.0), CARRIED);
         }
         assert!(probe.train.is_none());
+    }
+
+    #[test]
+    fn what_the_bottleneck_carries_is_asked_again_ever_less_often() {
+        let mut probe = Probe::new();
+        let mut asked = Vec::new();
+        for trip in 1..=600 {
+            // Whether there is congestion or not, and no room seen.
+            probe.wait(1.0, None, CARRIED);
+            if probe.train.is_none() {
+                continue;
+            }
+            asked.push(trip);
+            assert!(probe.pace(CAPACITY / 8.0, CAPACITY).is_infinite());
+            // It arrives as the bottleneck's packets do, however fast it left.
+            let told = told(&mut probe, Duration::ZERO).unwrap();
+            let is = matches!(told, Told::Capacity(seen) if (seen / CAPACITY - 1.0).abs() < 1e-6);
+            assert!(is, "{told:?}");
+            assert!(probe.behind > 0);
+            for _ in 0..SHORTEST {
+                probe.on_sent(&sent(Time::default()));
+            }
+        }
+        let first = f64::from(asked[0]);
+        assert!((FIRST_AGAIN..=2.0 * FIRST_AGAIN).contains(&first));
+        assert!((2..=4).contains(&asked.len()), "{asked:?}");
+        let rarer = |pair: &[i32]| f64::from(pair[1]) >= RARER * f64::from(pair[0]);
+        assert!(asked.windows(2).all(rarer), "{asked:?}");
     }
 
     #[test]
