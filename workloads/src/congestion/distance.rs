@@ -261,10 +261,18 @@ impl Slice {
 }
 
 impl Path {
-    /// The loop that gains are counted in, in seconds: a round trip, but no less than a packet takes at the rate.
+    /// The loop that gains are counted in, in seconds: a round trip, but no less than a slice.
     fn round_trip(&self) -> f64 {
-        let packet = self.packet / self.rate.max(1.0);
-        self.base.get().max(LEAST_LOOP).as_secs_f64().max(packet)
+        self.base_trip().max(f64::from(SLICE_PACKETS) * self.packet / self.rate.max(1.0))
+    }
+
+    /// What a packet and its acknowledgement take at least, in seconds: the way or the flow's own pace.
+    fn shortest_trip(&self) -> f64 {
+        self.base_trip().max(self.packet / self.rate.max(1.0))
+    }
+
+    fn base_trip(&self) -> f64 {
+        self.base.get().max(LEAST_LOOP).as_secs_f64()
     }
 
     /// Above the base round trip, in seconds.
@@ -331,10 +339,12 @@ impl Path {
         if congestion > 0.0 {
             self.crest = self.rate;
         }
+        // What a loop of few packets adds is answered before it is over.
+        let quicker = self.round_trip() / self.shortest_trip();
         self.clear = if congestion > 0.0 || near {
             0.0
         } else {
-            self.clear + part
+            self.clear + part * quicker
         };
         self.crowded = if congestion < 1.0 {
             0.0
@@ -347,9 +357,9 @@ impl Path {
         }
         let small = (self.capacity / self.rate).sqrt();
         let lively = small.clamp(1.0, LIVELIEST);
-        let fastest = FASTEST * small.clamp(1.0, SMALLEST);
+        let fastest = quicker * FASTEST * small.clamp(1.0, SMALLEST);
         let growth = lively * GROWTH * (SCALE / self.rate).powf(EVENNESS);
-        let fast = growth * (1.0 + (self.clear / CLEAR).powi(2));
+        let fast = growth * (1.0 + quicker * (self.clear / CLEAR).powi(2));
         // What was not used tells nothing of what more would do.
         let up = if slice.limited {
             0.0

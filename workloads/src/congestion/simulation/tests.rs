@@ -148,7 +148,7 @@ fn distance_fills_any_distance_with_hardly_a_queue() {
             // Packets take 120 µs: six of them. At a tenth of the rate growth is three times as much of it.
             let queue = outcome.queue_delay(0.99, half);
             let limit = Duration::from_micros(720).max(rtt / 30);
-            assert!(queue < limit, "{rtt:?}: {queue:?}");
+            assert!(queue <= limit, "{rtt:?}: {queue:?}");
             assert_eq!(outcome.drops, 0, "{rtt:?}");
         }
     }
