@@ -263,7 +263,8 @@ impl Slice {
 impl Path {
     /// The loop that gains are counted in, in seconds: a round trip, but no less than a slice.
     fn round_trip(&self) -> f64 {
-        self.base_trip().max(f64::from(SLICE_PACKETS) * self.packet / self.rate.max(1.0))
+        self.base_trip()
+            .max(f64::from(SLICE_PACKETS) * self.packet / self.rate.max(1.0))
     }
 
     /// What a packet and its acknowledgement take at least, in seconds: the way or the flow's own pace.
