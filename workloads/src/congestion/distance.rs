@@ -10,6 +10,7 @@
 //! - Losses alone are no congestion otherwise. After silence it takes up what it had learned, at half the rate until that is confirmed.
 
 mod base;
+mod jitter;
 mod overload;
 mod probe;
 mod start;
@@ -23,6 +24,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use self::base::Base;
+use self::jitter::{Jitter, Seen};
 use self::overload::Overload;
 use self::probe::{Probe, Told};
 use self::start::{Start, Verdict};
@@ -67,24 +69,6 @@ const GRAIN: Duration = Duration::from_micros(60);
 const SLICE_PACKETS: u32 = 4;
 /// A loop is taken for at least this long: shorter ones are a few packets.
 const LEAST_LOOP: Duration = Duration::from_micros(100);
-/// Round trips, and time, over which delay is told from jitter: what stays while the rate falls is no queue of ours.
-const WATCHED: f64 = 20.0;
-/// For [`WATCHED`].
-const WATCHED_TIME: f64 = 0.02;
-/// A queue changes from a slice to the next by at most so much of the time between them…
-const QUEUE_CHANGE: f64 = 0.15;
-/// … and what delay changes by beyond that is jitter if it is this much of [`FULL`] in the mean.
-const ROUGH: f64 = 0.25;
-/// … and this much of the mean delay: a queue that others hold moves by little beside what it is.
-const ROUGH_PART: f64 = 0.15;
-/// Mean deviations above the mean up to which such delay is taken for jitter.
-const DEVIATIONS: f64 = 3.0;
-/// Spans of [`WATCHED`] after which what was taken for jitter is doubted: it may have been a queue that others made, and one's own since…
-const PROVISIONAL: u32 = 4;
-/// … and when it has shown again.
-const TRUSTED: u32 = 16;
-/// Spans in which it can show again, while the rate falls.
-const DOUBTED: u32 = 3;
 /// Round trips of nothing but full congestion after which the way itself is taken to be longer.
 const CROWDED: f64 = 100.0;
 /// And time: flows from far take as long to make room for those from near.
@@ -125,9 +109,7 @@ impl Distance {
             clear: 0.0,
             crest: 0.0,
             crowded: 0.0,
-            jitter: 0.0,
-            belief: Belief::None,
-            watch: Watch::default(),
+            jitter: Jitter::new(),
             probe: Probe::new(),
             overload: Overload::new(),
         }
@@ -153,60 +135,9 @@ pub(super) struct Path {
     crest: f64,
     /// Round trips of nothing but full congestion.
     crowded: f64,
-    /// Delay that is jitter, in seconds.
-    jitter: f64,
-    belief: Belief,
-    watch: Watch,
+    jitter: Jitter,
     probe: Probe,
     overload: Overload,
-}
-
-/// What a span of [`WATCHED`] told.
-#[derive(Debug, Default)]
-struct Watch {
-    round_trips: f64,
-    congestion: f64,
-    /// Delay and its deviation, summed over slices.
-    delay: f64,
-    deviation: f64,
-    /// From each slice to the next, summed: a queue does not change as fast.
-    roughness: f64,
-    last: f64,
-    slices: f64,
-    /// The rate when it began.
-    rate: f64,
-}
-
-impl Watch {
-    /// Counts a slice of `took` seconds, a `part` of a round trip.
-    fn count(&mut self, took: f64, part: f64, congestion: f64, delay: f64) {
-        self.round_trips += part;
-        self.congestion += part * congestion;
-        if self.slices > 0.0 {
-            let queue = took * QUEUE_CHANGE;
-            self.roughness += ((delay - self.last).abs() - queue).max(0.0);
-        }
-        self.last = delay;
-        self.slices += 1.0;
-        self.delay += delay;
-        self.deviation += (delay - self.delay / self.slices).abs();
-    }
-
-    /// What nearly all delays were below.
-    fn highest(&self) -> f64 {
-        (self.delay + DEVIATIONS * self.deviation) / self.slices.max(1.0)
-    }
-}
-
-/// Whether what was taken for jitter still is.
-#[derive(Clone, Copy, Debug)]
-enum Belief {
-    /// There is none.
-    None,
-    /// For so many more spans.
-    Trusted { spans: u32 },
-    /// Not believed unless it shows again within so many spans; the rate before, in bytes per second.
-    Doubted { spans: u32, rate: f64 },
 }
 
 #[derive(Debug)]
@@ -260,6 +191,21 @@ impl Slice {
     }
 }
 
+/// Of the rate, in a round trip.
+struct Gains {
+    /// Growth where there was congestion lately.
+    slow: f64,
+    /// Growth as it is.
+    up: f64,
+    /// Decrease of full congestion.
+    down: f64,
+}
+
+/// Delay at which congestion is full where packets take so long, in seconds.
+fn full(packet_time: f64) -> f64 {
+    FULL.as_secs_f64().max(FULL_PACKETS * packet_time)
+}
+
 impl Path {
     /// The loop that gains are counted in, in seconds: a round trip, but no less than a slice.
     fn round_trip(&self) -> f64 {
@@ -289,12 +235,12 @@ impl Path {
 
     /// Delay at which congestion is full, in seconds.
     fn full(&self) -> f64 {
-        FULL.as_secs_f64().max(FULL_PACKETS * self.packet_time())
+        full(self.packet_time())
     }
 
     /// 0 to 1, of what a slice told.
     fn congestion(&self, slice: &Slice) -> f64 {
-        let delay = self.delay(slice) - self.jitter;
+        let delay = self.delay(slice) - self.jitter.delay();
         let from = FROM.as_secs_f64().max(FROM_PACKETS * self.packet_time());
         let full = self.full();
         let by_delay = ((delay - from) / (full - from)).clamp(0.0, 1.0);
@@ -311,7 +257,9 @@ impl Path {
             Told::Others(others) => self.take(others, false),
             Told::OthersAtStart(others) => self.take(others, true),
             // What jitter makes of a train's arrivals tells nothing.
-            Told::Capacity(capacity) if capacity > MORE * self.capacity && self.jitter == 0.0 => {
+            Told::Capacity(capacity)
+                if capacity > MORE * self.capacity && self.jitter.delay() == 0.0 =>
+            {
                 self.capacity = capacity.min(self.line);
             }
             Told::Capacity(_) => {}
@@ -336,96 +284,73 @@ impl Path {
     /// The law, for a slice that took `part` of a round trip.
     fn adjust(&mut self, slice: &Slice, part: f64) {
         let congestion = self.congestion(slice);
-        let near = (self.rate / self.crest.max(1.0) - 1.0).abs() < CREST;
-        if congestion > 0.0 {
-            self.crest = self.rate;
-        }
         // What a loop of few packets adds is answered before it is over.
         let quicker = self.round_trip() / self.shortest_trip();
-        self.clear = if congestion > 0.0 || near {
-            0.0
-        } else {
-            self.clear + part * quicker
-        };
-        self.crowded = if congestion < 1.0 {
-            0.0
-        } else {
-            self.crowded + part
-        };
-        if self.crowded > CROWDED && self.crowded * self.round_trip() > CROWDED_TIME {
-            self.base.relearn();
-            self.crowded = 0.0;
-        }
-        let small = (self.capacity / self.rate).sqrt();
-        let lively = small.clamp(1.0, LIVELIEST);
-        let fastest = quicker * FASTEST * small.clamp(1.0, SMALLEST);
-        let growth = lively * GROWTH * (SCALE / self.rate).powf(EVENNESS);
-        let fast = growth * (1.0 + quicker * (self.clear / CLEAR).powi(2));
+        self.count_clear(congestion, part * quicker);
+        self.count_crowded(congestion, part);
+        let gains = self.gains(quicker);
         // What was not used tells nothing of what more would do.
-        let up = if slice.limited {
-            0.0
-        } else {
-            fast.min(fastest.max(growth)) * (1.0 - congestion)
-        };
-        let down_at_full = lively * DECREASE;
-        let down = down_at_full * congestion;
-        let borne = growth / (growth + down_at_full);
+        let up = if slice.limited { 0.0 } else { gains.up };
+        let borne = gains.slow / (gains.slow + gains.down);
         if !slice.limited {
             let room = self.rate < CLAIM * self.capacity;
             let carried = self.packets_of_a_round_trip();
             let congestion = room.then_some(congestion / borne);
             self.probe.wait(part, congestion, carried);
         }
-        self.set(self.rate * (part * (up - down)).exp());
-        let took = part * self.round_trip();
-        self.watch.count(took, part, congestion, self.delay(slice));
-        let long = self.watch.round_trips * self.round_trip() >= WATCHED_TIME;
-        if self.watch.round_trips >= WATCHED && long {
-            self.judge(borne);
+        let change = up * (1.0 - congestion) - gains.down * congestion;
+        self.set(self.rate * (part * change).exp());
+        let seen = Seen {
+            part,
+            round_trip: self.round_trip(),
+            congestion,
+            borne,
+            delay: self.delay(slice),
+            full: full(self.packet / self.capacity.max(1.0)),
+        };
+        if let Some(rate) = self.jitter.count(seen, self.rate) {
+            self.set(rate);
         }
     }
 
-    /// Tells jitter from queues, where so much congestion (0 to 1) is what a flow of this rate bears.
-    fn judge(&mut self, borne: f64) {
-        let watch = std::mem::take(&mut self.watch);
-        let mean = watch.congestion / watch.round_trips;
-        let full = FULL
-            .as_secs_f64()
-            .max(FULL_PACKETS * self.packet / self.capacity.max(1.0));
-        let least = (ROUGH * full).max(ROUGH_PART * watch.delay / watch.slices);
-        let rough = watch.roughness / watch.slices > least;
-        let cut_for_nothing = rough && mean > f64::midpoint(borne, 1.0);
-        self.belief = if cut_for_nothing {
-            let (before, spans) = match self.belief {
-                // A crowd of flows that start can look the same, but not for long.
-                Belief::None => (watch.rate, PROVISIONAL),
-                Belief::Doubted { rate, .. } => (rate, TRUSTED),
-                Belief::Trusted { .. } => (watch.rate, TRUSTED),
-            };
-            self.jitter = watch.highest();
-            self.set(self.rate.max(before));
-            Belief::Trusted { spans }
+    /// Counts round trips without congestion; near the rate of the last there are none.
+    fn count_clear(&mut self, congestion: f64, trips: f64) {
+        let near = (self.rate / self.crest.max(1.0) - 1.0).abs() < CREST;
+        if congestion > 0.0 {
+            self.crest = self.rate;
+        }
+        self.clear = if congestion > 0.0 || near {
+            0.0
         } else {
-            match self.belief {
-                Belief::Trusted { spans: 0 } => {
-                    self.jitter = 0.0;
-                    Belief::Doubted {
-                        spans: DOUBTED,
-                        rate: self.rate,
-                    }
-                }
-                Belief::Trusted { spans } => {
-                    self.jitter = self.jitter.min(watch.highest());
-                    Belief::Trusted { spans: spans - 1 }
-                }
-                Belief::Doubted { spans: 0, .. } | Belief::None => Belief::None,
-                Belief::Doubted { spans, rate } => Belief::Doubted {
-                    spans: spans - 1,
-                    rate,
-                },
-            }
+            self.clear + trips
         };
-        self.watch.rate = self.rate;
+    }
+
+    /// Counts round trips of full congestion, and takes the way for longer after many.
+    fn count_crowded(&mut self, congestion: f64, trips: f64) {
+        self.crowded = if congestion < 1.0 {
+            0.0
+        } else {
+            self.crowded + trips
+        };
+        if self.crowded > CROWDED && self.crowded * self.round_trip() > CROWDED_TIME {
+            self.base.relearn();
+            self.crowded = 0.0;
+        }
+    }
+
+    /// What a round trip changes, with a loop that is answered so many times in one.
+    fn gains(&self, quicker: f64) -> Gains {
+        let small = (self.capacity / self.rate).sqrt();
+        let lively = small.clamp(1.0, LIVELIEST);
+        let slow = lively * GROWTH * (SCALE / self.rate).powf(EVENNESS);
+        let fast = slow * (1.0 + quicker * (self.clear / CLEAR).powi(2));
+        let fastest = quicker * FASTEST * small.clamp(1.0, SMALLEST);
+        Gains {
+            slow,
+            up: fast.min(fastest.max(slow)),
+            down: lively * DECREASE,
+        }
     }
 
     fn end_slice(&mut self, ack: &Ack<'_>) {
@@ -441,7 +366,7 @@ impl Path {
             }
             Phase::Cruise => {
                 self.adjust(&slice, part);
-                let least = LARGE * self.full() + self.jitter;
+                let least = LARGE * self.full() + self.jitter.delay();
                 let delay = self.delay(&slice);
                 let base = self.base.get();
                 if let Some(rate) = self.overload.by_queue(ack, delay, least, base, self.rate) {

@@ -1,0 +1,216 @@
+//! Jitter: delay that stays while the rate falls, and moves by more than a queue does.
+
+/// Round trips, and seconds, of a span, after which it is judged.
+const SPAN: f64 = 20.0;
+/// For [`SPAN`].
+const SPAN_TIME: f64 = 0.02;
+/// A queue changes from a slice to the next by at most so much of the time between them…
+const QUEUE_CHANGE: f64 = 0.15;
+/// … and what delay changes by beyond that is jitter if it is this much, in the mean, of what full congestion is…
+const ROUGH: f64 = 0.25;
+/// … and this much of the mean delay: a queue that others hold moves by little beside what it is.
+const ROUGH_PART: f64 = 0.15;
+/// Mean deviations above the mean up to which such delay is taken for jitter.
+const DEVIATIONS: f64 = 3.0;
+/// Spans after which what was taken for jitter is doubted: it may have been a queue that others made, and one's own since…
+const PROVISIONAL: u32 = 4;
+/// … and when it has shown again.
+const TRUSTED: u32 = 16;
+/// Spans in which it can show again, while the rate falls.
+const DOUBTED: u32 = 3;
+
+/// What is taken for it.
+#[derive(Debug)]
+pub(super) struct Jitter {
+    delay: f64,
+    belief: Belief,
+    span: Span,
+}
+
+/// A slice of time, for [`Jitter::count`]. Times in seconds.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Seen {
+    /// Round trips that it took.
+    pub part: f64,
+    pub round_trip: f64,
+    /// 0 to 1; and what a flow of this rate bears in the mean.
+    pub congestion: f64,
+    pub borne: f64,
+    pub delay: f64,
+    /// Delay at which congestion is full.
+    pub full: f64,
+}
+
+/// Whether what was taken for jitter still is.
+#[derive(Clone, Copy, Debug)]
+enum Belief {
+    /// There is none.
+    None,
+    /// For so many more spans.
+    Trusted { spans: u32 },
+    /// Not believed unless it shows again within so many spans; the rate before, in bytes per second.
+    Doubted { spans: u32, rate: f64 },
+}
+
+/// What was seen since the last judgement.
+#[derive(Debug, Default)]
+struct Span {
+    round_trips: f64,
+    congestion: f64,
+    /// Delay and its deviation, summed over slices.
+    delay: f64,
+    deviation: f64,
+    /// From each slice to the next, summed: a queue does not change as fast.
+    roughness: f64,
+    last: f64,
+    slices: f64,
+    /// The rate when it began.
+    rate: f64,
+}
+
+impl Jitter {
+    pub fn new() -> Self {
+        Jitter {
+            delay: 0.0,
+            belief: Belief::None,
+            span: Span::default(),
+        }
+    }
+
+    /// Delay that is jitter, in seconds.
+    pub fn delay(&self) -> f64 {
+        self.delay
+    }
+
+    /// Counts a slice, after which the rate is this: what it is to be instead, where the rate was cut for nothing.
+    pub fn count(&mut self, seen: Seen, rate: f64) -> Option<f64> {
+        self.span.count(seen);
+        let trips = self.span.round_trips;
+        if trips < SPAN || trips * seen.round_trip < SPAN_TIME {
+            return None;
+        }
+        let span = std::mem::take(&mut self.span);
+        let restored = self.judge(&span, seen, rate);
+        self.span.rate = restored.unwrap_or(rate);
+        restored
+    }
+
+    fn judge(&mut self, span: &Span, seen: Seen, rate: f64) -> Option<f64> {
+        let mean = span.congestion / span.round_trips;
+        if span.is_rough(seen.full) && mean > f64::midpoint(seen.borne, 1.0) {
+            let (before, spans) = match self.belief {
+                // A crowd of flows that start can look the same, but not for long.
+                Belief::None => (span.rate, PROVISIONAL),
+                Belief::Doubted { rate, .. } => (rate, TRUSTED),
+                Belief::Trusted { .. } => (span.rate, TRUSTED),
+            };
+            self.delay = span.highest();
+            self.belief = Belief::Trusted { spans };
+            return Some(rate.max(before));
+        }
+        self.belief = match self.belief {
+            Belief::Trusted { spans: 0 } => {
+                self.delay = 0.0;
+                let spans = DOUBTED;
+                Belief::Doubted { spans, rate }
+            }
+            Belief::Trusted { spans } => {
+                self.delay = self.delay.min(span.highest());
+                let spans = spans - 1;
+                Belief::Trusted { spans }
+            }
+            Belief::Doubted { spans: 0, .. } | Belief::None => Belief::None,
+            Belief::Doubted { spans, rate } => {
+                let spans = spans - 1;
+                Belief::Doubted { spans, rate }
+            }
+        };
+        None
+    }
+}
+
+impl Span {
+    fn count(&mut self, seen: Seen) {
+        self.round_trips += seen.part;
+        self.congestion += seen.part * seen.congestion;
+        if self.slices > 0.0 {
+            let queue = seen.part * seen.round_trip * QUEUE_CHANGE;
+            self.roughness += ((seen.delay - self.last).abs() - queue).max(0.0);
+        }
+        self.last = seen.delay;
+        self.slices += 1.0;
+        self.delay += seen.delay;
+        self.deviation += (seen.delay - self.delay / self.slices).abs();
+    }
+
+    fn is_rough(&self, full: f64) -> bool {
+        let least = (ROUGH * full).max(ROUGH_PART * self.delay / self.slices);
+        self.roughness / self.slices > least
+    }
+
+    /// What nearly all delays were below.
+    fn highest(&self) -> f64 {
+        (self.delay + DEVIATIONS * self.deviation) / self.slices.max(1.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FULL: f64 = 36e-6;
+    const BORNE: f64 = 0.2;
+
+    /// Slices of an eighth of a round trip of 10 ms, for so many spans, with full congestion and the delay of each by its number. What the
+    /// rate becomes, if it does.
+    fn spans(jitter: &mut Jitter, spans: u32, delay: impl Fn(u32) -> f64) -> Option<f64> {
+        let mut restored = None;
+        for slice in 0..spans * 8 * SPAN as u32 {
+            let seen = Seen {
+                part: 0.125,
+                round_trip: 0.01,
+                congestion: 1.0,
+                borne: BORNE,
+                delay: delay(slice),
+                full: FULL,
+            };
+            restored = jitter.count(seen, 1.0).or(restored);
+        }
+        restored
+    }
+
+    fn uneven(slice: u32) -> f64 {
+        f64::from(slice * 7919 % 101) * 10e-6
+    }
+
+    #[test]
+    fn delay_that_jumps_is_jitter_and_gives_the_rate_back() {
+        let mut jitter = Jitter::new();
+        jitter.span.rate = 5.0;
+        assert_eq!(spans(&mut jitter, 1, uneven), Some(5.0));
+        assert!((500e-6..1.5e-3).contains(&jitter.delay()));
+    }
+
+    #[test]
+    fn a_queue_that_others_hold_is_none() {
+        // 20 ms high, and up and down by more than a queue of one's own may be.
+        let queue = |slice| 20e-3 + uneven(slice) / 2.0;
+        let mut jitter = Jitter::new();
+        jitter.span.rate = 5.0;
+        assert_eq!(spans(&mut jitter, 1, queue), None);
+        assert_eq!(jitter.delay(), 0.0);
+        // Nor is one that grows as fast as queues do.
+        let growing = |slice| f64::from(slice) * 0.125 * 0.01 * QUEUE_CHANGE;
+        assert_eq!(spans(&mut jitter, 1, growing), None);
+    }
+
+    #[test]
+    fn what_does_not_show_again_is_no_longer_believed() {
+        let mut jitter = Jitter::new();
+        spans(&mut jitter, 1, uneven);
+        spans(&mut jitter, PROVISIONAL + 1, |_| 0.0);
+        assert_eq!(jitter.delay(), 0.0);
+        spans(&mut jitter, DOUBTED + 1, |_| 0.0);
+        assert!(matches!(jitter.belief, Belief::None));
+    }
+}
