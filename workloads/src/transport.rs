@@ -30,6 +30,11 @@ use crate::world::ConnectionSample;
 pub(crate) trait Attendant {
     /// Called when the transport has woken, at least every [`ATTENTION`]; `now_ns` is now on CLOCK_MONOTONIC.
     fn attend(&mut self, now_ns: u64, connections: &dyn Connections);
+
+    /// In how long it asks to be called, if it does: a connection that can do nothing is looked at, too.
+    fn next(&self, _now_ns: u64) -> Option<Duration> {
+        None
+    }
 }
 
 /// What tells how its connections are.

@@ -358,8 +358,7 @@ fn serve_messages(
 impl Sampler {
     /// Sleeps until `request` can be read, which it tells, or the next sample is due.
     fn await_readable(&self, request: BorrowedFd<'_>) -> Result<bool, SessionError> {
-        let due = (self.period_ns > 0)
-            .then(|| TimeSpec::from(Duration::from_nanos(self.next_ns.saturating_sub(now_ns()))));
+        let due = self.next(now_ns()).map(TimeSpec::from);
         let mut polled = [PollFd::new(request, PollFlags::POLLIN)];
         match ppoll(&mut polled, due, None) {
             Ok(ready) => Ok(ready > 0),
@@ -388,6 +387,10 @@ impl Attendant for Sampler {
             self.samples.extend(connections.sample(now));
             self.next_ns = now + self.period_ns - (now - self.next_ns) % self.period_ns;
         }
+    }
+
+    fn next(&self, now: u64) -> Option<Duration> {
+        (self.period_ns > 0).then(|| Duration::from_nanos(self.next_ns.saturating_sub(now)))
     }
 }
 

@@ -25,8 +25,8 @@ pub(super) trait Carrier {
     /// Between a pass that moved something, which may let more move, and the next.
     fn look(&mut self) -> Result<(), TransportError>;
 
-    /// Sleeps until something may move or `pause` is over, at most [`ATTENTION`](super::ATTENTION).
-    fn wait(&mut self, pause: Option<Duration>) -> Result<(), TransportError>;
+    /// Sleeps until something may move or so much time is over, at most [`ATTENTION`](super::ATTENTION).
+    fn wait(&mut self, most: Option<Duration>) -> Result<(), TransportError>;
 
     /// Whom it waits for, and for what of theirs.
     fn waits_for(&self) -> Option<(usize, &'static str)>;
@@ -73,7 +73,7 @@ pub(super) fn carry_out(
         if let Some((peer, what)) = carrier.waits_for().filter(|_| waited > patience) {
             return Err(TransportError::Stalled { peer, what, waited });
         }
-        carrier.wait(pause)?;
+        carrier.wait(pause.into_iter().chain(attendant.next(now)).min())?;
         now = carrier.now_ns();
     }
     Ok(pauses.into_ended())

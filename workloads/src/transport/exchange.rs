@@ -166,13 +166,13 @@ impl Carrier for Exchange<'_> {
         Ok(())
     }
 
-    fn wait(&mut self, pause: Option<Duration>) -> Result<(), TransportError> {
+    fn wait(&mut self, most: Option<Duration>) -> Result<(), TransportError> {
         let mut events = [EpollEvent::empty(); 64];
         let mut timeout = EpollTimeout::try_from(ATTENTION).unwrap_or(EpollTimeout::NONE);
-        if let Some(pause) = pause {
+        if let Some(most) = most {
             // epoll counts milliseconds.
             let mut polled = [PollFd::new(self.epoll.0.as_fd(), PollFlags::POLLIN)];
-            let within = TimeSpec::from(pause.min(ATTENTION));
+            let within = TimeSpec::from(most.min(ATTENTION));
             match ppoll(&mut polled, Some(within), None) {
                 Ok(_) | Err(nix::errno::Errno::EINTR) => timeout = EpollTimeout::ZERO,
                 Err(errno) => return Err(epoll_failed(errno)),

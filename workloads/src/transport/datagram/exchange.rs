@@ -165,8 +165,8 @@ impl Carrier for Exchange<'_> {
         self.endpoint.look(Duration::ZERO, None).map(drop)
     }
 
-    fn wait(&mut self, pause: Option<Duration>) -> Result<(), TransportError> {
-        let most = pause.unwrap_or(ATTENTION);
+    fn wait(&mut self, most: Option<Duration>) -> Result<(), TransportError> {
+        let most = most.unwrap_or(ATTENTION);
         self.endpoint.wait_at_most(most, None).map(drop)
     }
 
