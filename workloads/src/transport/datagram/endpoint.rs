@@ -298,10 +298,11 @@ impl Endpoint {
             .map(|(index, socket)| PollFd::new(socket.as_fd(), interest(index)))
             .collect();
         polled.extend(other.map(|other| PollFd::new(other, PollFlags::POLLIN)));
-        match ppoll(&mut polled, Some(TimeSpec::from(timeout)), None) {
-            Ok(_) | Err(nix::errno::Errno::EINTR) => {}
+        let seen = match ppoll(&mut polled, Some(TimeSpec::from(timeout)), None) {
+            Ok(_) => true,
+            Err(nix::errno::Errno::EINTR) => false,
             Err(errno) => return Err(system("wait for packets".into())(errno.into())),
-        }
+        };
         self.clock.slept();
         // Errors are told by reading.
         let readable = |polled: &PollFd<'_>| {
@@ -309,10 +310,14 @@ impl Endpoint {
             events.intersects(!PollFlags::POLLOUT)
         };
         let (sockets, other) = polled.split_at(self.sockets.len());
-        self.readable = (0..sockets.len())
-            .filter(|&index| readable(&sockets[index]))
-            .collect();
-        Ok(other.iter().any(readable))
+        let (readable_now, empty): (Vec<usize>, Vec<usize>) =
+            (0..sockets.len()).partition(|&index| readable(&sockets[index]));
+        let is_readable = other.iter().any(readable);
+        self.readable = readable_now;
+        for index in empty.into_iter().filter(|_| seen) {
+            self.sockets[index].is_seen_empty();
+        }
+        Ok(is_readable)
     }
 
     /// Tells every peer that nothing more comes, and waits a little for those that have not said so themselves.

@@ -200,6 +200,11 @@ impl Socket {
         Ok(batches)
     }
 
+    /// The last look saw nothing: as many batches as one call receives may have been all there were.
+    pub(super) fn is_seen_empty(&mut self) {
+        self.has_more = false;
+    }
+
     /// Up to when all that has come is received, at `now`, as far as the last look told.
     pub(super) fn received_to(&self, now: Time) -> Time {
         if self.has_more { self.earliest } else { now }
@@ -309,6 +314,28 @@ mod tests {
             }
             assert_eq!(got, [(1000, 0), (1000, 1), (1000, 2), (500, 3)]);
         }
+    }
+
+    #[test]
+    fn a_call_that_is_full_and_the_last_holds_nothing_up_once_a_look_saw_nothing() {
+        let address = Ipv4Addr::LOCALHOST.into();
+        let one = Socket::bind(address).unwrap();
+        let (mut other, mut clock) = (Socket::bind(address).unwrap(), Clock::new());
+        // Of different lengths, which no kernel joins.
+        for length in 1..=BATCHES {
+            let bytes = vec![0; 2 * length];
+            let to = other.address().unwrap();
+            assert!(one.send(to, &bytes, bytes.len()).unwrap());
+        }
+        let mut buffers = Buffers::new();
+        assert_eq!(
+            other.receive(&mut buffers, &mut clock).unwrap().len(),
+            BATCHES
+        );
+        let later = clock.now() + Duration::from_secs(1);
+        assert!(other.received_to(later) < later);
+        other.is_seen_empty();
+        assert_eq!(other.received_to(later), later);
     }
 
     #[test]
