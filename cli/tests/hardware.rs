@@ -610,6 +610,12 @@ impl Bench {
     fn kept(&self, name: &str) -> String {
         fs::read_to_string(self.desk.path("tools").join(name)).unwrap_or_default()
     }
+
+    #[track_caller]
+    fn expect_register(&self, line: &str) {
+        let register = self.kept("register");
+        assert!(register.contains(line), "{register}");
+    }
 }
 
 #[test]
@@ -618,17 +624,9 @@ fn a_register_is_set_by_the_vendors_tool_and_its_lack_is_told() {
     bench.settings("retransmission: {adaptive: enabled, window: enabled}");
     let applied = bench.apply().with(0).stdout;
     assert!(applied.contains("1 write applied"), "{applied}");
-    assert!(
-        bench
-            .kept("register")
-            .contains("roce_adp_retrans_en | 0x00000001")
-    );
+    bench.expect_register("roce_adp_retrans_en | 0x00000001");
     bench.restore().with(0);
-    assert!(
-        bench
-            .kept("register")
-            .contains("roce_adp_retrans_en | 0x00000000")
-    );
+    bench.expect_register("roce_adp_retrans_en | 0x00000000");
 
     for (settings, tool) in [
         ("retransmission: {adaptive: enabled}", "`mlxreg`"),
@@ -669,17 +667,9 @@ fn ctrl_c_on_a_terminal_lets_the_tool_that_writes_come_to_its_end() {
         ended.stderr.contains("of 2 writes 1 are done"),
         "{ended:#?}"
     );
-    assert!(
-        bench
-            .kept("register")
-            .contains("roce_adp_retrans_en | 0x00000001")
-    );
+    bench.expect_register("roce_adp_retrans_en | 0x00000001");
     bench.restore().with(0);
-    assert!(
-        bench
-            .kept("register")
-            .contains("roce_adp_retrans_en | 0x00000000")
-    );
+    bench.expect_register("roce_adp_retrans_en | 0x00000000");
 }
 
 #[test]

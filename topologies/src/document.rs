@@ -21,6 +21,7 @@ use serde_json::Value;
 
 pub use error::{InputError, Setting};
 pub use path::DocumentPath;
+pub use redact::is_secret;
 
 use crate::suggest::{did_you_mean, list};
 use source::{Part, Source};

@@ -194,6 +194,11 @@ impl Collective {
         }
     }
 
+    /// Whom a rank of [`Collective::Pairs`] receives from, if it does.
+    pub fn source_in_pairs(ranks: usize, rank: usize) -> Option<usize> {
+        rank.checked_sub(ranks.div_ceil(2))
+    }
+
     /// Whether the array is made of one part per rank, so that its count is a multiple of the ranks.
     fn is_partitioned(self) -> bool {
         matches!(

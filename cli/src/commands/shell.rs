@@ -1,15 +1,6 @@
 //! Text for a shell.
 
-/// A variable is a secret if its name has one of these in it.
-const SECRETS: [&str; 7] = [
-    "TOKEN",
-    "SECRET",
-    "PASSWORD",
-    "PASSWD",
-    "CREDENTIAL",
-    "API_KEY",
-    "PRIVATE_KEY",
-];
+use longhaul_topologies::document::is_secret;
 
 /// The command that was typed, with its arguments quoted where a shell would need it. Of a variable that is a secret (`--env
 /// NAME=VALUE`) the name alone: results are shown around, and so the command takes the value from whoever repeats it.
@@ -33,11 +24,9 @@ fn told(arguments: impl Iterator<Item = String>) -> String {
 }
 
 fn without_secret(variable: &str) -> &str {
-    let (name, _) = variable.split_once('=').unwrap_or((variable, ""));
-    let capitals = name.to_ascii_uppercase();
-    match SECRETS.iter().any(|secret| capitals.contains(secret)) {
-        true => name,
-        false => variable,
+    match variable.split_once('=') {
+        Some((name, _)) if is_secret(name) => name,
+        _ => variable,
     }
 }
 

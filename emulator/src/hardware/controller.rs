@@ -55,6 +55,14 @@ pub struct Parameter {
     pub is_writable: bool,
 }
 
+/// All that settings can call what has this number, and this name if the firmware tells one: `ZTR_RTTCC (0)`.
+pub fn called(number: u16, name: Option<&str>) -> String {
+    match name {
+        Some(name) => format!("{name} ({number})"),
+        None => number.to_string(),
+    }
+}
+
 /// Those of the NIC at `pci`.
 ///
 /// # Errors

@@ -1,7 +1,7 @@
 //! What an excerpt does not show: somebody may have written a secret where none belongs, and errors end up in logs.
 
 /// Words in the names of what is secret, in lower case.
-const SECRET: [&str; 7] = [
+const SECRET: [&str; 8] = [
     "password",
     "passwd",
     "passphrase",
@@ -9,10 +9,11 @@ const SECRET: [&str; 7] = [
     "token",
     "credential",
     "api_key",
+    "private_key",
 ];
 
-/// Whether the value of `key` is not to be shown.
-pub(super) fn is_secret(key: &str) -> bool {
+/// Whether the value of what is called `key`, in a file or the environment, is not to be shown.
+pub fn is_secret(key: &str) -> bool {
     let key = key.to_lowercase().replace('-', "_");
     SECRET.iter().any(|word| key.contains(word))
 }

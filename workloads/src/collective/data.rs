@@ -183,7 +183,7 @@ fn stretches(shape: &Shape, rank: usize) -> Vec<Stretch> {
         }],
         Collective::Broadcast => whole(Some(shape.root), 0),
         Collective::SendRecv => whole(Some((rank + ranks - 1) % ranks), 0),
-        Collective::Pairs => match rank.checked_sub(ranks.div_ceil(2)) {
+        Collective::Pairs => match Collective::source_in_pairs(ranks, rank) {
             Some(source) => whole(Some(source), 0),
             None => Vec::new(),
         },

@@ -226,7 +226,7 @@ impl Trace {
                 Activity::Collective {
                     collective: Collective::Pairs,
                     ..
-                } => match place.checked_sub(begins.len().div_ceil(2)) {
+                } => match Collective::source_in_pairs(begins.len(), place) {
                     Some(source) => began.max(begins[source]),
                     None => began,
                 },

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use longhaul_emulator::hardware::controller::{Controller, Parameter};
+use longhaul_emulator::hardware::controller::{Controller, Parameter, called};
 use longhaul_emulator::hardware::inventory::Nic;
 use longhaul_emulator::hardware::machine::Machine;
 use longhaul_emulator::hardware::place::{Access, AccessError, Place, Value};
@@ -97,7 +97,7 @@ fn table(all: &[Shown], width: usize) -> String {
     let mut table = Listing::new(&["NIC", "controller", "parameter", "is", "default", "takes"]);
     for shown in all {
         let Controller { slot, name, .. } = &shown.controller;
-        let controller = called(name.as_deref(), u16::from(*slot));
+        let controller = called(u16::from(*slot), name.as_deref());
         let state = match shown.is_enabled {
             true => "enabled",
             false => "disabled",
@@ -115,7 +115,7 @@ fn table(all: &[Shown], width: usize) -> String {
             table.row([
                 shown.nic.clone(),
                 controller.clone(),
-                called(parameter.name.as_deref(), parameter.index),
+                called(parameter.index, parameter.name.as_deref()),
                 value.clone(),
                 parameter.default.to_string(),
                 match parameter.is_writable {
@@ -126,12 +126,4 @@ fn table(all: &[Shown], width: usize) -> String {
         }
     }
     table.render(3..5, width)
-}
-
-/// What settings call it, its number last.
-fn called(name: Option<&str>, number: u16) -> String {
-    match name {
-        Some(name) => format!("{name} ({number})"),
-        None => number.to_string(),
-    }
 }

@@ -2,7 +2,7 @@
 
 use longhaul_topologies::hardware::{Label, Nic as Settings, State};
 
-use super::super::controller::{Controller, Parameter};
+use super::super::controller::{Controller, Parameter, called};
 use super::super::inventory::Nic;
 use super::super::place::{Access, Place};
 use super::PlanError;
@@ -148,12 +148,4 @@ impl Firmware {
 /// As settings call it: by its name if it has one.
 fn shown(number: u16, name: Option<&str>) -> String {
     name.map_or_else(|| number.to_string(), str::to_owned)
-}
-
-/// All that settings can call it: `ZTR_RTTCC (0)`.
-fn called(number: u16, name: Option<&str>) -> String {
-    match name {
-        Some(name) => format!("{name} ({number})"),
-        None => number.to_string(),
-    }
 }

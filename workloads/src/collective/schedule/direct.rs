@@ -3,6 +3,7 @@
 use super::builder::Builder;
 use super::layout::{Layout, at};
 use super::part;
+use crate::collective::Collective;
 
 /// Every rank sends part `i` of its input to rank `i`; each begins with the rank after itself.
 pub(super) fn all_to_all(ranks: usize, rank: usize, layout: &Layout, builder: &mut Builder) {
@@ -34,11 +35,12 @@ pub(super) fn send_recv(ranks: usize, rank: usize, layout: &Layout, builder: &mu
 
 /// Every rank of the first half sends its input to one of the second. What a rank has no part in is empty.
 pub(super) fn pairs(ranks: usize, rank: usize, layout: &Layout, builder: &mut Builder) {
-    let apart = ranks.div_ceil(2);
     for chunk in builder.chunks(&layout.input) {
-        builder.send(rank + apart, chunk);
+        builder.send(rank + ranks.div_ceil(2), chunk);
     }
-    for chunk in builder.chunks(&layout.output) {
-        builder.receive(rank - apart, chunk);
+    if let Some(source) = Collective::source_in_pairs(ranks, rank) {
+        for chunk in builder.chunks(&layout.output) {
+            builder.receive(source, chunk);
+        }
     }
 }

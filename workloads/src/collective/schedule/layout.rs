@@ -29,9 +29,11 @@ impl Layout {
             | Collective::Broadcast
             | Collective::AllToAll
             | Collective::SendRecv => (shape.count, shape.count),
-            Collective::Pairs if rank < shape.ranks() / 2 => (shape.count, 0),
-            Collective::Pairs if rank >= shape.ranks().div_ceil(2) => (0, shape.count),
-            Collective::Pairs => (0, 0),
+            Collective::Pairs => match Collective::source_in_pairs(shape.ranks(), rank) {
+                Some(_) => (0, shape.count),
+                None if rank < shape.ranks() / 2 => (shape.count, 0),
+                None => (0, 0),
+            },
         };
         // In place, the smaller of the two is the rank's own part of the larger one (NCCL's "In-place Operations").
         let (input, output) = match (shape.placement, shape.collective) {

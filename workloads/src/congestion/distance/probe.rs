@@ -61,10 +61,9 @@ pub(super) struct Probe {
 }
 
 /// What the train under way is to tell.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 enum Asks {
     /// What others use.
-    #[default]
     Others,
     /// The same, and ends the start.
     OthersAtStart,
@@ -73,7 +72,7 @@ enum Asks {
 }
 
 /// What a train told.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug)]
 pub(super) enum Told {
     /// What others use of the bottleneck, in parts of what that carries: more than 1 if it is offered too much.
     Others(f64),
@@ -200,11 +199,12 @@ impl Probe {
             // What an application did not fill left at another pace.
             return None;
         }
-        let others = train.others();
         match self.asks {
             // Where others send trains, too, none tells of what they use.
-            Asks::Others => (others < 1.0).then_some(Told::Others(others)),
-            Asks::OthersAtStart => Some(Told::OthersAtStart(others)),
+            Asks::Others => Some(train.others())
+                .filter(|others| *others < 1.0)
+                .map(Told::Others),
+            Asks::OthersAtStart => Some(Told::OthersAtStart(train.others())),
             Asks::Capacity => train.arrived_at().map(Told::Capacity),
         }
     }

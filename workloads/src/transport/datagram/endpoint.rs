@@ -298,26 +298,32 @@ impl Endpoint {
             .map(|(index, socket)| PollFd::new(socket.as_fd(), interest(index)))
             .collect();
         polled.extend(other.map(|other| PollFd::new(other, PollFlags::POLLIN)));
-        let seen = match ppoll(&mut polled, Some(TimeSpec::from(timeout)), None) {
-            Ok(_) => true,
-            Err(nix::errno::Errno::EINTR) => false,
-            Err(errno) => return Err(system("wait for packets".into())(errno.into())),
-        };
+        let looked = ppoll(&mut polled, Some(TimeSpec::from(timeout)), None);
         self.clock.slept();
+        match looked {
+            Ok(_) => {}
+            // Nothing was seen, not even that there is nothing.
+            Err(nix::errno::Errno::EINTR) => {
+                self.readable.clear();
+                return Ok(false);
+            }
+            Err(errno) => return Err(system("wait for packets".into())(errno.into())),
+        }
         // Errors are told by reading.
         let readable = |polled: &PollFd<'_>| {
             let events = polled.revents().unwrap_or(PollFlags::empty());
             events.intersects(!PollFlags::POLLOUT)
         };
         let (sockets, other) = polled.split_at(self.sockets.len());
-        let (readable_now, empty): (Vec<usize>, Vec<usize>) =
-            (0..sockets.len()).partition(|&index| readable(&sockets[index]));
-        let is_readable = other.iter().any(readable);
-        self.readable = readable_now;
-        for index in empty.into_iter().filter(|_| seen) {
+        let indexes = 0..sockets.len();
+        let (full, empty): (Vec<usize>, Vec<usize>) =
+            indexes.partition(|&index| readable(&sockets[index]));
+        let other_is_readable = other.iter().any(readable);
+        self.readable = full;
+        for index in empty {
             self.sockets[index].is_seen_empty();
         }
-        Ok(is_readable)
+        Ok(other_is_readable)
     }
 
     /// Tells every peer that nothing more comes, and waits a little for those that have not said so themselves.
