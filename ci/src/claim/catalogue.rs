@@ -19,6 +19,7 @@ claims![
     3 "buffer-law",
     4 "low-thresholds",
     5 "timer-and-distance",
+    6 "flows-and-windows",
     7 "distance-blind",
     8 "near-and-far",
     14 "repeat-or-code",

@@ -68,8 +68,7 @@ impl Dcqcn {
             target: line,
             alpha: 1.0,
             last_cnp: None,
-            cut_before: false,
-            alpha_at: now + self.alpha_timer.duration(),
+            last_cut: None,
             rate_at: now + self.rate_timer.duration(),
             by_time: 0,
             by_bytes: 0,
@@ -86,11 +85,11 @@ pub(super) struct ReactionPoint {
     line: f64,
     current: f64,
     target: f64,
+    /// α as the last cut left it.
     alpha: f64,
     last_cnp: Option<Time>,
-    /// Timers run only after the first cut: before it the rate is the line's.
-    cut_before: bool,
-    alpha_at: Time,
+    /// Nothing rises or decays before the first: until then the rate is the line's.
+    last_cut: Option<Time>,
     rate_at: Time,
     by_time: u32,
     by_bytes: u32,
@@ -98,20 +97,29 @@ pub(super) struct ReactionPoint {
 }
 
 impl ReactionPoint {
+    /// α by now: it decays once in each of its periods since the last cut (equation 2).
+    fn alpha(&self, now: Time) -> f64 {
+        let Some(last) = self.last_cut else {
+            return self.alpha;
+        };
+        let period = positive(self.parameters.alpha_timer);
+        let periods = (now.since(last).as_nanos() / period.as_nanos()) as f64;
+        self.alpha * (1.0 - self.parameters.g.get()).powf(periods)
+    }
+
     /// Equation 1, and all counts begin anew.
     fn cut(&mut self, now: Time) {
-        let g = self.parameters.g.get();
-        if self.parameters.clamp_target || !self.cut_before || self.by_time > 0 {
+        let (g, alpha) = (self.parameters.g.get(), self.alpha(now));
+        if self.parameters.clamp_target || self.last_cut.is_none() || self.by_time > 0 {
             self.target = self.current;
         }
-        self.current *= 1.0 - self.alpha / 2.0;
+        self.current *= 1.0 - alpha / 2.0;
         self.current = self
             .current
             .max(self.parameters.least.bits_per_second() as f64);
-        self.alpha = (1.0 - g) * self.alpha + g;
-        self.cut_before = true;
+        self.alpha = (1.0 - g) * alpha + g;
+        self.last_cut = Some(now);
         (self.by_time, self.by_bytes, self.sent) = (0, 0, 0);
-        self.alpha_at = now + self.parameters.alpha_timer.duration();
         self.rate_at = now + self.parameters.rate_timer.duration();
     }
 
@@ -135,7 +143,7 @@ impl ReactionPoint {
 
 impl Controller for ReactionPoint {
     fn on_sent(&mut self, sent: &Sent) {
-        if !self.cut_before {
+        if self.last_cut.is_none() {
             return;
         }
         self.sent += sent.bytes;
@@ -166,16 +174,12 @@ impl Controller for ReactionPoint {
 
     fn timer(&self) -> Option<Time> {
         // At the line's rate there is nothing to recover.
-        let at_rest = !self.cut_before || (self.current >= self.line - 1.0 && self.alpha < 1e-6);
-        (!at_rest).then(|| self.alpha_at.min(self.rate_at))
+        let at_rest = self.last_cut.is_none() || self.current >= self.line - 1.0;
+        (!at_rest).then_some(self.rate_at)
     }
 
     fn on_timer(&mut self, now: Time) {
-        // One step per call and timer: a timer shorter than a driver's grain catches up call by call.
-        if now >= self.alpha_at {
-            self.alpha *= 1.0 - self.parameters.g.get();
-            self.alpha_at = self.alpha_at + positive(self.parameters.alpha_timer);
-        }
+        // One step per call: a timer shorter than a driver's grain catches up call by call.
         if now >= self.rate_at {
             self.by_time += 1;
             self.rise();
@@ -225,7 +229,7 @@ mod tests {
             let gap = line / 2.0 / f64::from(1 << step);
             assert!((point.current - (line - gap)).abs() < 1.0, "{step}");
         }
-        assert!((point.alpha - (255.0f64 / 256.0).powi(5)).abs() < 1e-9);
+        assert!((point.alpha(point.rate_at) - (255.0f64 / 256.0).powi(6)).abs() < 1e-9);
     }
 
     #[test]
