@@ -99,11 +99,9 @@ pub(super) struct ReactionPoint {
 impl ReactionPoint {
     /// α by now: it decays once in each of its periods since the last cut (equation 2).
     fn alpha(&self, now: Time) -> f64 {
-        let Some(last) = self.last_cut else {
-            return self.alpha;
-        };
+        let since = self.last_cut.map_or(Duration::ZERO, |last| now.since(last));
         let period = positive(self.parameters.alpha_timer);
-        let periods = (now.since(last).as_nanos() / period.as_nanos()) as f64;
+        let periods = (since.as_nanos() / period.as_nanos()) as f64;
         self.alpha * (1.0 - self.parameters.g.get()).powf(periods)
     }
 
@@ -248,6 +246,23 @@ mod tests {
         let risen = point.current;
         point.cut(Time::default() + Duration::from_micros(400));
         assert_eq!(point.target, risen);
+    }
+
+    #[test]
+    fn a_cards_alpha_forgets_within_a_millisecond() {
+        let parameters = Dcqcn {
+            g: Factor::of(5.0, 1024.0),
+            alpha_timer: Duration::from_micros(1).into(),
+            ..Dcqcn::default()
+        };
+        let mut point = parameters.start(conditions(), Time::from_nanos(0));
+        let micros = |micros| Time::default() + Duration::from_micros(micros);
+        point.cut(micros(0));
+        assert!(point.alpha(micros(1000)) < 0.01);
+        // With a CNP every 50 µs it is about the share of its periods that bring one.
+        (1..=100).for_each(|cnp| point.cut(micros(50 * cnp)));
+        assert!((point.alpha(micros(5000)) - 0.022).abs() < 1e-3);
+        assert!((point.alpha(micros(5050)) - 0.017).abs() < 1e-3);
     }
 
     #[test]
