@@ -70,7 +70,7 @@ const fn guest(name: &'static str, modules: &'static [(&'static str, Module)]) -
         name,
         memory: "512M",
         modules,
-        timeout: Duration::from_secs(120),
+        timeout: Duration::from_secs(400),
     }
 }
 

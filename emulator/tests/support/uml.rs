@@ -174,10 +174,14 @@ fn run_kernel(job: &Path, memory: &str, timeout: Duration) -> Result<String, Str
         .stdout(log)
         .stderr(errors)
         .process_group(0);
-    if registers::are_wide() {
-        // SAFETY: it is made for this place, between fork and exec.
-        unsafe { command.pre_exec(registers::hide_wide) };
-    }
+    let hide = registers::are_wide();
+    let before = move || {
+        // A test that is killed leaves no guest behind.
+        nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL)?;
+        if hide { registers::hide_wide() } else { Ok(()) }
+    };
+    // SAFETY: between fork and exec only system calls are made.
+    unsafe { command.pre_exec(before) };
     let mut child = command
         .spawn()
         .map_err(|error| format!("cannot start linux.uml: {error}"))?;
