@@ -78,8 +78,9 @@ fn an_idle_link_has_the_round_trip_time_described() -> io::Result<()> {
         }
         shortest = shortest.min(earliest);
         if Instant::now() >= deadline {
+            // Even at best it wakes four threads one after the other.
             assert!(
-                shortest <= 2 * one_way + bound,
+                shortest <= 2 * one_way + Duration::from_millis(4),
                 "{shortest:?} instead of 40 ms at best"
             );
             println!(
