@@ -167,7 +167,7 @@ fn jitter_keeps_the_order_and_every_packet_is_accounted_for() -> io::Result<()> 
 }
 
 fn a_full_queue_drops_and_counts() -> io::Result<()> {
-    // A queue of ten packets and a link so slow that a packet takes 42 ms: of 100 packets at once, one is on the line and ten wait.
+    // A queue of ten packets and 42 ms on the line for each: of 100 packets at once, one is on the line and ten wait.
     let channel = Channel {
         queue_limit: Some(QueueLimit::Packets(10)),
         ..limited(200_000, 0, Duration::from_millis(1))

@@ -52,8 +52,8 @@ fn main() -> ExitCode {
     ])
 }
 
-/// 1 Mbit/s before which ten packets may wait unmarked. A frame takes 8 ms: however busy the machine, a burst is there before its first
-/// tenth has left.
+/// 1 Mbit/s before which ten packets may wait unmarked. A frame takes 8 ms, so that a burst is there before many of it have left,
+/// on a busy machine, too.
 fn marking() -> Channel {
     Channel {
         discipline: QueueDiscipline::Step(Step {

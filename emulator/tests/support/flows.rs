@@ -152,8 +152,8 @@ pub fn receive_with_control(
     Ok((length, payload))
 }
 
-/// The counters once they have stopped changing for longer than any delay used here. In ten answers at least, as this thread and the
-/// relay's may both have been waiting for a CPU all the time.
+/// The counters once they have stopped changing for longer than any delay used here, and in ten answers at least: this thread and
+/// the relay's may both have waited for a CPU all the time.
 pub fn settled(relay: &mut Relay, direction: Direction) -> ChannelCounters {
     let deadline = Instant::now() + DEADLINE;
     let mut last = (counters(relay, direction), Instant::now());
