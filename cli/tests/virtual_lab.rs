@@ -13,7 +13,6 @@ use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, channel};
-use std::time::{Duration, Instant};
 
 use host::{has_lab_kernel, lines, wait_until};
 use serde_json::Value;
@@ -529,11 +528,7 @@ fn an_interrupted_run_keeps_what_it_found_and_a_killed_one_leaves_nothing_runnin
         panic!("{:?}", longhaul.labs());
     };
     let folder = longhaul.path("runtime").join(lab).join("guest");
-    let deadline = Instant::now() + Duration::from_secs(10);
-    while is_used(&folder) {
-        assert!(Instant::now() < deadline, "its processes live on");
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    wait_until("its processes have ended", || !is_used(&folder));
     assert!(longhaul.run(&["clean"]).status.success());
     assert!(longhaul.labs().is_empty());
 }

@@ -231,14 +231,12 @@ fn time_stands_still_while_nothing_happens_and_nothing_computes() {
     let before = passed();
     assert!(before > 100.0, "{before}");
     let cpu = || computed(keeper) + computed(kernel);
-    let computed = cpu();
-    std::thread::sleep(Duration::from_millis(1500));
-    // A tick of 10 ms, should the last of what went before be counted late.
-    assert!(
-        cpu() <= computed + 1,
-        "{} ticks for nothing",
-        cpu() - computed
-    );
+    // On a busy machine the last of what went before may be done late.
+    wait_until("nothing computes", || {
+        let before = cpu();
+        std::thread::sleep(Duration::from_millis(1500));
+        cpu() == before
+    });
     assert_eq!(passed().to_bits(), before.to_bits());
 }
 

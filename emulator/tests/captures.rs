@@ -175,7 +175,7 @@ fn a_packet_is_delivered_the_delay_after_it_was_offered() -> io::Result<()> {
     // Other work on the machine makes some late; none is ever early.
     let least = took.iter().min().expect("there are some");
     assert!(*least >= one_way, "{least:?}");
-    assert!(*least <= one_way + Duration::from_millis(1), "{least:?}");
+    assert!(*least <= one_way + Duration::from_millis(4), "{least:?}");
     Ok(())
 }
 

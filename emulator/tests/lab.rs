@@ -17,7 +17,7 @@ use longhaul_emulator::lab::{Lab, LabError, LabOptions};
 use longhaul_emulator::plan::{Node, NodeId};
 use longhaul_topologies::Topology;
 use nix::sys::stat::fstat;
-use support::topology;
+use support::{eventually, topology};
 
 fn main() -> ExitCode {
     support::run(tests![
@@ -32,6 +32,9 @@ fn main() -> ExitCode {
         two_processes_have_labs_at_once,
     ])
 }
+
+/// Longest wait for anything, on a machine that does many other things.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Three sites in a row: from the first to the last is two links.
 fn chain() -> Topology {
@@ -134,18 +137,24 @@ async fn a_fabrics_rate_holds_between_its_hosts() {
         .run(|| TcpListener::bind((address, 0)).unwrap())
         .unwrap();
     let target = listener.local_addr().unwrap();
-    let mut sender = lab
-        .namespace(from)
-        .run(|| TcpStream::connect(target).unwrap())
-        .unwrap();
-    let mut receiver = listener.accept().unwrap().0;
-    let start = Instant::now();
-    let sending = std::thread::spawn(move || sender.write_all(&[0; BYTES]).unwrap());
-    receiver.read_exact(&mut vec![0; BYTES]).unwrap();
-    sending.join().unwrap();
-    let rate = BYTES as f64 * 8.0 / start.elapsed().as_secs_f64() / 1e6;
-    // Headers take 4 %; a full bucket passes at once.
-    assert!((15.0..24.0).contains(&rate), "{rate} Mbit/s");
+    eventually(|| {
+        let mut sender = lab
+            .namespace(from)
+            .run(|| TcpStream::connect(target).unwrap())
+            .unwrap();
+        let mut receiver = listener.accept().unwrap().0;
+        let start = Instant::now();
+        let sending = std::thread::spawn(move || sender.write_all(&[0; BYTES]).unwrap());
+        receiver.read_exact(&mut vec![0; BYTES]).unwrap();
+        sending.join().unwrap();
+        let rate = BYTES as f64 * 8.0 / start.elapsed().as_secs_f64() / 1e6;
+        // Headers take 4 %; a full bucket passes at once.
+        assert!(rate < 24.0, "{rate} Mbit/s");
+        match rate > 15.0 {
+            true => Ok(()),
+            false => Err(format!("{rate} Mbit/s")),
+        }
+    });
     lab.down().await;
 }
 
@@ -163,9 +172,7 @@ fn packets_from_gateway() -> [u64; 2] {
 
 fn bound(address: IpAddr) -> UdpSocket {
     let socket = UdpSocket::bind((address, 0)).unwrap();
-    socket
-        .set_read_timeout(Some(Duration::from_secs(5)))
-        .unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
     socket
 }
 
@@ -305,7 +312,7 @@ impl Traces {
 
     /// Nothing may be left at once; what the runtime's tasks still hold may take a moment.
     fn wait_for(expected: &Self) {
-        let deadline = Instant::now() + Duration::from_secs(2);
+        let deadline = Instant::now() + PATIENCE;
         while Self::now() != *expected && Instant::now() < deadline {
             std::thread::yield_now();
         }

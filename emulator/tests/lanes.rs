@@ -13,7 +13,7 @@ use longhaul_emulator::fidelity;
 use longhaul_emulator::lab::{Lab, LabOptions};
 use longhaul_emulator::plan::{ChannelId, NodeId};
 use longhaul_topologies::model::{Channel, Direction, LaneState, LinkId, Spread};
-use support::{test, topology};
+use support::{eventually, test, topology};
 
 fn main() -> ExitCode {
     support::run(vec![
@@ -114,24 +114,28 @@ async fn round_robin_gives_each_lane_its_turn_and_each_its_delay() {
     let lab = up(Spread::RoundRobin, 1).await;
     let [a, b] = sockets(&lab, [5000, 5000]);
     let mut shortest = [Duration::MAX; LANES];
-    for _ in 0..10 {
-        for shortest in &mut shortest {
-            let sent = Instant::now();
-            a.send(&[0; PAYLOAD]).unwrap();
-            b.recv(&mut [0; PAYLOAD]).unwrap();
-            *shortest = (*shortest).min(sent.elapsed());
+    let mut rounds = 0;
+    eventually(|| {
+        for _ in 0..10 {
+            for shortest in &mut shortest {
+                let sent = Instant::now();
+                a.send(&[0; PAYLOAD]).unwrap();
+                b.recv(&mut [0; PAYLOAD]).unwrap();
+                *shortest = (*shortest).min(sent.elapsed());
+            }
+            rounds += 1;
         }
-    }
-    for (number, shortest) in (1..).zip(shortest) {
-        let delay = Duration::from_millis(2) * number;
-        let slack = Duration::from_millis(1);
-        assert!(
-            shortest >= delay && shortest < delay + slack,
-            "{shortest:?} for {delay:?}"
-        );
-    }
+        for (number, &shortest) in (1..).zip(&shortest) {
+            let delay = Duration::from_millis(2) * number;
+            assert!(shortest >= delay, "{shortest:?} for {delay:?}");
+            if shortest >= delay + Duration::from_millis(1) {
+                return Err(format!("{shortest:?} for {delay:?} at best"));
+            }
+        }
+        Ok(())
+    });
     let deadline = Instant::now() + DEADLINE;
-    while carried(&lab, Direction::Forward) != [10; LANES] {
+    while carried(&lab, Direction::Forward) != [rounds; LANES] {
         assert!(
             Instant::now() < deadline,
             "{:?}",
@@ -179,15 +183,16 @@ async fn both_directions_share_a_lane_where_the_hash_is_symmetric() {
 
 async fn every_lane_is_measured_by_itself_however_packets_are_spread() {
     let lab = up(Spread::RoundRobin, 1).await;
-    let measured = fidelity::measure(&lab, &AtomicBool::new(false)).unwrap();
-    let delays: Vec<_> = (measured.checks.iter())
-        .filter(|check| check.quantity == "one-way delay")
-        .collect();
-    assert_eq!(delays.len(), 2 * LANES);
-    for check in delays {
-        // The machine may be busy with other tests; the lanes are 2 ms apart.
-        assert!((check.measured - check.asked).abs() < 1000.0, "{check:?}");
-    }
+    eventually(|| {
+        let measured = fidelity::measure(&lab, &AtomicBool::new(false)).unwrap();
+        let delays = (measured.checks.iter()).filter(|check| check.quantity == "one-way delay");
+        // The lanes are 2 ms apart.
+        let right = delays.filter(|check| (check.measured - check.asked).abs() < 1000.0);
+        match right.count() == 2 * LANES {
+            true => Ok(()),
+            false => Err(format!("{measured:?}")),
+        }
+    });
     lab.down().await;
 }
 

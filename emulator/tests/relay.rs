@@ -78,8 +78,9 @@ fn an_idle_link_has_the_round_trip_time_described() -> io::Result<()> {
         }
         shortest = shortest.min(earliest);
         if Instant::now() >= deadline {
+            // Even at best it wakes four threads one after the other.
             assert!(
-                shortest <= 2 * one_way + bound,
+                shortest <= 2 * one_way + Duration::from_millis(4),
                 "{shortest:?} instead of 40 ms at best"
             );
             println!(
@@ -166,10 +167,10 @@ fn jitter_keeps_the_order_and_every_packet_is_accounted_for() -> io::Result<()> 
 }
 
 fn a_full_queue_drops_and_counts() -> io::Result<()> {
-    // A queue of ten packets and a slow link: of 100 packets at once, one is on the line and ten wait.
+    // A queue of ten packets and 42 ms on the line for each: of 100 packets at once, one is on the line and ten wait.
     let channel = Channel {
         queue_limit: Some(QueueLimit::Packets(10)),
-        ..limited(1_000_000, 0, Duration::from_millis(1))
+        ..limited(200_000, 0, Duration::from_millis(1))
     };
     let pair = Pair::new(Join::Lane)?;
     let mut relay = attach(channel, delay(Duration::ZERO));
@@ -180,8 +181,15 @@ fn a_full_queue_drops_and_counts() -> io::Result<()> {
     let full = counters(&mut relay, Direction::Forward);
     assert!(full.queue_packets > 0, "{full:?}");
     assert_eq!(full.queue_bytes, full.queue_packets * 1042);
-    let after = settled(&mut relay, Direction::Forward);
-    // Two super-packets of 63 and 37 segments; the second finds what the first has not drained, which is everything.
+    let deadline = Instant::now() + DEADLINE;
+    let after = loop {
+        let now = counters(&mut relay, Direction::Forward);
+        if now.packets - before.packets + now.queue_drops >= 100 {
+            break now;
+        }
+        assert!(Instant::now() < deadline, "not all went through: {now:?}");
+    };
+    // Two super-packets of 60 and 40 segments; the second finds what the first has not drained, which is everything.
     let delivered = after.packets - before.packets;
     assert_eq!(delivered + after.queue_drops, 100);
     assert!((11..=13).contains(&delivered), "{delivered} delivered");

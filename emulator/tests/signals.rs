@@ -52,13 +52,14 @@ fn main() -> ExitCode {
     ])
 }
 
-/// 10 Mbit/s before which ten packets may wait unmarked.
+/// 1 Mbit/s before which ten packets may wait unmarked. A frame takes 8 ms, so that a burst is there before many of it have left,
+/// on a busy machine, too.
 fn marking() -> Channel {
     Channel {
         discipline: QueueDiscipline::Step(Step {
             at: QueueLimit::Packets(10),
         }),
-        ..limited(10_000_000, 1 << 20, Duration::from_millis(2))
+        ..limited(1_000_000, 1 << 20, Duration::from_millis(2))
     }
 }
 
@@ -73,7 +74,6 @@ fn capable_packets_beyond_the_threshold_arrive_marked_and_others_as_they_were() 
     pair.introduce()?;
     let mut relay = attach(marking(), delay(Duration::ZERO));
     let [a, b] = sockets(&pair)?;
-    // 800 µs each on the line: the burst is sent while the first few leave.
     for (ecn, expected) in [(ECT_0, CE), (NOT_ECT, NOT_ECT)] {
         let before = settled(&mut relay, Direction::Forward).marks;
         set_ecn(&a, ecn)?;
@@ -95,12 +95,7 @@ fn marks_are_on_the_same_wire_packets_with_and_without_offload() -> io::Result<(
     let fields = |group: usize| -> io::Result<Vec<u8>> {
         let pair = Pair::new(Join::Lane)?;
         pair.introduce()?;
-        // At 1 Mbit/s a frame takes 8 ms: all are there before the second has left.
-        let slow = Channel {
-            rate: limited(1_000_000, 0, Duration::ZERO).rate,
-            ..marking()
-        };
-        let _relay = attach(slow, delay(Duration::ZERO));
+        let _relay = attach(marking(), delay(Duration::ZERO));
         let [a, b] = sockets(&pair)?;
         set_ecn(&a, 1)?;
         for _ in 0..PACKETS as usize / group {
@@ -200,14 +195,14 @@ fn check_records(socket: &UdpSocket) -> io::Result<()> {
     for (number, record) in (1..).zip(&records) {
         assert_eq!((record.link, record.lane), (0, 0));
         assert_eq!(record.direction, Direction::Forward);
-        assert_eq!(record.rate_bps, Some(10_000_000));
+        assert_eq!(record.rate_bps, Some(1_000_000));
         assert_eq!(record.sent_bytes, number * frame);
         assert_eq!(record.queue_bytes, u64::from(record.queue_packets) * frame);
     }
     assert!(records.is_sorted_by_key(|record| record.time_ns));
-    // 834 µs each: as the line had it, however late they were read.
+    // 8.3 ms each: as the line had it, however late they were read.
     let took = records[PACKETS as usize - 1].time_ns - records[0].time_ns;
-    let expected = (PACKETS - 1) * frame * 8 * 100;
+    let expected = (PACKETS - 1) * frame * 8 * 1000;
     assert!(
         took.abs_diff(expected) < expected / 4,
         "{took} ns, expected {expected}"

@@ -14,7 +14,7 @@ use longhaul_topologies::model::{
     Channel, Jitter, JitterDistribution, JitterShape, Loss, PacketOrder, QueueLimit,
 };
 use longhaul_topologies::units::{ByteSize, Probability, Rate};
-use support::{test, topology};
+use support::{eventually, test, topology};
 
 fn main() -> ExitCode {
     support::run(vec![
@@ -30,7 +30,7 @@ fn main() -> ExitCode {
 }
 
 /// Longest that this machine is given to hold still for a measurement.
-const DEADLINE: Duration = Duration::from_secs(15);
+const DEADLINE: Duration = Duration::from_secs(60);
 const PROBING: Duration = Duration::from_millis(1500);
 
 fn share(share: f64) -> Probability {
@@ -119,7 +119,7 @@ async fn a_lab_is_measured_as_described_and_a_wrong_description_is_found() {
         );
     }
 
-    // What is not as it says, however much a busy machine adds: each quantity once.
+    // What is not as it says, each quantity once; where a busy machine sends few probes, they tell too little.
     let mut wrong = Vec::new();
     let mut describe = |quantities: &[Quantity], change: &dyn Fn(&mut Channel)| {
         let mut subject = subjects[0].clone();
@@ -147,16 +147,17 @@ async fn a_lab_is_measured_as_described_and_a_wrong_description_is_found() {
         channel.duplication = Probability::ZERO;
         channel.corruption = share(0.2);
     });
-    let found = verify(&wrong);
-    for (subject, channel) in wrong.iter().zip(&found.channels) {
-        let off = channel.measurements.iter().filter(|one| one.is_off());
-        let off: BTreeSet<Quantity> = off.map(|one| one.quantity).collect();
-        assert_eq!(
-            off, subject.expected.judged,
-            "{:?}: {:?}",
-            channel.measurements, found.skipped
-        );
-    }
+    eventually(|| {
+        let found = verify(&wrong);
+        for (subject, channel) in wrong.iter().zip(&found.channels) {
+            let off = channel.measurements.iter().filter(|one| one.is_off());
+            let off: BTreeSet<Quantity> = off.map(|one| one.quantity).collect();
+            if off != subject.expected.judged {
+                return Err(format!("{:?}: {:?}", channel.measurements, found.skipped));
+            }
+        }
+        Ok(())
+    });
     // These need a train each, which a busy machine may not send: then they are not measured, and say so.
     let mut slow = subjects[0].clone();
     slow.expected.channel.rate = Some(Rate::from_bits_per_second(15_000_000));

@@ -23,8 +23,9 @@ use super::job::{EPOCH, GuestSpec, JOB, Job, Mount, Shared, Work};
 use super::reception::Reception;
 use super::{memory, registers};
 
-/// How long a kernel may take until its clock runs, which is among the first things that it does.
-const BOOT_PATIENCE: Duration = Duration::from_secs(30);
+/// How long a kernel may take until its clock runs, which is among the first things that it does: less than a second, but the
+/// machine may be busy. One that dies meanwhile is not waited for.
+const BOOT_PATIENCE: Duration = Duration::from_secs(120);
 
 /// Folders of programs, their libraries and the data of both.
 const PROGRAMS: [&str; 17] = [

@@ -28,9 +28,9 @@ use crate::guest::{
 /// How often the kernel is looked after while something runs in it.
 const GLANCE: Duration = Duration::from_secs(1);
 /// How long the session that brings the lab up may fail to come: the command that boots the kernel has it ready.
-const FOUNDING: Duration = Duration::from_secs(30);
-/// How long those who have a session have to hear of its end.
-const FAREWELL: Duration = Duration::from_secs(1);
+const FOUNDING: Duration = Duration::from_secs(120);
+/// How long those who have a session have to hear of its end: one who does not listen holds the end up for as long.
+const FAREWELL: Duration = Duration::from_secs(5);
 
 /// Boots a lab kernel in the background, for a lab of that name; returns once it takes sessions, of which the first has to
 /// bring the lab up. A program that computes for `patience` of wall time while no virtual time passes is ended.

@@ -152,16 +152,22 @@ pub fn receive_with_control(
     Ok((length, payload))
 }
 
-/// The counters once they have stopped changing for longer than any delay used here.
+/// The counters once they have stopped changing for longer than any delay used here, and in ten answers at least: this thread and
+/// the relay's may both have waited for a CPU all the time.
 pub fn settled(relay: &mut Relay, direction: Direction) -> ChannelCounters {
     let deadline = Instant::now() + DEADLINE;
     let mut last = (counters(relay, direction), Instant::now());
+    let mut same = 0;
     loop {
         std::thread::sleep(Duration::from_millis(1));
         let current = counters(relay, direction);
         if current != last.0 {
             last = (current, Instant::now());
-        } else if last.1.elapsed() > Duration::from_millis(60) {
+            same = 0;
+        } else {
+            same += 1;
+        }
+        if same >= 10 && last.1.elapsed() > Duration::from_millis(60) {
             return current;
         }
         assert!(

@@ -6,7 +6,7 @@
 #![allow(dead_code, unused_macros, reason = "every test uses its part")]
 
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use libtest_mimic::{Arguments, Trial};
 use longhaul_emulator::sandbox;
@@ -37,6 +37,15 @@ pub fn test<F: Future<Output = ()> + 'static>(name: &str, body: fn() -> F) -> Tr
         tokio::runtime::Runtime::new()?.block_on(body());
         Ok(())
     })
+}
+
+/// Repeats `measure` until what it finds is right. Other work on the machine spoils it now and then; what is wrong stays so, and
+/// is told once a minute has passed.
+pub fn eventually(mut measure: impl FnMut() -> Result<(), String>) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while let Err(found) = measure() {
+        assert!(Instant::now() < deadline, "{found}");
+    }
 }
 
 /// Sites `s0`, `s1`… with that many hosts each, joined by `(a, b, lanes)`: links without rate, jitter or loss.

@@ -38,7 +38,7 @@ pub fn a_killed_rank_is_named() -> Result<(), Failed> {
     block_on(async {
         let (mut world, tag) = start_tagged("killed", 4).await?;
         let victim = processes(&tag)[2];
-        let (result, took) = disturb(&mut world, Algorithm::Ring, victim, Signal::SIGKILL).await;
+        let result = disturb(&mut world, Algorithm::Ring, victim, Signal::SIGKILL).await;
         match result {
             WorldError::RankDied { rank: 2, host, how } => {
                 assert_eq!(
@@ -48,7 +48,6 @@ pub fn a_killed_rank_is_named() -> Result<(), Failed> {
             }
             other => return Err(format!("not the killed rank: {other}").into()),
         }
-        assert!(took < Duration::from_secs(3), "took {took:?}");
         let again = world
             .iterate(&all_reduce(1000), 0, PATIENCE)
             .await
@@ -63,13 +62,11 @@ pub fn a_stopped_rank_is_named() -> Result<(), Failed> {
     block_on(async {
         let (mut world, tag) = start_tagged("stopped", 4).await?;
         let victim = processes(&tag)[1];
-        let (result, took) = disturb(&mut world, Algorithm::Ring, victim, Signal::SIGSTOP).await;
+        let result = disturb(&mut world, Algorithm::Ring, victim, Signal::SIGSTOP).await;
         assert!(
             matches!(&result, WorldError::Silent { rank: 1, host, .. } if host == "host-1"),
             "{result}"
         );
-        assert!(took < PATIENCE + Duration::from_secs(5), "took {took:?}");
-        drop(world);
         Ok(())
     })
 }
@@ -171,7 +168,7 @@ pub fn no_process_outlives_its_world() -> Result<(), Failed> {
         let (world, tag) = start_tagged("dropped-world", 4).await?;
         freeze(processes(&tag)[3]);
         drop(world);
-        let deadline = Instant::now() + Duration::from_secs(5);
+        let deadline = Instant::now() + PATIENCE;
         while !processes(&tag).is_empty() {
             assert!(
                 Instant::now() < deadline,
@@ -184,35 +181,35 @@ pub fn no_process_outlives_its_world() -> Result<(), Failed> {
     })
 }
 
-/// Iterates until a signal, sent while an iteration runs, ends it; also how long after the signal that was.
+/// Iterates until a signal, sent while an iteration runs, ends it.
 async fn disturb(
     world: &mut World,
     algorithm: Algorithm,
     victim: Pid,
     signal: Signal,
-) -> (WorldError, Duration) {
+) -> WorldError {
     let operation = Operation {
         algorithm,
         ..all_reduce(64 << 20)
     };
     let signalled = tokio::task::spawn_blocking(move || {
         // Data flows once the victim has connected: its sockets carry more than a few bytes by now or soon.
-        let deadline = Instant::now() + Duration::from_secs(20);
+        let deadline = Instant::now() + PATIENCE;
         while cpu_ticks(victim) < 2 && Instant::now() < deadline {
             std::thread::yield_now();
         }
         kill(victim, signal).expect("the rank runs");
-        Instant::now()
     });
     let deadline = Instant::now() + Duration::from_secs(60);
     let mut iteration = 0;
     loop {
         assert!(Instant::now() < deadline, "the signal was never noticed");
         if let Err(error) = world
-            .iterate(&operation, iteration, Duration::from_secs(2))
+            .iterate(&operation, iteration, Duration::from_secs(5))
             .await
         {
-            return (error, signalled.await.unwrap().elapsed());
+            signalled.await.unwrap();
+            return error;
         }
         iteration += 1;
     }
@@ -221,7 +218,7 @@ async fn disturb(
 /// Stops a process and waits until it stands still: the signal takes effect when one of its threads is next scheduled.
 fn freeze(pid: Pid) {
     kill(pid, Signal::SIGSTOP).expect("the rank runs");
-    let deadline = Instant::now() + Duration::from_secs(5);
+    let deadline = Instant::now() + PATIENCE;
     while stat_fields(pid).first().is_none_or(|state| state != "T") {
         assert!(Instant::now() < deadline, "it does not stop");
         std::thread::yield_now();

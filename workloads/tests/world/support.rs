@@ -15,7 +15,8 @@ use longhaul_workloads::world::{
 };
 use nix::unistd::Pid;
 
-pub const PATIENCE: Duration = Duration::from_secs(5);
+/// Longest wait for anything, on a machine that does many other things.
+pub const PATIENCE: Duration = Duration::from_secs(20);
 
 pub const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
