@@ -28,6 +28,7 @@ use self::jitter::{Jitter, Seen};
 use self::overload::Overload;
 use self::probe::{Probe, Told};
 use self::start::{Start, Verdict};
+use self::train::MORE;
 use super::signal::{Rounds, rate};
 use super::{Ack, Conditions, Controller, Loss, Sent};
 
@@ -89,9 +90,8 @@ const FIRST_CLAIM: f64 = 0.25;
 const LEAST_STEP: f64 = 1.05;
 /// … and no more than this.
 const LARGEST_STEP: f64 = 4.0;
-/// What a train finds the bottleneck to carry is more than was known from this many times that on.
-const MORE: f64 = 1.2;
-/// Of what the bottleneck carries, the start takes this much even if nothing is free.
+/// Of the pace of the second train, the start takes this much even if nothing is free; and the probe that ends it leaves as much of
+/// what the bottleneck carries.
 const LEAST_CLAIM: f64 = 1.0 / 16.0;
 
 impl Distance {
@@ -272,7 +272,8 @@ impl Path {
         let step = (CLAIM / load).min(LARGEST_STEP);
         let worth = step >= LEAST_STEP || (first && step < 1.0);
         if worth {
-            self.set((self.rate * step).max(self.capacity * LEAST_CLAIM));
+            let least = self.rate.min(self.capacity * LEAST_CLAIM);
+            self.set((self.rate * step).max(least));
         }
         self.probe.found(worth);
     }
@@ -427,10 +428,15 @@ impl Controller for Path {
         }
         self.base.on_ack(ack);
         if let Phase::Start(start) = &mut self.phase {
-            if let Some(Verdict { capacity, free }) = start.on_ack(ack, self.base.get()) {
+            if let Some(verdict) = start.on_ack(ack, self.base.get()) {
+                let Verdict {
+                    capacity,
+                    free,
+                    pace,
+                } = verdict;
                 self.capacity = capacity;
                 self.crest = capacity;
-                self.set((free * FIRST_CLAIM).max(capacity * LEAST_CLAIM) * CLAIM);
+                self.set((free * FIRST_CLAIM).max(pace * LEAST_CLAIM) * CLAIM);
                 self.phase = Phase::Cruise;
                 // Nothing was to be sent meanwhile: that is no silence.
                 self.last_sent = ack.now;

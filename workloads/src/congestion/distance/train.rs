@@ -6,6 +6,12 @@ use longhaul_emulator::time::Time;
 
 use super::super::{Ack, Loss, Sent};
 
+/// Packets of one that asks what the bottleneck carries: the least that tells more than chance, as all of them queue, and few enough to
+/// pass between those of others.
+pub(super) const ASKING: u32 = 4;
+/// What it finds is more than was known from this many times that on.
+pub(super) const MORE: f64 = 1.2;
+
 /// It under way.
 #[derive(Debug)]
 pub(super) struct Train {
@@ -72,7 +78,9 @@ impl Train {
     }
 
     pub fn on_loss(&mut self, loss: &Loss) {
-        if self.left.is_some_and(|(first, _)| loss.sent >= first) {
+        let is_one =
+            |(first, last)| loss.sent >= first && (self.remaining() > 0 || loss.sent <= last);
+        if self.left.is_some_and(is_one) {
             self.settled += loss.packets;
             self.lost += loss.packets;
         }
