@@ -38,7 +38,7 @@ pub fn run(args: &ReportArgs, output: Output) -> Result<Exit, Failure> {
 }
 
 /// `paths` without what sweeps wrote beside their results, which a shell's `SWEEP/*` names, too.
-fn named<'a>(paths: &'a [PathBuf], output: Output) -> Result<Vec<&'a Path>, Failure> {
+fn named(paths: &[PathBuf], output: Output) -> Result<Vec<&Path>, Failure> {
     let mut named = Vec::new();
     let mut left_out = Vec::new();
     for path in paths {
