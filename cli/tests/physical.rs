@@ -397,7 +397,7 @@ fn an_interrupted_run_keeps_what_it_has_and_leaves_nothing_on_the_machines() {
     let mut server = Server::new(&host, "server");
     server.start(&host);
     let running = started(&host, &server);
-    // Whoever looks meanwhile sees how far it is, and why there is no more to see.
+    // Whoever looks meanwhile sees how far it is, and what its machines send.
     let labs = host.answer(&["status", "--json"]);
     assert_eq!(labs[0]["record"]["lab"], "physical");
     assert_eq!(labs[0]["trouble"], Value::Null);
@@ -405,7 +405,24 @@ fn an_interrupted_run_keeps_what_it_has_and_leaves_nothing_on_the_machines() {
     let reading = &seen["reading"];
     assert!(reading["run"]["done"].as_u64() > Some(0), "{seen}");
     assert_eq!(reading["run"]["ranks"].as_array().unwrap().len(), 2);
-    assert!(reading["note"].as_str().unwrap().contains("telemetry.csv"));
+    // What the one machine of a site sends goes over the one link of it.
+    let sent = |reading: &Value| {
+        let channels = reading["channels"].as_array().unwrap();
+        let lane = channels
+            .iter()
+            .find(|one| one["from"] == "a" && one["to"] == "b");
+        lane.and_then(|lane| lane["counters"]["bytes"].as_u64())
+    };
+    let note = reading["note"].as_str().unwrap();
+    assert!(note.contains("interfaces send and receive"), "{note}");
+    let before = sent(reading).unwrap();
+    wait_until("more has been sent", || {
+        let now = host.answer(&["top", "--json"]);
+        sent(&now["reading"]) > Some(before)
+    });
+    let view = host.succeed(&["top", "--once", "--interval", "1s"]);
+    let row = view.lines().find(|line| line.starts_with("a > b")).unwrap();
+    assert!(row.contains("bit/s"), "{view}");
     let set = host.longhaul(&["link", "set", "a", "b", "loss=1%"]);
     assert!(
         set.code == 2 && set.stderr.contains("cannot be changed"),

@@ -91,6 +91,53 @@ fn several_results_stand_side_by_side() {
     assert!(html.contains("3 results side by side") && html.contains("old #2"));
 }
 
+/// As a shell hands over `sweep/*`.
+#[test]
+fn what_a_sweep_wrote_beside_its_results_is_left_out_and_told() {
+    let desk = Desk::new();
+    fs::create_dir(desk.path("sweep")).unwrap();
+    for part in ["sweep/0", "sweep/1"] {
+        fs::create_dir(desk.path(part)).unwrap();
+        for file in fs::read_dir(desk.path("run")).unwrap() {
+            let file = file.unwrap();
+            fs::copy(file.path(), desk.path(part).join(file.file_name())).unwrap();
+        }
+    }
+    let sweep =
+        r#"{"name": "old", "command": "longhaul sweep old", "points": 2, "points_per_part": 1}"#;
+    fs::write(desk.path("sweep/sweep.json"), sweep).unwrap();
+    for own in ["sweep/0.log", "sweep/1.log", "sweep/sweep.sh"] {
+        fs::write(desk.path(own), "").unwrap();
+    }
+    let all = [
+        "sweep/0",
+        "sweep/0.log",
+        "sweep/1",
+        "sweep/1.log",
+        "sweep/sweep.json",
+        "sweep/sweep.sh",
+    ];
+    let assert = desk.report(&all).assert().success().stdout("report.html\n");
+    let own = "sweep/0.log, sweep/1.log, sweep/sweep.json, sweep/sweep.sh";
+    assert.stderr(format!(
+        "note: left out, as the sweep wrote it beside its results: {own}\n"
+    ));
+    assert!(desk.read("report.html").contains("2 results side by side"));
+
+    // What is not the sweep's is refused as ever, and so is nothing but what is.
+    fs::write(desk.path("sweep/notes.log"), "").unwrap();
+    let refused = desk
+        .report(&["sweep/0", "sweep/notes.log"])
+        .assert()
+        .code(2);
+    refused.stderr(contains("sweep/notes.log"));
+    let refused = desk
+        .report(&["sweep/0.log", "sweep/sweep.sh"])
+        .assert()
+        .code(2);
+    refused.stderr(contains("name the sweep's folder"));
+}
+
 #[test]
 fn a_chart_is_a_file_with_its_numbers_beside_it() {
     let desk = Desk::new();

@@ -11,9 +11,10 @@
 //! - [`switch`]: a switch, whatever it speaks; [`nvue`]: those with Cumulus Linux; [`sonic`]: those with SONiC.
 //! - [`counters`]: what NICs count, as metrics; `ethtool`: what their interfaces count.
 //! - [`controller`], [`firmware`] and `register`: what only the vendor's tools reach, `tool`: the congestion controls in the firmware, what it is configured to, and how it sends again.
-//! - [`dcb`]: priority flow control and the map from DSCPs to priorities; `dscp`: that map as text; `netlink`: raw messages for both netlink families.
+//! - [`dcb`]: priority flow control, buffers, the map from DSCPs to priorities and what is trusted; `buffers`, `dscp`: two of these as text; `netlink`: raw messages for both netlink families.
 
 pub mod apply;
+mod buffers;
 pub mod controller;
 pub mod counters;
 pub mod dcb;

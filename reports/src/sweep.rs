@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::folder::{FolderError, Opened, RESULT_FILE, ResultFolder, ResultWriter, io_error};
 use crate::format::plural;
+use crate::html::REPORT_FILE;
 use crate::result::{Outcome, Part, RunDetails, RunResult};
 use crate::timeaxis::TimeAxis;
 
@@ -74,6 +75,23 @@ impl Sweep {
             fs::remove_file(&file).map_err(io_error("remove", &file))?;
         }
         fs::remove_dir(folder).map_err(io_error("remove", folder))
+    }
+
+    /// Whether `file` is what a sweep has in its folder beside its results: its description, its script, a part's log, or its report.
+    ///
+    /// # Errors
+    /// If the sweep's description cannot be read.
+    pub fn wrote(file: &Path) -> Result<bool, FolderError> {
+        let (Some(folder), Some(name)) = (file.parent(), file.file_name()) else {
+            return Ok(false);
+        };
+        let name = name.to_string_lossy();
+        let log = name.strip_suffix(".log").and_then(|part| part.parse().ok());
+        if log.is_none() && ![SWEEP_FILE, SCRIPT_FILE, REPORT_FILE].contains(&&*name) {
+            return Ok(false);
+        }
+        let sweep = Self::of(folder)?;
+        Ok(sweep.is_some_and(|sweep| log.is_none_or(|part: usize| part < sweep.parts().count())))
     }
 
     /// The sweep in `folder`, if it is one's.
@@ -383,6 +401,27 @@ mod tests {
             writer.result(&result).unwrap();
         }
         (folder, whole)
+    }
+
+    #[test]
+    fn what_a_sweep_wrote_beside_its_results_is_told_from_all_else() {
+        let (folder, _) = swept(2, |_, _| {});
+        let wrote = |name: &str| Sweep::wrote(&folder.path().join(name)).unwrap();
+        for own in ["sweep.json", "sweep.sh", "0.log", "1.log", "report.html"] {
+            assert!(wrote(own), "{own}");
+        }
+        for other in [
+            "0",
+            "2.log",
+            "x.log",
+            "notes.txt",
+            "0/result.json",
+            "0/report.html",
+        ] {
+            assert!(!wrote(other), "{other}");
+        }
+        fs::write(folder.path().join(SWEEP_FILE), "{}").unwrap();
+        assert!(Sweep::wrote(&folder.path().join("0.log")).is_err());
     }
 
     #[test]

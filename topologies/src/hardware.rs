@@ -16,6 +16,7 @@
 //!
 //! What is not named is left as it is. A switch without a login has that of the inventory that `inventory` names. A password is never in the file: it is in a variable of the environment, or in a file of its own.
 
+mod buffers;
 mod congestion;
 mod controller;
 mod dscp;
@@ -34,9 +35,10 @@ use crate::document::{Document, DocumentPath, InputError};
 use crate::inventory::Inventory;
 use crate::units::serial::as_string;
 
+pub use buffers::{Buffer, MOST_BUFFERS};
 pub use congestion::{Parameter, Unit};
 pub use controller::{Controller, Firmware, Label};
-pub use dscp::{Dscp, TrustMode};
+pub use dscp::{Dscp, Mark, TrustMode};
 pub use login::{Login, NvueLogin, PasswordSource, SwitchUrl, Trust};
 pub use switch::{AdaptiveRouting, EcnThresholds, ProfileName, State, Switch, SwitchRoce};
 
@@ -76,6 +78,12 @@ pub struct Nic {
     /// The priority of these DSCPs, where those are trusted; of all others an eighth of their number.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub dscp: BTreeMap<Dscp, Priority>,
+    /// The marks of a packet that its priority is taken from, the first that has one. Takes a driver with `dcb apptrust`, which ConnectX's is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trust_order: Option<Vec<Mark>>,
+    /// How the port's memory for packets that come in is divided, from the first buffer on; those that are not named have nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub buffers: Vec<Buffer>,
     /// The priorities on which priority flow control pauses; all others do not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pfc: Option<BTreeSet<Priority>>,
@@ -277,6 +285,7 @@ pub fn settings(document: &Document, folder: &Path) -> Result<Settings, InputErr
         congestion::check(document, &path, nic)?;
         controller::check(document, &path, nic)?;
         dscp::check(document, &path, nic)?;
+        buffers::check(document, &path, nic)?;
     }
     let inventory = match &settings.inventory {
         Some(file) => Some(Inventory::read(&folder.join(file))?),

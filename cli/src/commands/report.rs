@@ -8,6 +8,7 @@ use longhaul_reports::combine;
 use longhaul_reports::export::{Export, write_flent};
 use longhaul_reports::folder::Opened;
 use longhaul_reports::html::{self, REPORT_FILE};
+use longhaul_reports::sweep::Sweep;
 use serde_json::json;
 
 use crate::args::{LookArgs, ReportArgs};
@@ -18,8 +19,9 @@ use crate::output::Output;
 
 /// Reads what is whole of every result and writes what was asked for.
 pub fn run(args: &ReportArgs, output: Output) -> Result<Exit, Failure> {
+    let paths = named(&args.results, output)?;
     let mut results = Vec::new();
-    for path in &args.results {
+    for path in &paths {
         let opened = Opened::read(path)?;
         for remark in &opened.remarks {
             output.aside(format!("note: {}: {remark}", path.display()));
@@ -29,10 +31,36 @@ pub fn run(args: &ReportArgs, output: Output) -> Result<Exit, Failure> {
     let files = match (args.chart, args.export) {
         (Some(kind), _) => chart(kind, &results, args)?,
         (None, Some(export)) => return exported(export, &results, args, output),
-        (None, None) => page(&results, args)?,
+        (None, None) => page(&results, &paths, args)?,
     };
     told(&results, &files, output);
     Ok(Exit::Fine)
+}
+
+/// `paths` without what sweeps wrote beside their results, which a shell's `SWEEP/*` names, too.
+fn named(paths: &[PathBuf], output: Output) -> Result<Vec<&Path>, Failure> {
+    let mut named = Vec::new();
+    let mut left_out = Vec::new();
+    for path in paths {
+        match Sweep::wrote(path)? {
+            true => left_out.push(path.display().to_string()),
+            false => named.push(path.as_path()),
+        }
+    }
+    if named.is_empty() {
+        return Err(Failure::with_help(
+            Exit::Usage,
+            format!("{}: a sweep's, but no result", left_out.join(", ")),
+            "name the sweep's folder",
+        ));
+    }
+    if !left_out.is_empty() {
+        let files = left_out.join(", ");
+        output.aside(format!(
+            "note: left out, as the sweep wrote it beside its results: {files}"
+        ));
+    }
+    Ok(named)
 }
 
 fn told(results: &[Opened], files: &[PathBuf], output: Output) {
@@ -46,8 +74,8 @@ fn told(results: &[Opened], files: &[PathBuf], output: Output) {
     });
 }
 
-fn page(results: &[Opened], args: &ReportArgs) -> Result<Vec<PathBuf>, Failure> {
-    let file = args.to.clone().unwrap_or_else(|| match &args.results[..] {
+fn page(results: &[Opened], paths: &[&Path], args: &ReportArgs) -> Result<Vec<PathBuf>, Failure> {
+    let file = args.to.clone().unwrap_or_else(|| match paths {
         [folder] if folder.is_dir() => folder.join(REPORT_FILE),
         _ => PathBuf::from(REPORT_FILE),
     });

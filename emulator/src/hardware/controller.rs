@@ -5,7 +5,7 @@
 
 use serde::Serialize;
 
-use super::place::AccessError;
+use super::place::{AccessError, Place};
 use super::register;
 
 const REGISTER: &str = "PPCC";
@@ -70,7 +70,7 @@ pub fn called(number: u16, name: Option<&str>) -> String {
 pub fn controllers(pci: &str) -> Result<Vec<Controller>, AccessError> {
     let mut all = Vec::new();
     for slot in 0..SLOTS {
-        let place = || place(pci, slot);
+        let place = place(pci, slot);
         let printed = ask(pci, Command::Algorithm, slot, 0, &place)?;
         match register::value(&printed, "value", &place)? {
             0 => {}
@@ -89,7 +89,7 @@ pub fn controllers(pci: &str) -> Result<Vec<Controller>, AccessError> {
 /// # Errors
 /// As [`controllers`].
 pub fn parameters(pci: &str, slot: u8) -> Result<Vec<Parameter>, AccessError> {
-    let place = || place(pci, slot);
+    let place = place(pci, slot);
     let printed = ask(pci, Command::ParameterCount, slot, 0, &place)?;
     let count = register::value(&printed, "value", &place)?;
     let one = |index| {
@@ -109,36 +109,39 @@ pub fn parameters(pci: &str, slot: u8) -> Result<Vec<Parameter>, AccessError> {
         .collect()
 }
 
-/// Whether that in `slot` may be used: 1 or 0.
+/// Whether that in `slot` may be used: 1 or 0. Errors are about `place`.
 ///
 /// # Errors
 /// As [`controllers`].
-pub(super) fn is_enabled(pci: &str, slot: u8) -> Result<String, AccessError> {
-    let place = || place(pci, slot);
-    let printed = ask(pci, Command::IsEnabled, slot, 0, &place)?;
-    register::value(&printed, "value", &place).map(|number| number.to_string())
+pub(super) fn is_enabled(place: &Place, pci: &str, slot: u8) -> Result<String, AccessError> {
+    let printed = ask(pci, Command::IsEnabled, slot, 0, place)?;
+    register::value(&printed, "value", place).map(|number| number.to_string())
 }
 
 /// Lets it be used, or not.
 ///
 /// # Errors
 /// As [`controllers`].
-pub(super) fn enable(pci: &str, slot: u8, value: &str) -> Result<(), AccessError> {
+pub(super) fn enable(place: &Place, pci: &str, slot: u8, value: &str) -> Result<(), AccessError> {
     let command = match value {
         "0" => Command::Disable,
         _ => Command::Enable,
     };
-    order(pci, command, slot, 0, "", &|| place(pci, slot))
+    order(pci, command, slot, 0, "", place)
 }
 
 /// What a parameter is.
 ///
 /// # Errors
 /// As [`controllers`].
-pub(super) fn parameter(pci: &str, slot: u8, index: u16) -> Result<String, AccessError> {
-    let place = || place(pci, slot);
-    let printed = ask(pci, Command::Get, slot, index, &place)?;
-    register::value(&printed, "value", &place).map(|number| number.to_string())
+pub(super) fn parameter(
+    place: &Place,
+    pci: &str,
+    slot: u8,
+    index: u16,
+) -> Result<String, AccessError> {
+    let printed = ask(pci, Command::Get, slot, index, place)?;
+    register::value(&printed, "value", place).map(|number| number.to_string())
 }
 
 /// Sets it. One that the firmware does not take it ignores in silence.
@@ -146,17 +149,19 @@ pub(super) fn parameter(pci: &str, slot: u8, index: u16) -> Result<String, Acces
 /// # Errors
 /// As [`controllers`].
 pub(super) fn set_parameter(
+    place: &Place,
     pci: &str,
     slot: u8,
     index: u16,
     value: &str,
 ) -> Result<(), AccessError> {
     let value = format!(",value={value}");
-    order(pci, Command::Set, slot, index, &value, &|| place(pci, slot))
+    order(pci, Command::Set, slot, index, &value, place)
 }
 
-fn place(pci: &str, slot: u8) -> String {
-    format!("{REGISTER} slot {slot} of {pci}")
+fn place(pci: &str, slot: u8) -> Place {
+    let pci = pci.to_owned();
+    Place::Controller { pci, slot }
 }
 
 /// As NVIDIA's documentation has it ("ZTR-RTT CC Parameter and Counter Configuration"); each PCI function's port is its port 1.
@@ -169,7 +174,7 @@ fn ask(
     command: Command,
     slot: u8,
     index: u16,
-    place: &dyn Fn() -> String,
+    place: &Place,
 ) -> Result<String, AccessError> {
     let command = format!("cmd_type={}", command as u8);
     let indexes = indexes(slot, index);
@@ -183,7 +188,7 @@ fn order(
     slot: u8,
     index: u16,
     value: &str,
-    place: &dyn Fn() -> String,
+    place: &Place,
 ) -> Result<(), AccessError> {
     let fields = format!("cmd_type={}{value}", command as u8);
     let indexes = indexes(slot, index);

@@ -1,12 +1,14 @@
-//! Priority flow control of an interface and its map from DSCPs to priorities, by dcbnl: what `dcb pfc` and `dcb app` do. Numbers are of
-//! linux/dcbnl.h and linux/rtnetlink.h.
+//! Priority flow control of an interface, its buffers, its map from DSCPs to priorities and what it trusts, by dcbnl: what `dcb pfc`,
+//! `dcb buffer`, `dcb app` and `dcb apptrust` do. Numbers are of linux/dcbnl.h and linux/rtnetlink.h.
 
 use std::collections::BTreeSet;
 use std::io;
 
-use longhaul_topologies::hardware::{Dscp, Priority};
+use longhaul_topologies::hardware::{Dscp, Mark, Priority};
+use longhaul_topologies::units::ByteSize;
 use rtnetlink::sys::protocols::NETLINK_ROUTE;
 
+use super::buffers::{self, Buffers};
 use super::dscp::Map;
 use super::netlink::{Answers, NESTED, Socket, attribute, attributes, find, text_attribute};
 
@@ -32,6 +34,14 @@ const APPS: u16 = 3;
 const APP: u16 = 1;
 /// IEEE_8021QAZ_APP_SEL_DSCP.
 const BY_DSCP: u8 = 5;
+/// DCB_ATTR_DCB_BUFFER: a `struct dcbnl_buffer`.
+const BUFFERS: u16 = 10;
+/// DCB_ATTR_DCB_APP_TRUST_TABLE: a byte for each mark, in an attribute of IEEE's or the kernel's own.
+const TRUST: u16 = 11;
+/// DCB_ATTR_DCB_APP: what IEEE 802.1Qaz does not have.
+const OWN_APP: u16 = 2;
+/// DCB_APP_SEL_PCP.
+const BY_PCP: u8 = 255;
 /// `struct dcbmsg`: family, command, two bytes of nothing.
 const HEADER: usize = 4;
 /// `pfc_en` in `struct ieee_pfc`: a bit for each priority.
@@ -88,6 +98,58 @@ pub(super) fn set_dscp(interface: &str, wanted: &Map) -> io::Result<()> {
     change(&mut socket, IEEE_DELETE, interface, &(&there.0 - &wanted.0))
 }
 
+/// How the memory of `interface`'s port is divided.
+///
+/// # Errors
+/// If there is no such interface, or its driver has no buffers: [`io::ErrorKind::Unsupported`].
+pub(super) fn buffers(interface: &str) -> io::Result<Buffers> {
+    let told = told_buffers(&get(&mut open()?, interface)?)?;
+    Buffers::read(&told).ok_or_else(|| io::ErrorKind::InvalidData.into())
+}
+
+/// How much memory it has for all of them.
+///
+/// # Errors
+/// As [`buffers`].
+pub(super) fn buffers_total(interface: &str) -> io::Result<ByteSize> {
+    Ok(buffers::total(&told_buffers(&get(
+        &mut open()?,
+        interface,
+    )?)?))
+}
+
+/// Divides it so.
+///
+/// # Errors
+/// As [`buffers`], and if this user may not or the driver refuses.
+pub(super) fn set_buffers(interface: &str, wanted: &Buffers) -> io::Result<()> {
+    let mut socket = open()?;
+    let mut settings = told_buffers(&get(&mut socket, interface)?)?;
+    wanted.write(&mut settings);
+    set(
+        &mut socket,
+        IEEE_SET,
+        interface,
+        &attribute(BUFFERS, &settings),
+    )
+}
+
+/// The marks that `interface` takes a packet's priority from, the first that has one.
+///
+/// # Errors
+/// If there is no such interface, or its driver has no such order: [`io::ErrorKind::Unsupported`].
+pub(super) fn trust(interface: &str) -> io::Result<Vec<Mark>> {
+    marks(&get(&mut open()?, interface)?)
+}
+
+/// Has it take them from these, in this order.
+///
+/// # Errors
+/// As [`trust`], and if this user may not or the driver refuses.
+pub(super) fn set_trust(interface: &str, wanted: &[Mark]) -> io::Result<()> {
+    set(&mut open()?, IEEE_SET, interface, &trust_table(wanted))
+}
+
 fn open() -> io::Result<Socket> {
     Socket::open(NETLINK_ROUTE)
 }
@@ -125,6 +187,46 @@ fn map(ieee: &[u8]) -> io::Result<Map> {
         _ => None,
     };
     Ok(Map(attributes(table).filter_map(entry).collect()))
+}
+
+/// `struct dcbnl_buffer` in what an interface's driver tells.
+fn told_buffers(ieee: &[u8]) -> io::Result<[u8; buffers::LENGTH]> {
+    find(ieee, BUFFERS)
+        .and_then(|told| told.try_into().ok())
+        .ok_or_else(|| io::ErrorKind::Unsupported.into())
+}
+
+/// The attribute with this order (`dcbnl_ieee_set`, net/dcb/dcbnl.c).
+fn trust_table(marks: &[Mark]) -> Vec<u8> {
+    let one = |&mark: &Mark| match selector(mark) {
+        BY_PCP => attribute(OWN_APP, &[BY_PCP]),
+        ieee => attribute(APP, &[ieee]),
+    };
+    let marks: Vec<u8> = marks.iter().flat_map(one).collect();
+    attribute(TRUST | NESTED, &marks)
+}
+
+/// The order in what an interface's driver tells. One of which something is unknown could not be put back.
+fn marks(ieee: &[u8]) -> io::Result<Vec<Mark>> {
+    let table = find(ieee, TRUST).ok_or(io::ErrorKind::Unsupported)?;
+    let mark = |(_, told): (u16, &[u8])| {
+        let mut known = Mark::ALL.into_iter();
+        known.find(|mark| told == [selector(*mark)])
+    };
+    let marks: Option<Vec<Mark>> = attributes(table).map(mark).collect();
+    marks.ok_or_else(|| io::ErrorKind::InvalidData.into())
+}
+
+/// IEEE_8021QAZ_APP_SEL_… and DCB_APP_SEL_PCP.
+fn selector(mark: Mark) -> u8 {
+    match mark {
+        Mark::Ethtype => 1,
+        Mark::StreamPort => 2,
+        Mark::DgramPort => 3,
+        Mark::Port => 4,
+        Mark::Dscp => BY_DSCP,
+        Mark::Pcp => BY_PCP,
+    }
 }
 
 /// `struct ieee_pfc` in what an interface's driver tells.
@@ -230,11 +332,44 @@ mod tests {
         assert_eq!(none.kind(), io::ErrorKind::Unsupported);
     }
 
+    /// In the attributes of `enum ieee_attrs` and `enum ieee_attrs_app` of Linux 6.2 (include/uapi/linux/dcbnl.h).
+    #[test]
+    #[cfg(target_endian = "little")]
+    fn an_order_of_trust_is_written_as_the_kernel_takes_it_and_read_back() {
+        let order = [Mark::Dscp, Mark::Pcp];
+        let table = trust_table(&order);
+        let expected = b"\x14\x00\x0b\x80\x05\x00\x01\x00\x05\0\0\0\x05\x00\x02\x00\xff\0\0\0";
+        assert_eq!(table, expected);
+        for order in [&order[..], &Mark::ALL, &[]] {
+            assert_eq!(marks(&trust_table(order)).unwrap(), order);
+        }
+        let told = |table: &[u8]| marks(table).unwrap_err().kind();
+        assert_eq!(told(&attribute(PFC, &[8, 8])), io::ErrorKind::Unsupported);
+        let unknown = attribute(TRUST, &attribute(APP, &[6]));
+        assert_eq!(told(&unknown), io::ErrorKind::InvalidData);
+    }
+
+    #[test]
+    fn a_driver_that_tells_no_buffers_has_none() {
+        let told = |ieee: &[u8]| told_buffers(ieee).map_err(|error| error.kind());
+        let buffers = [7; buffers::LENGTH];
+        let all = [attribute(PFC, &[8, 8]), attribute(BUFFERS, &buffers)].concat();
+        assert_eq!(told(&all), Ok(buffers));
+        for none in [attribute(PFC, &[8, 8]), attribute(BUFFERS, &[7; 8])] {
+            assert_eq!(told(&none), Err(io::ErrorKind::Unsupported));
+        }
+    }
+
     #[test]
     fn an_interface_without_dcb_says_so() {
         let error = dscp("lo").unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::Unsupported, "{error}");
         let error = set_dscp("lo", &map_of("26:3")).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::Unsupported, "{error}");
+        let buffers = "1B:0,1,2,3,4,5,6,7".parse().unwrap();
+        let error = set_buffers("lo", &buffers).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::Unsupported, "{error}");
+        let error = set_trust("lo", &[Mark::Dscp]).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::Unsupported, "{error}");
     }
 }

@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::place::AccessError;
+use super::place::{AccessError, Place};
 use super::tool::CONFIGURATION;
 
 /// Of which of the firmware's starts.
@@ -17,17 +17,21 @@ pub enum Boot {
     Next,
 }
 
-/// What `name` of the NIC at `pci` is, in decimal.
+/// What `name` of the NIC at `pci` is, in decimal. Errors are about `place`.
 ///
 /// # Errors
 /// If there is no tool, it refuses, or the firmware does not tell.
-pub(super) fn read(pci: &str, name: &str, boot: Boot) -> Result<String, AccessError> {
-    let place = || place(pci, name);
-    let printed = CONFIGURATION.run(pci, &["-e", "q", name], &place)?;
+pub(super) fn read(
+    place: &Place,
+    pci: &str,
+    name: &str,
+    boot: Boot,
+) -> Result<String, AccessError> {
+    let printed = CONFIGURATION.run(pci, &["-e", "q", name], place)?;
     parse(&printed, name, boot)
         .map(|number| number.to_string())
         .ok_or_else(|| AccessError::Failed {
-            place: place(),
+            place: place.to_string(),
             reason: match boot {
                 Boot::Last => "the firmware does not tell what it runs with".to_owned(),
                 Boot::Next => "the tool shows no value of it: this firmware has none".to_owned(),
@@ -39,16 +43,10 @@ pub(super) fn read(pci: &str, name: &str, boot: Boot) -> Result<String, AccessEr
 ///
 /// # Errors
 /// As [`read`].
-pub(super) fn write(pci: &str, name: &str, value: &str) -> Result<(), AccessError> {
+pub(super) fn write(place: &Place, pci: &str, name: &str, value: &str) -> Result<(), AccessError> {
     let setting = format!("{name}={value}");
     let arguments = ["-y", "s", setting.as_str()];
-    CONFIGURATION
-        .run(pci, &arguments, &|| place(pci, name))
-        .map(drop)
-}
-
-fn place(pci: &str, name: &str) -> String {
-    format!("{name} in the firmware of {pci}")
+    CONFIGURATION.run(pci, &arguments, place).map(drop)
 }
 
 /// As `MlxCfg::printConfHeader` and `printSingleParam` write it (mstflint, mlxconfig/mlxcfg_ui.cpp): a header whose columns depend on what

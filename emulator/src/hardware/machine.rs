@@ -4,14 +4,16 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::io;
 use std::path::{Component, Path};
+use std::str::FromStr;
 use std::time::Duration;
 
-use longhaul_topologies::hardware::{Login, Priority};
+use longhaul_topologies::hardware::{Login, Mark, Priority};
+use longhaul_topologies::units::ByteSize;
 
 use super::controller::{self, Controller, Parameter};
 use super::firmware::{self, Boot};
 use super::place::{Access, AccessError, NONE, Place, UNSET, Value, at};
-use super::plan::list;
+use super::plan::{list, order};
 use super::switch::{self, Control, View};
 use super::tree::Tree;
 use super::{dcb, register};
@@ -105,21 +107,30 @@ impl Access for Machine {
                 let map = dcb::dscp(interface).map_err(|error| dcb_error(place, &error))?;
                 map.to_string()
             }
+            Place::TrustOrder { interface } => {
+                self.must_be_this_machine(place)?;
+                order(&dcb::trust(interface).map_err(|error| dcb_error(place, &error))?)
+            }
+            Place::Buffers { interface } => {
+                self.must_be_this_machine(place)?;
+                let buffers = dcb::buffers(interface).map_err(|error| dcb_error(place, &error))?;
+                buffers.to_string()
+            }
             Place::Register { pci, field } => {
                 self.must_be_this_machine(place)?;
-                register::read(pci, field)?
+                register::read(place, pci, field)?
             }
             Place::Firmware { pci, name, boot } => {
                 self.must_be_this_machine(place)?;
-                firmware::read(pci, name, *boot)?
+                firmware::read(place, pci, name, *boot)?
             }
             Place::Controller { pci, slot } => {
                 self.must_be_this_machine(place)?;
-                controller::is_enabled(pci, *slot)?
+                controller::is_enabled(place, pci, *slot)?
             }
             Place::ControllerParameter { pci, slot, index } => {
                 self.must_be_this_machine(place)?;
-                controller::parameter(pci, *slot, *index)?
+                controller::parameter(place, pci, *slot, *index)?
             }
             Place::Switch {
                 name, login, paths, ..
@@ -157,15 +168,22 @@ impl Access for Machine {
             }
             (Place::Dscp { interface }, Value::Text(text)) => {
                 self.must_be_this_machine(place)?;
-                let map = text.parse().map_err(|reason| AccessError::Failed {
-                    place: place.to_string(),
-                    reason,
-                })?;
+                let map = parse(place, text)?;
                 dcb::set_dscp(interface, &map).map_err(|error| dcb_error(place, &error))
+            }
+            (Place::TrustOrder { interface }, Value::Text(text)) => {
+                self.must_be_this_machine(place)?;
+                dcb::set_trust(interface, &marks(place, text)?)
+                    .map_err(|error| dcb_error(place, &error))
+            }
+            (Place::Buffers { interface }, Value::Text(text)) => {
+                self.must_be_this_machine(place)?;
+                let buffers = parse(place, text)?;
+                dcb::set_buffers(interface, &buffers).map_err(|error| dcb_error(place, &error))
             }
             (Place::Register { pci, field }, Value::Text(text)) => {
                 self.must_be_this_machine(place)?;
-                register::write(pci, field, text)
+                register::write(place, pci, field, text)
             }
             (
                 Place::Firmware {
@@ -176,15 +194,15 @@ impl Access for Machine {
                 Value::Text(text),
             ) => {
                 self.must_be_this_machine(place)?;
-                firmware::write(pci, name, text)
+                firmware::write(place, pci, name, text)
             }
             (Place::Controller { pci, slot }, Value::Text(text)) => {
                 self.must_be_this_machine(place)?;
-                controller::enable(pci, *slot, text)
+                controller::enable(place, pci, *slot, text)
             }
             (Place::ControllerParameter { pci, slot, index }, Value::Text(text)) => {
                 self.must_be_this_machine(place)?;
-                controller::set_parameter(pci, *slot, *index, text)
+                controller::set_parameter(place, pci, *slot, *index, text)
             }
             (
                 Place::Switch {
@@ -208,6 +226,14 @@ impl Access for Machine {
         }
     }
 
+    fn buffers_total(&mut self, interface: &str) -> Result<ByteSize, AccessError> {
+        let place = Place::Buffers {
+            interface: interface.to_owned(),
+        };
+        self.must_be_this_machine(&place)?;
+        dcb::buffers_total(interface).map_err(|error| dcb_error(&place, &error))
+    }
+
     fn controllers(&mut self, pci: &str) -> Result<Vec<Controller>, AccessError> {
         self.must_be_this_machine(&format_args!("the firmware of {pci}"))?;
         controller::controllers(pci)
@@ -222,6 +248,24 @@ impl Access for Machine {
         let config = self.switch(name, login)?.config(View::Effective);
         config.map_err(|source| AccessError::of_switch(name, login, source))
     }
+}
+
+/// A value as it is kept.
+fn parse<T: FromStr<Err = String>>(place: &Place, text: &str) -> Result<T, AccessError> {
+    text.parse().map_err(|reason| AccessError::Failed {
+        place: place.to_string(),
+        reason,
+    })
+}
+
+fn marks(place: &Place, text: &str) -> Result<Vec<Mark>, AccessError> {
+    let words = text.split(',').filter(|word| *word != NONE);
+    let read = |word: &str| Mark::ALL.into_iter().find(|mark| mark.name() == word);
+    let all: Option<Vec<Mark>> = words.map(read).collect();
+    all.ok_or_else(|| AccessError::Failed {
+        place: place.to_string(),
+        reason: format!("`{text}` is no order of trust"),
+    })
 }
 
 fn priorities(place: &Place, text: &str) -> Result<BTreeSet<Priority>, AccessError> {
@@ -272,6 +316,12 @@ fn bringer(path: &Path) -> String {
 fn dcb_error(place: &Place, error: &io::Error) -> AccessError {
     let lacks = match place {
         Place::Dscp { .. } => "the interface's driver has no priorities by DSCP",
+        Place::Buffers { .. } => {
+            "the interface's driver, or its firmware, lets nobody divide its buffers"
+        }
+        Place::TrustOrder { .. } => {
+            "the interface's driver has none, or Linux is older than 6.2; ConnectX trusts by `trust`"
+        }
         _ => "the interface's driver has no priority flow control",
     };
     let place = place.to_string();
@@ -280,6 +330,11 @@ fn dcb_error(place: &Place, error: &io::Error) -> AccessError {
         Some(libc::ENODEV) => AccessError::Missing {
             place,
             way_out: "there is no such interface".to_owned(),
+        },
+        // As mlx5's update_xoff_threshold has it (en/port_buffer.c).
+        Some(libc::ENOMEM) => AccessError::Failed {
+            place,
+            reason: "a buffer is too small for a priority that pauses".to_owned(),
         },
         _ if error.kind() == io::ErrorKind::Unsupported => AccessError::Missing {
             place,

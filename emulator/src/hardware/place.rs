@@ -5,6 +5,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use longhaul_topologies::hardware::Login;
+use longhaul_topologies::units::ByteSize;
 use serde::{Deserialize, Serialize};
 
 use super::controller::{Controller, Parameter};
@@ -33,6 +34,16 @@ pub enum Place {
     /// Which priorities DSCPs have at an interface, by netlink; `none` where it trusts VLAN tags.
     Dscp {
         /// At which interface.
+        interface: String,
+    },
+    /// Which of a packet's marks an interface takes its priority from, by netlink: `dscp,pcp`.
+    TrustOrder {
+        /// Which interface.
+        interface: String,
+    },
+    /// How the memory of an interface's port is divided among priorities, by netlink.
+    Buffers {
+        /// Of which interface.
         interface: String,
     },
     /// A field of the firmware's register ROCE_ACCL, by the vendor's tool.
@@ -126,6 +137,12 @@ pub trait Access {
         note: &mut dyn FnMut(&str),
     ) -> Result<(), AccessError>;
 
+    /// How much memory the port of `interface` has for buffers.
+    ///
+    /// # Errors
+    /// If its driver does not tell.
+    fn buffers_total(&mut self, interface: &str) -> Result<ByteSize, AccessError>;
+
     /// The congestion controls that the firmware of the NIC at `pci` has.
     ///
     /// # Errors
@@ -198,7 +215,10 @@ impl Place {
             Place::Attribute { path } if path.starts_with("/sys/kernel/debug") => "debugfs",
             Place::Attribute { path } if path.starts_with("/sys/kernel/config") => "configfs",
             Place::Attribute { .. } | Place::TrafficClass { .. } => "sysfs",
-            Place::Pfc { .. } | Place::Dscp { .. } => "dcb netlink",
+            Place::Pfc { .. }
+            | Place::Dscp { .. }
+            | Place::TrustOrder { .. }
+            | Place::Buffers { .. } => "dcb netlink",
             Place::Firmware { .. } => "mlxconfig or mstconfig",
             Place::Register { .. }
             | Place::Controller { .. }
@@ -219,6 +239,8 @@ impl fmt::Display for Place {
             }
             Place::Pfc { interface } => write!(f, "PFC of {interface}"),
             Place::Dscp { interface } => write!(f, "priorities by DSCP of {interface}"),
+            Place::TrustOrder { interface } => write!(f, "order of trust of {interface}"),
+            Place::Buffers { interface } => write!(f, "buffers of {interface}"),
             Place::Register { pci, field } => write!(f, "ROCE_ACCL.{field} of {pci}"),
             Place::Firmware { pci, name, .. } => write!(f, "{name} in the firmware of {pci}"),
             Place::Controller { pci, slot } => write!(f, "PPCC slot {slot} of {pci}"),

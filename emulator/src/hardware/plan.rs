@@ -3,7 +3,8 @@
 mod controller;
 mod nic;
 
-use longhaul_topologies::hardware::{Login, Priority, Settings, Switch};
+use longhaul_topologies::hardware::{Login, Mark, Priority, Settings, Switch};
+use longhaul_topologies::units::ByteSize;
 use serde::Serialize;
 
 use self::nic::Wanted;
@@ -67,6 +68,8 @@ pub enum Risk {
     None,
     /// None, until the firmware is reset, which is left to the user.
     AtReset,
+    /// The NIC divides its memory no more by itself; its driver has to be loaded again for that.
+    StaysDivided,
     /// The link goes down and up again.
     LinkToggles,
     /// The switch reloads or restarts what forwards its packets.
@@ -79,6 +82,7 @@ impl Risk {
         match self {
             Risk::None => "",
             Risk::AtReset => "counts from a reset of the firmware",
+            Risk::StaysDivided => "divided by hand until the driver is reloaded",
             Risk::LinkToggles => "interrupts the link",
             Risk::SwitchReloads => "may interrupt all ports",
         }
@@ -140,6 +144,16 @@ pub enum PlanError {
         /// What it would take.
         reason: String,
     },
+    /// The port has less.
+    #[error("{name}: `buffers` are {wanted} together, and its port has {total}")]
+    TooLarge {
+        /// Which NIC.
+        name: String,
+        /// How much was asked for.
+        wanted: ByteSize,
+        /// How much there is.
+        total: ByteSize,
+    },
     /// What is set could not be read.
     #[error(transparent)]
     Access(#[from] AccessError),
@@ -176,6 +190,7 @@ pub fn plan(settings: &Settings, nics: &[Nic], access: &mut dyn Access) -> Resul
             });
         }
         let mut all = nic::wanted(wanted, nic)?;
+        nic::fits(wanted, nic, planner.access)?;
         all.extend(controller::wanted(wanted, nic, planner.access)?);
         for one in all {
             planner.step(wanted.name.as_str(), one)?;
@@ -287,10 +302,17 @@ impl Planner<'_> {
 
 /// `3,4`; `none`.
 pub(super) fn list<'a>(priorities: impl IntoIterator<Item = &'a Priority>) -> String {
-    let numbers = priorities.into_iter().map(|one| one.number().to_string());
-    let numbers: Vec<String> = numbers.collect();
-    match &numbers[..] {
+    joined(priorities.into_iter().map(|one| one.number().to_string()))
+}
+
+/// `dscp,pcp`; `none`.
+pub(super) fn order(marks: &[Mark]) -> String {
+    joined(marks.iter().map(|mark| mark.name().to_owned()))
+}
+
+fn joined(words: impl Iterator<Item = String>) -> String {
+    match &words.collect::<Vec<_>>()[..] {
         [] => NONE.to_owned(),
-        numbers => numbers.join(","),
+        words => words.join(","),
     }
 }

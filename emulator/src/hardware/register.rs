@@ -1,32 +1,25 @@
 //! The firmware's register ROCE_ACCL, which no driver shows, and what all registers have in common.
 
-use super::place::AccessError;
+use super::place::{AccessError, Place};
 use super::tool::REGISTERS;
 
 const ROCE_ACCL: &str = "ROCE_ACCL";
 
-/// What `field` of the NIC at `pci` is, in decimal.
+/// What `field` of the NIC at `pci` is, in decimal. Errors are about `place`.
 ///
 /// # Errors
 /// If there is no tool, or it refuses.
-pub(super) fn read(pci: &str, field: &str) -> Result<String, AccessError> {
-    let place = || place(pci, field);
-    let printed = get(pci, ROCE_ACCL, &[], &place)?;
-    value(&printed, field, &place).map(|number| number.to_string())
+pub(super) fn read(place: &Place, pci: &str, field: &str) -> Result<String, AccessError> {
+    let printed = get(pci, ROCE_ACCL, &[], place)?;
+    value(&printed, field, place).map(|number| number.to_string())
 }
 
 /// Sets `field` of the NIC at `pci`.
 ///
 /// # Errors
 /// As [`read`].
-pub(super) fn write(pci: &str, field: &str, value: &str) -> Result<(), AccessError> {
-    set(pci, ROCE_ACCL, &format!("{field}={value}"), &[], &|| {
-        place(pci, field)
-    })
-}
-
-fn place(pci: &str, field: &str) -> String {
-    format!("{ROCE_ACCL}.{field} of {pci}")
+pub(super) fn write(place: &Place, pci: &str, field: &str, value: &str) -> Result<(), AccessError> {
+    set(pci, ROCE_ACCL, &format!("{field}={value}"), &[], place)
 }
 
 /// The fields of `register` as the tool prints them. `arguments` say of which of its instances.
@@ -34,7 +27,7 @@ pub(super) fn get(
     pci: &str,
     register: &str,
     arguments: &[&str],
-    place: &dyn Fn() -> String,
+    place: &Place,
 ) -> Result<String, AccessError> {
     let all = [&["--yes", "--reg_name", register, "--get"], arguments].concat();
     REGISTERS.run(pci, &all, place)
@@ -46,7 +39,7 @@ pub(super) fn set(
     register: &str,
     fields: &str,
     arguments: &[&str],
-    place: &dyn Fn() -> String,
+    place: &Place,
 ) -> Result<(), AccessError> {
     let all = [
         &["--yes", "--reg_name", register, "--set", fields],
@@ -57,16 +50,12 @@ pub(super) fn set(
 }
 
 /// The number of `field` in what the tool printed.
-pub(super) fn value(
-    printed: &str,
-    field: &str,
-    place: &dyn Fn() -> String,
-) -> Result<u32, AccessError> {
+pub(super) fn value(printed: &str, field: &str, place: &Place) -> Result<u32, AccessError> {
     let mut fields = fields(printed);
     fields
         .find_map(|(name, number)| (name == field).then_some(number))
         .ok_or_else(|| AccessError::Failed {
-            place: place(),
+            place: place.to_string(),
             reason: format!("the tool shows no {field}: this firmware has none"),
         })
 }
@@ -88,7 +77,11 @@ mod tests {
     fn a_field_is_found_by_its_whole_name() {
         let printed = "Sending access register...\n\nField Name | Data\n====\nroce_adp_retrans_field_select | 0x00000001\n\
                        roce_adp_retrans_en | 0x00000000\nadp_retx_base_timeout_min | 0x00000fa0\n";
-        let value = |field: &str| value(printed, field, &|| "here".to_owned()).ok();
+        let place = Place::Register {
+            pci: "0000:19:00.0".to_owned(),
+            field: String::new(),
+        };
+        let value = |field: &str| value(printed, field, &place).ok();
         assert_eq!(value("roce_adp_retrans_en"), Some(0));
         assert_eq!(value("adp_retx_base_timeout_min"), Some(4000));
         assert_eq!(value("roce_adp_retrans"), None);

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use longhaul_topologies::Document;
 use longhaul_topologies::hardware::{self, Login, Parameter, Settings};
+use longhaul_topologies::units::ByteSize;
 use proptest::prelude::*;
 
 use super::apply::{StepState, Stopped, apply};
@@ -35,6 +36,8 @@ nics:
     traffic_class: 106
     trust: dscp
     dscp: {26: 5}
+    trust_order: [dscp, pcp]
+    buffers: [{size: 192KiB}, {size: 64KiB, priorities: [3, 5]}]
     pfc: [3, 5]
     ecn: [0, 1, 2, 3, 4, 5, 6]
     congestion: {rp_time_reset: 1ms, rp_ai_rate: 50Mbit, np_cnp_prio: 6, rtt_resp_dscp: 46, np_cnp_dscp: 46}
@@ -49,6 +52,8 @@ nics:
   - name: mlx5_0
     traffic_class: 106
     trust: dscp
+    trust_order: [dscp]
+    buffers: [{size: 256KiB}]
     pfc: [3]
     congestion: {np_cnp_prio: 6}
     retransmission: {adaptive: enabled}
@@ -198,7 +203,8 @@ impl Access for Driver<'_> {
             _ if is_beside(place) => {
                 let key = place.to_string();
                 let default = match place {
-                    Place::Pfc { .. } | Place::Dscp { .. } => NONE,
+                    Place::Pfc { .. } | Place::Dscp { .. } | Place::TrustOrder { .. } => NONE,
+                    Place::Buffers { .. } => "192KiB:0,1,2,3,4,5,6,7",
                     _ if key.contains("slow_restart") => "1",
                     _ => "0",
                 };
@@ -246,6 +252,10 @@ impl Access for Driver<'_> {
             self.rig.tree().write(other, &forced.to_string()).unwrap();
         }
         Ok(())
+    }
+
+    fn buffers_total(&mut self, _: &str) -> Result<ByteSize, AccessError> {
+        Ok(ByteSize::from_bytes(256 << 10))
     }
 
     fn controllers(&mut self, _: &str) -> Result<Vec<Controller>, AccessError> {
@@ -350,6 +360,36 @@ fn trust_is_shown_as_the_map_that_makes_it() {
     assert_eq!(plan.steps[0].place.how(), "dcb netlink");
     rig.apply(&wanted);
     assert!(shown(&rig.plan(&of_nic("trust: pcp"))).ends_with(" none"));
+}
+
+/// What pauses has its room first; when it is put back, last.
+#[test]
+fn buffers_are_divided_before_anything_pauses_on_them() {
+    let mut rig = Rig::new();
+    let wanted = of_nic("pfc: [3], buffers: [{size: 192KiB}, {size: 64KiB, priorities: [3]}]");
+    let plan = rig.plan(&wanted);
+    let settings: Vec<_> = plan
+        .steps
+        .iter()
+        .map(|step| step.changes[0].clone())
+        .collect();
+    assert_eq!(settings[0].setting, "buffers");
+    assert_eq!(settings[0].old, "192KiB:0,1,2,3,4,5,6,7");
+    assert_eq!(settings[0].new, "192KiB:0,1,2,4,5,6,7 64KiB:3");
+    assert_eq!(settings[1].setting, "pfc");
+    assert_eq!(plan.steps[0].risk, Risk::StaysDivided);
+}
+
+#[test]
+fn buffers_that_the_port_has_no_room_for_are_told_before_they_are_sent() {
+    let mut rig = Rig::new();
+    let nics = inventory(&rig.tree());
+    let wanted = of_nic("buffers: [{size: 192KiB}, {size: 65537}]");
+    let told = plan(&wanted, &nics, &mut rig.driver()).unwrap_err();
+    assert_eq!(
+        told.to_string(),
+        "mlx5_0: `buffers` are 262145B together, and its port has 256KiB"
+    );
 }
 
 /// The kernel takes entry by entry: what is there of a map that was cut off goes, too.
@@ -619,6 +659,14 @@ fn what_a_nic_lacks_is_told_with_the_way_out() {
         (
             "nics: [{name: mlx5_0, pfc: [3]}]",
             "copy of a machine's files",
+        ),
+        (
+            "nics: [{name: mlx5_0, buffers: [{size: 1}]}]",
+            "buffers of enp25s0f0np0 is not there: a copy of a machine's files",
+        ),
+        (
+            "nics: [{name: mlx5_0, trust_order: []}]",
+            "order of trust of enp25s0f0np0 is not there: a copy of a machine's files",
         ),
         (
             "nics: [{name: mlx5_0}, {name: enp25s0f0np0}]",

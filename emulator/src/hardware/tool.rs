@@ -5,7 +5,7 @@ use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use super::place::AccessError;
+use super::place::{AccessError, Place};
 
 /// A tool by its names.
 pub(super) struct Tool {
@@ -32,17 +32,17 @@ impl Tool {
         &self,
         pci: &str,
         arguments: &[impl AsRef<OsStr>],
-        place: &dyn Fn() -> String,
+        place: &Place,
     ) -> Result<String, AccessError> {
         let [vendors, distributions] = self.programs;
         let program = self.find().ok_or_else(|| AccessError::Missing {
-            place: place(),
+            place: place.to_string(),
             way_out: format!(
                 "it takes `{distributions}` (package mstflint) or NVIDIA's `{vendors}` (package mft) in PATH"
             ),
         })?;
         let failed = |reason: String| AccessError::Failed {
-            place: place(),
+            place: place.to_string(),
             reason,
         };
         let ended = Command::new(&program)

@@ -4,7 +4,7 @@
 
 use std::fmt;
 use std::os::unix::net::UnixListener;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use longhaul_topologies::adjust::{Adjustment, Named};
 
@@ -16,6 +16,7 @@ use super::wire::LabDetail;
 use crate::guest::Notice;
 use crate::lab::Lab;
 use crate::namespace::Namespace;
+use crate::plan::LabPlan;
 use crate::telemetry::Reading;
 
 /// Answers `status`, `link show`, `link set` and `top` for a run, on a thread of its own, until dropped.
@@ -31,7 +32,16 @@ struct Counter {
     absent: &'static str,
     /// The lab that is talked about; its lock is held for as long as somebody does.
     lab: RwLock<Option<Arc<Lab>>>,
+    /// Machines that are there, in its place.
+    there: Mutex<Option<There>>,
     course: Course,
+}
+
+/// Machines that are there.
+struct There {
+    plan: LabPlan,
+    /// What was last sampled of them.
+    last: Option<LabReading>,
 }
 
 /// While it lives, a desk talks about a lab.
@@ -52,7 +62,7 @@ impl Desk {
     pub(super) fn open_there(listener: UnixListener) -> std::io::Result<Self> {
         Self::start(
             listener,
-            "a physical lab: what its machines count goes into the run's telemetry.csv as it is sampled, and its links cannot be changed",
+            "a physical lab: its links cannot be changed, and between workloads nothing is sampled of them",
         )
     }
 
@@ -60,6 +70,7 @@ impl Desk {
         let counter = Arc::new(Counter {
             absent,
             lab: RwLock::default(),
+            there: Mutex::default(),
             course: Course::default(),
         });
         Ok(Desk {
@@ -83,8 +94,19 @@ impl Desk {
         }
     }
 
-    /// Posts what was sampled of the lab that is talked about, in a lab kernel.
+    /// Talks about the machines of `plan`, by what is sampled of them, for as long as the answer lives.
+    pub fn attend_there(self: &Arc<Self>, plan: LabPlan) -> Attended {
+        *self.counter.there() = Some(There { plan, last: None });
+        Attended {
+            desk: Arc::clone(self),
+        }
+    }
+
+    /// Tells what was sampled of machines that are there; posts what was of a lab, in a lab kernel.
     pub fn sampled(&self, sample: &Reading) {
+        if let Some(There { plan, last }) = &mut *self.counter.there() {
+            *last = Some(reading::there(plan, sample));
+        }
         self.post(|counter| {
             let reading = counter.ask(|lab| Ok(reading::sampled(lab, sample)));
             reading.ok().map(|reading| counter.of_run(reading))
@@ -113,6 +135,7 @@ impl Desk {
 impl Drop for Attended {
     fn drop(&mut self) {
         self.desk.counter.put(None);
+        *self.desk.counter.there() = None;
         self.desk.post_course();
     }
 }
@@ -120,6 +143,10 @@ impl Drop for Attended {
 impl Counter {
     fn put(&self, lab: Option<Arc<Lab>>) {
         *self.lab.write().unwrap_or_else(PoisonError::into_inner) = lab;
+    }
+
+    fn there(&self) -> MutexGuard<'_, Option<There>> {
+        self.there.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// `reading`, with how far the run is.
@@ -145,6 +172,10 @@ impl Kept for Counter {
 
     /// Between workloads, too: then there is its course alone.
     fn reading(&self) -> Result<LabReading, Refusal> {
+        let there = self.there().as_ref().and_then(|there| there.last.clone());
+        if let Some(reading) = there {
+            return Ok(self.of_run(reading));
+        }
         match self.ask(reading::read) {
             Ok(reading) => Ok(self.of_run(reading)),
             Err(Refusal::NotNow(why)) => Ok(reading::idle(self.course.now(), why)),

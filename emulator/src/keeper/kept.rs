@@ -153,17 +153,20 @@ pub(super) fn detail(lab: &Lab) -> Result<LabDetail, Refusal> {
     Ok(LabDetail {
         engine: lab.engine_kind(),
         nodes: plan.nodes.iter().map(node).collect(),
-        channels: channels(lab, &lab.counters()?),
+        channels: channels(&plan.topology, &lab.topology_now(), &lab.counters()?),
         schedule_failed: None,
     })
 }
 
-/// The channels of a lab as they are set now, with what was counted of each.
-pub(super) fn channels(lab: &Lab, counted: &[(ChannelId, ChannelCounters)]) -> Vec<ChannelStatus> {
-    let (described, now) = (&lab.plan().topology, lab.topology_now());
+/// The channels of a lab as they are set `now`, with what was counted of each.
+pub(super) fn channels(
+    described: &Topology,
+    now: &Topology,
+    counted: &[(ChannelId, ChannelCounters)],
+) -> Vec<ChannelStatus> {
     let status = |&(id, counters): &(ChannelId, ChannelCounters)| {
-        let (is, was) = (channel(&now, id)?, channel(described, id)?);
-        let [from, to] = links::ends(&now, id);
+        let (is, was) = (channel(now, id)?, channel(described, id)?);
+        let [from, to] = links::ends(now, id);
         let jitter = is.jitter.as_ref();
         Some(ChannelStatus {
             from,

@@ -11,7 +11,8 @@ use super::links::Refusal;
 use super::wire::ChannelStatus;
 use crate::engine::{ChannelCounters, EngineKind};
 use crate::lab::Lab;
-use crate::plan::{ChannelId, NodeId};
+use crate::links;
+use crate::plan::{ChannelId, LabPlan, NodeId};
 use crate::telemetry::{self, InterfaceCounters, Reading};
 
 /// A lab or run at one instant. Counters count since it came up.
@@ -149,7 +150,43 @@ fn assemble(
     channels: &[(ChannelId, ChannelCounters)],
     hosts: &[(NodeId, InterfaceCounters)],
 ) -> LabReading {
-    let plan = lab.plan();
+    let described = &lab.plan().topology;
+    LabReading {
+        engine: Some(lab.engine_kind()),
+        channels: kept::channels(described, &lab.topology_now(), channels),
+        ..of_hosts(lab.plan(), at_s, hosts)
+    }
+}
+
+/// Machines that are there, as their interfaces were sampled. No counter of theirs tells one link, or traffic within a site, from others:
+/// a lane's is told where its site sends by one interface, and has one link.
+pub(super) fn there(plan: &LabPlan, sample: &Reading) -> LabReading {
+    let topology = &plan.topology;
+    let counted = links::ids(topology).filter_map(|id| {
+        let [from, _] = topology.links[id.link.0].ends(id.direction);
+        let all = topology.links.iter();
+        let own = all.filter(|link| link.ends(id.direction).contains(&from));
+        let mut hosts = sample.hosts.iter();
+        let (_, sender) = hosts.find(|(host, _)| plan.node(*host).site == from)?;
+        let is_told = topology.site(from).hosts == 1 && own.count() == 1;
+        let counters = ChannelCounters {
+            packets: sender.sent_packets,
+            bytes: sender.sent_bytes,
+            ..ChannelCounters::default()
+        };
+        is_told.then_some((id, counters))
+    });
+    let counted: Vec<_> = counted.collect();
+    let at_s = now() - sample.at.elapsed().as_secs_f64();
+    LabReading {
+        channels: kept::channels(topology, topology, &counted),
+        note: Some(THERE.to_owned()),
+        ..of_hosts(plan, at_s, &sample.hosts)
+    }
+}
+
+/// What hosts have carried, and nothing of links.
+fn of_hosts(plan: &LabPlan, at_s: f64, hosts: &[(NodeId, InterfaceCounters)]) -> LabReading {
     let host = |&(id, counters): &(NodeId, InterfaceCounters)| HostStatus {
         name: plan.node(id).name.clone(),
         site: plan.topology.site(plan.node(id).site).name.clone(),
@@ -163,14 +200,18 @@ fn assemble(
     });
     LabReading {
         at_s,
-        engine: Some(lab.engine_kind()),
+        engine: None,
         sites: sites.collect(),
-        channels: kept::channels(lab, channels),
+        channels: Vec::new(),
         hosts: hosts.iter().map(host).collect(),
         run: None,
         note: None,
     }
 }
+
+/// What is to be known of what machines that are there tell.
+const THERE: &str = "a physical lab: rates are what its machines' interfaces send and receive, of the lane too where a site has one machine and \
+                     one link; queues, marks and drops of its links are not seen from here";
 
 /// A run whose lab is not to be asked now.
 pub(super) fn idle(run: RunStatus, why: String) -> LabReading {

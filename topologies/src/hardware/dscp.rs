@@ -21,6 +21,48 @@ pub enum TrustMode {
     Dscp,
 }
 
+/// A mark of a packet that a priority can be taken from, as `dcb apptrust` calls it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mark {
+    /// Its Ethertype.
+    Ethtype,
+    /// Its port, if it is TCP's or SCTP's.
+    StreamPort,
+    /// Its port, if it is UDP's or DCCP's.
+    DgramPort,
+    /// Its port, whatever the transport.
+    Port,
+    /// Its DSCP.
+    Dscp,
+    /// The priority in its VLAN tag.
+    Pcp,
+}
+
+impl Mark {
+    /// All of them.
+    pub const ALL: [Mark; 6] = [
+        Mark::Ethtype,
+        Mark::StreamPort,
+        Mark::DgramPort,
+        Mark::Port,
+        Mark::Dscp,
+        Mark::Pcp,
+    ];
+
+    /// What it is called.
+    pub fn name(self) -> &'static str {
+        match self {
+            Mark::Ethtype => "ethtype",
+            Mark::StreamPort => "stream-port",
+            Mark::DgramPort => "dgram-port",
+            Mark::Port => "port",
+            Mark::Dscp => "dscp",
+            Mark::Pcp => "pcp",
+        }
+    }
+}
+
 /// A differentiated services code point, 0 to 63 (RFC 2474).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Dscp(u8);
@@ -90,8 +132,14 @@ impl Nic {
     }
 }
 
-/// A map that would not count is refused.
+/// A map that would not count is refused, and so is an order that the kernel does not take.
 pub(super) fn check(document: &Document, path: &DocumentPath, nic: &Nic) -> Result<(), InputError> {
+    let order = nic.trust_order.as_deref().unwrap_or_default();
+    let twice = |(index, mark)| order[..index].contains(mark);
+    if let Some(index) = order.iter().enumerate().position(twice) {
+        let path = path.key("trust_order").index(index);
+        return Err(document.error(&path, "this mark is here a second time"));
+    }
     if nic.dscp.is_empty() || nic.trust == Some(TrustMode::Dscp) {
         return Ok(());
     }

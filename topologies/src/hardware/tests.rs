@@ -8,6 +8,8 @@ nics:
     traffic_class: 106
     trust: dscp
     dscp: {26: 3, 48: 6}
+    trust_order: [dscp, stream-port, pcp]
+    buffers: [{size: 256KiB}, {size: 128KiB, priorities: [3]}]
     pfc: [3]
     ecn: [3, 4]
     congestion: {rp_time_reset: 300us, rp_ai_rate: 5Mbit, np_cnp_dscp: 48, rp_min_dec_fac: 50%, rp_max_rate: 0}
@@ -132,6 +134,22 @@ fn what_a_parameter_cannot_be_is_refused_where_it_stands() {
         ("trust: pcp, dscp: {26: 3}", "write `trust: dscp`"),
         ("trust: dscp, dscp: {64: 3}", "0 to 63"),
         ("trust: dscp, dscp: {26: 8}", "0 to 7"),
+        ("trust_order: [vlan]", "unknown variant"),
+        (
+            "trust_order: [dscp, pcp, dscp]",
+            "trust_order.2: this mark is here a second time",
+        ),
+        ("buffers: [{size: 0}]", "less than 4 GiB"),
+        ("buffers: [{size: 4GiB}]", "less than 4 GiB"),
+        ("buffers: [{priorities: [3]}]", "missing field `size`"),
+        (
+            "buffers: [{size: 1}, {size: 1, priorities: [3]}, {size: 1, priorities: [3]}]",
+            "buffers.2.priorities: priority 3 has a buffer already",
+        ),
+        (
+            "buffers: [{size: 1}, {size: 1}, {size: 1}, {size: 1}, {size: 1}, {size: 1}, {size: 1}, {size: 1}, {size: 1}]",
+            "8 buffers at most",
+        ),
         ("rtt_controller: on", "unknown field"),
     ] {
         let refused = refusal(&nic(settings));
@@ -376,4 +394,11 @@ fn a_label_means_a_number_or_a_name() {
     assert!(label("15").means(15, Some("DCQCN")) && !label("15").means(1, Some("15")));
     assert!(label("ztr_rttcc").means(0, Some("ZTR_RTTCC")));
     assert!(!label("ztr_rttcc").means(0, None));
+}
+
+#[test]
+fn a_mark_is_read_by_its_name() {
+    for mark in Mark::ALL {
+        assert_eq!(serde_json::to_value(mark).unwrap(), mark.name());
+    }
 }

@@ -126,9 +126,10 @@ impl From<PlanError> for Failure {
                 error.to_string(),
                 "`longhaul hardware controllers` shows them",
             ),
-            PlanError::Same { .. } | PlanError::NoPart { .. } | PlanError::NotTaken { .. } => {
-                Failure::new(Exit::Usage, &error)
-            }
+            PlanError::Same { .. }
+            | PlanError::NoPart { .. }
+            | PlanError::NotTaken { .. }
+            | PlanError::TooLarge { .. } => Failure::new(Exit::Usage, &error),
         }
     }
 }

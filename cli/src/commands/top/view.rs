@@ -130,7 +130,7 @@ impl View {
             note,
             ..
         } = reading;
-        let is_first = self.lanes.is_empty();
+        let is_first = self.lanes.is_empty() && self.sites.is_empty();
         let passed = at_s - self.at_s;
         if passed <= 0.0 && !is_first {
             return;

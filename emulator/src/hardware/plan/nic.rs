@@ -4,11 +4,12 @@ use longhaul_topologies::hardware::{
     Firmware, Nic as Settings, Parameter, Priority, Retransmission, Roce, State,
 };
 
+use super::super::buffers::Buffers;
 use super::super::dscp::Map;
 use super::super::firmware::Boot;
 use super::super::inventory::Nic;
-use super::super::place::{Place, Value};
-use super::{Change, PlanError, Risk, list};
+use super::super::place::{Access, Place, Value};
+use super::{Change, PlanError, Risk, list, order};
 
 /// What a place should be set to.
 pub(super) struct Wanted {
@@ -108,6 +109,25 @@ pub(super) fn wanted(settings: &Settings, nic: &Nic) -> Result<Vec<Wanted>, Plan
             &Map(priorities.into_iter().collect()),
         ));
     }
+    if let Some(marks) = &settings.trust_order {
+        let setting = "trust_order";
+        let place = Place::TrustOrder {
+            interface: parts.interface(setting)?.to_owned(),
+        };
+        all.push(Wanted::new(setting, place, &order(marks)));
+    }
+    // Before what pauses, for which they have to be large enough.
+    if !settings.buffers.is_empty() {
+        let setting = "buffers";
+        let place = Place::Buffers {
+            interface: parts.interface(setting)?.to_owned(),
+        };
+        all.push(Wanted {
+            // The first write gives the port's memory to software (mlx5e_dcbnl_setbuffer, en_dcbnl.c).
+            risk: Risk::StaysDivided,
+            ..Wanted::new(setting, place, &Buffers::named(&settings.buffers))
+        });
+    }
     if let Some(priorities) = &settings.pfc {
         let place = Place::Pfc {
             interface: parts.interface("pfc")?.to_owned(),
@@ -166,6 +186,28 @@ pub(super) fn wanted(settings: &Settings, nic: &Nic) -> Result<Vec<Wanted>, Plan
         });
     }
     Ok(all)
+}
+
+/// Refuses buffers that are larger together than what the port has.
+pub(super) fn fits(
+    settings: &Settings,
+    nic: &Nic,
+    access: &mut dyn Access,
+) -> Result<(), PlanError> {
+    if settings.buffers.is_empty() {
+        return Ok(());
+    }
+    let parts = Parts { settings, nic };
+    let total = access.buffers_total(parts.interface("buffers")?)?;
+    let wanted = Buffers::named(&settings.buffers).size();
+    match wanted <= total {
+        true => Ok(()),
+        false => Err(PlanError::TooLarge {
+            name: settings.name.to_string(),
+            wanted,
+            total,
+        }),
+    }
 }
 
 fn attribute(path: String) -> Place {

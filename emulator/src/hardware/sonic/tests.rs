@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicBool;
 
 use longhaul_topologies::Document;
 use longhaul_topologies::hardware::{self, Login, Settings};
+use longhaul_topologies::units::ByteSize;
 
 use super::played::{Fault, Played};
 use super::*;
@@ -58,6 +59,10 @@ impl Access for Reach {
         self.0
             .set(config, note)
             .map_err(|error| AccessError::of_switch(name, login, error))
+    }
+
+    fn buffers_total(&mut self, interface: &str) -> Result<ByteSize, AccessError> {
+        panic!("{interface}")
     }
 
     fn controllers(&mut self, pci: &str) -> Result<Vec<Controller>, AccessError> {

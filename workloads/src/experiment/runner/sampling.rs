@@ -28,7 +28,8 @@ pub(super) struct Sampling {
 
 /// A workload that has begun: its links change as scheduled, and by whoever asks.
 struct Live {
-    playing: Playing,
+    /// Of a lab that was built.
+    playing: Option<Playing>,
     _attended: Option<Attended>,
 }
 
@@ -50,17 +51,24 @@ impl Run<'_> {
         ground: &Ground,
         sampling: &mut Sampling,
     ) -> Result<(), RunError> {
-        let Ground::Built(lab) = ground else {
-            self.recorder.workload_begins(Instant::now());
-            return Ok(());
-        };
-        on_a_thread(lab, Lab::begin).await?;
+        if let Ground::Built(lab) = ground {
+            on_a_thread(lab, Lab::begin).await?;
+        }
         let now = Instant::now();
         self.recorder.workload_begins(now);
         let desk = self.options.desk.as_ref();
-        sampling.live = Some(Live {
-            playing: Playing::start(Arc::clone(lab), now).map_err(RunError::Schedule)?,
-            _attended: desk.map(|desk| desk.attend(Arc::clone(lab))),
+        sampling.live = Some(match ground {
+            Ground::Built(lab) => {
+                let playing = Playing::start(Arc::clone(lab), now).map_err(RunError::Schedule)?;
+                Live {
+                    playing: Some(playing),
+                    _attended: desk.map(|desk| desk.attend(Arc::clone(lab))),
+                }
+            }
+            Ground::There(lab) => Live {
+                playing: None,
+                _attended: desk.map(|desk| desk.attend_there(lab.plan().clone())),
+            },
         });
         Ok(())
     }
@@ -96,8 +104,12 @@ impl Run<'_> {
             self.write(sampling)?;
             // Without its links a workload would wait until it gives up.
             sampling.meters.check()?;
-            if let Some(live) = &mut sampling.live {
-                live.playing.check()?;
+            if let Some(playing) = sampling
+                .live
+                .as_mut()
+                .and_then(|live| live.playing.as_mut())
+            {
+                playing.check()?;
             }
             if let Some(done) = done {
                 return Ok(done);
@@ -127,6 +139,6 @@ impl Run<'_> {
 impl Live {
     /// The schedule makes no more changes, and nobody else does.
     fn end(self) -> Result<(), EngineError> {
-        self.playing.stop()
+        self.playing.map_or(Ok(()), Playing::stop)
     }
 }
