@@ -100,7 +100,7 @@ impl Distance {
             packet: conditions.packets(1.0),
             line: conditions.ceiling(),
             base: Base::new(conditions.measured),
-            phase: Phase::Start(Start::new(conditions)),
+            phase: Phase::Start(Box::new(Start::new(conditions))),
             rate: 0.0,
             capacity: 0.0,
             slice: Slice::new(now),
@@ -143,7 +143,7 @@ pub(super) struct Path {
 #[derive(Debug)]
 enum Phase {
     /// Measuring.
-    Start(Start),
+    Start(Box<Start>),
     /// The law.
     Cruise,
     /// After silence: at half of what was learned until what was sent since then is acknowledged.
