@@ -28,7 +28,6 @@ use self::jitter::{Jitter, Seen};
 use self::overload::Overload;
 use self::probe::{Probe, Told};
 use self::start::{Start, Verdict};
-use self::train::MORE;
 use super::signal::{Rounds, rate};
 use super::{Ack, Conditions, Controller, Loss, Sent};
 
@@ -90,8 +89,9 @@ const FIRST_CLAIM: f64 = 0.25;
 const LEAST_STEP: f64 = 1.05;
 /// … and no more than this.
 const LARGEST_STEP: f64 = 4.0;
-/// Of the pace of the second train, the start takes this much even if nothing is free; and the probe that ends it leaves as much of
-/// what the bottleneck carries.
+/// What a train finds the bottleneck to carry is more than was known from this many times that on.
+const MORE: f64 = 1.2;
+/// Of what the bottleneck carries, the start takes this much even if nothing is free.
 const LEAST_CLAIM: f64 = 1.0 / 16.0;
 
 impl Distance {
@@ -100,7 +100,7 @@ impl Distance {
             packet: conditions.packets(1.0),
             line: conditions.ceiling(),
             base: Base::new(conditions.measured),
-            phase: Phase::Start(Box::new(Start::new(conditions))),
+            phase: Phase::Start(Start::new(conditions)),
             rate: 0.0,
             capacity: 0.0,
             slice: Slice::new(now),
@@ -143,7 +143,7 @@ pub(super) struct Path {
 #[derive(Debug)]
 enum Phase {
     /// Measuring.
-    Start(Box<Start>),
+    Start(Start),
     /// The law.
     Cruise,
     /// After silence: at half of what was learned until what was sent since then is acknowledged.
@@ -272,8 +272,7 @@ impl Path {
         let step = (CLAIM / load).min(LARGEST_STEP);
         let worth = step >= LEAST_STEP || (first && step < 1.0);
         if worth {
-            let least = self.rate.min(self.capacity * LEAST_CLAIM);
-            self.set((self.rate * step).max(least));
+            self.set((self.rate * step).max(self.capacity * LEAST_CLAIM));
         }
         self.probe.found(worth);
     }
@@ -428,15 +427,10 @@ impl Controller for Path {
         }
         self.base.on_ack(ack);
         if let Phase::Start(start) = &mut self.phase {
-            if let Some(verdict) = start.on_ack(ack, self.base.get()) {
-                let Verdict {
-                    capacity,
-                    free,
-                    pace,
-                } = verdict;
+            if let Some(Verdict { capacity, free }) = start.on_ack(ack, self.base.get()) {
                 self.capacity = capacity;
                 self.crest = capacity;
-                self.set((free * FIRST_CLAIM).max(pace * LEAST_CLAIM) * CLAIM);
+                self.set((free * FIRST_CLAIM).max(capacity * LEAST_CLAIM) * CLAIM);
                 self.phase = Phase::Cruise;
                 // Nothing was to be sent meanwhile: that is no silence.
                 self.last_sent = ack.now;
