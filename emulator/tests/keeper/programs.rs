@@ -138,7 +138,9 @@ pub fn a_killed_exec_takes_its_program_along() -> Outcome {
             ],
         ));
         playing.line("ready");
-        assert_eq!(stage.processes().len(), before + 2);
+        wait_until("the program and its exec are seen", || {
+            stage.processes().len() == before + 2
+        });
         kill(
             Pid::from_raw(playing.child.id().cast_signed()),
             Signal::SIGKILL,
