@@ -83,6 +83,10 @@ impl Machine {
 
 impl Access for Machine {
     fn read(&mut self, place: &Place) -> Result<Value, AccessError> {
+        match place {
+            Place::Attribute { .. } | Place::TrafficClass { .. } | Place::Switch { .. } => {}
+            _ => self.must_be_this_machine(place)?,
+        }
         let text = match place {
             Place::Attribute { path } => self
                 .tree
@@ -99,37 +103,23 @@ impl Access for Machine {
                 first.unwrap_or(UNSET).to_owned()
             }
             Place::Pfc { interface } => {
-                self.must_be_this_machine(place)?;
                 list(&dcb::pfc(interface).map_err(|error| dcb_error(place, &error))?)
             }
             Place::Dscp { interface } => {
-                self.must_be_this_machine(place)?;
                 let map = dcb::dscp(interface).map_err(|error| dcb_error(place, &error))?;
                 map.to_string()
             }
             Place::TrustOrder { interface } => {
-                self.must_be_this_machine(place)?;
                 order(&dcb::trust(interface).map_err(|error| dcb_error(place, &error))?)
             }
             Place::Buffers { interface } => {
-                self.must_be_this_machine(place)?;
                 let buffers = dcb::buffers(interface).map_err(|error| dcb_error(place, &error))?;
                 buffers.to_string()
             }
-            Place::Register { pci, field } => {
-                self.must_be_this_machine(place)?;
-                register::read(place, pci, field)?
-            }
-            Place::Firmware { pci, name, boot } => {
-                self.must_be_this_machine(place)?;
-                firmware::read(place, pci, name, *boot)?
-            }
-            Place::Controller { pci, slot } => {
-                self.must_be_this_machine(place)?;
-                controller::is_enabled(place, pci, *slot)?
-            }
+            Place::Register { pci, field } => register::read(place, pci, field)?,
+            Place::Firmware { pci, name, boot } => firmware::read(place, pci, name, *boot)?,
+            Place::Controller { pci, slot } => controller::is_enabled(place, pci, *slot)?,
             Place::ControllerParameter { pci, slot, index } => {
-                self.must_be_this_machine(place)?;
                 controller::parameter(place, pci, *slot, *index)?
             }
             Place::Switch {

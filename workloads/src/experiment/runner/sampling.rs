@@ -57,18 +57,19 @@ impl Run<'_> {
         let now = Instant::now();
         self.recorder.workload_begins(now);
         let desk = self.options.desk.as_ref();
-        sampling.live = Some(match ground {
+        let playing = match ground {
             Ground::Built(lab) => {
-                let playing = Playing::start(Arc::clone(lab), now).map_err(RunError::Schedule)?;
-                Live {
-                    playing: Some(playing),
-                    _attended: desk.map(|desk| desk.attend(Arc::clone(lab))),
-                }
+                Some(Playing::start(Arc::clone(lab), now).map_err(RunError::Schedule)?)
             }
-            Ground::There(lab) => Live {
-                playing: None,
-                _attended: desk.map(|desk| desk.attend_there(lab.plan().clone())),
-            },
+            Ground::There(_) => None,
+        };
+        let attended = desk.map(|desk| match ground {
+            Ground::Built(lab) => desk.attend(Arc::clone(lab)),
+            Ground::There(lab) => desk.attend_there(lab.plan().clone()),
+        });
+        sampling.live = Some(Live {
+            playing,
+            _attended: attended,
         });
         Ok(())
     }
