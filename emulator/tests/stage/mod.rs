@@ -16,6 +16,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use libtest_mimic::{Arguments, Failed, Trial};
+use nix::sys::signal::{SigHandler, Signal, kill, signal};
 
 /// Longest wait for anything that should happen at once.
 pub const DEADLINE: Duration = Duration::from_secs(20);
@@ -114,6 +115,16 @@ impl Stage {
             .env("STAGE", &self.mark)
             .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
         command.current_dir("/").stdin(Stdio::null());
+        // Whoever is started by a shell's background job has these ignored.
+        // SAFETY: system calls alone, and no handler of ours.
+        unsafe {
+            command.pre_exec(|| {
+                for interrupt in [Signal::SIGINT, Signal::SIGQUIT] {
+                    signal(interrupt, SigHandler::SigDfl)?;
+                }
+                Ok(())
+            })
+        };
         match self.user {
             As::Root => command.env_remove("LONGHAUL_RUNTIME_DIR"),
             As::Nobody => command
@@ -149,10 +160,7 @@ impl Drop for Stage {
     /// Leaves nothing behind when a test fails half-way.
     fn drop(&mut self) {
         for pid in self.processes() {
-            let _ = nix::sys::signal::kill(
-                nix::unistd::Pid::from_raw(pid),
-                nix::sys::signal::Signal::SIGKILL,
-            );
+            let _ = kill(nix::unistd::Pid::from_raw(pid), Signal::SIGKILL);
         }
     }
 }
