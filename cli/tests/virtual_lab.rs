@@ -528,9 +528,9 @@ fn an_interrupted_run_keeps_what_it_found_and_a_killed_one_leaves_nothing_runnin
         panic!("{:?}", longhaul.labs());
     };
     let folder = longhaul.path("runtime").join(lab).join("guest");
+    wait_until("its processes have ended", || !is_used(&folder));
     assert!(longhaul.run(&["clean"]).status.success());
     assert!(longhaul.labs().is_empty());
-    wait_until("its processes have ended", || !is_used(&folder));
 }
 
 #[test]

@@ -21,7 +21,7 @@
 //! - [`init`]: the inside.
 //! - `session`: what both sides know of a session. `reception`: where it is handed in. `door`: how it gets inside, which is also
 //!   when time passes. `agent`: the inside.
-//! - `tend`: a guest that stays, looked after. `strays`: what one that was cut off leaves.
+//! - `tend`: a guest that stays, looked after.
 //! - [`registers`]: CPUs with more registers than User-mode Linux knows.
 //! - `memory`: how much a guest needs, and where it can lie.
 
@@ -40,7 +40,6 @@ pub mod registers;
 mod root;
 mod session;
 mod spinning;
-mod strays;
 mod tend;
 mod watch;
 
@@ -51,6 +50,5 @@ pub use memory::GuestMemory;
 pub use notice::Notice;
 pub use reception::{CREDIT, Caller, NotNow, PIECE, Reception, SessionId, Told};
 pub use session::{Pace, SessionSpec, Window};
-pub use strays::end_strays;
 pub use tend::Tended;
 pub use watch::{Ended, Interrupts, Passed, Stream, Witness};

@@ -259,9 +259,6 @@ fn links_to(file: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
-/// Has the kernel's time pass as the controller at the socket `clock` says.
-pub(super) const CLOCK: &str = "time-travel=ext:1:clock";
-
 /// Starts the kernel, with nothing of this process's environment.
 fn start(spec: &GuestSpec, job: &Job, shared: &Shared, memory_place: &Path) -> io::Result<Child> {
     let console = File::create(shared.console())?;
@@ -283,7 +280,7 @@ fn start(spec: &GuestSpec, job: &Job, shared: &Shared, memory_place: &Path) -> i
             // Its pid file; relative, as the socket below: the kernel's command line is the same in every folder.
             "uml_dir=./",
             "umid=guest",
-            CLOCK,
+            "time-travel=ext:1:clock",
             &format!("time-travel-start={}", EPOCH * 1_000_000_000),
             &format!("random.seed={}", spec.seed),
             "norandmaps",

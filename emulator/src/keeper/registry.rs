@@ -26,7 +26,6 @@ use super::lookout::Lookout;
 use super::name::LabName;
 use super::{KeeperError, names};
 use crate::engine::EngineChoice;
-use crate::guest;
 use crate::sandbox::{self, Privilege, Sandbox, SandboxError, runtime};
 
 /// What the registry tells of a lab, alive or dead.
@@ -405,10 +404,9 @@ impl Drop for Registration {
     }
 }
 
-/// Removes a lab's folder, its names in /run/netns and what its kernel left running first; those names. Under the registry's guard only.
+/// Removes a lab's folder, its names in /run/netns first; those names. Under the registry's guard only.
 fn remove(folder: &Path) -> Result<Vec<String>, KeeperError> {
     let names = names::remove_listed(folder)?;
-    guest::end_strays(&folder.join("guest"));
     match fs::remove_dir_all(folder) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             Err(KeeperError::path("remove", folder, error))
