@@ -12,7 +12,7 @@ use std::time::Duration;
 use longhaul_emulator::time::Time;
 
 use super::super::{Ack, Loss, Sent};
-use super::train::Train;
+use super::train::{ASKING, Train};
 
 /// Packets of a train, at most…
 const LONGEST: u32 = 64;
@@ -28,8 +28,6 @@ const INTERVAL: f64 = 2.0;
 const FIRST_INTERVAL: f64 = 0.25;
 /// The interval doubles up to this while trains find nothing worth taking.
 const LONGEST_INTERVAL: f64 = 64.0;
-/// Packets of a train that asks what the bottleneck carries: the least that tells more than chance, as all of them queue.
-const ASKING: u32 = 4;
 /// Round trips after the start before what the bottleneck carries is asked again…
 const FIRST_AGAIN: f64 = 8.0;
 /// … and so many times as many before each time after that.

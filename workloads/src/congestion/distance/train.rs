@@ -6,6 +6,12 @@ use longhaul_emulator::time::Time;
 
 use super::super::{Ack, Loss, Sent};
 
+/// Packets of one that asks what the bottleneck carries: the least that tells more than chance, as all of them queue, and few enough to
+/// pass between those of others.
+pub(super) const ASKING: u32 = 4 + AT_ONCE;
+/// Packets that a token bucket may let through at once: by the first after these is told when the line began to be what holds up.
+const AT_ONCE: u32 = 2;
+
 /// It under way.
 #[derive(Debug)]
 pub(super) struct Train {
@@ -15,9 +21,12 @@ pub(super) struct Train {
     left: Option<(Time, Time)>,
     settled: u32,
     lost: u32,
+    /// Arrivals from which on, and up to which, the pace counts, and the bytes in between.
+    from: Option<Time>,
+    to: Option<Time>,
     bytes: u64,
+    arrived: u32,
     first: Option<Seen>,
-    last: Option<Seen>,
     line: Line,
 }
 
@@ -39,9 +48,11 @@ impl Train {
             left: None,
             settled: 0,
             lost: 0,
+            from: None,
+            to: None,
             bytes: 0,
+            arrived: 0,
             first: None,
-            last: None,
             line: Line::default(),
         }
     }
@@ -72,7 +83,9 @@ impl Train {
     }
 
     pub fn on_loss(&mut self, loss: &Loss) {
-        if self.left.is_some_and(|(first, _)| loss.sent >= first) {
+        let is_one =
+            |(first, last)| loss.sent >= first && (self.remaining() > 0 || loss.sent <= last);
+        if self.left.is_some_and(is_one) {
             self.settled += loss.packets;
             self.lost += loss.packets;
         }
@@ -95,12 +108,15 @@ impl Train {
             way: ack.one_way.unwrap_or(ack.rtt),
             sent: ack.sent,
         };
-        match self.first {
-            None => self.first = Some(seen),
-            Some(_) => self.bytes += ack.bytes,
+        self.arrived += ack.packets;
+        if self.from.is_none() || self.arrived <= 1 + AT_ONCE {
+            self.from = Some(seen.arrival);
+            self.bytes = 0;
+        } else {
+            self.bytes += ack.bytes;
         }
+        self.to = Some(seen.arrival);
         let first = *self.first.get_or_insert(seen);
-        self.last = Some(seen);
         self.line.add(
             seen.sent.since(first.sent).as_secs_f64(),
             seen.way.as_secs_f64() - first.way.as_secs_f64(),
@@ -111,7 +127,7 @@ impl Train {
 
     /// The pace it arrived at, in bytes per second, unless it all came at once.
     pub fn arrived_at(&self) -> Option<f64> {
-        let spacing = self.last?.arrival.since(self.first?.arrival).as_secs_f64();
+        let spacing = self.to?.since(self.from?).as_secs_f64();
         (spacing > 0.0 && self.bytes > 0).then(|| self.bytes as f64 / spacing)
     }
 
@@ -151,5 +167,34 @@ impl Line {
         } else {
             0.0
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::congestion::testing::acknowledged;
+
+    #[test]
+    fn what_a_bucket_lets_through_at_once_is_not_the_bottlenecks_pace() {
+        let gap = Duration::from_micros(12);
+        let mut train = Train::new(ASKING);
+        for _ in 0..ASKING {
+            train.on_sent(&Sent {
+                now: Time::default(),
+                bytes: 1500,
+                in_flight: 1500,
+                backlogged: true,
+            });
+        }
+        // Two and a bit of the third find room in the bucket.
+        for (packet, gaps) in [0.0, 0.0, 0.8, 1.8, 2.8, 3.8].into_iter().enumerate() {
+            let mut ack = acknowledged(Time::from_nanos(1_000_000) + gap.mul_f64(gaps));
+            ack.sent = Time::default();
+            ack.in_flight = 1500;
+            assert_eq!(train.on_ack(&ack), packet + 1 == ASKING as usize);
+        }
+        let pace = train.arrived_at().unwrap();
+        assert!((pace / 125e6 - 1.0).abs() < 1e-3, "{pace}");
     }
 }
