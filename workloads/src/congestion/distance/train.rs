@@ -21,11 +21,9 @@ pub(super) struct Train {
     left: Option<(Time, Time)>,
     settled: u32,
     lost: u32,
-    /// Arrivals from which on, and up to which, the pace counts, and the bytes in between.
-    from: Option<Time>,
-    to: Option<Time>,
+    /// The arrivals between which the pace counts, and the bytes after the first of them.
+    paced: Option<(Time, Time)>,
     bytes: u64,
-    arrived: u32,
     first: Option<Seen>,
     line: Line,
 }
@@ -33,8 +31,6 @@ pub(super) struct Train {
 /// One of its packets.
 #[derive(Clone, Copy, Debug)]
 struct Seen {
-    /// Its arrival there, or that of its acknowledgement if that is not told.
-    arrival: Time,
     /// The way there, or the round trip.
     way: Duration,
     sent: Time,
@@ -48,10 +44,8 @@ impl Train {
             left: None,
             settled: 0,
             lost: 0,
-            from: None,
-            to: None,
+            paced: None,
             bytes: 0,
-            arrived: 0,
             first: None,
             line: Line::default(),
         }
@@ -103,19 +97,19 @@ impl Train {
             return true;
         }
         self.settled += ack.packets;
+        // There, or of its acknowledgement if that is not told.
+        let arrival = ack.one_way.map_or(ack.now, |way| ack.sent + way);
+        match &mut self.paced {
+            Some((_, to)) if self.settled - self.lost > 1 + AT_ONCE => {
+                *to = arrival;
+                self.bytes += ack.bytes;
+            }
+            paced => *paced = Some((arrival, arrival)),
+        }
         let seen = Seen {
-            arrival: ack.one_way.map_or(ack.now, |way| ack.sent + way),
             way: ack.one_way.unwrap_or(ack.rtt),
             sent: ack.sent,
         };
-        self.arrived += ack.packets;
-        if self.from.is_none() || self.arrived <= 1 + AT_ONCE {
-            self.from = Some(seen.arrival);
-            self.bytes = 0;
-        } else {
-            self.bytes += ack.bytes;
-        }
-        self.to = Some(seen.arrival);
         let first = *self.first.get_or_insert(seen);
         self.line.add(
             seen.sent.since(first.sent).as_secs_f64(),
@@ -127,7 +121,8 @@ impl Train {
 
     /// The pace it arrived at, in bytes per second, unless it all came at once.
     pub fn arrived_at(&self) -> Option<f64> {
-        let spacing = self.to?.since(self.from?).as_secs_f64();
+        let (from, to) = self.paced?;
+        let spacing = to.since(from).as_secs_f64();
         (spacing > 0.0 && self.bytes > 0).then(|| self.bytes as f64 / spacing)
     }
 
