@@ -121,6 +121,22 @@ pub fn counters(relay: &mut Relay, direction: Direction) -> ChannelCounters {
         .1
 }
 
+/// Those counters once they are as `wanted`, which is to be within [`DEADLINE`].
+pub fn counters_when(
+    relay: &mut Relay,
+    direction: Direction,
+    wanted: impl Fn(&ChannelCounters) -> bool,
+) -> ChannelCounters {
+    let deadline = Instant::now() + DEADLINE;
+    loop {
+        let now = counters(relay, direction);
+        if wanted(&now) {
+            return now;
+        }
+        assert!(Instant::now() < deadline, "still {now:?}");
+    }
+}
+
 /// Receives into `buffer`; answers the length, and the payload of the one control message that the socket asks for.
 pub fn receive_with_control(
     socket: &impl AsRawFd,
