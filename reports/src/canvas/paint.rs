@@ -212,29 +212,19 @@ fn whole(size: f64) -> f64 {
     (size - 1e-6).ceil()
 }
 
-/// Means of `by` by `by` pixels of three bytes.
+/// Means of `by` by `by` pixels of three bytes; `by` divides both sides.
 fn shrink(pixels: &[u8], (width, height): (u32, u32), by: u32) -> (Vec<u8>, (u32, u32)) {
     let size = (width / by, height / by);
-    let mut small = Vec::with_capacity(size.0 as usize * size.1 as usize * 3);
-    for y in 0..size.1 {
-        for x in 0..size.0 {
-            for channel in 0..3 {
-                let of = |dx, dy| {
-                    u32::from(
-                        pixels[((y * by + dy) as usize * width as usize + (x * by + dx) as usize)
-                            * 3
-                            + channel],
-                    )
-                };
-                let sum: u32 = (0..by)
-                    .flat_map(|dy| (0..by).map(move |dx| (dx, dy)))
-                    .map(|(dx, dy)| of(dx, dy))
-                    .sum();
-                small.push((sum / (by * by)) as u8);
-            }
+    let (across, group) = (size.0 as usize * 3, by as usize * 3);
+    let mut sums = vec![0; across * size.1 as usize];
+    for (y, line) in pixels.chunks_exact(width as usize * 3).enumerate() {
+        let sums = &mut sums[y / by as usize * across..];
+        for (at, value) in line.iter().enumerate() {
+            sums[at / group * 3 + at % 3] += u32::from(*value);
         }
     }
-    (small, size)
+    let means = sums.into_iter().map(|sum| (sum / (by * by)) as u8);
+    (means.collect(), size)
 }
 
 /// Fails unless `file` is an SVG of `canvas` with all its texts and the font.
