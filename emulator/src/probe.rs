@@ -41,6 +41,17 @@ const GIVE_UP: Duration = Duration::from_secs(2);
 /// The same in path delays, for topologies that reach further than the Earth does.
 const GIVE_UP_DELAYS: u32 = 3;
 
+/// What probes say in their ECN field (RFC 3168 section 5). A queue that marks instead of dropping does so only to what says that it
+/// understands marks: probes that are to fare as data does must say what data says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum EcnField {
+    /// Not ECN-capable.
+    #[default]
+    NotEct,
+    /// ECN-capable.
+    Ect0,
+}
+
 /// Where a stream of probes goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ProbePath {
@@ -99,6 +110,7 @@ pub(crate) struct Cadence {
     pub(crate) interval: Duration,
     /// Bytes of their payload, at least [`payload::SHORTEST`].
     pub(crate) payload: usize,
+    pub(crate) ecn: EcnField,
     /// When one that has not arrived counts as lost.
     pub(crate) give_up: Duration,
 }
@@ -145,7 +157,12 @@ impl Prober {
     ///
     /// # Errors
     /// If a node has no room for a socket.
-    pub fn start(lab: &Lab, paths: &[ProbePath], interval: Duration) -> Result<Self, ProbeError> {
+    pub fn start(
+        lab: &Lab,
+        paths: &[ProbePath],
+        interval: Duration,
+        ecn: EcnField,
+    ) -> Result<Self, ProbeError> {
         let end = |node| End {
             name: &lab.plan().node(node).name,
             net: lab.namespace(node).net.as_fd(),
@@ -161,6 +178,7 @@ impl Prober {
         let cadence = Cadence {
             interval,
             payload: payload::SHORTEST,
+            ecn,
             give_up: give_up(&lab.plan().topology),
         };
         Self::start_routes(&routes, cadence)
@@ -171,7 +189,7 @@ impl Prober {
         routes: &[ProbeRoute<'_>],
         cadence: Cadence,
     ) -> Result<Self, ProbeError> {
-        let sockets = Sockets::open(routes)?;
+        let sockets = Sockets::open(routes, cadence.ecn)?;
         let Cadence {
             interval, give_up, ..
         } = cadence;
@@ -269,7 +287,7 @@ struct Sockets {
 }
 
 impl Sockets {
-    fn open(routes: &[ProbeRoute<'_>]) -> Result<Self, ProbeError> {
+    fn open(routes: &[ProbeRoute<'_>], ecn: EcnField) -> Result<Self, ProbeError> {
         let mut ends: Vec<End<'_>> = Vec::new();
         for end in routes.iter().flat_map(|route| [route.from, route.to]) {
             if !ends.iter().any(|known| known.is(&end)) {
@@ -286,7 +304,11 @@ impl Sockets {
             .collect();
         let sockets = ends
             .iter()
-            .map(|&end| ProbeSocket::open(end).map_err(|source| open_error(end, source)))
+            .map(|&end| {
+                let socket = ProbeSocket::open(end);
+                let ready = socket.and_then(|socket| socket.mark_as(ecn).map(|()| socket));
+                ready.map_err(|source| open_error(end, source))
+            })
             .collect::<Result<_, _>>()?;
         Ok(Self { sockets, routes })
     }
@@ -331,6 +353,7 @@ fn probe(sockets: &Sockets, shared: &Shared, started: Instant, cadence: Cadence)
         interval,
         payload,
         give_up,
+        ..
     } = cadence;
     let Ok(paths) = u32::try_from(sockets.routes.len()) else {
         return Ok(());

@@ -12,7 +12,7 @@ use longhaul_emulator::engine::EngineChoice;
 use longhaul_emulator::fidelity;
 use longhaul_emulator::lab::{Lab, LabOptions};
 use longhaul_emulator::plan::{HOST_INTERFACE, NodeId};
-use longhaul_emulator::probe::{ProbePath, Prober};
+use longhaul_emulator::probe::{EcnField, ProbePath, Prober};
 use longhaul_emulator::telemetry::Sampler;
 use longhaul_topologies::Topology;
 use longhaul_topologies::model::{Loss, QueueLimit};
@@ -117,8 +117,13 @@ async fn probes_tell_delay_and_loss() {
         from: hosts[from],
         to: hosts[to],
     };
-    let mut prober =
-        Prober::start(&lab, &[path(0, 1), path(1, 0)], Duration::from_millis(2)).unwrap();
+    let mut prober = Prober::start(
+        &lab,
+        &[path(0, 1), path(1, 0)],
+        Duration::from_millis(2),
+        EcnField::NotEct,
+    )
+    .unwrap();
     let mut samples = Vec::new();
     let deadline = Instant::now() + PATIENCE;
     while samples.len() < 600 && Instant::now() < deadline {

@@ -11,7 +11,7 @@ use longhaul_emulator::engine::EngineChoice;
 use longhaul_emulator::lab::{Lab, LabOptions};
 use longhaul_emulator::links::{LinkChange, Origin};
 use longhaul_emulator::plan::NodeId;
-use longhaul_emulator::probe::{ProbePath, ProbeSample, Prober};
+use longhaul_emulator::probe::{EcnField, ProbePath, ProbeSample, Prober};
 use longhaul_emulator::schedule::Playing;
 use longhaul_emulator::telemetry::{Reading, Sampler};
 use longhaul_topologies::adjust::{Adjustment, Named};
@@ -74,7 +74,7 @@ fn probe(lab: &Lab) -> Prober {
         from: hosts[0],
         to: hosts[1],
     };
-    Prober::start(lab, &[path], Duration::from_millis(2)).unwrap()
+    Prober::start(lab, &[path], Duration::from_millis(2), EcnField::NotEct).unwrap()
 }
 
 fn adjustment(settings: &[(&str, &str)]) -> Adjustment {

@@ -12,7 +12,7 @@ use nix::sys::time::TimeSpec;
 use super::judge::headers;
 use super::subject::Subject;
 use super::train::{Timing, Train, TrainArrival};
-use crate::probe::{End, ProbeError, ProbeSocket, clock, open_error, payload};
+use crate::probe::{EcnField, End, ProbeError, ProbeSocket, clock, open_error, payload};
 
 /// What is ready is received after so many sends.
 const BATCH: usize = 16;
@@ -132,7 +132,7 @@ impl Departure {
         let prepare = || -> io::Result<()> {
             to.reserve(8 << 20)?;
             from.reserve_unsent(blast.waiting)?;
-            from.be_ecn_capable()
+            from.mark_as(EcnField::Ect0)
         };
         prepare().map_err(|source| open_error(subject.from, source))?;
         let headers = headers(subject.from.address);

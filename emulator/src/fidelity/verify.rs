@@ -13,7 +13,9 @@ use super::quantity::{Measurement, Quantity};
 use super::sample::Sample;
 use super::subject::Subject;
 use super::train::Train;
-use crate::probe::{Cadence, ProbeError, ProbeRoute, ProbeSample, Prober, patience, payload};
+use crate::probe::{
+    Cadence, EcnField, ProbeError, ProbeRoute, ProbeSample, Prober, patience, payload,
+};
 
 /// How often a train that is off is sent.
 const ATTEMPTS: usize = 3;
@@ -351,6 +353,7 @@ impl Sounding {
             cadence: Cadence {
                 interval: interval.max(Duration::from_secs_f64(line)),
                 payload,
+                ecn: EcnField::NotEct,
                 give_up: patience(longest.unwrap_or_default()),
             },
             frame,

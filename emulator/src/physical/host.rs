@@ -146,10 +146,10 @@ impl Host {
                 Ok(reply) => reply,
                 Err(error) => failed(&format!("be probed by its {}", named(&data)), &error),
             },
-            (Request::Probe(order), Some(sounder)) => {
-                sounder.probe(order);
-                Reply::Done
-            }
+            (Request::Probe(order), Some(sounder)) => match sounder.probe(order) {
+                Ok(()) => Reply::Done,
+                Err(error) => failed("set the ECN field of its probes", &error),
+            },
             (Request::Blast(blast), Some(sounder)) => match sounder.blast(&blast) {
                 Ok(at_ns) => Reply::Sent { at_ns },
                 Err(error) => failed("send a packet train", &error),

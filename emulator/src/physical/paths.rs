@@ -14,6 +14,7 @@ use super::round::Round;
 use crate::fidelity::afar::{Pace, Told, Way, round_trip};
 use crate::fidelity::{Expected, Measured, Measurement, Quantity, Shaper};
 use crate::plan::ChannelId;
+use crate::probe::EcnField;
 
 /// How long probes run, and how often one is sent.
 const PROBING: Duration = Duration::from_millis(1500);
@@ -43,7 +44,7 @@ struct Subject {
 pub(super) fn measure(lab: &PhysicalLab) -> Result<Found, PhysicalError> {
     let subjects = subjects(lab);
     let ends: Vec<_> = subjects.iter().map(|way| (way.from, way.to)).collect();
-    let mut round = Round::start(lab, &ends, INTERVAL)?;
+    let mut round = Round::start(lab, &ends, INTERVAL, EcnField::NotEct)?;
     let mut samples = vec![Vec::new(); subjects.len()];
     thread::sleep(PROBING);
     round.stop(lab)?;

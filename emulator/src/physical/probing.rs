@@ -14,7 +14,7 @@ use super::round::Round;
 use crate::fidelity::CpuTime;
 use crate::hardware::counters::{Counter, growth};
 use crate::plan::NodeId;
-use crate::probe::ProbeSample;
+use crate::probe::{EcnField, ProbeSample};
 use crate::telemetry::{InterfaceCounters, Reading};
 
 /// How often machines are asked what they have seen: a result that is shown while it is made is not older.
@@ -53,12 +53,13 @@ impl Probing {
         lab: Arc<PhysicalLab>,
         paths: &[(SiteId, SiteId)],
         interval: Duration,
+        ecn: EcnField,
     ) -> Result<Self, PhysicalError> {
         let ends: Vec<_> = paths
             .iter()
             .map(|&(from, to)| (lab.first_of(from), lab.first_of(to)))
             .collect();
-        let mut round = Round::start(&lab, &ends, interval)?;
+        let mut round = Round::start(&lab, &ends, interval, ecn)?;
         let (started, interval) = (round.started, round.interval);
         let mut meters = Meters::new(lab.nodes());
         let shared = Arc::new(Shared::default());

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::fidelity::CpuTime;
 use crate::hardware::counters::Count;
+use crate::probe::EcnField;
 use crate::telemetry::InterfaceCounters;
 
 /// To the machine. The end of the connection means: exit.
@@ -36,6 +37,8 @@ pub(super) struct Order {
     pub(super) interval_ns: u64,
     /// Of all datagrams of this lab.
     pub(super) nonce: u16,
+    /// In their ECN field.
+    pub(super) ecn: EcnField,
 }
 
 /// A train to be sent.

@@ -14,7 +14,7 @@ use super::now_ns;
 use super::protocol::{Order, Reply, Request, Seen};
 use crate::probe::ledger::Ledger;
 use crate::probe::payload::State;
-use crate::probe::{ProbeSample, patience};
+use crate::probe::{EcnField, ProbeSample, patience};
 
 /// The most probes that one machine sends in a second.
 const MOST_PER_SECOND: u32 = 2000;
@@ -50,6 +50,7 @@ impl Round {
         lab: &PhysicalLab,
         ways: &[(usize, usize)],
         interval: Duration,
+        ecn: EcnField,
     ) -> Result<Self, PhysicalError> {
         if ways.len() > MOST_PATHS {
             return Err(PhysicalError::System {
@@ -73,6 +74,7 @@ impl Round {
                     .collect(),
                 interval_ns: interval.as_nanos() as u64,
                 nonce,
+                ecn,
             })
         };
         // Nobody sends before everybody knows what to take for a probe of this.

@@ -15,11 +15,9 @@ use nix::sys::socket::{
 use nix::sys::time::TimeSpec;
 use nix::time::{ClockId, clock_gettime};
 
-use super::End;
+use super::{EcnField, End};
 use crate::namespace;
 
-/// ECN-capable (RFC 3168 section 5), in the two bits of the type of service.
-const ECT_0: i32 = 0b10;
 /// Congestion experienced.
 const CE: u8 = 0b11;
 /// `UDP_NO_CHECK6_TX` and `UDP_NO_CHECK6_RX` of include/uapi/linux/udp.h: IPv6 has a switch for either way (RFC 6936).
@@ -72,11 +70,15 @@ impl ProbeSocket {
         Ok(Self { socket, address })
     }
 
-    /// What it sends from now on may be marked where it would be dropped.
-    pub(crate) fn be_ecn_capable(&self) -> io::Result<()> {
+    /// What it sends from now on has `ecn` in its ECN field, the two lowest bits of the type of service.
+    pub(crate) fn mark_as(&self, ecn: EcnField) -> io::Result<()> {
+        let service = match ecn {
+            EcnField::NotEct => 0b00,
+            EcnField::Ect0 => 0b10,
+        };
         match self.address {
-            SocketAddr::V4(_) => setsockopt(&self.socket, sockopt::Ipv4Tos, &ECT_0)?,
-            SocketAddr::V6(_) => setsockopt(&self.socket, sockopt::Ipv6TClass, &ECT_0)?,
+            SocketAddr::V4(_) => setsockopt(&self.socket, sockopt::Ipv4Tos, &service)?,
+            SocketAddr::V6(_) => setsockopt(&self.socket, sockopt::Ipv6TClass, &service)?,
         }
         Ok(())
     }
@@ -189,4 +191,58 @@ fn set(socket: &UdpSocket, level: libc::c_int, option: libc::c_int) -> io::Resul
         )
     };
     Ok(Errno::result(outcome).map(drop)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, Ipv6Addr};
+
+    use super::*;
+
+    /// The last octet of the type of service that `receiver` was sent.
+    fn service(receiver: &UdpSocket) -> u8 {
+        let mut control = nix::cmsg_space!(i32);
+        let mut buffer = [0; 64];
+        let mut slices = [IoSliceMut::new(&mut buffer)];
+        let message = recvmsg::<SockaddrStorage>(
+            receiver.as_raw_fd(),
+            &mut slices,
+            Some(&mut control),
+            MsgFlags::empty(),
+        );
+        match message.unwrap().cmsgs().unwrap().next() {
+            Some(ControlMessageOwned::Ipv4Tos(field)) => field,
+            Some(ControlMessageOwned::Ipv6TClass(field)) => field as u8,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_ecn_field_is_what_was_last_asked_for() {
+        for address in [
+            IpAddr::from(Ipv4Addr::LOCALHOST),
+            Ipv6Addr::LOCALHOST.into(),
+        ] {
+            let Ok(receiver) = UdpSocket::bind((address, 0)) else {
+                println!("skipped: no {address} here");
+                continue;
+            };
+            receiver
+                .set_read_timeout(Some(Duration::from_secs(10)))
+                .unwrap();
+            match address {
+                IpAddr::V4(_) => setsockopt(&receiver, sockopt::IpRecvTos, &true),
+                IpAddr::V6(_) => setsockopt(&receiver, sockopt::Ipv6RecvTClass, &true),
+            }
+            .unwrap();
+            let sender = ProbeSocket::bind(address).unwrap();
+            let to = receiver.local_addr().unwrap();
+            let sent = [EcnField::Ect0, EcnField::NotEct].map(|ecn| {
+                sender.mark_as(ecn).unwrap();
+                assert!(sender.send(to, b"probe").unwrap());
+                service(&receiver)
+            });
+            assert_eq!(sent, [0b10, 0b00], "{address}");
+        }
+    }
 }

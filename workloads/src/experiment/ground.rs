@@ -11,7 +11,7 @@ use longhaul_emulator::links::LinkChange;
 use longhaul_emulator::physical::probing::Probing;
 use longhaul_emulator::physical::{Interface, PhysicalLab};
 use longhaul_emulator::plan::{LabPlan, NodeKind};
-use longhaul_emulator::probe::{ProbePath, ProbeSample, Prober};
+use longhaul_emulator::probe::{EcnField, ProbePath, ProbeSample, Prober};
 use longhaul_emulator::telemetry::{Reading, Sampler};
 use longhaul_reports::result::{HostMachine, Machine, NetworkInterface};
 use longhaul_topologies::model::SiteId;
@@ -103,17 +103,18 @@ impl Ground {
         }
     }
 
-    /// Begins to sample it; `paths` are probed.
+    /// Begins to sample it; `paths` are probed, by packets that have `ecn` as data has.
     pub(super) async fn meters(
         &self,
         experiment: &Experiment,
         paths: &[(SiteId, SiteId)],
+        ecn: EcnField,
     ) -> Result<Meters, RunError> {
         let interval = experiment.probe_interval;
         match self {
             Self::Built(lab) => {
                 let watch = on_a_thread(lab, Watch::start).await?;
-                let prober = Prober::start(lab, &probe_paths(lab.plan(), paths), interval)?;
+                let prober = Prober::start(lab, &probe_paths(lab.plan(), paths), interval, ecn)?;
                 let (sampled, period) = (Arc::clone(lab), experiment.telemetry_period);
                 let sampler =
                     tokio::task::spawn_blocking(move || Sampler::start(sampled, period)).await??;
@@ -125,7 +126,7 @@ impl Ground {
             }
             Self::There(lab) => {
                 let (lab, paths) = (Arc::clone(lab), paths.to_owned());
-                let start = move || Probing::start(lab, &paths, interval);
+                let start = move || Probing::start(lab, &paths, interval, ecn);
                 Ok(Meters::There(tokio::task::spawn_blocking(start).await??))
             }
         }

@@ -53,7 +53,8 @@ impl Sounder {
     }
 
     /// Sends what `order` says from now on. What was seen of one with another nonce is nobody's any more.
-    pub(super) fn probe(&mut self, order: Order) {
+    pub(super) fn probe(&mut self, order: Order) -> io::Result<()> {
+        self.socket.mark_as(order.ecn)?;
         if order.nonce != self.order.nonce {
             self.seen = Seen::default();
         }
@@ -61,6 +62,7 @@ impl Sounder {
         self.order = order;
         self.turn = 0;
         self.due_ns = now_ns();
+        Ok(())
     }
 
     /// How long until a probe is due.

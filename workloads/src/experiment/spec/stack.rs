@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use longhaul_emulator::probe::EcnField;
 use longhaul_topologies::units::{ByteSize, Rate, TimeSpan};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::value::MapAccessDeserializer;
@@ -112,6 +113,17 @@ impl StackSpec {
         match (self.transport, &self.congestion_control) {
             (Transport::Tcp, Some(CongestionControl::Name(name))) => Some(name),
             _ => None,
+        }
+    }
+
+    /// What its data says in its ECN field.
+    pub fn ecn_field(&self) -> EcnField {
+        match (self.transport, self.kernel_congestion_control()) {
+            (Transport::Message, _) => EcnField::Ect0,
+            // It asks for ECN whatever `tcp_ecn` says (TCP_CONG_NEEDS_ECN, net/ipv4/tcp_dctcp.c).
+            (Transport::Tcp, Some("dctcp")) => EcnField::Ect0,
+            // `net.ipv4.tcp_ecn` is 2 in a network namespace that nobody has set up otherwise: accepted, not asked for.
+            (Transport::Tcp, _) => EcnField::NotEct,
         }
     }
 
@@ -389,6 +401,17 @@ mod tests {
             (long.name.as_str(), long.connections, long.chunk),
             ("bbr-4", 4, DEFAULT_CHUNK)
         );
+    }
+
+    #[test]
+    fn probes_say_of_ecn_what_the_data_says() {
+        let message = json!({"name": "m", "transport": "message", "congestion_control": "cubic"});
+        let stacks = [json!("cubic"), json!("dctcp"), message];
+        let fields = stacks.map(|stack| {
+            let stack: StackSpec = serde_json::from_value(stack).unwrap();
+            stack.ecn_field()
+        });
+        assert_eq!(fields, [EcnField::NotEct, EcnField::Ect0, EcnField::Ect0]);
     }
 
     #[test]
