@@ -153,7 +153,7 @@ fn bytes_of(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
 }
 
 #[test]
-fn three_runs_give_the_same_bytes_one_of_them_on_a_busy_machine_and_another_seed_does_not() {
+fn a_run_gives_the_same_bytes_on_a_busy_machine_and_another_seed_does_not() {
     for links in ["netem", "relay"] {
         let Some(longhaul) = Longhaul::new() else {
             return;
@@ -190,10 +190,9 @@ fn three_runs_give_the_same_bytes_one_of_them_on_a_busy_machine_and_another_seed
             names.iter().any(|name| name.ends_with(".pcap")),
             "{names:?}"
         );
-        assert!(run("second", "7") == first, "{links}: two runs differ");
         let load = Load::start();
         assert!(
-            run("third-with-a-longer-name", "7") == first,
+            run("second-with-a-longer-name", "7") == first,
             "{links}: a busy machine shows"
         );
         drop(load);
