@@ -52,8 +52,8 @@ const CLEAR: f64 = 16.0;
 const FASTEST: f64 = 0.05;
 /// … times up to this for a flow with a small part of the bottleneck.
 const SMALLEST: f64 = 4.0;
-/// As near to the rate at which there was congestion last, growth is not faster: that is where the queue begins. Past it, the round
-/// trips count anew.
+/// As near to the rate at which there was congestion last, or to what the bottleneck carries, growth is not faster: that is where the
+/// queue begins, and a token bucket hides it for a while. Past it, the round trips count anew.
 const CREST: f64 = 0.03;
 /// Delay from which on there is congestion, the same for near and far.
 const FROM: Duration = Duration::from_nanos(7_500);
@@ -313,9 +313,10 @@ impl Path {
         }
     }
 
-    /// Counts round trips without congestion; near the rate of the last there are none.
+    /// Counts round trips without congestion; near where the queue begins there are none.
     fn count_clear(&mut self, congestion: f64, trips: f64) {
-        let near = (self.rate / self.crest.max(1.0) - 1.0).abs() < CREST;
+        let is_near = |crest: f64| (self.rate / crest.max(1.0) - 1.0).abs() < CREST;
+        let near = is_near(self.crest) || is_near(self.capacity);
         if congestion > 0.0 {
             self.crest = self.rate;
         }

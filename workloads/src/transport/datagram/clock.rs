@@ -12,13 +12,10 @@ use crate::world::clock::shared;
 #[derive(Debug)]
 pub(super) struct Clock(Watch);
 
-/// Has the timers of this thread go off when they should, and not with others up to 50 µs later, as the kernel may let them: added
-/// to what a busy host takes, that is more than a pace allows to be made up for. A kernel that refuses leaves them as they are, and
-/// in a virtual lab, where hosts take nothing, they are left.
+/// Has the timers of this thread go off when they should, and not with others up to 50 µs later, as the kernel may let them: that is
+/// more than a queue that the laws keep, and a network card's are exact. A kernel that refuses leaves them as they are.
 pub(crate) fn exact_timers() {
-    if let Watch::Running = Watch::of_this_clock() {
-        let _ = nix::sys::prctl::set_timerslack(1);
-    }
+    let _ = nix::sys::prctl::set_timerslack(1);
 }
 
 impl Clock {
