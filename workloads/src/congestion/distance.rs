@@ -548,6 +548,20 @@ mod tests {
     }
 
     #[test]
+    fn growth_is_no_faster_where_the_queue_begins() {
+        let after = |share: f64, crest: f64| {
+            let (mut path, slice) = path(125e6, Duration::ZERO);
+            (path.rate, path.crest) = (share * path.capacity, crest * path.capacity);
+            for _ in 0..4 {
+                path.adjust(&slice, 1.0);
+            }
+            path.clear
+        };
+        assert_eq!([after(0.98, 0.8), after(0.8, 0.8)], [0.0; 2]);
+        assert!(after(0.9, 0.8) > 0.0);
+    }
+
+    #[test]
     fn a_way_that_is_crowded_for_long_is_taken_to_be_longer() {
         let (mut path, slice) = path(125e6, Duration::from_millis(1));
         for _ in 0..=CROWDED as u32 {
