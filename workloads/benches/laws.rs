@@ -1,7 +1,7 @@
 //! Every law at every distance, on a simulated bottleneck: the figures of `docs/congestion-control.md` and `docs/distance.md`.
 //!
 //! `cargo bench -p longhaul-workloads --bench laws -- [TABLE]... [law=NAME]... [flows=N] [rate=RATE] [loss=PART] [marks=off] [line=TIMES]
-//! [packet=BYTES] [trips=N] [jitter=TIME] [near=TIME] [far=TIME] [together]`
+//! [packet=BYTES] [trips=N] [jitter=TIME] [bucket=BYTES] [near=TIME] [far=TIME] [together]`
 //! prints the tables asked for, or all: `distances`, `start`, `mixed`, `changes`, `bursts`.
 
 use std::time::Duration;
@@ -51,6 +51,8 @@ struct Asked {
     /// Round trips that the table of distances takes.
     trips: u32,
     jitter: Duration,
+    /// What the bottleneck lets through at once after it was idle.
+    bucket: ByteSize,
     /// Round trips of the mixed flows.
     near: Duration,
     far: Duration,
@@ -71,6 +73,7 @@ impl Asked {
             packet: None,
             trips: 120,
             jitter: Duration::ZERO,
+            bucket: ByteSize::from_bytes(0),
             near: Duration::from_millis(1),
             far: Duration::from_millis(80),
             together: false,
@@ -85,6 +88,9 @@ impl Asked {
                 Some(("line", times)) => asked.line = times.parse().unwrap_or(4),
                 Some(("packet", bytes)) => asked.packet = bytes.parse().ok(),
                 Some(("jitter", jitter)) => asked.jitter = time(jitter),
+                Some(("bucket", bytes)) => {
+                    asked.bucket = ByteSize::from_bytes(bytes.parse().unwrap_or(0));
+                }
                 Some(("near", near)) => asked.near = time(near),
                 Some(("far", far)) => asked.far = time(far),
                 None if argument == "together" => asked.together = true,
@@ -144,6 +150,7 @@ fn lane(asked: &Asked, rate: Rate, rtt: Duration, loss: f64) -> Lane {
     let most = ByteSize::from_bytes(least.bytes() * 4);
     Lane {
         rate,
+        bucket: asked.bucket,
         queue: ByteSize::from_bytes((bdp / 4).max(150 * packet)),
         marks: asked.marks.then_some((least, most)),
         loss,

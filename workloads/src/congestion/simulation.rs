@@ -49,6 +49,8 @@ pub struct Scenario {
 pub struct Lane {
     /// Its rate.
     pub rate: Rate,
+    /// What it lets through at once after it was idle, as a token bucket does (tc-tbf(8)); nothing on a wire.
+    pub bucket: ByteSize,
     /// What its queue holds.
     pub queue: ByteSize,
     /// Where it marks: none below the first, all from the second on, and between them ever more.
@@ -135,6 +137,8 @@ struct LaneState {
     queue: VecDeque<Waiting>,
     bytes: u64,
     sent: u64,
+    /// When its bucket is full, if nothing more comes.
+    full: Time,
     /// What the packet in service met.
     record: Option<Record>,
     /// Departures announced before a cut do not count.
@@ -167,6 +171,7 @@ impl<'a> Run<'a> {
             queue: VecDeque::new(),
             bytes: 0,
             sent: 0,
+            full: Time::default(),
             record: None,
             generation: 0,
         };
@@ -331,9 +336,12 @@ impl<'a> Run<'a> {
             sent_bytes: lane.sent,
             rate_bps: Some(lane.lane.rate.bits_per_second()),
         });
-        let time = lane.lane.rate.time_for(ByteSize::from_bytes(first.bytes));
+        let rate = lane.lane.rate;
+        lane.full = self.now.max(lane.full) + rate.time_for(ByteSize::from_bytes(first.bytes));
+        let wait = lane.full.since(self.now);
+        let leaves = self.now + wait.saturating_sub(rate.time_for(lane.lane.bucket));
         let generation = lane.generation;
-        self.at(self.now + time, Event::Depart(index, generation));
+        self.at(leaves, Event::Depart(index, generation));
     }
 
     fn depart(&mut self, index: usize, generation: u64) {

@@ -30,6 +30,7 @@ fn scenario(law: &Law, round_trips: &[Duration]) -> Scenario {
     Scenario {
         lanes: vec![Lane {
             rate: LINE,
+            bucket: ByteSize::from_bytes(0),
             queue: ByteSize::from_bytes(bdp),
             marks: Some((mark, mark)),
             loss: 0.0,
@@ -222,6 +223,29 @@ fn distance_sends_bursts_at_what_it_knows_and_queues_nothing() {
     let queue = outcome.queue_delay(0.999, every..scenario.length);
     assert!(queue < LONG / 15, "{queue:?}");
     assert_eq!(outcome.drops, 0);
+}
+
+#[test]
+fn distance_is_steady_where_a_token_bucket_hides_the_queue() {
+    // Three packets long, and the bucket takes two.
+    for rtt in [10, 100] {
+        let mut scenario = scenario(&law("distance"), &[Duration::from_micros(rtt)]);
+        scenario.flows[0].packet = 4160;
+        scenario.flows[0].line_rate = None;
+        let lane = &mut scenario.lanes[0];
+        lane.rate = Rate::from_bits_per_second(1_000_000_000);
+        lane.bucket = ByteSize::from_bytes(9000);
+        lane.queue = ByteSize::from_bytes(300_000);
+        lane.marks = None;
+        scenario.length = Duration::from_millis(200);
+        scenario.grain = Duration::from_micros(100);
+        let outcome = scenario.run();
+        let steady = last_half(&scenario);
+        let utilisation = outcome.utilisation(steady.clone());
+        assert!(utilisation > 0.97, "{rtt} µs: {utilisation}");
+        let queue = outcome.queue_delay(0.99, steady);
+        assert!(queue < Duration::from_micros(100), "{rtt} µs: {queue:?}");
+    }
 }
 
 #[test]
