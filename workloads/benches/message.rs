@@ -111,6 +111,7 @@ fn message(paths: u8, line_rate: Option<Rate>) -> MessageOptions {
         hops: 0,
         credits: None,
         playout: None,
+        ports: None,
     }
 }
 

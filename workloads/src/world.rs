@@ -100,6 +100,9 @@ pub struct MessageOptions {
     pub credits: Option<u64>,
     /// Messages are handed over so long after they were sent; as soon as they are whole if absent.
     pub playout: Option<Duration>,
+    /// Ranks' ports are drawn from this, as lanes are chosen by them: worlds with the same go over the same lanes. The kernel's choice if
+    /// absent.
+    pub ports: Option<u64>,
 }
 
 /// One collective operation on a size.

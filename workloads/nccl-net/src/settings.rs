@@ -100,6 +100,7 @@ impl Settings {
             hops: 0,
             credits: None,
             playout: None,
+            ports: None,
         }
     }
 }

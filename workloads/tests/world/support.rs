@@ -137,6 +137,7 @@ pub fn queue_pairs(paths: Paths) -> TransportOptions {
             hops: 0,
             credits: None,
             playout: None,
+            ports: None,
         }),
         ..options(1)
     }

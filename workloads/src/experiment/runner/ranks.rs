@@ -6,7 +6,7 @@ use longhaul_topologies::units::ByteSize;
 use super::super::error::RunError;
 use super::super::ground::Ground;
 use super::super::observer::Event;
-use super::super::points::{PointPlan, WorkloadPlan};
+use super::super::points::{PointPlan, WorkloadPlan, derived_seed};
 use super::Run;
 use super::sampling::Sampling;
 use crate::world::{TransportOptions, World, WorldError};
@@ -28,12 +28,14 @@ impl Run<'_> {
             .iter()
             .map(|site| site.fabric.rate);
         let line_rate = fabrics.flatten().min();
+        // One draw for all that is compared: which flows share a lane is chance, and no stack's doing.
+        let ports = derived_seed(self.experiment.seed, point.repeat);
         let transport = TransportOptions {
             congestion_control: point.stack.kernel_congestion_control().map(str::to_owned),
             connections: point.stack.connections,
             socket_buffer: point.stack.socket_buffer.map(ByteSize::bytes),
             chunk_bytes: point.stack.chunk.bytes(),
-            message: point.stack.message_options(line_rate),
+            message: point.stack.message_options(line_rate, ports),
         };
         World::start(ranks, transport, self.experiment.telemetry_period).await
     }

@@ -141,8 +141,8 @@ impl StackSpec {
         }
     }
 
-    /// The message transport's settings, if it is that, for hosts with interfaces of `line_rate`.
-    pub fn message_options(&self, line_rate: Option<Rate>) -> Option<MessageOptions> {
+    /// The message transport's settings, if it is that, for hosts with interfaces of `line_rate` and ports drawn from `ports`.
+    pub fn message_options(&self, line_rate: Option<Rate>, ports: u64) -> Option<MessageOptions> {
         let law = match self.transport {
             Transport::Tcp => return None,
             Transport::Message => self.law().ok()?,
@@ -157,6 +157,7 @@ impl StackSpec {
             hops: self.telemetry_hops.unwrap_or_default(),
             credits: self.credits.map(ByteSize::bytes),
             playout: self.playout.map(TimeSpan::duration),
+            ports: Some(ports),
         })
     }
 

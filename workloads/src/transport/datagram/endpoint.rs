@@ -10,6 +10,8 @@ use longhaul_emulator::time::Time;
 use longhaul_topologies::units::Rate;
 use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::time::TimeSpec;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
 
 use super::batch::Unsent;
 use super::clock::Clock;
@@ -70,6 +72,19 @@ const FAREWELL: Duration = Duration::from_millis(100);
 /// The largest datagram used unless asked: jumbo frames. Loopback's 64 KiB would leave nothing to cut.
 pub(super) const JUMBO: usize = 9000;
 
+/// Ports that RDMA cards send RoCE version 2 from, for what chooses lanes by them (`IB_ROCE_UDP_ENCAP_VALID_PORT_MIN` and `_MAX`,
+/// include/rdma/ib_verbs.h).
+const PORTS: std::ops::RangeInclusive<u16> = 0xC000..=0xFFFF;
+
+/// The ports of a rank's paths.
+fn drawn_ports(seed: u64, rank: usize, paths: usize) -> Vec<u16> {
+    let mut random = ChaCha8Rng::seed_from_u64(seed);
+    random.set_stream(rank as u64);
+    std::iter::repeat_with(|| random.random_range(PORTS))
+        .take(paths)
+        .collect()
+}
+
 impl Endpoint {
     /// Opens a socket for each path on `address`.
     ///
@@ -83,8 +98,13 @@ impl Endpoint {
         most_message: usize,
     ) -> Result<Self, TransportError> {
         let paths = usize::from(options.paths.count.max(1));
-        let sockets = (0..paths)
-            .map(|_| Socket::bind(address))
+        let ports = match options.ports {
+            Some(seed) => drawn_ports(seed, rank, paths),
+            None => vec![0; paths],
+        };
+        let sockets = ports
+            .into_iter()
+            .map(|port| Socket::bind(address, port))
             .collect::<io::Result<Vec<_>>>()
             .map_err(system(format!("open UDP ports on {address}")))?;
         let address = sockets[0]
@@ -443,5 +463,20 @@ pub(super) fn failed(peer: usize) -> impl FnOnce(Failure) -> TransportError {
             peer,
             source: io::Error::other(failure),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_draw_gives_the_same_ports_and_each_rank_its_own() {
+        assert_eq!(drawn_ports(7, 1, 8), drawn_ports(7, 1, 8));
+        assert_eq!(drawn_ports(7, 1, 8)[..3], drawn_ports(7, 1, 3));
+        assert_ne!(drawn_ports(7, 1, 8), drawn_ports(7, 2, 8));
+        assert_ne!(drawn_ports(7, 1, 8), drawn_ports(8, 1, 8));
+        let ports = drawn_ports(7, 1, 8);
+        assert!(ports.iter().all(|port| PORTS.contains(port)), "{ports:?}");
     }
 }

@@ -223,6 +223,7 @@ mod tests {
             hops: 0,
             credits: None,
             playout: None,
+            ports: None,
         }
     }
 

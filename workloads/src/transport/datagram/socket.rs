@@ -65,9 +65,14 @@ pub(super) struct Received {
 }
 
 impl Socket {
-    /// A free port of `address`.
-    pub(super) fn bind(address: IpAddr) -> io::Result<Self> {
-        let socket = UdpSocket::bind((address, 0))?;
+    /// `port` of `address`; a free one if that is taken, or 0.
+    pub(super) fn bind(address: IpAddr, port: u16) -> io::Result<Self> {
+        let socket = match UdpSocket::bind((address, port)) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && port != 0 => {
+                UdpSocket::bind((address, 0))
+            }
+            bound => bound,
+        }?;
         socket.set_nonblocking(true)?;
         let options = socket2::SockRef::from(&socket);
         if setsockopt(&socket, sockopt::RcvBufForce, &KERNEL_BUFFER).is_err() {
@@ -290,10 +295,20 @@ mod tests {
     use super::*;
 
     #[test]
+    fn instead_of_a_port_that_is_taken_there_is_another() {
+        let address = Ipv4Addr::LOCALHOST.into();
+        let one = Socket::bind(address, 0).unwrap().address().unwrap().port();
+        let sockets = [(); 2].map(|()| Socket::bind(address, one).unwrap());
+        let ports = sockets.map(|socket| socket.address().unwrap().port());
+        assert_eq!(ports[0], one);
+        assert_ne!(ports[1], one);
+    }
+
+    #[test]
     fn a_batch_arrives_as_the_datagrams_that_were_sent() {
         for address in [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()] {
-            let one = Socket::bind(address).unwrap();
-            let (mut other, mut clock) = (Socket::bind(address).unwrap(), Clock::new());
+            let one = Socket::bind(address, 0).unwrap();
+            let (mut other, mut clock) = (Socket::bind(address, 0).unwrap(), Clock::new());
             let before = clock.now();
             let bytes: Vec<u8> = (0..3500).map(|at| (at / 1000) as u8).collect();
             assert!(one.send(other.address().unwrap(), &bytes, 1000).unwrap());
@@ -319,8 +334,8 @@ mod tests {
     #[test]
     fn a_call_that_is_full_and_the_last_holds_nothing_up_once_a_look_saw_nothing() {
         let address = Ipv4Addr::LOCALHOST.into();
-        let one = Socket::bind(address).unwrap();
-        let (mut other, mut clock) = (Socket::bind(address).unwrap(), Clock::new());
+        let one = Socket::bind(address, 0).unwrap();
+        let (mut other, mut clock) = (Socket::bind(address, 0).unwrap(), Clock::new());
         // Of different lengths, which no kernel joins.
         for length in 1..=BATCHES {
             let bytes = vec![0; 2 * length];
@@ -342,8 +357,8 @@ mod tests {
     fn a_datagram_came_when_it_came_however_late_it_is_received() {
         const LATE: Duration = Duration::from_millis(50);
         let address = Ipv4Addr::LOCALHOST.into();
-        let one = Socket::bind(address).unwrap();
-        let (mut other, mut clock) = (Socket::bind(address).unwrap(), Clock::new());
+        let one = Socket::bind(address, 0).unwrap();
+        let (mut other, mut clock) = (Socket::bind(address, 0).unwrap(), Clock::new());
         let mut buffers = Buffers::new();
         assert!(other.receive(&mut buffers, &mut clock).unwrap().is_empty());
         // The kernel begins to stamp in the background: what comes before has the time at which it is received.
@@ -363,7 +378,7 @@ mod tests {
 
     #[test]
     fn the_largest_datagram_is_the_interfaces_without_the_headers() {
-        let socket = Socket::bind(Ipv4Addr::LOCALHOST.into()).unwrap();
+        let socket = Socket::bind(Ipv4Addr::LOCALHOST.into(), 0).unwrap();
         let mtu: usize = std::fs::read_to_string("/sys/class/net/lo/mtu")
             .unwrap()
             .trim()
