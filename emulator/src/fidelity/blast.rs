@@ -207,7 +207,7 @@ impl Departure {
             self.train.arrivals.push(TrainArrival {
                 number,
                 at: arrival.at,
-                marked: arrival.marked,
+                marked: arrival.marked(),
             });
         }
         Ok(())

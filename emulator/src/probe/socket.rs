@@ -35,10 +35,17 @@ pub(crate) struct ProbeSocket {
 pub(crate) struct Arrival {
     /// Its payload's length.
     pub(crate) length: usize,
-    /// It was marked "congestion experienced" on the way.
-    pub(crate) marked: bool,
+    /// The type of service that it came with.
+    service: u8,
     /// When the node's interface received it, CLOCK_REALTIME.
     pub(crate) at: Duration,
+}
+
+impl Arrival {
+    /// It was marked "congestion experienced" on the way.
+    pub(crate) fn marked(&self) -> bool {
+        self.service & CE == CE
+    }
 }
 
 impl ProbeSocket {
@@ -127,16 +134,15 @@ impl ProbeSocket {
             Ok(message) => {
                 let mut arrival = Arrival {
                     length: message.bytes,
-                    marked: false,
+                    service: 0,
                     at: Duration::ZERO,
                 };
                 for control in message.cmsgs()? {
                     match control {
                         ControlMessageOwned::ScmTimestampns(at) => arrival.at = since_epoch(at),
-                        ControlMessageOwned::Ipv4Tos(field) => arrival.marked = field & CE == CE,
-                        ControlMessageOwned::Ipv6TClass(field) => {
-                            arrival.marked = field & i32::from(CE) == i32::from(CE);
-                        }
+                        ControlMessageOwned::Ipv4Tos(field) => arrival.service = field,
+                        // An octet, in a number of the system's size.
+                        ControlMessageOwned::Ipv6TClass(field) => arrival.service = field as u8,
                         _ => {}
                     }
                 }
@@ -205,23 +211,7 @@ mod tests {
     fn service(receiver: &ProbeSocket) -> u8 {
         let mut wait = [PollFd::new(receiver.as_fd(), PollFlags::POLLIN)];
         poll(&mut wait, PollTimeout::from(10_000u16)).unwrap();
-        let mut control = nix::cmsg_space!(libc::timespec, i32);
-        let mut buffer = [0; 64];
-        let mut slices = [IoSliceMut::new(&mut buffer)];
-        let message = recvmsg::<SockaddrStorage>(
-            receiver.as_fd().as_raw_fd(),
-            &mut slices,
-            Some(&mut control),
-            MsgFlags::empty(),
-        );
-        let service = |control| match control {
-            ControlMessageOwned::Ipv4Tos(field) => Some(field),
-            ControlMessageOwned::Ipv6TClass(field) => u8::try_from(field).ok(),
-            _ => None,
-        };
-        let message = message.unwrap();
-        let mut told = message.cmsgs().unwrap().filter_map(service);
-        told.next().expect("the kernel tells the type of service")
+        receiver.receive(&mut [0; 64]).unwrap().unwrap().service
     }
 
     #[test]

@@ -315,7 +315,7 @@ impl Path {
 
     /// Counts round trips without congestion; near where the queue begins there are none.
     fn count_clear(&mut self, congestion: f64, trips: f64) {
-        let is_near = |crest: f64| (self.rate / crest.max(1.0) - 1.0).abs() < CREST;
+        let is_near = |other: f64| (self.rate / other.max(1.0) - 1.0).abs() < CREST;
         let near = is_near(self.crest) || is_near(self.capacity);
         if congestion > 0.0 {
             self.crest = self.rate;
