@@ -70,8 +70,7 @@ pub(super) struct Record {
 #[derive(Debug)]
 pub(super) struct Bench {
     cache: Cache,
-    /// Locked while it is open.
-    _lock: File,
+    lock: File,
 }
 
 impl Cache {
@@ -148,7 +147,7 @@ impl Cache {
         match lock.try_lock() {
             Ok(()) => Ok(Some(Bench {
                 cache: self.clone(),
-                _lock: lock,
+                lock,
             })),
             Err(TryLockError::WouldBlock) => Ok(None),
             Err(TryLockError::Error(error)) => Err(KernelError::cache("lock", &path)(error)),
@@ -231,6 +230,9 @@ impl Bench {
 impl Drop for Bench {
     fn drop(&mut self) {
         self.sweep();
+        // A child that another thread has forked, and that has not executed its program yet, has the file open as well:
+        // closing it would not unlock it.
+        let _ = self.lock.unlock();
     }
 }
 
