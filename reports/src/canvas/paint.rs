@@ -267,9 +267,11 @@ pub(crate) fn assert_png(file: &Path, canvas: &Canvas) {
             (canvas.height * scale) as u32
         )
     );
-    let painted = image.pixels().filter(|pixel| pixel.0 != [255; 3]).count();
+    // Of every fourth row, as that takes time.
+    let pixels = || image.rows().step_by(4).flatten();
+    let painted = pixels().filter(|pixel| pixel.0 != [255; 3]).count();
     assert!(
-        painted as f64 > 0.002 * image.pixels().len() as f64,
+        painted as f64 > 0.002 * pixels().count() as f64,
         "{} is blank",
         file.display()
     );

@@ -165,7 +165,7 @@ fn count_for(collective: Collective, ranks: usize, count: usize) -> usize {
 fn every_collective_is_right_for_any_ranks_counts_chunks_and_placement() {
     for (collective, algorithm) in pairs() {
         for ranks in (1..=9).chain([16]) {
-            for count in [1, 3, 7, 16, 31, 101] {
+            for count in [1, 7, 16, 101] {
                 for chunk in [1, 4, 1000] {
                     for placement in [Placement::OutOfPlace, Placement::InPlace] {
                         let shape = Shape {
