@@ -258,7 +258,7 @@ impl Path {
             Told::OthersAtStart(others) => self.take(others, true),
             // What jitter makes of a train's arrivals tells nothing.
             Told::Capacity(capacity)
-                if capacity > MORE * self.capacity && self.jitter.delay() == 0.0 =>
+                if capacity > MORE * self.capacity && !self.jitter.is_certain() =>
             {
                 self.capacity = capacity.min(self.line);
             }
@@ -307,6 +307,7 @@ impl Path {
             borne,
             delay: self.delay(slice),
             full: full(self.packet / self.capacity.max(1.0)),
+            room: self.rate < CLAIM * self.capacity,
         };
         if let Some(rate) = self.jitter.count(seen, self.rate) {
             self.set(rate);
@@ -391,6 +392,15 @@ impl Path {
         }
     }
 
+    /// What the bottleneck carries, once a train has told.
+    fn known_capacity(&self) -> Option<f64> {
+        let capacity = match &self.phase {
+            Phase::Start(start) => start.pace(),
+            _ => self.capacity.max(self.rate),
+        };
+        capacity.is_finite().then_some(capacity)
+    }
+
     fn pace(&self) -> f64 {
         match &self.phase {
             Phase::Start(start) => start.pace(),
@@ -427,6 +437,9 @@ impl Controller for Path {
             self.slice = Slice::new(ack.now);
         }
         self.base.on_ack(ack);
+        if let Some(capacity) = self.known_capacity() {
+            self.jitter.see(ack, self.packet / capacity);
+        }
         if let Phase::Start(start) = &mut self.phase {
             if let Some(Verdict { capacity, free }) = start.on_ack(ack, self.base.get()) {
                 self.capacity = capacity;

@@ -1,4 +1,13 @@
 //! Jitter: delay that stays while the rate falls, and moves by more than a queue does.
+//!
+//! Two things tell it from a queue. From slice to slice it changes by more. And packets that left apart arrive at once, or one before the
+//! other: out of a queue they come no closer than the bottleneck sends them. That is certain, so less congestion is enough.
+
+use std::time::Duration;
+
+use longhaul_emulator::time::Time;
+
+use super::super::Ack;
 
 /// Round trips, and seconds, of a span, after which it is judged.
 const SPAN: f64 = 20.0;
@@ -12,19 +21,49 @@ const ROUGH: f64 = 0.25;
 const ROUGH_PART: f64 = 0.15;
 /// Mean deviations above the mean up to which such delay is taken for jitter.
 const DEVIATIONS: f64 = 3.0;
+/// What is taken for jitter is at most so many times what delay was seen to vary by.
+const HIDDEN: f64 = 3.0;
 /// Spans after which what was taken for jitter is doubted: it may have been a queue that others made, and one's own since…
 const PROVISIONAL: u32 = 4;
 /// … and when it has shown again.
 const TRUSTED: u32 = 16;
 /// Spans in which it can show again, while the rate falls.
 const DOUBTED: u32 = 3;
+/// Two packets tell whether there is jitter if they left at least so many packet times of the bottleneck apart…
+const APART: f64 = 0.75;
+/// … and at most so many.
+const NEAR: f64 = 4.0;
+/// They have met if they arrive within so many.
+const MET: f64 = 0.5;
+/// Pairs that tell, before they are believed…
+const PAIRS: f64 = 7.0;
+/// … and of which this part must have met.
+const MET_PART: f64 = 0.125;
+/// Of pairs, half are forgotten when there are so many.
+const MANY_PAIRS: f64 = 256.0;
+/// With that certain, so much of the congestion that the rate bears is enough.
+const CERTAIN: f64 = 0.5;
+/// And more of it is believed once the rate is so many times what it was.
+const FASTER: f64 = 1.1;
 
 /// What is taken for it.
 #[derive(Debug)]
 pub(super) struct Jitter {
     delay: f64,
     belief: Belief,
+    /// The rate when it was taken for that.
+    taken_at: f64,
     span: Span,
+    pairs: Pairs,
+}
+
+/// Packets that left near each other.
+#[derive(Debug, Default)]
+struct Pairs {
+    /// When the newest packet left and arrived.
+    newest: Option<(Time, Time)>,
+    all: f64,
+    met: f64,
 }
 
 /// A slice of time, for [`Jitter::count`]. Times in seconds.
@@ -39,6 +78,8 @@ pub(super) struct Seen {
     pub delay: f64,
     /// Delay at which congestion is full.
     pub full: f64,
+    /// The bottleneck seems to carry more than this rate.
+    pub room: bool,
 }
 
 /// Whether what was taken for jitter still is.
@@ -60,6 +101,8 @@ struct Span {
     /// Delay and its deviation, summed over slices.
     delay: f64,
     deviation: f64,
+    /// Of all slices the least delay.
+    least: Option<f64>,
     /// From each slice to the next, summed: a queue does not change as fast.
     roughness: f64,
     last: f64,
@@ -73,13 +116,26 @@ impl Jitter {
         Jitter {
             delay: 0.0,
             belief: Belief::None,
+            taken_at: 0.0,
             span: Span::default(),
+            pairs: Pairs::default(),
         }
+    }
+
+    /// Sees a packet arrive, where a packet takes so long at the bottleneck (in seconds).
+    pub fn see(&mut self, ack: &Ack<'_>, packet_time: f64) {
+        let way = ack.one_way.unwrap_or(ack.rtt);
+        self.pairs.see(ack.sent, ack.sent + way, packet_time);
     }
 
     /// Delay that is jitter, in seconds.
     pub fn delay(&self) -> f64 {
         self.delay
+    }
+
+    /// Whether there is some, whatever it does to delays.
+    pub fn is_certain(&self) -> bool {
+        self.delay > 0.0 || self.pairs.tell()
     }
 
     /// Counts a slice, after which the rate is this: what it is to be instead, where the rate was cut for nothing.
@@ -97,7 +153,11 @@ impl Jitter {
 
     fn judge(&mut self, span: &Span, seen: Seen, rate: f64) -> Option<f64> {
         let mean = span.congestion / span.round_trips;
-        if span.is_rough(seen.full) && mean > f64::midpoint(seen.borne, 1.0) {
+        let likely = span.is_rough(seen.full) && mean > f64::midpoint(seen.borne, 1.0);
+        // More of it than before may be one's own queue, unless more was sent than then and got through.
+        let news = !matches!(self.belief, Belief::Trusted { .. }) || rate > FASTER * self.taken_at;
+        let certain = self.pairs.tell() && seen.room && mean > CERTAIN * seen.borne;
+        if likely || (certain && news) {
             let (before, spans) = match self.belief {
                 // A crowd of flows that start can look the same, but not for long.
                 Belief::None => (span.rate, PROVISIONAL),
@@ -106,7 +166,8 @@ impl Jitter {
             };
             self.delay = span.highest();
             self.belief = Belief::Trusted { spans };
-            return Some(rate.max(before));
+            self.taken_at = rate.max(before);
+            return Some(self.taken_at);
         }
         self.belief = match self.belief {
             Belief::Trusted { spans: 0 } => {
@@ -138,6 +199,7 @@ impl Span {
             self.roughness += ((seen.delay - self.last).abs() - queue).max(0.0);
         }
         self.last = seen.delay;
+        self.least = Some(self.least.map_or(seen.delay, |least| least.min(seen.delay)));
         self.slices += 1.0;
         self.delay += seen.delay;
         self.deviation += (seen.delay - self.delay / self.slices).abs();
@@ -148,9 +210,46 @@ impl Span {
         self.roughness / self.slices > least
     }
 
-    /// What nearly all delays were below.
+    /// What nearly all delays were below. What they all have may be a queue: jitter that keeps the order looks like one, as packets wait for
+    /// the latest before them, but only up to a few times of what delays still vary by.
     fn highest(&self) -> f64 {
-        (self.delay + DEVIATIONS * self.deviation) / self.slices.max(1.0)
+        let most = (self.delay + DEVIATIONS * self.deviation) / self.slices.max(1.0);
+        let range = most - self.least.unwrap_or_default();
+        most.min(HIDDEN * range)
+    }
+}
+
+impl Pairs {
+    fn see(&mut self, sent: Time, arrived: Time, packet_time: f64) {
+        let Some((before, met_at)) = self.newest else {
+            self.newest = Some((sent, arrived));
+            return;
+        };
+        let is_newer = sent > before;
+        let gap = if is_newer {
+            sent.since(before)
+        } else {
+            before.since(sent)
+        };
+        let times = |time: Duration| time.as_secs_f64() / packet_time;
+        if (APART..=NEAR).contains(&times(gap)) {
+            // An older one that comes later was overtaken.
+            let met = !is_newer || arrived <= met_at || times(arrived.since(met_at)) < MET;
+            self.all += 1.0;
+            self.met += f64::from(u8::from(met));
+        }
+        if self.all > MANY_PAIRS {
+            self.all /= 2.0;
+            self.met /= 2.0;
+        }
+        if is_newer {
+            self.newest = Some((sent, arrived));
+        }
+    }
+
+    /// Whether there is jitter.
+    fn tell(&self) -> bool {
+        self.all >= PAIRS && self.met > MET_PART * self.all
     }
 }
 
@@ -173,6 +272,7 @@ mod tests {
                 borne: BORNE,
                 delay: delay(slice),
                 full: FULL,
+                room: true,
             };
             restored = jitter.count(seen, 1.0).or(restored);
         }
@@ -212,5 +312,62 @@ mod tests {
         assert_eq!(jitter.delay(), 0.0);
         spans(&mut jitter, DOUBTED + 1, |_| 0.0);
         assert!(matches!(jitter.belief, Belief::None));
+    }
+
+    /// Packets that leave every so many packet times and arrive after these ways (in packet times), over and over.
+    fn pairs(gap: f64, ways: &[f64]) -> Pairs {
+        const PACKET: f64 = 12e-6;
+        let mut pairs = Pairs::default();
+        for (packet, way) in ways.iter().cycle().take(200).enumerate() {
+            let sent = Time::default() + Duration::from_secs_f64(packet as f64 * gap * PACKET);
+            let arrived = sent + Duration::from_secs_f64((1000.0 + way) * PACKET);
+            pairs.see(sent, arrived, PACKET);
+        }
+        pairs
+    }
+
+    #[test]
+    fn packets_that_meet_or_overtake_tell_of_jitter() {
+        // The second waits for the first; and overtakes it.
+        assert!(pairs(1.5, &[2.0, 0.5, 0.0]).tell());
+        assert!(pairs(1.5, &[4.0, 0.0]).tell());
+        // One in nine is chance.
+        let rarely: Vec<f64> = (0..9).map(|n| f64::from(u8::from(n > 0)) * 3.0).collect();
+        assert!(!pairs(1.0, &rarely).tell());
+        // Too far apart to meet.
+        assert!(!pairs(5.0, &[4.0, 0.0]).tell());
+    }
+
+    #[test]
+    fn packets_out_of_a_queue_never_meet() {
+        // It grows by others' packets and empties as fast as the bottleneck sends.
+        assert!(!pairs(1.5, &[6.0, 5.5, 5.0, 4.5, 4.0]).tell());
+    }
+
+    #[test]
+    fn with_certainty_little_congestion_is_enough_but_not_for_ever_more() {
+        let span = |jitter: &mut Jitter, rate: f64| {
+            let mut restored = None;
+            for slice in 0..8 * SPAN as u32 {
+                let seen = Seen {
+                    part: 0.125,
+                    round_trip: 0.01,
+                    congestion: BORNE,
+                    borne: BORNE,
+                    delay: uneven(slice),
+                    full: FULL,
+                    room: true,
+                };
+                restored = jitter.count(seen, rate).or(restored);
+            }
+            restored.is_some()
+        };
+        let mut jitter = Jitter::new();
+        assert!(!span(&mut jitter, 1.0));
+        jitter.pairs = pairs(1.5, &[4.0, 0.0]);
+        assert!(span(&mut jitter, 1.0));
+        // The same again may be one's own queue; not so if more got through.
+        assert!(!span(&mut jitter, 1.0));
+        assert!(span(&mut jitter, 1.2 * FASTER));
     }
 }

@@ -250,15 +250,24 @@ fn distance_is_steady_where_a_token_bucket_hides_the_queue() {
 
 #[test]
 fn distance_tells_jitter_from_a_queue() {
-    let rtt = Duration::from_millis(10);
-    let mut scenario = scenario(&law("distance"), &[rtt]);
-    // Packets of 12 µs, so that the jitter is many of them.
-    scenario.lanes[0].rate = Rate::from_bits_per_second(LINE.bits_per_second() * 10);
-    scenario.lanes[0].queue = ByteSize::from_bytes(1 << 20);
-    scenario.lanes[0].marks = None;
-    scenario.lanes[0].jitter = Duration::from_micros(200);
-    scenario.flows[0].line_rate = None;
-    scenario.length = rtt * 500;
-    let utilisation = scenario.run().utilisation(last_half(&scenario));
-    assert!(utilisation > 0.9, "{utilisation}");
+    // Of half as much as full congestion, in the least of a slice, to many times that.
+    for (rtt, jitter) in [(1, 50), (10, 50), (10, 200)] {
+        let rtt = Duration::from_millis(rtt);
+        let mut scenario = scenario(&law("distance"), &[rtt]);
+        // Packets of 12 µs, so that the jitter is many of them.
+        scenario.lanes[0].rate = Rate::from_bits_per_second(LINE.bits_per_second() * 10);
+        scenario.lanes[0].queue = ByteSize::from_bytes(1 << 20);
+        scenario.lanes[0].marks = None;
+        scenario.lanes[0].jitter = Duration::from_micros(jitter);
+        scenario.flows[0].line_rate = None;
+        scenario.length = rtt * 500;
+        let outcome = scenario.run();
+        let utilisation = outcome.utilisation(last_half(&scenario));
+        assert!(utilisation > 0.9, "{rtt:?}, {jitter} µs: {utilisation}");
+        let queue = outcome.queue_delay(0.99, last_half(&scenario));
+        assert!(
+            queue < Duration::from_micros(600),
+            "{rtt:?}, {jitter} µs: {queue:?}"
+        );
+    }
 }
