@@ -133,6 +133,8 @@ pub struct Ack<'a> {
     pub rtt: Duration,
     /// The least round trip of all of them.
     pub least_rtt: Duration,
+    /// How long apart two of them left, one after the other, that arrived within an eighth of that, or the later one first: the longest, if any did.
+    pub met: Option<Duration>,
     /// The newest one's way there, where both ends read one clock.
     pub one_way: Option<Duration>,
     /// When the newest of them was sent.

@@ -26,6 +26,7 @@ pub(super) fn acknowledged(now: Time) -> Ack<'static> {
         marked: 0,
         rtt: Duration::from_millis(1),
         least_rtt: Duration::from_millis(1),
+        met: None,
         one_way: None,
         sent: now,
         delivered: 1500,

@@ -134,6 +134,7 @@ impl Sender {
             marked,
             rtt,
             least_rtt: rtt.saturating_sub(told.way_above),
+            met: Some(told.met).filter(|met| !met.is_zero()),
             one_way: u64::try_from(told.way).ok().map(Duration::from_nanos),
             sent: newest.sent,
             delivered: flow.delivered,

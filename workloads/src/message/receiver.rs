@@ -92,6 +92,8 @@ struct Path {
     /// Something came that has not been acknowledged.
     pending: bool,
     out_of_order: bool,
+    /// See [`Acknowledgement::met`](wire::Acknowledgement).
+    met: Duration,
     telemetry: Vec<u8>,
 }
 
@@ -102,6 +104,10 @@ struct Newest {
     way: i64,
     least_way: i64,
 }
+
+/// Two packets came at once if they did within this part of the time between their sendings: of those that left up to four packet times
+/// of a bottleneck apart, none do out of its queue.
+const AT_ONCE: u64 = 8;
 
 /// Holes in the sequences at most. What would make another is dropped as if it were lost: a peer or a network that makes
 /// so many gets no memory for it.
@@ -422,6 +428,9 @@ impl Receiver {
             path.marked += arrived.bytes;
         }
         let this = Newest::of(arrived.seen.came, transmission);
+        if let Some(newest) = path.newest.filter(|_| is_new) {
+            path.met = path.met.max(this.met(newest));
+        }
         let least_way = match path.newest {
             Some(newest) if path.pending => newest.least_way.min(this.way),
             _ => this.way,
@@ -449,6 +458,7 @@ impl Receiver {
             newest: newest.number,
             way: newest.way,
             way_above: Duration::from_nanos(newest.way.abs_diff(newest.least_way)),
+            met: std::mem::take(&mut path.met),
             held: now.since(newest.at),
             marked: path.marked,
             out_of_order: std::mem::take(&mut path.out_of_order),
@@ -480,5 +490,56 @@ impl Newest {
             way,
             least_way: way,
         }
+    }
+
+    /// How long apart it and `other`, the one sent before or after it, left, if they came at once; zero if not.
+    fn met(self, other: Newest) -> Duration {
+        if self.number.abs_diff(other.number) != 1 {
+            return Duration::ZERO;
+        }
+        let (earlier, later) = if self.number < other.number {
+            (self, other)
+        } else {
+            (other, self)
+        };
+        let came = later.at.as_nanos().wrapping_sub(earlier.at.as_nanos()) as i64;
+        let left = came.saturating_sub(later.way.saturating_sub(earlier.way));
+        let left = u64::try_from(left).unwrap_or_default();
+        // The later one may have come first.
+        let came = u64::try_from(came).unwrap_or_default();
+        Duration::from_nanos(if came < left / AT_ONCE { left } else { 0 })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A packet that left and came at these microseconds; the sender's clock is ahead.
+    fn packet(number: u64, left: i64, came: u64) -> Newest {
+        let way = (came as i64 - left) * 1000 - 1_000_000;
+        Newest {
+            number,
+            at: Time::from_nanos(came * 1000),
+            way,
+            least_way: way,
+        }
+    }
+
+    #[test]
+    fn packets_that_left_apart_and_came_at_once_have_met() {
+        let first = packet(7, 0, 500);
+        let apart = |other: Newest| (first.met(other), other.met(first));
+        let met = Duration::from_micros(24);
+        assert_eq!(apart(packet(8, 24, 500)), (met, met));
+        assert_eq!(apart(packet(8, 24, 502)), (met, met));
+        // It overtook the first.
+        assert_eq!(apart(packet(8, 24, 450)), (met, met));
+
+        let not = (Duration::ZERO, Duration::ZERO);
+        assert_eq!(apart(packet(8, 24, 506)), not);
+        assert_eq!(apart(packet(8, 0, 500)), not);
+        // Others may have come between.
+        assert_eq!(apart(packet(9, 24, 500)), not);
     }
 }

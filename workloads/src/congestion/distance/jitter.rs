@@ -126,6 +126,10 @@ impl Jitter {
     pub fn see(&mut self, ack: &Ack<'_>, packet_time: f64) {
         let way = ack.one_way.unwrap_or(ack.rtt);
         self.pairs.see(ack.sent, ack.sent + way, packet_time);
+        // Those that one acknowledgement is of.
+        if let Some(apart) = ack.met {
+            self.pairs.count(apart.as_secs_f64() / packet_time, true);
+        }
     }
 
     /// Delay that is jitter, in seconds.
@@ -232,18 +236,24 @@ impl Pairs {
             before.since(sent)
         };
         let times = |time: Duration| time.as_secs_f64() / packet_time;
-        if (APART..=NEAR).contains(&times(gap)) {
-            // An older one that comes later was overtaken.
-            let met = !is_newer || arrived <= met_at || times(arrived.since(met_at)) < MET;
-            self.all += 1.0;
-            self.met += f64::from(u8::from(met));
+        // An older one that comes later was overtaken.
+        let met = !is_newer || arrived <= met_at || times(arrived.since(met_at)) < MET;
+        self.count(times(gap), met);
+        if is_newer {
+            self.newest = Some((sent, arrived));
         }
+    }
+
+    /// Counts two packets that left so many packet times apart.
+    fn count(&mut self, apart: f64, met: bool) {
+        if !(APART..=NEAR).contains(&apart) {
+            return;
+        }
+        self.all += 1.0;
+        self.met += f64::from(u8::from(met));
         if self.all > MANY_PAIRS {
             self.all /= 2.0;
             self.met /= 2.0;
-        }
-        if is_newer {
-            self.newest = Some((sent, arrived));
         }
     }
 

@@ -324,6 +324,7 @@ impl Sender {
             marked: if acknowledged.marked { self.packet } else { 0 },
             rtt,
             least_rtt: rtt,
+            met: None,
             // Nothing waits on the way back.
             one_way: Some(rtt),
             sent,

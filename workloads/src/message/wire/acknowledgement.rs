@@ -10,6 +10,7 @@ pub(in crate::message) const MOST_RANGES: usize = 32;
 
 const OUT_OF_ORDER: u8 = 1;
 const ALLOWANCE: u8 = 2;
+const MET: u8 = 4;
 
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Acknowledgement<'a> {
@@ -20,6 +21,8 @@ pub(crate) struct Acknowledgement<'a> {
     pub(in crate::message) newest: u64,
     pub(in crate::message) way: i64,
     pub(in crate::message) way_above: Duration,
+    /// How long apart two packets were sent that came at once, or the later one first; the longest, zero if none did.
+    pub(in crate::message) met: Duration,
     pub(in crate::message) held: Duration,
     pub(in crate::message) marked: u64,
     pub(in crate::message) out_of_order: bool,
@@ -32,7 +35,11 @@ impl<'a> Acknowledgement<'a> {
     pub(super) fn encode(&self, out: &mut Vec<u8>) {
         let ranges = &self.ranges[..self.ranges.len().min(MOST_RANGES)];
         let is_bounded = self.allowance < u64::MAX;
-        let flags = [(self.out_of_order, OUT_OF_ORDER), (is_bounded, ALLOWANCE)];
+        let flags = [
+            (self.out_of_order, OUT_OF_ORDER),
+            (is_bounded, ALLOWANCE),
+            (!self.met.is_zero(), MET),
+        ];
         let flags = flags.iter().filter(|(is_set, _)| *is_set);
         out.push(flags.map(|(_, flag)| flag).sum());
         varint::write(out, self.expected);
@@ -43,6 +50,9 @@ impl<'a> Acknowledgement<'a> {
         varint::write(out, self.newest);
         varint::write_signed(out, self.way);
         varint::write(out, nanoseconds(self.way_above));
+        if !self.met.is_zero() {
+            varint::write(out, nanoseconds(self.met));
+        }
         varint::write(out, nanoseconds(self.held));
         varint::write(out, self.marked);
         varint::write(out, self.telemetry.len() as u64);
@@ -70,6 +80,10 @@ impl<'a> Acknowledgement<'a> {
         let newest = reader.varint()?;
         let way = reader.signed_varint()?;
         let way_above = Duration::from_nanos(reader.varint()?);
+        let met = match flags & MET {
+            0 => Duration::ZERO,
+            _ => Duration::from_nanos(reader.varint()?),
+        };
         let held = Duration::from_nanos(reader.varint()?);
         let marked = reader.varint()?;
         let telemetry = usize::try_from(reader.varint()?).ok()?;
@@ -80,6 +94,7 @@ impl<'a> Acknowledgement<'a> {
             newest,
             way,
             way_above,
+            met,
             held,
             marked,
             out_of_order: flags & OUT_OF_ORDER != 0,

@@ -41,6 +41,7 @@ fn packets() -> Vec<Packet<'static>> {
         newest: 30,
         way: -5,
         way_above: Duration::from_nanos(3),
+        met: Duration::from_nanos(2),
         held: Duration::from_nanos(4),
         marked: 4096,
         out_of_order: true,
@@ -135,6 +136,7 @@ fn usual(ranges: Vec<RangeInclusive<u64>>) -> Acknowledgement<'static> {
         newest: 1_000_000,
         way: 40_000_000,
         way_above: Duration::from_micros(10),
+        met: Duration::ZERO,
         held: Duration::from_micros(30),
         marked: 0,
         out_of_order: false,
@@ -223,7 +225,7 @@ proptest! {
 
     #[test]
     fn any_acknowledgement_is_read_as_it_was_written(
-        [expected, granted, newest, marked, way_above, held] in prop::array::uniform6(number()),
+        [expected, granted, newest, marked, way_above, met, held] in prop::array::uniform7(number()),
         allowance in prop::option::of(number()),
         way in (number(), any::<bool>()).prop_map(|(way, ahead)| if ahead { -(way as i64) } else { way as i64 }),
         out_of_order in any::<bool>(),
@@ -234,6 +236,7 @@ proptest! {
             expected, granted, newest, marked, way, out_of_order, ranges,
             allowance: allowance.unwrap_or(u64::MAX),
             way_above: Duration::from_nanos(way_above),
+            met: Duration::from_nanos(met),
             held: Duration::from_nanos(held),
             telemetry: &telemetry,
         });
