@@ -273,18 +273,29 @@ mod tests {
     /// Slices of an eighth of a round trip of 10 ms, for so many spans, with full congestion and the delay of each by its number. What the
     /// rate becomes, if it does.
     fn spans(jitter: &mut Jitter, spans: u32, delay: impl Fn(u32) -> f64) -> Option<f64> {
+        spans_at(jitter, spans, 1.0, 1.0, delay)
+    }
+
+    /// The same with this congestion, at this rate.
+    fn spans_at(
+        jitter: &mut Jitter,
+        spans: u32,
+        congestion: f64,
+        rate: f64,
+        delay: impl Fn(u32) -> f64,
+    ) -> Option<f64> {
         let mut restored = None;
         for slice in 0..spans * 8 * SPAN as u32 {
             let seen = Seen {
                 part: 0.125,
                 round_trip: 0.01,
-                congestion: 1.0,
+                congestion,
                 borne: BORNE,
                 delay: delay(slice),
                 full: FULL,
                 room: true,
             };
-            restored = jitter.count(seen, 1.0).or(restored);
+            restored = jitter.count(seen, rate).or(restored);
         }
         restored
     }
@@ -356,22 +367,7 @@ mod tests {
 
     #[test]
     fn with_certainty_little_congestion_is_enough_but_not_for_ever_more() {
-        let span = |jitter: &mut Jitter, rate: f64| {
-            let mut restored = None;
-            for slice in 0..8 * SPAN as u32 {
-                let seen = Seen {
-                    part: 0.125,
-                    round_trip: 0.01,
-                    congestion: BORNE,
-                    borne: BORNE,
-                    delay: uneven(slice),
-                    full: FULL,
-                    room: true,
-                };
-                restored = jitter.count(seen, rate).or(restored);
-            }
-            restored.is_some()
-        };
+        let span = |jitter: &mut Jitter, rate| spans_at(jitter, 1, BORNE, rate, uneven).is_some();
         let mut jitter = Jitter::new();
         assert!(!span(&mut jitter, 1.0));
         jitter.pairs = pairs(1.5, &[4.0, 0.0]);
