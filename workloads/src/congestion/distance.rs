@@ -6,9 +6,11 @@
 //! - Then it paces at a rate that grows and shrinks by a little each slice of time. Growth is larger for small rates and a
 //!   decrease is not, so that flows that see the same congestion have the same rate whatever their round trips. Both are counted
 //!   in round trips, so that a loop of any length is as stable, and a round trip of congestion costs what it costs once.
+//! - What it was to grow and to shrink by of late tells whether it has its share: far from it, it moves faster ([`balance`]).
 //! - A queue that grows fast, or many losses, cut the rate at once by what is offered too much ([`overload`]).
 //! - Losses alone are no congestion otherwise. After silence it takes up what it had learned, at half the rate until that is confirmed.
 
+mod balance;
 mod base;
 mod jitter;
 mod overload;
@@ -23,6 +25,7 @@ use longhaul_topologies::units::Rate;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use self::balance::Balance;
 use self::base::Base;
 use self::jitter::{Jitter, Seen};
 use self::overload::Overload;
@@ -109,6 +112,7 @@ impl Distance {
             clear: 0.0,
             crest: 0.0,
             crowded: 0.0,
+            balance: Balance::default(),
             jitter: Jitter::new(),
             probe: Probe::new(),
             overload: Overload::new(),
@@ -135,6 +139,7 @@ pub(super) struct Path {
     crest: f64,
     /// Round trips of nothing but full congestion.
     crowded: f64,
+    balance: Balance,
     jitter: Jitter,
     probe: Probe,
     overload: Overload,
@@ -298,7 +303,12 @@ impl Path {
             let congestion = room.then_some(congestion / borne);
             self.probe.wait(part, congestion, carried);
         }
-        let change = up * (1.0 - congestion) - gains.down * congestion;
+        let (growth, decrease) = (up * (1.0 - congestion), gains.down * congestion);
+        let change = self.hasten(growth, decrease);
+        if !slice.limited {
+            let trip = self.round_trip();
+            self.balance.count(growth, decrease, part, trip);
+        }
         self.set(self.rate * (part * change).exp());
         let seen = Seen {
             part,
@@ -312,6 +322,17 @@ impl Path {
         if let Some(rate) = self.jitter.count(seen, self.rate) {
             self.set(rate);
         }
+    }
+
+    /// Growth less decrease, each faster where the flow is far from its share.
+    fn hasten(&self, growth: f64, decrease: f64) -> f64 {
+        let down = if self.jitter.is_suspected() {
+            // What a rate that falls for jitter was is to be seen before it is left.
+            1.0
+        } else {
+            self.balance.decrease()
+        };
+        self.balance.growth() * growth - down * decrease
     }
 
     /// Counts round trips without congestion; near where the queue begins there are none.

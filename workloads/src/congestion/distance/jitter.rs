@@ -39,6 +39,8 @@ const MET: f64 = 0.5;
 const PAIRS: f64 = 7.0;
 /// … and of which this part must have met.
 const MET_PART: f64 = 0.125;
+/// That there may be jitter is enough to tell from this part of them on.
+const SUSPECTED_PART: f64 = 0.03;
 /// Of pairs, half are forgotten when there are so many.
 const MANY_PAIRS: f64 = 256.0;
 /// With that certain, so much of the congestion that the rate bears is enough.
@@ -140,6 +142,11 @@ impl Jitter {
     /// Whether there is some, whatever it does to delays.
     pub fn is_certain(&self) -> bool {
         self.delay > 0.0 || self.pairs.tell()
+    }
+
+    /// Whether there is, or may be, some.
+    pub fn is_suspected(&self) -> bool {
+        self.delay > 0.0 || self.pairs.met > SUSPECTED_PART * self.pairs.all
     }
 
     /// Counts a slice, after which the rate is this: what it is to be instead, where the rate was cut for nothing.

@@ -1,0 +1,86 @@
+//! Whether a flow has its share, by what it felt of late.
+//!
+//! At rest growth and decrease are even, and all who see the same congestion rest at the same rate. Who was to grow by more than it was to
+//! shrink by, for many round trips, has less than that, and may move faster; who was to shrink, has more.
+
+/// Round trips, and seconds, that are remembered.
+const MEMORY: f64 = 32.0;
+/// For [`MEMORY`]: near flows have seen few slices in those.
+const MEMORY_TIME: f64 = 0.02;
+/// So many times one is to be the other before it counts.
+const UNEVEN: f64 = 1.2;
+/// A flow moves faster by as many times more as that, but by no more than this.
+const FASTEST: f64 = 3.0;
+
+/// Growth and decrease of late, each as a part of the rate.
+#[derive(Debug, Default)]
+pub(super) struct Balance {
+    growth: f64,
+    decrease: f64,
+}
+
+impl Balance {
+    /// Counts what a slice asked for, in a part of a round trip of so many seconds.
+    pub fn count(&mut self, growth: f64, decrease: f64, part: f64, round_trip: f64) {
+        let memory = MEMORY.max(MEMORY_TIME / round_trip);
+        let keep = (-part / memory).exp();
+        self.growth = self.growth * keep + part * growth;
+        self.decrease = self.decrease * keep + part * decrease;
+    }
+
+    /// How many times as fast to grow.
+    pub fn growth(&self) -> f64 {
+        haste(self.growth, self.decrease)
+    }
+
+    /// How many times as fast to shrink.
+    pub fn decrease(&self) -> f64 {
+        haste(self.decrease, self.growth)
+    }
+}
+
+fn haste(more: f64, less: f64) -> f64 {
+    // Without any of the other nothing was compared.
+    if less > 0.0 {
+        (more / less / UNEVEN).clamp(1.0, FASTEST)
+    } else {
+        1.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TRIP: f64 = 0.01;
+
+    fn felt(slices: &[(f64, f64)]) -> [f64; 2] {
+        let mut balance = Balance::default();
+        for (growth, decrease) in slices {
+            balance.count(*growth, *decrease, 1.0, TRIP);
+        }
+        [balance.growth(), balance.decrease()]
+    }
+
+    #[test]
+    fn who_has_less_than_the_share_grows_faster_and_who_has_more_shrinks_faster() {
+        assert_eq!(felt(&[(0.010, 0.009); 8]), [1.0, 1.0]);
+        let [up, down] = felt(&[(0.012, 0.005); 8]);
+        assert!((up - 2.0).abs() < 1e-9 && down == 1.0, "{up}");
+        assert_eq!(felt(&[(0.001, 0.010); 8]), [1.0, FASTEST]);
+    }
+
+    #[test]
+    fn without_congestion_or_growth_nothing_is_compared() {
+        assert_eq!(felt(&[]), [1.0, 1.0]);
+        assert_eq!(felt(&[(0.01, 0.0); 8]), [1.0, 1.0]);
+        assert_eq!(felt(&[(0.0, 0.01); 8]), [1.0, 1.0]);
+    }
+
+    #[test]
+    fn what_was_long_ago_is_forgotten() {
+        let mut slices = vec![(0.001, 0.010); 32];
+        slices.extend([(0.010, 0.001); 128]);
+        assert_eq!(felt(&slices), [FASTEST, 1.0]);
+    }
+}
