@@ -327,7 +327,7 @@ impl Path {
     /// Growth less decrease, each faster where the flow is far from its share.
     fn hasten(&self, growth: f64, decrease: f64) -> f64 {
         let down = if self.jitter.is_suspected() {
-            // What a rate that falls for jitter was is to be seen before it is left.
+            // It is seen by packets that leave near each other: at a low rate none do.
             1.0
         } else {
             self.balance.decrease()
@@ -402,6 +402,7 @@ impl Path {
     /// Overload was seen, for which the rate would be this.
     fn cut(&mut self, rate: f64, now: Time) {
         self.set(self.rate.min(rate * CLAIM));
+        self.balance = Balance::default();
         self.probe.abandon(now);
     }
 
@@ -593,6 +594,18 @@ mod tests {
         };
         assert_eq!([after(0.98, 0.8), after(0.8, 0.8)], [0.0; 2]);
         assert!(after(0.9, 0.8) > 0.0);
+    }
+
+    #[test]
+    fn overload_is_no_sign_of_too_large_a_share() {
+        let (mut path, slice) = path(125e6, Duration::from_millis(1));
+        let clear = Slice::new(Time::default());
+        for slice in [&clear, &slice, &slice] {
+            path.adjust(slice, 1.0);
+        }
+        assert!(path.balance.decrease() > 1.0);
+        path.cut(62.5e6, Time::default());
+        assert_eq!(path.balance.decrease(), 1.0);
     }
 
     #[test]

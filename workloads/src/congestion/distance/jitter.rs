@@ -39,9 +39,11 @@ const MET: f64 = 0.5;
 const PAIRS: f64 = 7.0;
 /// … and of which this part must have met.
 const MET_PART: f64 = 0.125;
+/// Pairs of which as good as none met, before they say that there is no jitter.
+const DENYING: f64 = 16.0;
 /// That there may be jitter is enough to tell from this part of them on.
 const SUSPECTED_PART: f64 = 0.03;
-/// Of pairs, half are forgotten when there are so many.
+/// Of pairs, half are forgotten when there are so many, and after each span.
 const MANY_PAIRS: f64 = 256.0;
 /// With that certain, so much of the congestion that the rate bears is enough.
 const CERTAIN: f64 = 0.5;
@@ -158,13 +160,15 @@ impl Jitter {
         }
         let span = std::mem::take(&mut self.span);
         let restored = self.judge(&span, seen, rate);
+        self.pairs.age();
         self.span.rate = restored.unwrap_or(rate);
         restored
     }
 
     fn judge(&mut self, span: &Span, seen: Seen, rate: f64) -> Option<f64> {
         let mean = span.congestion / span.round_trips;
-        let likely = span.is_rough(seen.full) && mean > f64::midpoint(seen.borne, 1.0);
+        let likely =
+            span.is_rough(seen.full) && mean > f64::midpoint(seen.borne, 1.0) && !self.pairs.deny();
         // More of it than before may be one's own queue, unless more was sent than then and got through.
         let news = !matches!(self.belief, Belief::Trusted { .. }) || rate > FASTER * self.taken_at;
         let certain = self.pairs.tell() && seen.room && mean > CERTAIN * seen.borne;
@@ -259,9 +263,19 @@ impl Pairs {
         self.all += 1.0;
         self.met += f64::from(u8::from(met));
         if self.all > MANY_PAIRS {
-            self.all /= 2.0;
-            self.met /= 2.0;
+            self.age();
         }
+    }
+
+    /// Older ones count for less.
+    fn age(&mut self) {
+        self.all /= 2.0;
+        self.met /= 2.0;
+    }
+
+    /// Whether there is none: so many would have met.
+    fn deny(&self) -> bool {
+        self.all >= DENYING && self.met <= SUSPECTED_PART * self.all
     }
 
     /// Whether there is jitter.
@@ -370,6 +384,15 @@ mod tests {
     fn packets_out_of_a_queue_never_meet() {
         // It grows by others' packets and empties as fast as the bottleneck sends.
         assert!(!pairs(1.5, &[6.0, 5.5, 5.0, 4.5, 4.0]).tell());
+    }
+
+    #[test]
+    fn delay_that_jumps_is_none_while_packets_that_left_together_never_meet() {
+        let mut jitter = Jitter::new();
+        jitter.pairs = pairs(1.5, &[6.0, 5.5, 5.0, 4.5, 4.0]);
+        assert_eq!(spans(&mut jitter, 1, uneven), None);
+        // What was long ago denies nothing.
+        assert!(spans(&mut jitter, 5, uneven).is_some());
     }
 
     #[test]
