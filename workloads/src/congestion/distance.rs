@@ -332,7 +332,9 @@ impl Path {
         } else {
             self.balance.decrease()
         };
-        self.balance.growth() * growth - down * decrease
+        // Alone, or nearly, there is no share to come to.
+        let up = self.balance.growth().min(self.smallness());
+        up * growth - down * decrease
     }
 
     /// Counts round trips without congestion; near where the queue begins there are none.
@@ -362,13 +364,18 @@ impl Path {
         }
     }
 
+    /// How many times as fast a flow may move, for it has so small a part of the bottleneck.
+    fn smallness(&self) -> f64 {
+        (self.capacity / self.rate).sqrt().max(1.0)
+    }
+
     /// What a round trip changes, with a loop that is answered so many times in one.
     fn gains(&self, quicker: f64) -> Gains {
-        let small = (self.capacity / self.rate).sqrt();
-        let lively = small.clamp(1.0, LIVELIEST);
+        let small = self.smallness();
+        let lively = small.min(LIVELIEST);
         let slow = lively * GROWTH * (SCALE / self.rate).powf(EVENNESS);
         let fast = slow * (1.0 + quicker * (self.clear / CLEAR).powi(2));
-        let fastest = quicker * FASTEST * small.clamp(1.0, SMALLEST);
+        let fastest = quicker * FASTEST * small.min(SMALLEST);
         Gains {
             slow,
             up: fast.min(fastest.max(slow)),
@@ -594,6 +601,18 @@ mod tests {
         };
         assert_eq!([after(0.98, 0.8), after(0.8, 0.8)], [0.0; 2]);
         assert!(after(0.9, 0.8) > 0.0);
+    }
+
+    #[test]
+    fn who_has_less_than_the_share_grows_faster_but_not_who_is_alone() {
+        let growth = |share: f64| {
+            let (mut path, _) = path(125e6, Duration::ZERO);
+            path.rate = share * path.capacity;
+            path.balance.count(0.02, 0.01, 1.0, 1e-3);
+            path.hasten(0.01, 0.0) / 0.01
+        };
+        assert!(growth(0.1) > 1.5);
+        assert_eq!(growth(1.0), 1.0);
     }
 
     #[test]
