@@ -327,7 +327,7 @@ impl Path {
     /// Growth less decrease, each faster where the flow is far from its share.
     fn hasten(&self, growth: f64, decrease: f64) -> f64 {
         let down = if self.jitter.is_suspected() {
-            // It is seen by packets that leave near each other: at a low rate none do.
+            // Jitter is told by packets that leave near each other, which at a low rate none do.
             1.0
         } else {
             self.balance.decrease()

@@ -39,10 +39,10 @@ const MET: f64 = 0.5;
 const PAIRS: f64 = 7.0;
 /// … and of which this part must have met.
 const MET_PART: f64 = 0.125;
-/// Pairs of which as good as none met, before they say that there is no jitter.
-const DENYING: f64 = 16.0;
-/// That there may be jitter is enough to tell from this part of them on.
+/// From this part of them on there may be jitter…
 const SUSPECTED_PART: f64 = 0.03;
+/// … and below it there is none, if there were so many.
+const DENYING: f64 = 16.0;
 /// Of pairs, half are forgotten when there are so many, and after each span.
 const MANY_PAIRS: f64 = 256.0;
 /// With that certain, so much of the congestion that the rate bears is enough.
