@@ -56,8 +56,9 @@ fn key_before(text: &str, colon: usize) -> &str {
         Some(c) if !begins_value(c) && !is_quoted => "",
         _ => {
             let before = text[..colon].trim_end_matches([' ', '"', '\'']);
-            let start = before.rfind(|c: char| c.is_whitespace() || "{[,\"'".contains(c));
-            before[start.map_or(0, |start| start + 1)..].trim_start_matches('-')
+            let ends = |c: char| c.is_whitespace() || "{[,\"'".contains(c);
+            let key = before.rsplit(ends).next().unwrap_or(before);
+            key.trim_start_matches('-')
         }
     }
 }
@@ -141,6 +142,8 @@ mod tests {
             ),
             (r#"secret: "a\"b" # c"#, r#"secret: "****" # c"#),
             ("secret: 'a''b' # c", "secret: '****' # c"),
+            // A space of two bytes.
+            ("\u{a0}secret: ab", "\u{a0}secret: **"),
             ("{a: {secret: a,b}}", "{a: {secret: ***}}"),
             ("- api-key: 12\n  user: u", "- api-key: **\n  user: u"),
             (
