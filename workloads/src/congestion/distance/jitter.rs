@@ -148,7 +148,7 @@ impl Jitter {
 
     /// Whether there is, or may be, some.
     pub fn is_suspected(&self) -> bool {
-        self.delay > 0.0 || self.pairs.met > SUSPECTED_PART * self.pairs.all
+        self.delay > 0.0 || self.pairs.hint()
     }
 
     /// Counts a slice, after which the rate is this: what it is to be instead, where the rate was cut for nothing.
@@ -273,9 +273,14 @@ impl Pairs {
         self.met /= 2.0;
     }
 
+    /// Whether there may be jitter.
+    fn hint(&self) -> bool {
+        self.met > SUSPECTED_PART * self.all
+    }
+
     /// Whether there is none: so many would have met.
     fn deny(&self) -> bool {
-        self.all >= DENYING && self.met <= SUSPECTED_PART * self.all
+        self.all >= DENYING && !self.hint()
     }
 
     /// Whether there is jitter.
