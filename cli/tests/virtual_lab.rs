@@ -3,6 +3,8 @@
 //! They need the lab kernel, which `ci/test` builds; without it every test here says so and is skipped.
 
 mod host;
+#[path = "../../emulator/tests/support/pcap.rs"]
+mod pcap;
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -13,6 +15,7 @@ use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
 
 use host::{has_lab_kernel, lines, wait_until};
 use serde_json::Value;
@@ -373,6 +376,40 @@ links: [{between: [a, b], rate: 100Mbit, delay: 12345us}]
             );
         }
     }
+}
+
+#[test]
+fn short_packets_take_their_time_on_a_line_for_long_ones() {
+    let Some(longhaul) = Longhaul::new() else {
+        return;
+    };
+    let experiment = "
+name: short
+description: packets of 2000 bytes where 9000 may come, from hosts that send 16 at once
+topology:
+  name: jumbo
+  mtu: 9000
+  sites: [{name: a, hosts: 1}, {name: b, hosts: 1}]
+  links: [{between: [a, b], rate: 100Mbit, delay: 1ms, queue: {limit: 500KB, red: {min: 30KB, max: 90KB, chance: 100%}}}]
+stacks: [{name: short, transport: message, congestion_control: distance, mtu: 2000}]
+workload: {collective: broadcast, sizes: [1MiB], placements: [in-place], iterations: 1, warmup: 0}
+";
+    fs::write(longhaul.path("short.yaml"), experiment).unwrap();
+    let args = "run short.yaml --lab virtual --links netem --no-charts --out out --capture a>b";
+    let done = longhaul.run(&args.split(' ').collect::<Vec<_>>());
+    assert!(done.status.success(), "{}", text(&done.stderr));
+    let file = longhaul.path("out/captures/a_b_0_delivered.pcap");
+    let mut packets = pcap::packets(&file);
+    packets.retain(|packet| packet.length > 1000);
+    assert!(packets.len() > 500, "{}", packets.len());
+    // Up to the nanoseconds that clocks and stamps take.
+    let of_each = |length: usize| Duration::from_nanos(length as u64 * 80 - 20);
+    let too_close: Vec<_> = packets
+        .windows(2)
+        .map(|pair| (pair[0].at, pair[1].at - pair[0].at, of_each(pair[0].length)))
+        .filter(|(_, gap, time)| gap < time)
+        .collect();
+    assert_eq!(too_close, []);
 }
 
 #[test]

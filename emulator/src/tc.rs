@@ -1,6 +1,7 @@
 //! The netlink encoding of the qdiscs and filters in use, for rtnetlink knows none of them.
 //!
-//! - [`bottleneck`]: rate and queue of a lane or a port: TBF over a FIFO or over a [`queue`] that marks or drops early.
+//! - [`bottleneck`]: rate and queue of a lane or a port: TBF or a [`line`], over a FIFO or over a [`queue`] that marks or
+//!   drops early.
 //! - [`delay_line`]: delay, jitter, loss, duplication and corruption: netem.
 //! - `departure`: packets that leave at the instants they carry: fq.
 //! - [`redirect`]: frames from one interface's ingress to another's egress: ingress, matchall or u32, mirred.
@@ -12,6 +13,7 @@ pub mod bottleneck;
 pub mod delay_line;
 pub(crate) mod departure;
 mod encode;
+mod line;
 pub mod queue;
 pub mod redirect;
 pub mod socket;
@@ -37,9 +39,11 @@ pub(crate) const LOOPBACK: u32 = 1;
 /// The handle of every root qdisc of ours.
 pub const ROOT_HANDLE: TcHandle = TcHandle { major: 1, minor: 0 };
 
-/// A qdisc as it is asked of the kernel.
+/// A qdisc, or a class of one, as it is asked of the kernel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Qdisc {
+    /// Which of the two.
+    pub object: Object,
     /// What it hangs from: [`TcHandle::ROOT`], [`TcHandle::INGRESS`] or a class of another qdisc.
     pub parent: TcHandle,
     /// Its own name.
@@ -50,8 +54,17 @@ pub struct Qdisc {
     pub options: Vec<u8>,
 }
 
+/// What `tc` calls an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Object {
+    /// What packets queue in.
+    Qdisc,
+    /// A part of a qdisc, with a qdisc of its own below it.
+    Class,
+}
+
 impl Qdisc {
-    /// The request that puts this qdisc on interface `index`, or changes the one that is there into it.
+    /// The request that puts it on interface `index`, or changes the one that is there into it.
     pub fn request(&self, index: u32) -> NetlinkMessage<RouteNetlinkMessage> {
         let mut message = TcMessage::with_index(index.cast_signed());
         message.header.parent = self.parent;
@@ -65,7 +78,10 @@ impl Qdisc {
             TcAttribute::Kind(self.kind.into()),
             TcAttribute::Other(DefaultNla::new(options, self.options.clone())),
         ];
-        let payload = RouteNetlinkMessage::NewQueueDiscipline(message);
+        let payload = match self.object {
+            Object::Qdisc => RouteNetlinkMessage::NewQueueDiscipline(message),
+            Object::Class => RouteNetlinkMessage::NewTrafficClass(message),
+        };
         let mut request = NetlinkMessage::from(payload);
         request.header.flags = NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE;
         request

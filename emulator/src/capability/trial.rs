@@ -18,7 +18,7 @@ use super::remedy::Remedies;
 use super::{Capability, State};
 use crate::netem::probe::{DISCIPLINES, NEEDS, Need, explained, in_scratch_namespace};
 use crate::tc::socket::Socket;
-use crate::tc::{LOOPBACK, Qdisc, ROOT_HANDLE};
+use crate::tc::{LOOPBACK, Object, Qdisc, ROOT_HANDLE};
 
 /// What labs use beside what [`NEEDS`] and [`DISCIPLINES`] name.
 const TRIALS: [Need; 6] = [
@@ -115,6 +115,7 @@ pub(super) fn on_the_host() -> Vec<Capability> {
 /// Whether the kernel has a qdisc of that kind. One that it refuses for want of options (`red`) it has.
 fn knows(socket: &mut Socket, kind: &'static str) -> Result<(), String> {
     let qdisc = Qdisc {
+        object: Object::Qdisc,
         parent: TcHandle::ROOT,
         handle: ROOT_HANDLE,
         kind,

@@ -295,7 +295,7 @@ impl Judging<'_> {
 
     /// What a probe itself takes on the line.
     fn own(&self) -> f64 {
-        // A token bucket lets a packet that finds tokens pass at once.
+        // Others than a line let a packet pass at once that finds none before it.
         let rate = self.subject.channel.rate;
         let rate = rate.filter(|_| self.subject.shaper == Shaper::Line);
         rate.map_or(0.0, |rate| {

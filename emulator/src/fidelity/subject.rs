@@ -8,6 +8,7 @@ use longhaul_topologies::model::{Channel, Direction};
 
 use super::quantity::Quantity;
 use crate::engine::EngineKind;
+use crate::guest;
 use crate::lab::Lab;
 use crate::plan::{ChannelId, LabPlan, Lane, LaneEnd, NodeId};
 use crate::probe::End;
@@ -50,6 +51,8 @@ pub enum Shaper {
     Line,
     /// At once, as long as there are tokens.
     TokenBucket,
+    /// At once if the packet before has had its time.
+    Spacer,
 }
 
 impl Shaper {
@@ -57,6 +60,7 @@ impl Shaper {
     pub fn of(engine: EngineKind) -> Self {
         match engine {
             EngineKind::Relay => Shaper::Line,
+            EngineKind::Netem if guest::init::is_guest() => Shaper::Spacer,
             EngineKind::Netem => Shaper::TokenBucket,
         }
     }
@@ -66,6 +70,7 @@ impl Shaper {
         match self {
             Shaper::Line => RELAY_BURST,
             Shaper::TokenBucket => TOKEN_BUCKET,
+            Shaper::Spacer => Duration::ZERO,
         }
     }
 }

@@ -1,4 +1,5 @@
-//! Rate and queue: a token bucket (`sch_tbf`) over a FIFO or another [queue](super::queue).
+//! Rate and queue: a token bucket (`sch_tbf`) or, in a guest, a [line](super::line), over a FIFO or another
+//! [queue](super::queue).
 //!
 //! Layouts from `linux/pkt_sched.h`:
 //! ```text
@@ -13,9 +14,10 @@ use longhaul_topologies::model::{QueueDiscipline, QueueLimit};
 use longhaul_topologies::units::{ByteSize, Rate};
 use netlink_packet_route::tc::TcHandle;
 
-use super::encode::{Payload, needs_rate64, rate32, ticks};
+use super::encode::{Payload, needs_rate64, ratespec, ticks};
+use super::line::Line;
 use super::queue::Queue;
-use super::{Qdisc, ROOT_HANDLE};
+use super::{Object, Qdisc, ROOT_HANDLE};
 use crate::guest;
 
 const TCA_TBF_PARMS: u16 = 1;
@@ -24,14 +26,14 @@ const TCA_TBF_PRATE64: u16 = 5;
 const TCA_TBF_BURST: u16 = 6;
 const TCA_TBF_PBURST: u16 = 7;
 
-/// `TC_LINKLAYER_ETHERNET`: the kernel counts bytes as they are and wants no rate table.
-const LINKLAYER_ETHERNET: u8 = 1;
-
 /// How late the bucket's timer may fire before the rate falls short: tokens that do not fit the bucket are lost. Timer
 /// interrupts come within some 50 µs, but the softirq they raise waits for a busy CPU. Measured with one TCP stream at
 /// 100 Mbit/s on two cores with a load average of 18: a bucket of 1, 2 and 4 ms all carried 99 % of what headers leave.
 /// So 2 ms is ample, and still short against the round trip of any WAN.
 const TIMER_SLACK: Duration = Duration::from_millis(2);
+
+/// A rate at which no packet takes a nanosecond.
+const NO_RATE: Rate = Rate::from_bits_per_second(1_000_000_000_000_000);
 
 /// The largest GSO super-packet (`GSO_LEGACY_MAX_SIZE`, 65,536) with the headers that qdiscs add for each of its segments.
 const SUPER_PACKET: u64 = 2 * 65_536;
@@ -84,15 +86,30 @@ impl Bottleneck {
     }
 
     fn qdiscs_after(&self, before: Option<&Bottleneck>) -> Vec<Qdisc> {
+        self.paced(Timers::here(), before)
+    }
+
+    fn paced(&self, timers: Timers, before: Option<&Bottleneck>) -> Vec<Qdisc> {
         let queue = self.queue();
-        let tbf = Qdisc {
-            parent: TcHandle::ROOT,
-            handle: ROOT_HANDLE,
-            kind: "tbf",
-            options: self.tbf(queue.limit()),
+        let (mut qdiscs, below) = match (timers, self.grain) {
+            (Timers::Late, _) => (vec![self.bucket(queue.limit()).root()], BELOW_ROOT),
+            (Timers::Exact, Grain::WirePackets { frame }) => {
+                let (line, below) = self.line().qdiscs(BELOW_ROOT, before.is_some());
+                // TBF cuts what is longer than its bucket; HTB takes super-packets as they are.
+                let cutter = TokenBucket {
+                    rate: NO_RATE,
+                    burst: frame,
+                    peak: None,
+                    limit: 0,
+                };
+                (std::iter::once(cutter.root()).chain(line).collect(), below)
+            }
+            (Timers::Exact, Grain::SuperPackets) => {
+                self.line().qdiscs(TcHandle::ROOT, before.is_some())
+            }
         };
-        let below = queue.qdiscs(BELOW_ROOT, before.map(Bottleneck::queue).as_ref());
-        std::iter::once(tbf).chain(below).collect()
+        qdiscs.extend(queue.qdiscs(below, before.map(Bottleneck::queue).as_ref()));
+        qdiscs
     }
 
     fn queue(&self) -> Queue {
@@ -104,14 +121,16 @@ impl Bottleneck {
     }
 
     /// The bucket's depth: the longest packet, and what the timer may be late by.
-    pub fn burst(&self) -> ByteSize {
-        let slack = if guest::init::is_guest() {
-            // Timers go off when they should.
-            Duration::ZERO
-        } else {
-            TIMER_SLACK
-        };
-        ByteSize::from_bytes(self.longest().bytes() + self.rate.size_in(slack).bytes())
+    fn burst(&self) -> ByteSize {
+        let slack = self.rate.size_in(TIMER_SLACK);
+        ByteSize::from_bytes(self.longest().bytes() + slack.bytes())
+    }
+
+    fn line(&self) -> Line {
+        Line {
+            rate: self.rate,
+            frame: self.longest(),
+        }
     }
 
     /// The longest of what queues.
@@ -122,45 +141,16 @@ impl Bottleneck {
         }
     }
 
-    /// `limit` is in the child's unit, bytes or packets: a change of TBF passes it on to whatever FIFO is there
-    /// (`fifo_set_limit`).
-    fn tbf(&self, limit: u32) -> Vec<u8> {
-        let rate = self.rate.bytes_per_second();
-        let burst = self.burst();
-        let peak = match self.grain {
-            Grain::WirePackets { frame } => Some((self.peak(), frame)),
-            Grain::SuperPackets => None,
-        };
-        let depth = |rate: Rate, size| ticks(saturated_nanoseconds(rate.time_for(size)));
-        let parameters = ratespec(Payload::default(), rate);
-        let parameters = ratespec(
-            parameters,
-            peak.map_or(0, |(peak, _)| peak.bytes_per_second()),
-        )
-        .u32(limit)
-        .u32(depth(self.rate, burst))
-        .u32(peak.map_or(0, |(peak, frame)| depth(peak, frame)));
-        let mut options = Payload::default()
-            .attribute(TCA_TBF_PARMS, parameters)
-            .attribute(
-                TCA_TBF_BURST,
-                Payload::default().u32(saturated(burst.bytes())),
-            );
-        if needs_rate64(rate) {
-            options = options.attribute(TCA_TBF_RATE64, Payload::default().u64(rate));
+    fn bucket(&self, limit: u32) -> TokenBucket {
+        TokenBucket {
+            rate: self.rate,
+            burst: self.burst(),
+            peak: match self.grain {
+                Grain::WirePackets { frame } => Some((self.peak(), frame)),
+                Grain::SuperPackets => None,
+            },
+            limit,
         }
-        if let Some((peak, frame)) = peak {
-            options = options
-                .attribute(
-                    TCA_TBF_PRATE64,
-                    Payload::default().u64(peak.bytes_per_second()),
-                )
-                .attribute(
-                    TCA_TBF_PBURST,
-                    Payload::default().u32(saturated(frame.bytes())),
-                );
-        }
-        options.into_bytes()
     }
 
     /// The kernel wants the peak rate above the rate.
@@ -170,19 +160,71 @@ impl Bottleneck {
     }
 }
 
-fn ratespec(payload: Payload, bytes_per_second: u64) -> Payload {
-    let linklayer = if bytes_per_second == 0 {
-        0
-    } else {
-        LINKLAYER_ETHERNET
-    };
-    payload
-        .u8(0)
-        .u8(linklayer)
-        .u16(0)
-        .u16(0)
-        .u16(0)
-        .u32(rate32(bytes_per_second))
+/// How late the timers go off that tell a shaper that a packet may leave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Timers {
+    /// Not at all: a guest's time waits for them.
+    Exact,
+    /// As much as the machine has to do.
+    Late,
+}
+
+impl Timers {
+    fn here() -> Self {
+        if guest::init::is_guest() {
+            Timers::Exact
+        } else {
+            Timers::Late
+        }
+    }
+}
+
+/// `sch_tbf`'s parameters.
+struct TokenBucket {
+    rate: Rate,
+    burst: ByteSize,
+    /// The second bucket: its rate and depth.
+    peak: Option<(Rate, ByteSize)>,
+    /// In the child's unit, bytes or packets: a change of TBF passes it on to whatever FIFO is there (`fifo_set_limit`).
+    limit: u32,
+}
+
+impl TokenBucket {
+    fn root(&self) -> Qdisc {
+        Qdisc {
+            object: Object::Qdisc,
+            parent: TcHandle::ROOT,
+            handle: ROOT_HANDLE,
+            kind: "tbf",
+            options: self.options(),
+        }
+    }
+
+    fn options(&self) -> Vec<u8> {
+        let rate = self.rate.bytes_per_second();
+        let depth = |rate: Rate, size| ticks(saturated_nanoseconds(rate.time_for(size)));
+        let peak_rate = self.peak.map_or(0, |(peak, _)| peak.bytes_per_second());
+        let parameters = ratespec(ratespec(Payload::default(), rate), peak_rate)
+            .u32(self.limit)
+            .u32(depth(self.rate, self.burst))
+            .u32(self.peak.map_or(0, |(peak, frame)| depth(peak, frame)));
+        let burst = Payload::default().u32(saturated(self.burst.bytes()));
+        let mut options = Payload::default()
+            .attribute(TCA_TBF_PARMS, parameters)
+            .attribute(TCA_TBF_BURST, burst);
+        if needs_rate64(rate) {
+            options = options.attribute(TCA_TBF_RATE64, Payload::default().u64(rate));
+        }
+        if let Some((_, frame)) = self.peak {
+            options = options
+                .attribute(TCA_TBF_PRATE64, Payload::default().u64(peak_rate))
+                .attribute(
+                    TCA_TBF_PBURST,
+                    Payload::default().u32(saturated(frame.bytes())),
+                );
+        }
+        options.into_bytes()
+    }
 }
 
 fn saturated(value: u64) -> u32 {
@@ -252,6 +294,44 @@ mod tests {
         assert_eq!(slow.burst().bytes(), 1514 + 250);
         let fast = bottleneck("10Gbit", QueueLimit::Packets(1), FRAMES);
         assert_eq!(fast.burst().bytes(), 1514 + 2_500_000);
+    }
+
+    #[test]
+    fn where_timers_are_exact_a_line_stands_below_what_cuts_super_packets() {
+        let handles = |before: Option<&Bottleneck>, grain| {
+            let qdiscs =
+                bottleneck("1Gbit", QueueLimit::Packets(100), grain).paced(Timers::Exact, before);
+            let tell = |qdisc: &Qdisc| {
+                let (parent, handle) = (qdisc.parent, qdisc.handle);
+                let object = match qdisc.object {
+                    Object::Qdisc => "",
+                    Object::Class => " class",
+                };
+                format!("{}{object} {handle} below {parent}", qdisc.kind)
+            };
+            qdiscs.iter().map(tell).collect::<Vec<_>>()
+        };
+        let (class, queue) = ("htb class 11:1 below 11:0", "pfifo 3:0 below 11:1");
+        let root = "tbf 1:0 below 65535:65535";
+        let frames = handles(None, FRAMES);
+        assert_eq!(frames, [root, "htb 11:0 below 1:1", class, queue]);
+        let super_packets = handles(None, Grain::SuperPackets);
+        assert_eq!(super_packets, ["htb 11:0 below 65535:65535", class, queue]);
+        let before = bottleneck("2Gbit", QueueLimit::Packets(100), FRAMES);
+        let changed = handles(Some(&before), FRAMES);
+        assert_eq!(
+            changed,
+            [root, class, queue],
+            "htb itself cannot be changed"
+        );
+    }
+
+    #[test]
+    #[cfg(target_endian = "little")]
+    fn what_cuts_super_packets_has_no_rate() {
+        let qdiscs =
+            bottleneck("1Gbit", QueueLimit::Packets(100), FRAMES).paced(Timers::Exact, None);
+        insta::assert_snapshot!(hex(&qdiscs[0].options), @"28000100 00010000 00000000 ffffffff 00000000 00000000 00000000 00000000 00000000 00000000 08000600 ea050000 0c000400 00d098d4 af710000");
     }
 
     #[test]

@@ -17,7 +17,7 @@ use longhaul_topologies::units::Probability;
 use netlink_packet_route::tc::TcHandle;
 
 use super::encode::{Payload, ticks};
-use super::{Qdisc, ROOT_HANDLE};
+use super::{Object, Qdisc, ROOT_HANDLE};
 use crate::distribution;
 
 const TCA_NETEM_DELAY_DIST: u16 = 2;
@@ -101,6 +101,7 @@ pub fn delay_line(channel: &Channel, seed: u64) -> Qdisc {
         options = options.attribute(TCA_NETEM_LOSS, Payload::default().attribute(kind, model));
     }
     Qdisc {
+        object: Object::Qdisc,
         parent: TcHandle::ROOT,
         handle: ROOT_HANDLE,
         kind: "netem",

@@ -8,7 +8,7 @@
 use netlink_packet_route::tc::TcHandle;
 
 use super::encode::Payload;
-use super::{Qdisc, ROOT_HANDLE};
+use super::{Object, Qdisc, ROOT_HANDLE};
 
 /// The longest turn of a flow, in bytes, that `fq_change` takes; with a single flow, no turn is to end.
 const LONGEST_TURN: u32 = 1 << 20;
@@ -33,6 +33,7 @@ pub(crate) fn by_time() -> Qdisc {
             payload.attribute(kind, Payload::default().u32(value))
         });
     Qdisc {
+        object: Object::Qdisc,
         parent: TcHandle::ROOT,
         handle: ROOT_HANDLE,
         kind: "fq",

@@ -43,13 +43,32 @@ impl Payload {
     }
 }
 
+/// `TC_LINKLAYER_ETHERNET`: the kernel counts bytes as they are and wants no rate table.
+const LINKLAYER_ETHERNET: u8 = 1;
+
+/// Appends a `tc_ratespec`; that of no rate is all zeros.
+pub(super) fn ratespec(payload: Payload, bytes_per_second: u64) -> Payload {
+    let linklayer = if bytes_per_second == 0 {
+        0
+    } else {
+        LINKLAYER_ETHERNET
+    };
+    payload
+        .u8(0)
+        .u8(linklayer)
+        .u16(0)
+        .u16(0)
+        .u16(0)
+        .u32(rate32(bytes_per_second))
+}
+
 /// `value` in the ticks of 64 ns that older fields count in (`PSCHED_SHIFT` of the kernel's `net/pkt_sched.h`), saturating.
 pub(super) fn ticks(nanoseconds: u64) -> u32 {
     u32::try_from(nanoseconds >> 6).unwrap_or(u32::MAX)
 }
 
 /// A rate for a 32-bit field of bytes per second; a faster one is all ones there and has a 64-bit attribute beside it.
-pub(super) fn rate32(bytes_per_second: u64) -> u32 {
+fn rate32(bytes_per_second: u64) -> u32 {
     u32::try_from(bytes_per_second).unwrap_or(u32::MAX)
 }
 

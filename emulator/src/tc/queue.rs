@@ -29,8 +29,8 @@ use longhaul_topologies::model::{
 use longhaul_topologies::units::ByteSize;
 use netlink_packet_route::tc::TcHandle;
 
-use super::Qdisc;
 use super::encode::Payload;
+use super::{Object, Qdisc};
 
 const TCA_RED_PARMS: u16 = 1;
 const TCA_RED_STAB: u16 = 2;
@@ -119,6 +119,7 @@ impl Queue {
     pub(super) fn qdiscs(&self, parent: TcHandle, before: Option<&Queue>) -> Vec<Qdisc> {
         let only = |kind, major, options: Payload| {
             vec![Qdisc {
+                object: Object::Qdisc,
                 parent,
                 handle: TcHandle { major, minor: 0 },
                 kind,
@@ -182,6 +183,7 @@ impl Queue {
             QueueLimit::Packets(_) => ("pfifo", packets),
         };
         Qdisc {
+            object: Object::Qdisc,
             parent,
             handle: TcHandle { major, minor: 0 },
             kind,
@@ -227,6 +229,7 @@ pub fn expressible(discipline: &QueueDiscipline) -> Result<(), String> {
 /// does not know it takes it, and would drop what cannot be marked.
 pub(crate) fn nodrop_without_ecn(step: &Step, parent: TcHandle) -> Qdisc {
     Qdisc {
+        object: Object::Qdisc,
         parent,
         handle: TcHandle {
             major: STEP,

@@ -9,10 +9,11 @@ use netlink_packet_route::tc::{
     TcU32Key, TcU32Selector, TcU32SelectorFlags,
 };
 
-use super::Qdisc;
+use super::{Object, Qdisc};
 
 /// What filters on arriving frames hang from.
 pub const INGRESS: Qdisc = Qdisc {
+    object: Object::Qdisc,
     parent: TcHandle::INGRESS,
     handle: TcHandle {
         major: 0xffff,
