@@ -154,8 +154,13 @@ fn run_kernel(job: &Path, memory: &str, timeout: Duration) -> Result<String, Str
     let console = job.join("console");
     let log = File::create(&console).map_err(|error| error.to_string())?;
     let errors = log.try_clone().map_err(|error| error.to_string())?;
-    let mut command = Command::new(kernel()?);
+    // The kernel makes itself a session, and its helpers outlive it: they end with it here, and all of them with the test,
+    // however that ends.
+    let to_the_last = r#""$@" & trap "kill -KILL -$! $!" TERM; wait $!; kill -KILL -$!"#;
+    let mut command = Command::new("sh");
     command
+        .args(["-c", to_the_last, "sh"])
+        .arg(kernel()?)
         .arg(format!("mem={memory}"))
         .args([
             "rootfstype=hostfs",
@@ -176,8 +181,7 @@ fn run_kernel(job: &Path, memory: &str, timeout: Duration) -> Result<String, Str
         .process_group(0);
     let hide = registers::are_wide();
     let before = move || {
-        // A test that is killed leaves no guest behind.
-        nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL)?;
+        nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGTERM)?;
         if hide { registers::hide_wide() } else { Ok(()) }
     };
     // SAFETY: between fork and exec only system calls are made.
@@ -193,9 +197,8 @@ fn run_kernel(job: &Path, memory: &str, timeout: Duration) -> Result<String, Str
             None => std::thread::sleep(Duration::from_millis(20)),
         }
     };
-    // The kernel's helpers and the guest's programs are processes of its group.
-    let group = nix::unistd::Pid::from_raw(child.id().cast_signed());
-    let _ = nix::sys::signal::killpg(group, nix::sys::signal::Signal::SIGKILL);
+    let shell = nix::unistd::Pid::from_raw(child.id().cast_signed());
+    let _ = nix::sys::signal::kill(shell, nix::sys::signal::Signal::SIGTERM);
     let _ = child.wait();
     let console = fs::read(console)
         .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
