@@ -277,6 +277,7 @@ impl Path {
         let step = (CLAIM / load).min(LARGEST_STEP);
         let worth = step >= LEAST_STEP || (first && step < 1.0);
         if worth {
+            self.balance.step(step);
             self.set((self.rate * step).max(self.capacity * LEAST_CLAIM));
         }
         self.probe.found(worth);

@@ -1,7 +1,8 @@
 //! Whether a flow has its share, by what it felt of late.
 //!
 //! At rest growth and decrease are even, and all who see the same congestion rest at the same rate. Who was to grow by more than it was to
-//! shrink by, for many round trips, has less than that, and may move faster; who was to shrink, has more.
+//! shrink by, for many round trips, has less than that, and may move faster; who was to shrink, has more. What a probe adds is growth, too: the
+//! law takes it back, and were it not counted, all would seem to have too much.
 
 /// Round trips, and seconds, that are remembered.
 const MEMORY: f64 = 32.0;
@@ -9,6 +10,8 @@ const MEMORY: f64 = 32.0;
 const MEMORY_TIME: f64 = 0.02;
 /// So many times one is to be the other before it counts.
 const UNEVEN: f64 = 1.2;
+/// After a step by more than this much, what was felt before tells nothing of the new rate.
+const ALIKE: f64 = 1.5;
 /// A flow moves faster by as many times more as that, but by no more than this.
 const FASTEST: f64 = 3.0;
 
@@ -26,6 +29,15 @@ impl Balance {
         let keep = (-part / memory).exp();
         self.growth = self.growth * keep + part * growth;
         self.decrease = self.decrease * keep + part * decrease;
+    }
+
+    /// The rate became so many times what it was, at once.
+    pub fn step(&mut self, times: f64) {
+        if (1.0..=ALIKE).contains(&times) {
+            self.growth += times.ln();
+        } else {
+            *self = Balance::default();
+        }
     }
 
     /// How many times as fast to grow.
@@ -75,6 +87,25 @@ mod tests {
         assert_eq!(felt(&[]), [1.0, 1.0]);
         assert_eq!(felt(&[(0.01, 0.0); 8]), [1.0, 1.0]);
         assert_eq!(felt(&[(0.0, 0.01); 8]), [1.0, 1.0]);
+    }
+
+    #[test]
+    fn what_a_probe_adds_is_growth_and_a_large_step_begins_anew() {
+        let after = |times: f64| {
+            let mut balance = Balance::default();
+            for _ in 0..8 {
+                balance.count(0.001, 0.010, 1.0, TRIP);
+            }
+            balance.step(times);
+            [balance.growth(), balance.decrease()]
+        };
+        assert_eq!(after(1.0), [1.0, FASTEST]);
+        assert_eq!(
+            after(1.07),
+            [1.0, 1.0],
+            "what was taken back was added before"
+        );
+        assert_eq!(after(2.0), [1.0, 1.0]);
     }
 
     #[test]
