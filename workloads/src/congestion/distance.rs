@@ -259,7 +259,8 @@ impl Path {
 
     fn hear(&mut self, told: Told) {
         match told {
-            Told::Others(others) => self.take(others, false),
+            Told::Others { queue, .. } if self.is_crowded(queue) => self.probe.found(false),
+            Told::Others { others, .. } => self.take(others, false),
             Told::OthersAtStart(others) => self.take(others, true),
             // What jitter makes of a train's arrivals tells nothing.
             Told::Capacity(capacity)
@@ -269,6 +270,12 @@ impl Path {
             }
             Told::Capacity(_) => {}
         }
+    }
+
+    /// Whether a train that began in such a queue came just after those of others, who make up for them and use less than
+    /// they will.
+    fn is_crowded(&self, queue: Duration) -> bool {
+        queue.as_secs_f64() > self.full() + self.jitter.delay()
     }
 
     /// Takes of what a probe found free, as all who find it do.
@@ -484,7 +491,8 @@ impl Controller for Path {
             }
             return;
         }
-        if let Some(told) = self.probe.on_ack(ack) {
+        let queue = self.base.above(ack.rtt, ack.one_way);
+        if let Some(told) = self.probe.on_ack(ack, queue) {
             self.hear(told);
         }
         self.slice.count(ack);
@@ -614,6 +622,19 @@ mod tests {
         };
         assert!(growth(0.1) > 1.5);
         assert_eq!(growth(1.0), 1.0);
+    }
+
+    #[test]
+    fn a_train_that_began_in_a_queue_adds_nothing() {
+        let after = |queue| {
+            let (mut path, _) = path(125e6, Duration::ZERO);
+            path.rate = 0.4 * path.capacity;
+            let others = 0.2;
+            path.hear(Told::Others { others, queue });
+            path.rate / path.capacity
+        };
+        assert_eq!(after(Duration::from_micros(40)), 0.4);
+        assert!((after(Duration::from_micros(30)) - 0.4 * CLAIM / 0.6).abs() < 1e-9);
     }
 
     #[test]

@@ -43,6 +43,8 @@ fn length(packets_of_a_round_trip: f64) -> u32 {
 #[derive(Debug)]
 pub(super) struct Probe {
     train: Option<Train>,
+    /// The queue that its first packet met.
+    queue: Option<Duration>,
     /// Packets after it that make up for it.
     behind: u32,
     /// Quiet round trips, since the last one.
@@ -72,9 +74,9 @@ enum Asks {
 /// What a train told.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Told {
-    /// What others use of the bottleneck, in parts of what that carries: more than 1 if it is offered too much.
-    Others(f64),
-    /// The same, at the end of the start.
+    /// What others use of the bottleneck, in parts of what that carries, and the queue that the train's first packet met.
+    Others { others: f64, queue: Duration },
+    /// The same, at the end of the start: more than 1 if it is offered too much.
     OthersAtStart(f64),
     /// The bottleneck carries at least this, in bytes per second.
     Capacity(f64),
@@ -84,6 +86,7 @@ impl Probe {
     pub fn new() -> Self {
         Probe {
             train: None,
+            queue: None,
             behind: 0,
             quiet: 0.0,
             interval: INTERVAL,
@@ -128,6 +131,7 @@ impl Probe {
 
     fn ask(&mut self, asks: Asks, length: u32) {
         self.train = Some(Train::new(length));
+        self.queue = None;
         self.asks = asks;
     }
 
@@ -187,8 +191,14 @@ impl Probe {
         }
     }
 
-    pub fn on_ack(&mut self, ack: &Ack<'_>) -> Option<Told> {
-        if !self.train.as_mut()?.on_ack(ack) {
+    /// `queue` is the delay that the packet met.
+    pub fn on_ack(&mut self, ack: &Ack<'_>, queue: Duration) -> Option<Told> {
+        let train = self.train.as_mut()?;
+        let done = train.on_ack(ack);
+        if train.settled() > 0 {
+            self.queue.get_or_insert(queue);
+        }
+        if !done {
             return None;
         }
         let train = self.train.take()?;
@@ -199,9 +209,11 @@ impl Probe {
         }
         match self.asks {
             // Where others send trains, too, none tells of what they use.
-            Asks::Others => Some(train.others())
-                .filter(|others| *others < 1.0)
-                .map(Told::Others),
+            Asks::Others => {
+                let others = train.others();
+                let queue = self.queue.unwrap_or_default();
+                (others < 1.0).then_some(Told::Others { others, queue })
+            }
             Asks::OthersAtStart => Some(Told::OthersAtStart(train.others())),
             Asks::Capacity => train.arrived_at().map(Told::Capacity),
         }
@@ -225,6 +237,8 @@ mod tests {
     const CAPACITY: f64 = 125e6;
     const CARRIED: f64 = 1000.0;
     const GAP: Duration = Duration::from_micros(12);
+    /// What a train's first packet meets.
+    const QUEUE: Duration = Duration::from_micros(5);
 
     fn quiet(probe: &mut Probe) {
         for _ in 0..=2 * INTERVAL as u32 {
@@ -253,18 +267,21 @@ mod tests {
             ack.sent = at + GAP * packet;
             ack.rtt = ack.now.since(ack.sent);
             ack.in_flight = 1500;
-            probe.on_ack(&ack)
+            probe.on_ack(&ack, QUEUE + rise * packet)
         })
     }
 
     #[test]
-    fn a_train_tells_what_others_use() {
-        for (rise, others) in [(Duration::ZERO, 0.0), (GAP / 2, 0.5)] {
+    fn a_train_tells_what_others_use_and_what_queue_it_began_in() {
+        for (rise, expected) in [(Duration::ZERO, 0.0), (GAP / 2, 0.5)] {
             let mut probe = Probe::new();
             quiet(&mut probe);
             let told = told(&mut probe, rise).unwrap();
-            let is = matches!(told, Told::Others(seen) if (seen - others).abs() < 1e-6);
-            assert!(is, "{told:?}");
+            let Told::Others { others, queue } = told else {
+                panic!("{told:?}")
+            };
+            assert!((others - expected).abs() < 1e-6, "{others}");
+            assert_eq!(queue, QUEUE);
         }
     }
 
