@@ -1,4 +1,4 @@
-//! The queue below a token bucket: a FIFO, `sch_red`, `sch_codel`, `sch_fq_codel`, `sch_pie` or `sch_dualpi2`.
+//! The queue below what holds up: a FIFO, `sch_red`, `sch_codel`, `sch_fq_codel`, `sch_pie` or `sch_dualpi2`.
 //!
 //! Layouts from `linux/pkt_sched.h`:
 //! ```text
