@@ -1,6 +1,6 @@
 //! The netlink encoding of the qdiscs and filters in use, for rtnetlink knows none of them.
 //!
-//! - [`bottleneck`]: rate and queue of a lane or a port: TBF or a [`line`], over a FIFO or over a [`queue`] that marks or
+//! - [`bottleneck`]: rate and queue of a lane or a port: TBF or a `line`, over a FIFO or over a [`queue`] that marks or
 //!   drops early.
 //! - [`delay_line`]: delay, jitter, loss, duplication and corruption: netem.
 //! - `departure`: packets that leave at the instants they carry: fq.

@@ -1,4 +1,4 @@
-//! Rate and queue: a token bucket (`sch_tbf`) or, in a guest, a [line](super::line), over a FIFO or another
+//! Rate and queue: a token bucket (`sch_tbf`) or, in a guest, a `line`, over a FIFO or another
 //! [queue](super::queue).
 //!
 //! Layouts from `linux/pkt_sched.h`:
