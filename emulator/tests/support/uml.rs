@@ -197,9 +197,11 @@ fn run_kernel(job: &Path, memory: &str, timeout: Duration) -> Result<String, Str
             None => std::thread::sleep(Duration::from_millis(20)),
         }
     };
-    let shell = nix::unistd::Pid::from_raw(child.id().cast_signed());
-    let _ = nix::sys::signal::kill(shell, nix::sys::signal::Signal::SIGTERM);
-    let _ = child.wait();
+    if timed_out {
+        let shell = nix::unistd::Pid::from_raw(child.id().cast_signed());
+        let _ = nix::sys::signal::kill(shell, nix::sys::signal::Signal::SIGTERM);
+        let _ = child.wait();
+    }
     let console = fs::read(console)
         .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
         .unwrap_or_default();
