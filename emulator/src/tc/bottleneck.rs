@@ -14,7 +14,7 @@ use longhaul_topologies::model::{QueueDiscipline, QueueLimit};
 use longhaul_topologies::units::{ByteSize, Rate};
 use netlink_packet_route::tc::TcHandle;
 
-use super::encode::{Payload, needs_rate64, ratespec, ticks};
+use super::encode::{Payload, needs_rate64, ratespec, saturated, ticks};
 use super::line::Line;
 use super::queue::Queue;
 use super::{Object, Qdisc, ROOT_HANDLE};
@@ -225,10 +225,6 @@ impl TokenBucket {
         }
         options.into_bytes()
     }
-}
-
-fn saturated(value: u64) -> u32 {
-    u32::try_from(value).unwrap_or(u32::MAX)
 }
 
 fn saturated_nanoseconds(time: Duration) -> u64 {

@@ -62,14 +62,19 @@ pub(super) fn ratespec(payload: Payload, bytes_per_second: u64) -> Payload {
         .u32(rate32(bytes_per_second))
 }
 
+/// As much of `value` as 32 bits hold.
+pub(super) fn saturated(value: u64) -> u32 {
+    u32::try_from(value).unwrap_or(u32::MAX)
+}
+
 /// `value` in the ticks of 64 ns that older fields count in (`PSCHED_SHIFT` of the kernel's `net/pkt_sched.h`), saturating.
 pub(super) fn ticks(nanoseconds: u64) -> u32 {
-    u32::try_from(nanoseconds >> 6).unwrap_or(u32::MAX)
+    saturated(nanoseconds >> 6)
 }
 
 /// A rate for a 32-bit field of bytes per second; a faster one is all ones there and has a 64-bit attribute beside it.
 fn rate32(bytes_per_second: u64) -> u32 {
-    u32::try_from(bytes_per_second).unwrap_or(u32::MAX)
+    saturated(bytes_per_second)
 }
 
 /// Whether `bytes_per_second` needs the 64-bit attribute.

@@ -15,7 +15,7 @@
 use longhaul_topologies::units::{ByteSize, Rate};
 use netlink_packet_route::tc::TcHandle;
 
-use super::encode::{Payload, needs_rate64, ratespec};
+use super::encode::{Payload, needs_rate64, ratespec, saturated};
 use super::{Object, Qdisc};
 
 const TCA_HTB_PARMS: u16 = 1;
@@ -74,12 +74,11 @@ impl Line {
 
     fn class(&self) -> Payload {
         let rate = self.rate.bytes_per_second();
-        let turn = u32::try_from(self.frame.bytes()).unwrap_or(u32::MAX);
         // Neither bucket, of the rate and of its ceiling, holds anything.
         let parameters = ratespec(ratespec(Payload::default(), rate), rate)
             .u32(0)
             .u32(0)
-            .u32(turn)
+            .u32(saturated(self.frame.bytes()))
             .u32(0)
             .u32(0);
         let options = Payload::default().attribute(TCA_HTB_PARMS, parameters);

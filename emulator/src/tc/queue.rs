@@ -29,7 +29,7 @@ use longhaul_topologies::model::{
 use longhaul_topologies::units::ByteSize;
 use netlink_packet_route::tc::TcHandle;
 
-use super::encode::Payload;
+use super::encode::{Payload, saturated};
 use super::{Object, Qdisc};
 
 const TCA_RED_PARMS: u16 = 1;
@@ -491,10 +491,6 @@ fn ecn(signal: Signal) -> Payload {
         Signal::Mark => 1,
         Signal::Drop => 0,
     })
-}
-
-fn saturated(value: u64) -> u32 {
-    u32::try_from(value).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]
