@@ -423,7 +423,11 @@ fn open_copy() -> &'static Path {
         let folder = tempfile::tempdir().unwrap();
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
         let path = folder.path().join("longhaul");
-        fs::copy(env!("CARGO_BIN_EXE_longhaul"), &path).unwrap();
+        // By a process of its own: what another thread of this one forks meanwhile would inherit the file open for
+        // writing, and until that has called exec, nobody could start the copy (ETXTBSY).
+        let mut copy = Command::new("cp");
+        copy.arg(env!("CARGO_BIN_EXE_longhaul")).arg(&path);
+        assert!(copy.status().unwrap().success());
         (folder, path)
     });
     path
