@@ -267,6 +267,7 @@ impl Path {
                 if capacity > MORE * self.capacity && !self.jitter.is_certain() =>
             {
                 self.capacity = capacity.min(self.line);
+                self.probe.found_more();
             }
             Told::Capacity(_) => {}
         }

@@ -18,8 +18,8 @@ use super::train::{ASKING, Train};
 const LONGEST: u32 = 64;
 /// … and at least: fewer tell too little.
 const SHORTEST: u32 = 8;
-/// At most so much of a round trip at the bottleneck's pace.
-const PART: f64 = 1.0 / 40.0;
+/// At most so much of a round trip at the bottleneck's pace: others' packets queue behind it for as long.
+const PART: f64 = 1.0 / 50.0;
 /// Quiet is less than this part of the congestion that the rate bears in the mean: packets of several flows meet by chance, too.
 const QUIET: f64 = 0.5;
 /// Quiet round trips before a train. What others make of theirs shows after one, and after another that of this one.
@@ -28,7 +28,8 @@ const INTERVAL: f64 = 2.0;
 const FIRST_INTERVAL: f64 = 0.25;
 /// The interval doubles up to this while trains find nothing worth taking.
 const LONGEST_INTERVAL: f64 = 64.0;
-/// Round trips after the start before what the bottleneck carries is asked again…
+/// Round trips after the start, and after it was found to be more, before what the bottleneck carries is asked again: most of what is found
+/// is the whole of it, but not all…
 const FIRST_AGAIN: f64 = 8.0;
 /// … and so many times as many before each time after that.
 const RARER: f64 = 4.0;
@@ -114,7 +115,7 @@ impl Probe {
         if self.train.is_some() || self.first.is_some() {
             return;
         }
-        if self.trips >= self.again * (1.0 + self.offset) {
+        if self.trips >= self.again + FIRST_AGAIN * self.offset {
             self.again = self.trips * RARER;
             self.ask(Asks::Capacity, ASKING);
             return;
@@ -215,8 +216,13 @@ impl Probe {
                 (others < 1.0).then_some(Told::Others { others, queue })
             }
             Asks::OthersAtStart => Some(Told::OthersAtStart(train.others())),
-            Asks::Capacity => train.arrived_at().map(Told::Capacity),
+            Asks::Capacity => train.usual_pace().map(Told::Capacity),
         }
+    }
+
+    /// What the bottleneck carries is more than was known: it may be more yet.
+    pub fn found_more(&mut self) {
+        self.again = self.trips + FIRST_AGAIN;
     }
 
     /// Whether what the last one told was worth a change.

@@ -6,9 +6,9 @@ use longhaul_emulator::time::Time;
 
 use super::super::{Ack, Loss, Sent};
 
-/// Packets of one that asks what the bottleneck carries: the least that tells more than chance, as all of them queue, and few enough to
-/// pass between those of others.
-pub(super) const ASKING: u32 = 4 + AT_ONCE;
+/// Packets of one that asks what the bottleneck carries: few, as all of them queue, and enough for a median that neither [`AT_ONCE`] nor two
+/// of others' packets among them change.
+pub(super) const ASKING: u32 = 6;
 /// Packets that a token bucket may let through at once: by the first after these is told when the line began to be what holds up.
 const AT_ONCE: u32 = 2;
 
@@ -24,6 +24,9 @@ pub(super) struct Train {
     /// The arrivals between which the pace counts, and the bytes after the first of them.
     paced: Option<(Time, Time)>,
     bytes: u64,
+    /// When the newest arrived, and the paces from each arrival to the next.
+    newest: Option<Time>,
+    paces: Vec<f64>,
     first: Option<Seen>,
     line: Line,
 }
@@ -46,6 +49,8 @@ impl Train {
             lost: 0,
             paced: None,
             bytes: 0,
+            newest: None,
+            paces: Vec::new(),
             first: None,
             line: Line::default(),
         }
@@ -99,6 +104,10 @@ impl Train {
         self.settled += ack.packets;
         // There, or of its acknowledgement if that is not told.
         let arrival = ack.one_way.map_or(ack.now, |way| ack.sent + way);
+        if let Some(before) = self.newest.replace(arrival) {
+            let gap = arrival.since(before).as_secs_f64();
+            self.paces.push(ack.bytes as f64 / gap);
+        }
         match &mut self.paced {
             Some((_, to)) if self.settled - self.lost > 1 + AT_ONCE => {
                 *to = arrival;
@@ -124,6 +133,15 @@ impl Train {
         let (from, to) = self.paced?;
         let spacing = to.since(from).as_secs_f64();
         (spacing > 0.0 && self.bytes > 0).then(|| self.bytes as f64 / spacing)
+    }
+
+    /// The median of the paces from one packet to the next, unless most came at once: what others sent between some of them does not
+    /// count, and so that is the bottleneck's own where [`Train::arrived_at`] is what it left of that.
+    pub fn usual_pace(&self) -> Option<f64> {
+        let mut paces = self.paces.clone();
+        paces.sort_by(f64::total_cmp);
+        let median = paces.get(paces.len() / 2)?;
+        median.is_finite().then_some(*median)
     }
 
     /// What others sent through the bottleneck while it passed, in parts of what that carries, if it left at that pace: its delay
@@ -170,11 +188,12 @@ mod tests {
     use super::*;
     use crate::congestion::testing::acknowledged;
 
-    #[test]
-    fn what_a_bucket_lets_through_at_once_is_not_the_bottlenecks_pace() {
-        let gap = Duration::from_micros(12);
+    const GAP: Duration = Duration::from_micros(12);
+
+    /// A train that asks, whose packets arrive at these multiples of [`GAP`].
+    fn arriving(at: [f64; ASKING as usize]) -> Train {
         let mut train = Train::new(ASKING);
-        for _ in 0..ASKING {
+        for _ in at {
             train.on_sent(&Sent {
                 now: Time::default(),
                 bytes: 1500,
@@ -182,14 +201,38 @@ mod tests {
                 backlogged: true,
             });
         }
-        // Two and a bit of the third find room in the bucket.
-        for (packet, gaps) in [0.0, 0.0, 0.8, 1.8, 2.8, 3.8].into_iter().enumerate() {
-            let mut ack = acknowledged(Time::from_nanos(1_000_000) + gap.mul_f64(gaps));
+        for (packet, gaps) in at.into_iter().enumerate() {
+            let mut ack = acknowledged(Time::from_nanos(1_000_000) + GAP.mul_f64(gaps));
             ack.sent = Time::default();
             ack.in_flight = 1500;
-            assert_eq!(train.on_ack(&ack), packet + 1 == ASKING as usize);
+            assert_eq!(train.on_ack(&ack), packet + 1 == at.len());
         }
-        let pace = train.arrived_at().unwrap();
+        train
+    }
+
+    fn assert_is_the_bottlenecks(pace: Option<f64>) {
+        let pace = pace.unwrap();
         assert!((pace / 125e6 - 1.0).abs() < 1e-3, "{pace}");
+    }
+
+    #[test]
+    fn what_a_bucket_lets_through_at_once_is_not_the_bottlenecks_pace() {
+        // Two and a bit of the third find room in the bucket.
+        let train = arriving([0.0, 0.0, 0.8, 1.8, 2.8, 3.8]);
+        assert_is_the_bottlenecks(train.arrived_at());
+        assert_is_the_bottlenecks(train.usual_pace());
+    }
+
+    #[test]
+    fn what_others_send_between_a_trains_packets_is_not_counted() {
+        let train = arriving([0.0, 1.0, 3.0, 4.0, 7.0, 8.0]);
+        assert_is_the_bottlenecks(train.usual_pace());
+        assert!(train.arrived_at().unwrap() < 80e6);
+    }
+
+    #[test]
+    fn what_came_at_once_tells_no_pace() {
+        let train = arriving([0.0; ASKING as usize]);
+        assert!(train.usual_pace().is_none() && train.arrived_at().is_none());
     }
 }
