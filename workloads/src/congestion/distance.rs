@@ -90,8 +90,10 @@ const CLAIM: f64 = 0.95;
 const FIRST_CLAIM: f64 = 0.25;
 /// What a probe adds is worth it from this factor on…
 const LEAST_STEP: f64 = 1.05;
-/// … and no more than this.
-const LARGEST_STEP: f64 = 4.0;
+/// … and no more than this: after all were cut at once, who looks first is not to take what all had…
+const LARGEST_STEP: f64 = 2.0;
+/// … but for the one that ends the start, before which all took [`FIRST_CLAIM`].
+const FIRST_STEP: f64 = 1.0 / FIRST_CLAIM;
 /// What a train finds the bottleneck to carry is more than was known from this many times that on.
 const MORE: f64 = 1.2;
 /// Of what the bottleneck carries, the start takes this much even if nothing is free.
@@ -282,7 +284,8 @@ impl Path {
     /// Takes of what a probe found free, as all who find it do.
     fn take(&mut self, others: f64, first: bool) {
         let load = others + self.rate / self.capacity;
-        let step = (CLAIM / load).min(LARGEST_STEP);
+        let most = if first { FIRST_STEP } else { LARGEST_STEP };
+        let step = (CLAIM / load).min(most);
         let worth = step >= LEAST_STEP || (first && step < 1.0);
         if worth {
             self.balance.step(step);
