@@ -16,8 +16,10 @@ use super::train::{ASKING, Train};
 
 /// Packets of a train, at most…
 const LONGEST: u32 = 64;
-/// … and at least: fewer tell too little.
-const SHORTEST: u32 = 8;
+/// … and at least: fewer tell too little…
+const SHORTEST: u32 = 16;
+/// … but for the one that ends the start, which is sent over any way.
+const SHORTEST_FIRST: u32 = 8;
 /// At most so much of a round trip at the bottleneck's pace: others' packets queue behind it for as long.
 const PART: f64 = 1.0 / 50.0;
 /// Quiet is less than this part of the congestion that the rate bears in the mean: packets of several flows meet by chance, too.
@@ -105,7 +107,10 @@ impl Probe {
         *self = Probe::new();
         self.rest(now);
         let wait = round_trip.mul_f64(FIRST_INTERVAL * (1.0 + self.offset));
-        self.first = Some((now + wait, length(packets_of_a_round_trip).max(SHORTEST)));
+        self.first = Some((
+            now + wait,
+            length(packets_of_a_round_trip).max(SHORTEST_FIRST),
+        ));
     }
 
     /// Counts `part` of a round trip. Of what others use it is asked where there is congestion to be told from, in parts of what the rate
@@ -216,7 +221,7 @@ impl Probe {
                 (others < 1.0).then_some(Told::Others { others, queue })
             }
             Asks::OthersAtStart => Some(Told::OthersAtStart(train.others())),
-            Asks::Capacity => train.usual_pace().map(Told::Capacity),
+            Asks::Capacity => train.fastest().map(Told::Capacity),
         }
     }
 

@@ -6,9 +6,8 @@ use longhaul_emulator::time::Time;
 
 use super::super::{Ack, Loss, Sent};
 
-/// Packets of one that asks what the bottleneck carries: few, as all of them queue, and enough for a median that neither [`AT_ONCE`] nor two
-/// of others' packets among them change.
-pub(super) const ASKING: u32 = 6;
+/// Packets of one that asks what the bottleneck carries: few, as all of them queue, and enough that others' packets are not between most of them.
+pub(super) const ASKING: u32 = 8;
 /// Packets that a token bucket may let through at once: by the first after these is told when the line began to be what holds up.
 const AT_ONCE: u32 = 2;
 
@@ -135,13 +134,13 @@ impl Train {
         (spacing > 0.0 && self.bytes > 0).then(|| self.bytes as f64 / spacing)
     }
 
-    /// The median of the paces from one packet to the next, unless most came at once: what others sent between some of them does not
-    /// count, and so that is the bottleneck's own where [`Train::arrived_at`] is what it left of that.
-    pub fn usual_pace(&self) -> Option<f64> {
+    /// The pace from one packet to the next that is faster than all others but [`AT_ONCE`]: the bottleneck's own, whatever others sent
+    /// between the rest, where [`Train::arrived_at`] is what they left of it. Nothing if more came at once.
+    pub fn fastest(&self) -> Option<f64> {
         let mut paces = self.paces.clone();
-        paces.sort_by(f64::total_cmp);
-        let median = paces.get(paces.len() / 2)?;
-        median.is_finite().then_some(*median)
+        paces.sort_by(|one, other| other.total_cmp(one));
+        let fastest = paces.get(AT_ONCE as usize)?;
+        fastest.is_finite().then_some(*fastest)
     }
 
     /// What others sent through the bottleneck while it passed, in parts of what that carries, if it left at that pace: its delay
@@ -218,21 +217,21 @@ mod tests {
     #[test]
     fn what_a_bucket_lets_through_at_once_is_not_the_bottlenecks_pace() {
         // Two and a bit of the third find room in the bucket.
-        let train = arriving([0.0, 0.0, 0.8, 1.8, 2.8, 3.8]);
+        let train = arriving([0.0, 0.0, 0.8, 1.8, 2.8, 3.8, 4.8, 5.8]);
         assert_is_the_bottlenecks(train.arrived_at());
-        assert_is_the_bottlenecks(train.usual_pace());
+        assert_is_the_bottlenecks(train.fastest());
     }
 
     #[test]
     fn what_others_send_between_a_trains_packets_is_not_counted() {
-        let train = arriving([0.0, 1.0, 3.0, 4.0, 7.0, 8.0]);
-        assert_is_the_bottlenecks(train.usual_pace());
+        let train = arriving([0.0, 2.0, 3.0, 5.0, 6.0, 8.0, 11.0, 12.0]);
+        assert_is_the_bottlenecks(train.fastest());
         assert!(train.arrived_at().unwrap() < 80e6);
     }
 
     #[test]
     fn what_came_at_once_tells_no_pace() {
         let train = arriving([0.0; ASKING as usize]);
-        assert!(train.usual_pace().is_none() && train.arrived_at().is_none());
+        assert!(train.fastest().is_none() && train.arrived_at().is_none());
     }
 }
