@@ -10,6 +10,8 @@ use super::super::{Ack, Loss, Sent};
 pub(super) const ASKING: u32 = 8;
 /// Packets that a token bucket may let through at once: by the first after these is told when the line began to be what holds up.
 const AT_ONCE: u32 = 2;
+/// A bottleneck sends one packet after the other in the same time, or nearly. Where jitter spaced them, no two gaps are so.
+const ALIKE: f64 = 0.9;
 
 /// It under way.
 #[derive(Debug)]
@@ -135,12 +137,12 @@ impl Train {
     }
 
     /// The pace from one packet to the next that is faster than all others but [`AT_ONCE`]: the bottleneck's own, whatever others sent
-    /// between the rest, where [`Train::arrived_at`] is what they left of it. Nothing if more came at once.
+    /// between the rest, where [`Train::arrived_at`] is what they left of it. Nothing if the next one is not [`ALIKE`].
     pub fn fastest(&self) -> Option<f64> {
         let mut paces = self.paces.clone();
         paces.sort_by(|one, other| other.total_cmp(one));
-        let fastest = paces.get(AT_ONCE as usize)?;
-        fastest.is_finite().then_some(*fastest)
+        let &[fastest, next] = paces.get(AT_ONCE as usize..)?.first_chunk()?;
+        (fastest.is_finite() && next > ALIKE * fastest).then_some(fastest)
     }
 
     /// What others sent through the bottleneck while it passed, in parts of what that carries, if it left at that pace: its delay
@@ -224,9 +226,15 @@ mod tests {
 
     #[test]
     fn what_others_send_between_a_trains_packets_is_not_counted() {
-        let train = arriving([0.0, 2.0, 3.0, 5.0, 6.0, 8.0, 11.0, 12.0]);
+        let train = arriving([0.0, 1.0, 3.0, 4.0, 6.0, 7.0, 10.0, 11.0]);
         assert_is_the_bottlenecks(train.fastest());
-        assert!(train.arrived_at().unwrap() < 80e6);
+        assert!(train.arrived_at().unwrap() < 90e6);
+    }
+
+    #[test]
+    fn what_jitter_spaced_tells_nothing() {
+        let train = arriving([0.0, 0.1, 0.5, 0.8, 1.8, 4.0, 4.6, 7.0]);
+        assert!(train.fastest().is_none());
     }
 
     #[test]
