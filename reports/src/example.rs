@@ -442,6 +442,7 @@ fn watch(
             to: to.clone(),
             described_us,
             delay_us,
+            settled_us: None,
             pdv_us: delay_us.packet_delay_variation(),
             rfc3550_us: InterarrivalJitter::of(&delays[index]),
             sent: periods as u64,

@@ -1,6 +1,6 @@
 //! What is read from a run.
 
-use longhaul_reports::result::{LinkShares, Point, Workload};
+use longhaul_reports::result::{DelaySummary, LinkShares, Percentiles, Point, Summary, Workload};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -31,6 +31,8 @@ pub enum Measure {
     /// 99th percentile of the one-way delay above the described one, over what it should stay below: 100 µs, or 2 % of the described
     /// round trip if that is more; of the path where it is greatest.
     StandingQueue,
+    /// The same of probes that left in the time of [`Self::Utilisation`].
+    SettledQueue,
     /// Greatest sampled occupancy of a lane's queue, as the time to send it, milliseconds.
     PeakQueue,
     /// Bytes of frames over all WAN links, both ways, per byte of the arrays.
@@ -60,6 +62,7 @@ impl Measure {
             | Self::Fairness
             | Self::Utilisation
             | Self::StandingQueue
+            | Self::SettledQueue
             | Self::Drops
             | Self::WanBytes => "",
         }
@@ -67,15 +70,15 @@ impl Measure {
 
     /// Its figures of `point`, each with its size if it is one of a size.
     pub(super) fn read(self, point: &Point) -> Vec<(Option<u64>, f64)> {
-        let sizes = |figure: &dyn Fn(&longhaul_reports::result::Summary) -> Option<f64>| {
+        let one = |figure: Option<f64>| figure.map(|figure| (None, figure)).into_iter().collect();
+        let sizes = |figure: &dyn Fn(&Summary) -> Option<f64>| {
             let figures = point.summaries.iter();
             let figures = figures.filter_map(|row| Some((Some(row.size_bytes), figure(row)?)));
             figures.collect()
         };
-        let paths = |figure: &dyn Fn(&longhaul_reports::result::DelaySummary) -> f64| {
+        let paths = |figure: &dyn Fn(&DelaySummary) -> f64| {
             let seen = point.delays.iter().filter(|path| path.delay_us.count > 0);
-            let greatest = seen.map(figure).reduce(f64::max);
-            greatest.map(|us| (None, us / 1e3)).into_iter().collect()
+            one(seen.map(figure).reduce(f64::max).map(|us| us / 1e3))
         };
         match self {
             Self::Busbw => sizes(&|row| Some(row.busbw_gbps)),
@@ -88,42 +91,24 @@ impl Measure {
             Self::Drops => {
                 let drops = point.channels.iter();
                 let drops: u64 = drops.map(|lane| lane.queue_drops + lane.early_drops).sum();
-                vec![(None, drops as f64)]
+                one(Some(drops as f64))
             }
-            Self::Fairness => {
-                let jain = shares_of_busiest(point).map(|shares| (None, shares.jain));
-                jain.into_iter().collect()
-            }
-            Self::Utilisation => {
-                let share = utilisation(point).map(|share| (None, share));
-                share.into_iter().collect()
-            }
-            Self::StandingQueue => {
-                let described = |from: &str, to: &str| {
-                    let mut paths = point.delays.iter();
-                    let path = paths.find(|path| path.from == from && path.to == to);
-                    path.map_or(0.0, |path| path.described_us)
-                };
-                paths(&|path| {
-                    let round_trip = path.described_us + described(&path.to, &path.from);
-                    let bound = (STANDING_SHARE * round_trip).max(STANDING_US);
-                    (path.delay_us.p99 - path.described_us) / bound * 1e3
-                })
-            }
+            Self::Fairness => one(shares_of_busiest(point).map(|shares| shares.jain)),
+            Self::Utilisation => one(utilisation(point)),
+            Self::StandingQueue => one(queue(point, |path| Some(path.delay_us))),
+            Self::SettledQueue => one(queue(point, |path| path.settled_us)),
             Self::PeakQueue => {
                 let lanes = point.channels.iter();
                 let times = lanes.filter_map(|lane| {
                     Some(lane.queue_peak_bytes as f64 * 8e3 / lane.rate_bps? as f64)
                 });
-                let greatest = times.reduce(f64::max);
-                greatest.map(|ms| (None, ms)).into_iter().collect()
+                one(times.reduce(f64::max))
             }
             Self::WanBytes => {
                 let arrays: u64 = point.samples.iter().map(|sample| sample.size_bytes).sum();
                 let carried: u64 = point.channels.iter().map(|lane| lane.bytes).sum();
                 let collective = matches!(point.workload, Workload::Collective { .. });
-                let share = (collective && arrays > 0).then(|| carried as f64 / arrays as f64);
-                share.map(|share| (None, share)).into_iter().collect()
+                one((collective && arrays > 0).then(|| carried as f64 / arrays as f64))
             }
         }
     }
@@ -132,6 +117,22 @@ impl Measure {
 /// What a standing queue should stay below, microseconds, and as a share of the round trip.
 const STANDING_US: f64 = 100.0;
 const STANDING_SHARE: f64 = 0.02;
+
+/// 99th percentile of such delays above the described one, over what it should stay below; of the path where it is greatest.
+fn queue(point: &Point, of: impl Fn(&DelaySummary) -> Option<Percentiles>) -> Option<f64> {
+    let described = |from: &str, to: &str| {
+        let mut paths = point.delays.iter();
+        let path = paths.find(|path| path.from == from && path.to == to);
+        path.map_or(0.0, |path| path.described_us)
+    };
+    let shares = point.delays.iter().filter_map(|path| {
+        let delays = of(path).filter(|delays| delays.count > 0)?;
+        let round_trip = path.described_us + described(&path.to, &path.from);
+        let bound = (STANDING_SHARE * round_trip).max(STANDING_US);
+        Some((delays.p99 - path.described_us) / bound)
+    });
+    shares.reduce(f64::max)
+}
 
 /// What flows had of the link whose lane was busiest for its rate.
 fn shares_of_busiest(point: &Point) -> Option<&LinkShares> {

@@ -199,6 +199,7 @@ fn use_of_the_line_and_its_queue_are_read_from_a_point() {
             p99,
             ..Percentiles::default()
         },
+        settled_us: None,
         pdv_us: 0.0,
         rfc3550_us: 0.0,
         sent: 1,
@@ -213,4 +214,11 @@ fn use_of_the_line_and_its_queue_are_read_from_a_point() {
     // Of a short way, 100 µs.
     point.delays = vec![delays("a", "b", 50.0, 200.0), delays("b", "a", 50.0, 50.0)];
     assert_eq!(Measure::StandingQueue.read(&point), [(None, 1.5)]);
+    // Once flows have settled: of probes then, or nothing.
+    assert!(Measure::SettledQueue.read(&point).is_empty());
+    point.delays[0].settled_us = Some(Percentiles {
+        p99: 75.0,
+        ..point.delays[0].delay_us
+    });
+    assert_eq!(Measure::SettledQueue.read(&point), [(None, 0.25)]);
 }

@@ -33,6 +33,10 @@ pub struct DelaySummary {
     pub described_us: f64,
     /// One-way delay, microseconds.
     pub delay_us: Percentiles,
+    /// Of it, what probes saw that left in the time of which the [`LinkShares`](super::LinkShares) of the links they crossed tell; absent
+    /// if no flows crossed those, or no probes then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settled_us: Option<Percentiles>,
     /// Packet delay variation (RFC 5481 section 4.2): 99th percentile above the least delay, microseconds.
     pub pdv_us: f64,
     /// Interarrival jitter (RFC 3550 section 6.4.1) at the end, microseconds.

@@ -1,6 +1,7 @@
 //! What the flows between ranks carried, and how evenly they shared the links they crossed. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
 use longhaul_reports::result::{FlowSummary, LinkShares, MessageSummary, Percentiles, Sample};
 use longhaul_reports::stats::{jain_index, percentile, sorted};
@@ -131,6 +132,15 @@ impl Flows {
         }
     }
 
+    /// Whether `at`, in seconds, lies where [`Self::shares`] tell of every link from `from` to `to` that flows crossed, if any did.
+    pub(super) fn are_settled(&self, from: SiteId, to: SiteId, at: f64) -> bool {
+        let links = self.ways.get(&(from, to)).into_iter().flatten();
+        let mut shared = links.filter_map(|link| self.shares.get(link)).peekable();
+        let is_within =
+            |(_, seen): &(usize, Vec<Shared>)| seen.iter().any(|shared| shared.time.contains(&at));
+        shared.peek().is_some() && shared.all(is_within)
+    }
+
     pub(super) fn summaries(&self) -> Vec<FlowSummary> {
         let summary = |(&(from, to, number), flow): (&Key, &Flow)| FlowSummary {
             from: self.hosts[from].clone(),
@@ -189,8 +199,10 @@ impl Flow {
 }
 
 /// What flows had of a link.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Shared {
+    /// When, in seconds.
+    time: Range<f64>,
     /// Jain's index of their rates.
     evenness: f64,
     /// Together, bits per second.
@@ -214,6 +226,7 @@ fn shared(flows: &[&Flow], start: f64) -> Option<Shared> {
     });
     let bytes = bytes.collect::<Option<Vec<f64>>>()?;
     Some(Shared {
+        time: middle..end,
         evenness: jain_index(&bytes)?,
         goodput: bytes.iter().sum::<f64>() * 8.0 / (end - middle),
     })
@@ -289,6 +302,34 @@ mod tests {
         let shared = shared(&[&first, &second], 0.0).expect("readings");
         assert!(shared.evenness > 0.999, "{shared:?}");
         assert!((shared.goodput / 64e6 - 1.0).abs() < 1e-3, "{shared:?}");
+    }
+
+    #[test]
+    fn a_path_is_settled_while_flows_share_all_of_its_links_that_they_cross() {
+        let [a, b, c] = [0, 1, 2].map(SiteId);
+        let link = |name: &str| name.to_owned();
+        let shared = |time| Shared {
+            time,
+            evenness: 1.0,
+            goodput: 1e6,
+        };
+        let flows = Flows {
+            ways: BTreeMap::from([
+                ((a, b), vec![link("a>b")]),
+                ((a, c), vec![link("a>b"), link("b>c")]),
+                ((c, a), vec![link("c>b"), link("b>a")]),
+            ]),
+            shares: BTreeMap::from([
+                (link("a>b"), (2, vec![shared(1.0..2.0), shared(4.0..5.0)])),
+                (link("b>c"), (1, vec![shared(1.5..3.0)])),
+            ]),
+            ..Flows::default()
+        };
+        let settled =
+            |from, to| [0.5, 1.2, 1.7, 2.5, 4.5].map(|at| flows.are_settled(from, to, at));
+        assert_eq!(settled(a, b), [false, true, true, false, true]);
+        assert_eq!(settled(a, c), [false, false, true, false, false]);
+        assert_eq!(settled(c, a), [false; 5], "no flows");
     }
 
     #[test]

@@ -343,7 +343,7 @@ impl Recorder {
         };
         point.fidelity.notes.extend(notes);
         point.ended_s = now;
-        point.delays = current.delays.summaries(&current.plan);
+        point.delays = current.delays.summaries(&current.plan, &current.flows);
         point.channels = current.readings.summaries(&current.plan.topology);
         point.flows = current.flows.summaries();
         point.shares = current.flows.shares();

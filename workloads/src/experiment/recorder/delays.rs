@@ -10,6 +10,7 @@ use longhaul_topologies::model::SiteId;
 use longhaul_topologies::route::Routes;
 
 use super::super::bound::way;
+use super::super::flows::Flows;
 use super::clock::micros;
 use super::rows::Rows;
 
@@ -25,7 +26,8 @@ struct Path {
     to: SiteId,
     /// In telemetry.
     name: String,
-    probes: Vec<ProbeSample>,
+    /// Each with when it was sent, in seconds since the run's start.
+    probes: Vec<(f64, ProbeSample)>,
 }
 
 impl Delays {
@@ -51,11 +53,11 @@ impl Delays {
             Some(delay) => row(metric::ONE_WAY_DELAY_US, micros(delay)),
             None => row(metric::PROBE_LOST, 1.0),
         }
-        path.probes.push(*probe);
+        path.probes.push((time_s, *probe));
     }
 
-    /// What they come to, beside what is described.
-    pub(super) fn summaries(&self, plan: &LabPlan) -> Vec<DelaySummary> {
+    /// What they come to, beside what is described and while `flows` shared the links.
+    pub(super) fn summaries(&self, plan: &LabPlan, flows: &Flows) -> Vec<DelaySummary> {
         let topology = &plan.topology;
         let routes = Routes::new(topology);
         let described = |path: &Path| -> Duration {
@@ -64,13 +66,15 @@ impl Delays {
                 .sum()
         };
         let summary = |path: &Path| {
-            let delays = path.in_order_of_arrival();
+            let delays = path.in_order_of_arrival(|_| true);
+            let settled = path.in_order_of_arrival(|at| flows.are_settled(path.from, path.to, at));
             let delay_us = Percentiles::of(&delays);
             DelaySummary {
                 from: topology.site(path.from).name.clone(),
                 to: topology.site(path.to).name.clone(),
                 described_us: micros(described(path)),
                 delay_us,
+                settled_us: (!settled.is_empty()).then(|| Percentiles::of(&settled)),
                 pdv_us: delay_us.packet_delay_variation(),
                 rfc3550_us: InterarrivalJitter::of(&delays),
                 sent: path.probes.len() as u64,
@@ -83,10 +87,14 @@ impl Delays {
 }
 
 impl Path {
-    /// The delays of probes that arrived, in microseconds.
-    fn in_order_of_arrival(&self) -> Vec<f64> {
-        let arrived = |probe: &ProbeSample| probe.delay.map(|delay| (probe.sent + delay, delay));
-        let mut arrived: Vec<_> = self.probes.iter().filter_map(arrived).collect();
+    /// The delays of probes that arrived, of those sent at the `wanted` seconds, in microseconds.
+    fn in_order_of_arrival(&self, wanted: impl Fn(f64) -> bool) -> Vec<f64> {
+        let probes = self.probes.iter().filter(|(at, _)| wanted(*at));
+        let arrived = probes.filter_map(|(_, probe)| {
+            let delay = probe.delay?;
+            Some((probe.sent + delay, delay))
+        });
+        let mut arrived: Vec<_> = arrived.collect();
         arrived.sort_by_key(|&(at, _)| at);
         arrived
             .into_iter()
