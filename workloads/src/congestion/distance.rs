@@ -495,7 +495,8 @@ impl Controller for Path {
             }
             return;
         }
-        let queue = self.base.above(ack.rtt, ack.one_way);
+        let base = &self.base;
+        let queue = || base.above(ack.rtt, ack.one_way);
         if let Some(told) = self.probe.on_ack(ack, queue) {
             self.hear(told);
         }

@@ -198,11 +198,11 @@ impl Probe {
     }
 
     /// `queue` is the delay that the packet met.
-    pub fn on_ack(&mut self, ack: &Ack<'_>, queue: Duration) -> Option<Told> {
+    pub fn on_ack(&mut self, ack: &Ack<'_>, queue: impl FnOnce() -> Duration) -> Option<Told> {
         let train = self.train.as_mut()?;
         let done = train.on_ack(ack);
-        if train.settled() > 0 {
-            self.queue.get_or_insert(queue);
+        if train.has_begun_to_arrive() {
+            self.queue.get_or_insert_with(queue);
         }
         if !done {
             return None;
@@ -278,7 +278,7 @@ mod tests {
             ack.sent = at + GAP * packet;
             ack.rtt = ack.now.since(ack.sent);
             ack.in_flight = 1500;
-            probe.on_ack(&ack, QUEUE + rise * packet)
+            probe.on_ack(&ack, || QUEUE + rise * packet)
         })
     }
 
@@ -294,6 +294,38 @@ mod tests {
             assert!((others - expected).abs() < 1e-6, "{others}");
             assert_eq!(queue, QUEUE);
         }
+    }
+
+    #[test]
+    fn the_queue_is_that_of_the_train_also_where_its_first_packet_is_lost() {
+        let mut probe = Probe::new();
+        quiet(&mut probe);
+        let at = Time::default() + Duration::from_millis(1);
+        let length = probe.train.as_ref().unwrap().length();
+        for packet in 0..length {
+            probe.on_sent(&sent(at + GAP * packet));
+        }
+        probe.on_loss(&Loss {
+            now: at + Duration::from_millis(10),
+            bytes: 1500,
+            packets: 1,
+            sent: at,
+            in_flight: 1500,
+        });
+        let told = (0..length).find_map(|packet| {
+            let mut ack = acknowledged(at + Duration::from_millis(12) + GAP * packet);
+            // The one before the train comes last of what came before it.
+            let is_older = packet == 0;
+            ack.sent = if is_older {
+                at - GAP
+            } else {
+                at + GAP * packet
+            };
+            ack.in_flight = 1500;
+            probe.on_ack(&ack, || if is_older { QUEUE * 100 } else { QUEUE })
+        });
+        let is = matches!(told, Some(Told::Others { queue: QUEUE, .. }));
+        assert!(is, "{told:?}");
     }
 
     #[test]

@@ -22,12 +22,7 @@ pub(super) struct Train {
     left: Option<(Time, Time)>,
     settled: u32,
     lost: u32,
-    /// The arrivals between which the pace counts, and the bytes after the first of them.
-    paced: Option<(Time, Time)>,
-    bytes: u64,
-    /// When the newest arrived, and the paces from each arrival to the next.
-    newest: Option<Time>,
-    paces: Vec<f64>,
+    arrivals: Vec<Arrival>,
     first: Option<Seen>,
     line: Line,
 }
@@ -40,6 +35,23 @@ struct Seen {
     sent: Time,
 }
 
+/// What one acknowledgement told of.
+#[derive(Clone, Copy, Debug)]
+struct Arrival {
+    /// There, or of the acknowledgement if that is not told.
+    at: Time,
+    bytes: u64,
+    /// Those that had arrived by then.
+    packets: u32,
+}
+
+impl Arrival {
+    /// In bytes per second; without end if it came with, or before, the other.
+    fn pace_after(self, before: Time) -> f64 {
+        self.bytes as f64 / self.at.since(before).as_secs_f64()
+    }
+}
+
 impl Train {
     pub fn new(length: u32) -> Self {
         Train {
@@ -48,10 +60,7 @@ impl Train {
             left: None,
             settled: 0,
             lost: 0,
-            paced: None,
-            bytes: 0,
-            newest: None,
-            paces: Vec::new(),
+            arrivals: Vec::new(),
             first: None,
             line: Line::default(),
         }
@@ -69,6 +78,11 @@ impl Train {
 
     pub fn settled(&self) -> u32 {
         self.settled
+    }
+
+    /// Whether one of its packets has arrived.
+    pub fn has_begun_to_arrive(&self) -> bool {
+        !self.arrivals.is_empty()
     }
 
     pub fn length(&self) -> u32 {
@@ -103,19 +117,11 @@ impl Train {
             return true;
         }
         self.settled += ack.packets;
-        // There, or of its acknowledgement if that is not told.
-        let arrival = ack.one_way.map_or(ack.now, |way| ack.sent + way);
-        if let Some(before) = self.newest.replace(arrival) {
-            let gap = arrival.since(before).as_secs_f64();
-            self.paces.push(ack.bytes as f64 / gap);
-        }
-        match &mut self.paced {
-            Some((_, to)) if self.settled - self.lost > 1 + AT_ONCE => {
-                *to = arrival;
-                self.bytes += ack.bytes;
-            }
-            paced => *paced = Some((arrival, arrival)),
-        }
+        self.arrivals.push(Arrival {
+            at: ack.one_way.map_or(ack.now, |way| ack.sent + way),
+            bytes: ack.bytes,
+            packets: self.settled - self.lost,
+        });
         let seen = Seen {
             way: ack.one_way.unwrap_or(ack.rtt),
             sent: ack.sent,
@@ -131,15 +137,19 @@ impl Train {
 
     /// The pace it arrived at, in bytes per second, unless it all came at once.
     pub fn arrived_at(&self) -> Option<f64> {
-        let (from, to) = self.paced?;
-        let spacing = to.since(from).as_secs_f64();
-        (spacing > 0.0 && self.bytes > 0).then(|| self.bytes as f64 / spacing)
+        let arrivals = self.arrivals.iter();
+        let at_once = arrivals.take_while(|arrival| arrival.packets <= 1 + AT_ONCE);
+        let (before, paced) = self.arrivals.split_at_checked(at_once.count().max(1))?;
+        let spacing = paced.last()?.at.since(before.last()?.at).as_secs_f64();
+        let bytes: u64 = paced.iter().map(|arrival| arrival.bytes).sum();
+        (spacing > 0.0 && bytes > 0).then(|| bytes as f64 / spacing)
     }
 
     /// The pace from one packet to the next that is faster than all others but [`AT_ONCE`]: the bottleneck's own, whatever others sent
     /// between the rest, where [`Train::arrived_at`] is what they left of it. Nothing if the next one is not [`ALIKE`].
     pub fn fastest(&self) -> Option<f64> {
-        let mut paces = self.paces.clone();
+        let arrivals = self.arrivals.windows(2);
+        let mut paces: Vec<f64> = arrivals.map(|two| two[1].pace_after(two[0].at)).collect();
         paces.sort_by(|one, other| other.total_cmp(one));
         let &[fastest, next] = paces.get(AT_ONCE as usize..)?.first_chunk()?;
         (fastest.is_finite() && next > ALIKE * fastest).then_some(fastest)
