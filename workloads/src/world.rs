@@ -202,7 +202,10 @@ pub struct ConnectionSample {
     pub delivery_rate_bps: u64,
     /// Bytes acknowledged so far.
     pub bytes_acked: u64,
-    /// Of those, with "congestion experienced"; `None` where that is not told (TCP).
+    /// Bytes beyond those that have arrived as well (RFC 2018): how many segments did, times the maximum segment size. Always 0 where
+    /// [`Self::bytes_acked`] counts whatever arrives.
+    pub bytes_sacked: u64,
+    /// Of those acknowledged, with "congestion experienced"; `None` where that is not told (TCP).
     pub marked_bytes: Option<u64>,
 }
 

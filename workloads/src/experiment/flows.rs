@@ -36,7 +36,8 @@ struct Flow {
     marked_bytes: Option<u64>,
     /// Bytes acknowledged when the last iteration ended.
     before: u64,
-    /// The same now, in this iteration: seconds since the run's start, and bytes.
+    /// The same now, in this iteration: seconds since the run's start, and bytes, also those beyond a hole: else all that came after it
+    /// would seem to come at once when it is filled.
     acknowledged: Vec<(f64, u64)>,
     /// Nanoseconds, each with the number of messages.
     latencies: BTreeMap<u64, u64>,
@@ -91,7 +92,8 @@ impl Flows {
             flow.retransmits = sample.retransmits;
             flow.marked_bytes = sample.marked_bytes;
             let at = seconds(sample.at_ns);
-            flow.acknowledged.push((at, sample.bytes_acked));
+            let arrived = sample.bytes_acked + sample.bytes_sacked;
+            flow.acknowledged.push((at, arrived.max(flow.latest())));
         }
         if !iteration.warmup {
             self.share(iteration.start_s);
@@ -105,9 +107,7 @@ impl Flows {
             }
         }
         for flow in self.flows.values_mut() {
-            if let Some(&(_, bytes)) = flow.acknowledged.last() {
-                flow.before = bytes;
-            }
+            flow.before = flow.latest();
             flow.acknowledged.clear();
         }
     }
@@ -175,10 +175,15 @@ impl Flows {
 }
 
 impl Flow {
+    /// Bytes acknowledged by now.
+    fn latest(&self) -> u64 {
+        let last = self.acknowledged.last();
+        last.map_or(self.before, |&(_, bytes)| bytes)
+    }
+
     /// Bytes of this iteration.
     fn bytes(&self) -> u64 {
-        let last = self.acknowledged.last();
-        last.map_or(0, |(_, bytes)| bytes.saturating_sub(self.before))
+        self.latest() - self.before
     }
 
     /// When the last of them was acknowledged.
@@ -266,6 +271,8 @@ fn microseconds(latencies: &BTreeMap<u64, u64>) -> Percentiles {
 
 #[cfg(test)]
 mod tests {
+    use longhaul_reports::result::Placement;
+
     use super::*;
 
     fn flow(rates: &[(f64, u64)]) -> Flow {
@@ -330,6 +337,52 @@ mod tests {
         assert_eq!(settled(a, b), [false, true, true, false, true]);
         assert_eq!(settled(a, c), [false, false, true, false, false]);
         assert_eq!(settled(c, a), [false; 5], "no flows");
+    }
+
+    #[test]
+    fn what_arrives_beyond_a_hole_counts_when_it_arrives() {
+        let [a, b] = [0, 1].map(SiteId);
+        let mut flows = Flows {
+            sites: vec![a, b],
+            ways: BTreeMap::from([((a, b), vec!["a>b".to_owned()])]),
+            ..Flows::default()
+        };
+        // A megabyte a second, and a hole from 0.2 s to 0.8 s.
+        let sample = |centiseconds: u64| {
+            let arrived = centiseconds * 10_000;
+            let bytes_acked = match centiseconds {
+                20..80 => 200_000,
+                _ => arrived,
+            };
+            ConnectionSample {
+                at_ns: centiseconds * 10_000_000,
+                from: 0,
+                to: 1,
+                connection: 0,
+                rtt_us: 100,
+                cwnd_bytes: 0,
+                retransmits: 0,
+                pacing_rate_bps: None,
+                delivery_rate_bps: 0,
+                bytes_acked,
+                bytes_sacked: arrived - bytes_acked,
+                marked_bytes: None,
+            }
+        };
+        let samples: Vec<_> = (0..=100).map(sample).collect();
+        let iteration = Sample {
+            size_bytes: 1_000_000,
+            count: 1,
+            placement: Placement::OutOfPlace,
+            iteration: 0,
+            warmup: false,
+            start_s: 0.0,
+            time_us: 1e6,
+            wrong: 0,
+        };
+        flows.take(&iteration, &samples, &[], |ns| ns as f64 / 1e9);
+        let goodput = flows.shares()[0].goodput_bps.expect("readings");
+        assert!((goodput / 8e6 - 1.0).abs() < 1e-6, "{goodput}");
     }
 
     #[test]

@@ -318,6 +318,7 @@ impl Connections for Mesh {
                         .then(|| info.pacing_rate.saturating_mul(8)),
                     delivery_rate_bps: info.delivery_rate.saturating_mul(8),
                     bytes_acked: info.bytes_acked,
+                    bytes_sacked: u64::from(info.sacked) * u64::from(info.snd_mss()),
                     marked_bytes: None,
                 })
             })

@@ -12,7 +12,9 @@ pub(super) struct TcpInfo {
     state_to_wscale: [u8; 8],
     rto_to_mss: [u32; 4],
     pub(super) unacked: u32,
-    sacked_to_fackets: [u32; 4],
+    /// Segments that the peer has beyond one that it lacks.
+    pub(super) sacked: u32,
+    lost_to_fackets: [u32; 3],
     last_times: [u32; 4],
     pmtu_and_ssthresh: [u32; 2],
     /// Smoothed, microseconds.
@@ -72,6 +74,7 @@ mod tests {
     #[test]
     fn offsets_are_those_of_the_kernel_header() {
         assert_eq!(mem::offset_of!(TcpInfo, unacked), 24);
+        assert_eq!(mem::offset_of!(TcpInfo, sacked), 28);
         assert_eq!(mem::offset_of!(TcpInfo, rtt), 68);
         assert_eq!(mem::offset_of!(TcpInfo, snd_cwnd), 80);
         assert_eq!(mem::offset_of!(TcpInfo, total_retrans), 100);

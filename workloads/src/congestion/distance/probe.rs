@@ -20,8 +20,8 @@ const LONGEST: u32 = 64;
 const SHORTEST: u32 = 16;
 /// … but for the one that ends the start, which is sent over any way.
 const SHORTEST_FIRST: u32 = 8;
-/// At most so much of a round trip at the bottleneck's pace: others' packets queue behind it for as long.
-const PART: f64 = 1.0 / 50.0;
+/// At most so much of a round trip at the bottleneck's pace: others' packets queue behind it for as long, and behind what waits there anyway.
+const PART: f64 = 1.0 / 80.0;
 /// Quiet is less than this part of the congestion that the rate bears in the mean: packets of several flows meet by chance, too.
 const QUIET: f64 = 0.5;
 /// Quiet round trips before a train. What others make of theirs shows after one, and after another that of this one.

@@ -445,6 +445,7 @@ impl Connections for Endpoint {
                 pacing_rate_bps: state.pacing_rate.map(Rate::bits_per_second),
                 delivery_rate_bps: state.delivery_rate.map_or(0, Rate::bits_per_second),
                 bytes_acked: totals.arrived,
+                bytes_sacked: 0,
                 marked_bytes: Some(totals.marked),
             })
         });
