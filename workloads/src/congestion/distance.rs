@@ -310,10 +310,10 @@ impl Path {
         let up = if slice.limited { 0.0 } else { gains.up };
         let borne = gains.slow / (gains.slow + gains.down);
         if !slice.limited {
-            let room = self.rate < CLAIM * self.capacity;
+            let others = 1.0 - self.rate / self.capacity;
             let carried = self.packets_of_a_round_trip();
-            let congestion = room.then_some(congestion / borne);
-            self.probe.wait(part, congestion, carried);
+            let congestion = (others > 1.0 - CLAIM).then_some(congestion / borne);
+            self.probe.wait(part, congestion, carried, others);
         }
         let (growth, decrease) = (up * (1.0 - congestion), gains.down * congestion);
         let change = self.hasten(growth, decrease);

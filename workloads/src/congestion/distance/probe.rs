@@ -20,8 +20,8 @@ const LONGEST: u32 = 64;
 const SHORTEST: u32 = 16;
 /// … but for the one that ends the start, which is sent over any way.
 const SHORTEST_FIRST: u32 = 8;
-/// At most so much of a round trip at the bottleneck's pace: others' packets queue behind it for as long, and behind what waits there anyway.
-const PART: f64 = 1.0 / 80.0;
+/// The queue of others' packets behind a train may take at most so much of a round trip: some is there anyway.
+const PART: f64 = 1.0 / 90.0;
 /// Quiet is less than this part of the congestion that the rate bears in the mean: packets of several flows meet by chance, too.
 const QUIET: f64 = 0.5;
 /// Quiet round trips before a train. What others make of theirs shows after one, and after another that of this one.
@@ -38,8 +38,9 @@ const RARER: f64 = 4.0;
 /// Multiples of it spread evenly between whole numbers.
 const GOLDEN: f64 = 0.618_033_988_749_895;
 
-fn length(packets_of_a_round_trip: f64) -> u32 {
-    ((packets_of_a_round_trip * PART) as u32).min(LONGEST)
+/// Packets of a train, where the bottleneck carries `carried` in a round trip and others use so much of it.
+fn length(carried: f64, others: f64) -> u32 {
+    ((carried * PART / others) as u32).min(LONGEST)
 }
 
 /// What is looked at, and when next.
@@ -101,21 +102,17 @@ impl Probe {
         }
     }
 
-    /// The next one ends the start: it is sent whatever is seen.
-    /// The bottleneck carries so many packets in a round trip.
-    pub fn begin(&mut self, now: Time, round_trip: Duration, packets_of_a_round_trip: f64) {
+    /// The next one ends the start: it is sent whatever is seen. The bottleneck carries so many packets in a round trip.
+    pub fn begin(&mut self, now: Time, round_trip: Duration, carried: f64) {
         *self = Probe::new();
         self.rest(now);
         let wait = round_trip.mul_f64(FIRST_INTERVAL * (1.0 + self.offset));
-        self.first = Some((
-            now + wait,
-            length(packets_of_a_round_trip).max(SHORTEST_FIRST),
-        ));
+        self.first = Some((now + wait, length(carried, 1.0).max(SHORTEST_FIRST)));
     }
 
     /// Counts `part` of a round trip. Of what others use it is asked where there is congestion to be told from, in parts of what the rate
-    /// bears; `packets_of_a_round_trip` are what the bottleneck carries in one.
-    pub fn wait(&mut self, part: f64, congestion: Option<f64>, packets_of_a_round_trip: f64) {
+    /// bears. The bottleneck carries `carried` packets in a round trip, of which others use so much at most.
+    pub fn wait(&mut self, part: f64, congestion: Option<f64>, carried: f64, others: f64) {
         self.trips += part;
         if self.train.is_some() || self.first.is_some() {
             return;
@@ -129,7 +126,7 @@ impl Probe {
             return;
         };
         self.quiet = (self.quiet + part * (1.0 - congestion / QUIET)).max(0.0);
-        let length = length(packets_of_a_round_trip);
+        let length = length(carried, others);
         if self.quiet >= self.interval * (1.0 + self.offset) && length >= SHORTEST {
             self.ask(Asks::Others, length);
         }
@@ -246,14 +243,14 @@ mod tests {
     use crate::congestion::testing::acknowledged;
 
     const CAPACITY: f64 = 125e6;
-    const CARRIED: f64 = 1000.0;
+    const CARRIED: f64 = 2000.0;
     const GAP: Duration = Duration::from_micros(12);
     /// What a train's first packet meets.
     const QUEUE: Duration = Duration::from_micros(5);
 
     fn quiet(probe: &mut Probe) {
         for _ in 0..=2 * INTERVAL as u32 {
-            probe.wait(1.0, Some(0.0), CARRIED);
+            probe.wait(1.0, Some(0.0), CARRIED, 1.0);
         }
     }
 
@@ -361,7 +358,7 @@ mod tests {
     fn congestion_as_the_rate_bears_it_is_not_quiet() {
         let mut probe = Probe::new();
         for _ in 0..FIRST_AGAIN as u32 - 1 {
-            probe.wait(1.0, Some(1.0), CARRIED);
+            probe.wait(1.0, Some(1.0), CARRIED, 1.0);
         }
         assert!(probe.train.is_none());
     }
@@ -372,7 +369,7 @@ mod tests {
         let mut asked = Vec::new();
         for trip in 1..=600 {
             // Whether there is congestion or not, and no room seen.
-            probe.wait(1.0, None, CARRIED);
+            probe.wait(1.0, None, CARRIED, 1.0);
             if probe.train.is_none() {
                 continue;
             }
