@@ -5,12 +5,12 @@ pub(crate) mod replay;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::result::{Bound, Point, RunResult, Sample, Summary, Workload};
-use crate::stats;
+use crate::{side_by_side, stats};
 
 /// A stack with its settings, over all repeats.
 #[derive(Clone, Debug)]
 pub(crate) struct Series<'a> {
-    /// `cubic`, or `cubic, algorithm ring` in a sweep.
+    /// `cubic`, or `cubic, algorithm ring` in a sweep; without settings that [follow](SettingNames::follows) others.
     pub label: String,
     /// Its stack.
     pub stack: &'a str,
@@ -91,6 +91,8 @@ pub(crate) fn iterations(summaries: &[Summary]) -> usize {
 pub(crate) struct SettingNames<'a> {
     /// The short name of each full one: `queue` of `links.0.queue`.
     short: BTreeMap<&'a str, &'a str>,
+    /// Settings whose value another one's tells, by their full names.
+    followers: BTreeSet<&'a str>,
 }
 
 impl<'a> SettingNames<'a> {
@@ -103,9 +105,25 @@ impl<'a> SettingNames<'a> {
         let last = |name: &'a str| name.rsplit('.').next().unwrap_or(name);
         let alone = |name| all.iter().filter(|other| last(other) == last(name)).count() == 1;
         let short = |&name: &&'a str| (name, if alone(name) { last(name) } else { name });
+        // Of two that tell each other, the first leads.
+        let follows = |&name: &&'a str| {
+            let mut others = all.iter().filter(|&&other| other != name);
+            // Whose a point is has to be said, even if its settings told it.
+            name != side_by_side::SETTING
+                && others.any(|&other| {
+                    tells(result, other, name) && (other < name || !tells(result, name, other))
+                })
+        };
         Self {
             short: all.iter().map(short).collect(),
+            followers: all.iter().copied().filter(follows).collect(),
         }
+    }
+
+    /// Whether `setting` has one value for each value of some other: a rate that is lowered as a delay grows. It tells no series apart,
+    /// and makes no axis.
+    pub fn follows(&self, setting: &str) -> bool {
+        self.followers.contains(setting)
     }
 
     /// Full and short names, in order.
@@ -113,7 +131,7 @@ impl<'a> SettingNames<'a> {
         self.short.iter().map(|(&full, &short)| (full, short))
     }
 
-    /// `cubic, queue 1bdp`: a stack with its settings, but for one.
+    /// `cubic, queue 1bdp`: a stack with its settings, but for those that follow others and for one.
     pub fn label(
         &self,
         stack: &str,
@@ -122,13 +140,23 @@ impl<'a> SettingNames<'a> {
     ) -> String {
         let settings = settings
             .iter()
-            .filter(|(name, _)| Some(name.as_str()) != without)
+            .filter(|(name, _)| Some(name.as_str()) != without && !self.follows(name))
             .map(|(name, value)| {
                 let name = self.short.get(name.as_str()).copied().unwrap_or(name);
                 format!(", {name} {value}")
             });
         stack.to_owned() + &settings.collect::<String>()
     }
+}
+
+/// Whether all points with one value of `leader` have one of `setting`, and both vary.
+fn tells(result: &RunResult, leader: &str, setting: &str) -> bool {
+    let mut told: BTreeMap<Option<&String>, Option<&String>> = BTreeMap::new();
+    let is_told = result.points.iter().all(|point| {
+        let value = point.settings.get(setting);
+        *told.entry(point.settings.get(leader)).or_insert(value) == value
+    });
+    is_told && told.values().collect::<BTreeSet<_>>().len() > 1
 }
 
 #[cfg(test)]
@@ -151,5 +179,38 @@ mod tests {
         assert_eq!(labels(&run), ["cubic, queue 1, loss 1"]);
         run.points[0].settings = settings(&["links.0.queue", "links.1.queue"]);
         assert_eq!(labels(&run), ["cubic, links.0.queue 1, links.1.queue 1"]);
+    }
+    #[test]
+    fn what_moves_with_another_setting_tells_no_series_apart() {
+        let (mut run, _) = example::run(&Shape::default());
+        let first = run.points[0].clone();
+        let point = |values: [&str; 4]| {
+            let names = ["delay", "limit", "loss", "rate"];
+            let set = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
+            let mut point = first.clone();
+            point.settings = names.into_iter().zip(values).map(set).collect();
+            point
+        };
+        let ways = [
+            ["1ms", "1MB", "0%", "1Gbit"],
+            ["2ms", "2MB", "0%", "1Gbit"],
+            ["4ms", "4MB", "0%", "250Mbit"],
+            ["1ms", "1MB", "1%", "1Gbit"],
+            ["2ms", "2MB", "1%", "1Gbit"],
+        ];
+        run.points = ways.into_iter().map(point).collect();
+        let names = SettingNames::of(&run);
+        let leaders: Vec<&str> = names
+            .iter()
+            .map(|(full, _)| full)
+            .filter(|name| !names.follows(name))
+            .collect();
+        assert_eq!(leaders, ["delay", "loss"]);
+        let labels: Vec<String> = Series::of(&run).into_iter().map(|one| one.label).collect();
+        assert_eq!(labels[2], "cubic, delay 4ms, loss 0%");
+        assert_eq!(
+            names.label("cubic", &run.points[4].settings, Some("delay")),
+            "cubic, loss 1%"
+        );
     }
 }

@@ -5,7 +5,7 @@ use crate::result::Outcome;
 use crate::timeaxis::TimeAxis;
 
 /// The setting that says which result a point is of.
-const SETTING: &str = "result";
+pub(crate) const SETTING: &str = "result";
 
 /// What each result is called: its experiment's name, numbered where several have the same. Never where it lies: that is the reader's
 /// own affair.

@@ -1,6 +1,7 @@
 //! What a swept setting changes: bus bandwidth and delay against its values, as lines where they are numbers and as
 //! bars where they are names.
 
+use std::collections::BTreeSet;
 use std::str::FromStr;
 
 use longhaul_topologies::units::{ByteSize, Rate, TimeSpan};
@@ -28,12 +29,13 @@ const BARS_WIDTH: f64 = 0.8;
 /// A panel has room for this many bars.
 const LEAST_BARS: f64 = 4.0;
 
-/// One figure per swept setting that has more than one value.
+/// One figure per swept setting that has more than one value, and follows no other.
 pub(super) fn against_settings(folder: &ResultFolder) -> Vec<Figure> {
     let series = Series::of(&folder.result);
     let names = SettingNames::of(&folder.result);
     names
         .iter()
+        .filter(|(setting, _)| !names.follows(setting))
         .filter_map(|(setting, short)| {
             let sweep = Sweep::of(&series, &names, setting)?;
             let mut figure = figure(folder, &sweep)?;
@@ -237,31 +239,42 @@ fn figure(folder: &ResultFolder, sweep: &Sweep<'_>) -> Option<Figure> {
             .iter()
             .flat_map(|group| group.1.iter().flatten())
     };
-    let mut sizes: Vec<u64> = all()
-        .flat_map(|series| series.summaries())
-        .map(|row| row.size_bytes)
-        .collect();
+    let placement = placement(&Series::of(&folder.result));
+    let of_series = all().map(|series| {
+        let rows = series.summaries().into_iter();
+        let placed = rows.filter(|row| Some(row.placement) == placement);
+        placed.map(|row| row.size_bytes).collect::<BTreeSet<_>>()
+    });
+    let of_series: Vec<BTreeSet<u64>> = of_series.collect();
+    let mut sizes: Vec<Vec<u64>> = of_series.iter().flatten().map(|&size| vec![size]).collect();
     sizes.sort_unstable();
     sizes.dedup();
     let mut notes = Vec::new();
-    if sizes.len() > MOST_SIZES {
+    if sizes.len() > 1 && of_series.iter().all(|sizes| sizes.len() < 2) {
+        // A size follows the setting: each value has its own.
+        sizes = vec![sizes.concat()];
+    } else if sizes.len() > MOST_SIZES {
         notes.push(format!("the {MOST_SIZES} largest of {} sizes", sizes.len()));
         sizes.drain(..sizes.len() - MOST_SIZES);
     }
-    let placement = placement(&Series::of(&folder.result));
     let mut panels: Vec<Panel> = sizes
         .into_iter()
-        .filter_map(|size| {
-            let busbw = |series: &Series<'_>| {
+        .filter_map(|sizes| {
+            let row = |series: &Series<'_>| {
                 let mut rows = series.summaries().into_iter();
-                rows.find(|row| row.size_bytes == size && Some(row.placement) == placement)
-                    .map(|row| row.busbw_gbps * 8e3)
+                rows.find(|row| sizes.contains(&row.size_bytes) && Some(row.placement) == placement)
+            };
+            let bytes = |size: &u64| format::bytes(*size as f64);
+            let named = match &sizes[..] {
+                [size] => bytes(size),
+                [first, .., last] => format!("{} to {}", bytes(first), bytes(last)),
+                [] => return None,
             };
             sweep.panel(
-                format!("bus bandwidth, {}", format::bytes(size as f64)),
+                format!("bus bandwidth, {named}"),
                 "bus bandwidth (Mbit/s)",
-                busbw,
-                |series| bound_busbw_mbps(series, size),
+                |series| Some(row(series)?.busbw_gbps * 8e3),
+                |series| bound_busbw_mbps(series, row(series)?.size_bytes),
             )
         })
         .collect();
