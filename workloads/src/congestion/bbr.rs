@@ -13,7 +13,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::signal::{Rounds, rate};
-use super::{Ack, Conditions, Controller, Loss};
+use super::{Ack, Conditions, Controller, Loss, Sent};
 
 /// Its parameters.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -78,7 +78,10 @@ impl Bbr {
             least_rtt: conditions.handshake,
             least_at: now,
             prior_window: window,
-            recovery: None,
+            lost: 0.0,
+            repair: Repair::None,
+            idle: false,
+            drained_until: None,
             parameters: self,
         }
     }
@@ -112,8 +115,25 @@ pub(super) struct Model {
     least_rtt: Option<Duration>,
     least_at: Time,
     prior_window: f64,
-    /// Losses are being repaired until something sent after this is acknowledged.
-    recovery: Option<Time>,
+    /// Found lost since the last acknowledgement.
+    lost: f64,
+    repair: Repair,
+    /// Nothing has been acknowledged since nothing was in flight (`idle_restart`).
+    idle: bool,
+    /// Packets that left before so much was delivered say little of the rate: little was allowed.
+    drained_until: Option<u64>,
+}
+
+/// How far the repair of losses is, since when: it ends when something is acknowledged that was sent after that.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Repair {
+    None,
+    /// The next acknowledgement begins it.
+    Found(Time),
+    /// In its first round, in which as much leaves as arrives (`packet_conservation`).
+    Conserving(Time),
+    /// Growing again.
+    Growing(Time),
 }
 
 impl Model {
@@ -126,7 +146,10 @@ impl Model {
             return;
         };
         let sample = sample.bits_per_second() as f64 / 8.0;
-        if ack.application_limited && sample < self.rate() {
+        let was_drained = self
+            .drained_until
+            .is_some_and(|until| ack.delivered_at_sending <= until);
+        if (ack.application_limited || was_drained) && sample < self.rate() {
             return;
         }
         while self.rates.back().is_some_and(|&(_, rate)| rate <= sample) {
@@ -141,6 +164,11 @@ impl Model {
         {
             self.rates.pop_front();
         }
+    }
+
+    /// The pace at this gain (`bbr_bw_to_pacing_rate`).
+    fn paced(&self, gain: f64) -> f64 {
+        gain * self.rate() * (1.0 - self.parameters.pacing_margin / 100.0)
     }
 
     /// `bbr_inflight`: gain × BDP, and three packets for offloads.
@@ -185,7 +213,7 @@ impl Model {
                 let long = ack.now.since(since) > rtt;
                 let over = match CYCLE[at] {
                     gain if gain > 1.0 => {
-                        long && (self.recovery.is_some() || flight >= self.flight(gain))
+                        long && (self.repair != Repair::None || flight >= self.flight(gain))
                     }
                     gain if gain < 1.0 => long || flight <= self.flight(1.0),
                     _ => long,
@@ -200,15 +228,16 @@ impl Model {
 
     fn note_rtt(&mut self, ack: &Ack<'_>) {
         let expired = ack.now.since(self.least_at) > self.parameters.rtt_window.duration();
-        if expired || self.least_rtt.is_none_or(|least| ack.least_rtt <= least) {
+        if expired || self.least_rtt.is_none_or(|least| ack.least_rtt < least) {
             self.least_rtt = Some(ack.least_rtt);
             self.least_at = ack.now;
         }
-        if expired && !matches!(self.phase, Phase::ProbeRtt(_)) {
-            self.prior_window = self.window;
+        if expired && !self.idle && !matches!(self.phase, Phase::ProbeRtt(_)) {
+            self.save_window();
             self.phase = Phase::ProbeRtt(None);
         }
         if let Phase::ProbeRtt(until) = self.phase {
+            self.drained_until = Some(ack.delivered + ack.in_flight);
             match until {
                 None if ack.in_flight as f64 <= LEAST_PACKETS * self.packet => {
                     let pause = self.parameters.probe_rtt.duration().max(ack.rtt);
@@ -228,6 +257,35 @@ impl Model {
         }
     }
 
+    /// Remembers the window for the time after a repair or a drained path (`bbr_save_cwnd`).
+    fn save_window(&mut self) {
+        let is_reduced = self.repair != Repair::None || matches!(self.phase, Phase::ProbeRtt(_));
+        self.prior_window = if is_reduced {
+            self.prior_window.max(self.window)
+        } else {
+            self.window
+        };
+    }
+
+    /// What losses make of the window, before it grows (`bbr_set_cwnd_to_recover_or_restore`).
+    fn recover(&mut self, round: bool, ack: &Ack<'_>) {
+        let lost = std::mem::take(&mut self.lost);
+        self.window = (self.window - lost).max(self.packet);
+        match self.repair {
+            Repair::Found(since) => {
+                self.rounds.begin(ack);
+                self.window = 0.0;
+                self.repair = Repair::Conserving(since);
+            }
+            Repair::Conserving(since) | Repair::Growing(since) if ack.sent > since => {
+                self.window = self.window.max(self.prior_window);
+                self.repair = Repair::None;
+            }
+            Repair::Conserving(since) if round => self.repair = Repair::Growing(since),
+            _ => {}
+        }
+    }
+
     fn gains(&self) -> (f64, f64) {
         let high = self.parameters.high_gain;
         match self.phase {
@@ -240,49 +298,56 @@ impl Model {
 }
 
 impl Controller for Model {
+    fn on_sent(&mut self, sent: &Sent) {
+        // `bbr_cwnd_event`: after an idle time, at the known rate.
+        if sent.in_flight == sent.bytes && self.rate() > 0.0 {
+            self.idle = true;
+            if matches!(self.phase, Phase::ProbeRate(..)) {
+                self.pace = self.paced(1.0);
+            }
+        }
+    }
+
     fn on_ack(&mut self, ack: &Ack<'_>) {
         let round = self.rounds.passed(ack);
         self.round += u64::from(round);
-        if self.recovery.is_some_and(|since| ack.sent > since) {
-            self.recovery = None;
-            self.window = self.window.max(self.prior_window);
-        }
+        self.recover(round, ack);
         self.note_rate(ack);
         self.advance(ack);
         self.check_full(round, ack);
         self.note_rtt(ack);
         let (pacing, window) = self.gains();
-        let pace = pacing * self.rate() * (1.0 - self.parameters.pacing_margin / 100.0);
+        let pace = self.paced(pacing);
         if self.rate() > 0.0 && (self.full_reached() || pace > self.pace) {
             self.pace = pace;
         }
+        let least = LEAST_PACKETS * self.packet;
         let target = self.flight(window);
         let grown = self.window + ack.bytes as f64;
-        if self.full_reached() {
-            self.window = grown.min(target);
+        if matches!(self.repair, Repair::Conserving(_)) {
+            self.window = self.window.max((ack.in_flight + ack.bytes) as f64);
+        } else if self.full_reached() {
+            self.window = grown.min(target).max(least);
         } else if self.window < target || ack.delivered as f64 <= self.initial {
-            self.window = grown;
+            self.window = grown.max(least);
         }
-        self.window = self.window.max(LEAST_PACKETS * self.packet);
         if matches!(self.phase, Phase::ProbeRtt(_)) {
-            self.window = LEAST_PACKETS * self.packet;
+            self.window = self.window.min(least);
         }
+        self.idle = false;
     }
 
     fn on_loss(&mut self, loss: &Loss) {
-        // Packet conservation for the round trip of the repair (`bbr_set_cwnd_to_recover_or_restore`).
-        if self.recovery.is_none() {
-            self.recovery = Some(loss.now);
-            if !matches!(self.phase, Phase::ProbeRtt(_)) {
-                self.prior_window = self.window;
-            }
-            self.window = (loss.in_flight as f64 + self.packet).max(self.packet);
+        self.lost += loss.bytes as f64;
+        if self.repair == Repair::None {
+            self.save_window();
+            self.repair = Repair::Found(loss.now);
         }
     }
 
     fn on_timeout(&mut self, now: Time) {
-        self.recovery = Some(now);
-        self.prior_window = self.prior_window.max(self.window);
+        self.save_window();
+        self.repair = Repair::Growing(now);
         self.window = self.packet;
         self.full = 0.0;
     }
@@ -339,5 +404,97 @@ mod tests {
         assert_eq!(model.rate(), 250e6);
         rounds(&mut model, 1, 12, 1_000_000_000, 0);
         assert_eq!(model.rate(), 125e6);
+    }
+    /// A model in its cycle at 1 Gbit/s over 1 ms, with two BDP as its window.
+    fn cruising() -> (Model, Ack<'static>) {
+        let mut model = Bbr::default().start(conditions(), Time::default());
+        rounds(&mut model, 5, 1, 1_000_000_000, 400_000);
+        rounds(&mut model, 200, 6, 1_000_000_000, 100_000);
+        assert!(matches!(model.phase, Phase::ProbeRate(..)));
+        assert!((model.window - 254_500.0).abs() < 1.0);
+        let mut ack = acknowledged(Time::from_nanos(206_000_000));
+        ack.delivered = 206 * 150_000;
+        ack.delivered_at_sending = 205 * 150_000 - 1500;
+        ack.sent = Time::from_nanos(205_000_000);
+        ack.in_flight = 200_000;
+        (model, ack)
+    }
+
+    fn lost(now: Time, packets: u32) -> Loss {
+        Loss {
+            now,
+            bytes: u64::from(packets) * 1500,
+            packets,
+            sent: now,
+            in_flight: 200_000,
+        }
+    }
+
+    #[test]
+    fn in_the_first_round_of_a_repair_as_much_leaves_as_arrives_and_then_the_window_is_what_it_was()
+    {
+        let (mut model, mut ack) = cruising();
+        model.on_loss(&lost(ack.now, 2));
+        model.on_ack(&ack);
+        assert_eq!(model.window(), 201_500);
+        // What is lost in that round is not sent beyond what arrives.
+        model.on_loss(&lost(ack.now, 10));
+        ack.in_flight = 180_000;
+        model.on_ack(&ack);
+        assert_eq!(model.window(), 186_500);
+        // The next round grows again, by what arrives.
+        ack.now = ack.now + Duration::from_millis(1);
+        ack.delivered_at_sending = ack.delivered;
+        ack.delivered += 1500;
+        model.on_ack(&ack);
+        assert_eq!(model.window(), 188_000);
+        ack.sent = ack.now;
+        model.on_ack(&ack);
+        assert_eq!(model.window(), 254_500);
+    }
+
+    #[test]
+    fn the_path_is_drained_every_ten_seconds_though_each_round_trip_is_the_same_and_its_rate_stays()
+    {
+        let (mut model, _) = cruising();
+        rounds(&mut model, 9_850, 206, 1_000_000_000, 100_000);
+        assert!(
+            matches!(model.phase, Phase::ProbeRtt(None)),
+            "{:?}",
+            model.phase
+        );
+        assert_eq!(model.window(), 6000);
+        rounds(&mut model, 150, 10_056, 48_000_000, 6000);
+        assert!(matches!(model.phase, Phase::ProbeRtt(Some(_))));
+        rounds(&mut model, 52, 10_206, 48_000_000, 6000);
+        assert!(
+            matches!(model.phase, Phase::ProbeRate(..)),
+            "{:?}",
+            model.phase
+        );
+        assert_eq!(model.rate(), 125e6);
+    }
+
+    #[test]
+    fn the_path_is_not_drained_right_after_it_was_idle() {
+        let (mut model, _) = cruising();
+        model.on_sent(&Sent {
+            now: Time::from_nanos(20_000_000_000),
+            bytes: 1500,
+            in_flight: 1500,
+            backlogged: false,
+        });
+        rounds(&mut model, 1, 20_001, 1_000_000_000, 6000);
+        assert!(
+            matches!(model.phase, Phase::ProbeRate(..)),
+            "{:?}",
+            model.phase
+        );
+        assert_eq!(
+            model
+                .pacing_rate()
+                .map(|rate| rate.bits_per_second() > 700_000_000),
+            Some(true)
+        );
     }
 }

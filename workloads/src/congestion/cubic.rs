@@ -49,6 +49,7 @@ impl Cubic {
             window: f64::from(self.initial_window.max(1)),
             threshold: f64::INFINITY,
             most: 0.0,
+            prior: 0.0,
             epoch: None,
             reaction: Reaction::default(),
             slow_start: SlowStart::default(),
@@ -66,6 +67,8 @@ pub(super) struct Curve {
     threshold: f64,
     /// W_max.
     most: f64,
+    /// The window when the threshold was last set, before any cut (cwnd_prior).
+    prior: f64,
     epoch: Option<Epoch>,
     reaction: Reaction,
     slow_start: SlowStart,
@@ -74,30 +77,48 @@ pub(super) struct Curve {
 /// One stage of congestion avoidance.
 #[derive(Debug)]
 struct Epoch {
-    since: Time,
-    /// K, seconds until the window is W_max again.
+    /// When an acknowledgement last came.
+    last: Time,
+    /// How long it is, without what the application left unused (section 5.8).
+    elapsed: Duration,
+    /// W_max, or the window that it began with where that was larger.
+    origin: f64,
+    /// K, seconds until the window is the origin.
     k: f64,
     /// What Reno would have (W_est).
     reno: f64,
-    /// The window it began with (cwnd_prior).
-    prior: f64,
+}
+
+impl Epoch {
+    /// Goes on to `ack`. Acknowledgements of a sender that sends all the time are no more than a round trip apart.
+    fn advance(&mut self, ack: &Ack<'_>) {
+        if !ack.application_limited {
+            self.elapsed += ack.now.since(self.last).min(ack.rtt);
+        }
+        self.last = ack.now;
+    }
 }
 
 impl Curve {
-    fn avoid(&mut self, now: Time, acknowledged: f64, rtt: Duration) {
+    fn avoid(&mut self, ack: &Ack<'_>) {
         let Cubic { c, beta, .. } = self.parameters;
         let (beta, window, most) = (beta.get(), self.window, self.most);
         let epoch = self.epoch.get_or_insert_with(|| Epoch {
-            since: now,
+            last: ack.now,
+            elapsed: Duration::ZERO,
+            origin: most.max(window),
             k: ((most - window).max(0.0) / c.max(1e-9)).cbrt(),
             reno: window,
-            prior: most.max(window),
         });
-        let most = most.max(window.min(epoch.prior));
-        let at = |seconds: f64| c * (seconds - epoch.k).powi(3) + most;
-        let elapsed = now.since(epoch.since).as_secs_f64();
+        epoch.advance(ack);
+        if ack.application_limited {
+            return;
+        }
+        let acknowledged = ack.bytes as f64 / self.packet;
+        let at = |seconds: f64| c * (seconds - epoch.k).powi(3) + epoch.origin;
+        let elapsed = epoch.elapsed.as_secs_f64();
         // Section 4.3: α of Reno, until its window reaches the prior one; then 1.
-        let alpha = if epoch.reno < epoch.prior {
+        let alpha = if epoch.reno < self.prior {
             3.0 * (1.0 - beta) / (1.0 + beta)
         } else {
             1.0
@@ -106,13 +127,14 @@ impl Curve {
         if at(elapsed) < epoch.reno {
             self.window = epoch.reno.max(window);
         } else {
-            let target = at(elapsed + rtt.as_secs_f64()).clamp(window, 1.5 * window);
+            let target = at(elapsed + ack.rtt.as_secs_f64()).clamp(window, 1.5 * window);
             self.window += (target - window) / window * acknowledged;
         }
     }
 
     fn cut(&mut self) {
         let beta = self.parameters.beta.get();
+        self.prior = self.window;
         self.most = if self.parameters.fast_convergence && self.window < self.most {
             self.window * (1.0 + beta) / 2.0
         } else {
@@ -126,7 +148,6 @@ impl Curve {
 
 impl Controller for Curve {
     fn on_ack(&mut self, ack: &Ack<'_>) {
-        let acknowledged = ack.bytes as f64 / self.packet;
         if self.parameters.ecn && ack.marked > 0 {
             if self.reaction.due(ack.sent, ack.now) {
                 self.cut();
@@ -138,14 +159,18 @@ impl Controller for Curve {
                 Some(1.0)
             };
             match growth {
-                Some(growth) => self.window += growth * acknowledged,
+                Some(growth) if ack.lets_double(self.window * self.packet) => {
+                    self.window += growth * ack.bytes as f64 / self.packet;
+                }
+                Some(_) => {}
                 None => {
                     self.threshold = self.window;
                     self.most = self.window;
+                    self.prior = self.window;
                 }
             }
-        } else if !ack.application_limited {
-            self.avoid(ack.now, acknowledged, ack.rtt);
+        } else {
+            self.avoid(ack);
         }
     }
 
@@ -266,5 +291,55 @@ mod tests {
         curve.window = 800.0;
         curve.cut();
         assert!((curve.most - 800.0 * 0.85).abs() < 1e-9);
+    }
+    #[test]
+    fn time_in_which_the_application_sends_nothing_does_not_count() {
+        let grown = |pause: Duration, limited: bool| {
+            let mut curve = Cubic::default().start(conditions(), Time::default());
+            curve.window = 100.0;
+            curve.cut();
+            let mut now = Time::from_nanos(1);
+            for round in 0..20 {
+                if round == 10 {
+                    now = now + pause;
+                }
+                let mut ack = acknowledged(now);
+                ack.rtt = Duration::from_millis(10);
+                ack.application_limited = limited && round >= 10;
+                ack.bytes = (curve.window * curve.packet) as u64;
+                curve.on_ack(&ack);
+                now = now + ack.rtt;
+            }
+            curve.window
+        };
+        let steady = grown(Duration::ZERO, false);
+        let paused = grown(Duration::from_secs(20), false);
+        assert!((paused / steady - 1.0).abs() < 0.01, "{paused}, {steady}");
+        let limited = grown(Duration::ZERO, true);
+        assert!(limited < steady, "{limited}, {steady}");
+    }
+
+    #[test]
+    fn slow_start_needs_half_of_the_window_in_flight() {
+        let mut curve = Cubic::default().start(conditions(), Time::default());
+        let mut ack = acknowledged(Time::from_nanos(1));
+        ack.application_limited = true;
+        for _ in 0..100 {
+            curve.on_ack(&ack);
+        }
+        assert!((curve.window - 10.0).abs() < 1e-9, "{}", curve.window);
+        ack.in_flight = 8 * 1500;
+        curve.on_ack(&ack);
+        assert!((curve.window - 11.0).abs() < 1e-9, "{}", curve.window);
+    }
+
+    #[test]
+    fn friendly_growth_is_renos_from_the_window_before_the_cut_on() {
+        // Fast convergence lowers W_max to 680; cwnd_prior stays 800.
+        let mut curve = Cubic::default().start(conditions(), Time::default());
+        curve.most = 1000.0;
+        curve.window = 800.0;
+        curve.cut();
+        assert!((curve.prior - 800.0).abs() < 1e-9);
     }
 }

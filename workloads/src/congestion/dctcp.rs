@@ -79,8 +79,10 @@ impl Controller for Window {
                 self.cut(self.window * (1.0 - self.alpha / 2.0));
             }
         } else if self.window < self.threshold {
-            self.window += ack.bytes as f64;
-        } else {
+            if ack.lets_double(self.window) {
+                self.window += ack.bytes as f64;
+            }
+        } else if !ack.application_limited {
             self.window += self.packet * ack.bytes as f64 / self.window;
         }
     }
@@ -142,5 +144,17 @@ mod tests {
             window.on_ack(&ack);
         }
         assert!((window.alpha - 0.25).abs() < 0.05, "{}", window.alpha);
+    }
+    #[test]
+    fn a_window_that_is_not_used_does_not_grow() {
+        let mut window = Dctcp::default().start(conditions(), Time::default());
+        let initial = window.window;
+        let mut ack = acknowledged(Time::from_nanos(1));
+        ack.application_limited = true;
+        window.on_ack(&ack);
+        assert!((window.window - initial).abs() < 1e-9);
+        window.threshold = initial;
+        window.on_ack(&ack);
+        assert!((window.window - initial).abs() < 1e-9);
     }
 }

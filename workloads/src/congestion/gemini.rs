@@ -125,8 +125,10 @@ impl Controller for Both {
                 self.cut(by_marks.max(by_delay));
             }
         } else if self.window < self.threshold {
-            self.window += ack.bytes as f64 / self.packet;
-        } else {
+            if ack.lets_double(self.window * self.packet) {
+                self.window += ack.bytes as f64 / self.packet;
+            }
+        } else if !ack.application_limited {
             let (least, most) = (
                 self.parameters.least_increase,
                 self.parameters.most_increase,

@@ -38,6 +38,14 @@ pub(super) fn spread(bytes: f64, time: Duration) -> Rate {
     rate(bytes * 8.0 / time.as_secs_f64().max(1e-9))
 }
 
+impl Ack<'_> {
+    /// Whether a window of so many bytes may double: one that the application does not use says nothing of the path. Half of it in
+    /// flight is enough (`tcp_is_cwnd_limited`, `include/net/tcp.h`).
+    pub(super) fn lets_double(&self, window: f64) -> bool {
+        !self.application_limited || 2.0 * (self.in_flight + self.bytes) as f64 > window
+    }
+}
+
 /// Counts rounds: one has passed when a packet is acknowledged that was sent after the round began.
 #[derive(Debug, Default)]
 pub(super) struct Rounds {
@@ -49,9 +57,14 @@ impl Rounds {
     pub fn passed(&mut self, ack: &Ack<'_>) -> bool {
         let passed = ack.delivered_at_sending >= self.end;
         if passed {
-            self.end = ack.delivered;
+            self.begin(ack);
         }
         passed
+    }
+
+    /// A round begins with `ack`, whatever became of the one before.
+    pub fn begin(&mut self, ack: &Ack<'_>) {
+        self.end = ack.delivered;
     }
 }
 

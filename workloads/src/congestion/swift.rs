@@ -113,8 +113,10 @@ impl Controller for Target {
         let target = self.parameters.target(self.window);
         let acknowledged = ack.bytes as f64 / self.packet;
         if delay < target {
-            let additive = self.parameters.additive * acknowledged;
-            self.set(self.window + additive / self.window.max(1.0));
+            if !ack.application_limited {
+                let additive = self.parameters.additive * acknowledged;
+                self.set(self.window + additive / self.window.max(1.0));
+            }
         } else if self.reaction.due(ack.sent, ack.now) {
             let cut = self.parameters.beta.get() * (delay - target) / delay;
             self.set(self.window * (1.0 - cut.min(self.parameters.max_decrease.get())));

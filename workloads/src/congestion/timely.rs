@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::factor::Factor;
-use super::signal::{Least, rate};
+use super::signal::rate;
 use super::{Ack, Conditions, Controller, Loss};
 
 /// Its parameters: figures for a data centre, whatever the distance.
@@ -61,7 +61,6 @@ impl Timely {
             difference: 0.0,
             rises: 0,
             counted: 0,
-            least: Least::new(conditions),
             parameters: self,
         }
     }
@@ -77,7 +76,6 @@ pub(super) struct Gradient {
     difference: f64,
     rises: u32,
     counted: u64,
-    least: Least,
 }
 
 impl Gradient {
@@ -117,7 +115,6 @@ impl Gradient {
 
 impl Controller for Gradient {
     fn on_ack(&mut self, ack: &Ack<'_>) {
-        self.least.with(ack);
         self.counted += ack.bytes;
         if self.counted >= self.parameters.segment.bytes() {
             self.counted = 0;
