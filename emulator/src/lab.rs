@@ -1,5 +1,6 @@
 //! A lab: a topology that is up.
 
+mod congestion;
 mod mounts;
 mod processes;
 
@@ -65,9 +66,6 @@ pub struct Lab {
     _law: Option<KernelLaw>,
 }
 
-/// The default congestion control of the network namespace of whoever opens it.
-const CONGESTION_CONTROL: &str = "/proc/sys/net/ipv4/tcp_congestion_control";
-
 /// The counters of every channel, and the channels that are down.
 pub(crate) type Observed = (Vec<(ChannelId, ChannelCounters)>, Vec<ChannelId>);
 
@@ -106,11 +104,6 @@ impl LabError {
         match self {
             Self::KernelLaw(error) => Some(error.help()),
             Self::CongestionControl { name, source, .. } => match source.kind() {
-                // net/ipv4/tcp_cong.c: only what is TCP_CONG_NON_RESTRICTED.
-                io::ErrorKind::PermissionDenied => Some(format!(
-                    "the kernel keeps it from namespaces until `sudo sysctl net.ipv4.tcp_allowed_congestion_control=\"$(sysctl -n \
-                     net.ipv4.tcp_allowed_congestion_control) {name}\"`; or have the programs ask for it, as `iperf3 -C {name}` does"
-                )),
                 io::ErrorKind::NotFound => Some(format!(
                     "load it as root with `modprobe tcp_{name}`, or name one that the kernel has"
                 )),
@@ -184,24 +177,23 @@ impl Lab {
     /// Makes `name` what kernel TCP uses in the hosts unless a program asks for another; the machine's default without one.
     ///
     /// # Errors
-    /// If the kernel does not have it, or keeps it from namespaces.
+    /// If the kernel does not have it.
     pub fn set_congestion_control(&self, name: Option<&str>) -> Result<(), LabError> {
         // The keeper's own namespace came up with the machine's.
         let name = match name {
             Some(name) => name.to_owned(),
-            None => fs::read_to_string(CONGESTION_CONTROL)
-                .map_err(step("read the machine's congestion control"))?,
+            None => {
+                congestion::of_machine().map_err(step("read the machine's congestion control"))?
+            }
         };
-        let name = name.trim();
         for host in self.plan.hosts() {
-            self.namespace(host)
-                .run(|| fs::write(CONGESTION_CONTROL, name))
-                .flatten()
-                .map_err(|source| LabError::CongestionControl {
-                    name: name.to_owned(),
+            congestion::set(self.namespace(host), &name).map_err(|source| {
+                LabError::CongestionControl {
+                    name: name.clone(),
                     host: self.plan.node(host).name.clone(),
                     source,
-                })?;
+                }
+            })?;
         }
         Ok(())
     }

@@ -24,6 +24,7 @@ fn main() -> ExitCode {
         every_host_reaches_every_other_by_both_families,
         flows_spread_over_the_lanes_of_a_link,
         a_fabrics_rate_holds_between_its_hosts,
+        hosts_have_a_congestion_control_that_the_machine_lists_or_not,
         a_program_sees_the_labs_names_and_no_others,
         names_of_namespaces_lead_to_the_nodes,
         programs_end_with_the_lab,
@@ -123,6 +124,49 @@ async fn flows_spread_over_the_lanes_of_a_link() {
         }
     }
     lab.down().await;
+}
+
+async fn hosts_have_a_congestion_control_that_the_machine_lists_or_not() {
+    let listed = |file: &str| {
+        let text = fs::read_to_string(format!("/proc/sys/net/ipv4/tcp_{file}")).unwrap();
+        text.split_whitespace()
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    };
+    let default = listed("congestion_control").remove(0);
+    let lab = up(chain()).await;
+    let hosts: Vec<NodeId> = lab.plan().hosts().collect();
+    let (from, to) = (lab.namespace(hosts[0]), lab.plan().node(hosts[3]));
+    let used = |address: IpAddr| {
+        let connect = || -> std::io::Result<_> {
+            let socket = socket2::Socket::new(
+                socket2::Domain::for_address((address, 7).into()),
+                socket2::Type::STREAM,
+                None,
+            )?;
+            // There is nobody: the route is chosen nevertheless, and with it what the connection uses.
+            socket.set_nonblocking(true)?;
+            let _ = socket.connect(&SocketAddr::from((address, 7)).into());
+            socket.tcp_congestion()
+        };
+        let name = from.run(connect).unwrap().unwrap();
+        let name = String::from_utf8(name).unwrap();
+        name.trim_end_matches('\0').to_owned()
+    };
+    for name in listed("available_congestion_control") {
+        lab.set_congestion_control(Some(&name)).unwrap();
+        assert_eq!(
+            [used(to.ipv4.into()), used(to.ipv6.into())],
+            [&*name, &*name]
+        );
+    }
+    lab.set_congestion_control(None).unwrap();
+    assert_eq!(
+        [used(to.ipv4.into()), used(to.ipv6.into())],
+        [&*default, &*default]
+    );
+    let error = lab.set_congestion_control(Some("nosuch")).unwrap_err();
+    assert!(error.help().unwrap().contains("modprobe"), "{error}");
 }
 
 async fn a_fabrics_rate_holds_between_its_hosts() {

@@ -58,7 +58,7 @@ impl Run<'_> {
             self.note(&mut notes, note);
         }
         if let (WorkloadPlan::Program(_), Ground::Built(lab)) = (&plan.workload, ground) {
-            self.use_stack(plan, lab, &mut notes)?;
+            self.use_stack(plan, lab)?;
         }
         let mut sampling = Sampling::new(meters);
         let ended = self.workload(index, plan, ground, &mut sampling).await;

@@ -1,11 +1,10 @@
 //! Somebody else's programs on a lab that is up.
 
-use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
-use longhaul_emulator::lab::{Lab, LabError};
+use longhaul_emulator::lab::Lab;
 
 use super::super::error::{RunError, Stop};
 use super::super::ground::Ground;
@@ -19,26 +18,8 @@ use crate::program::{HostPlace, Place, Program, ProgramSpec};
 
 impl Run<'_> {
     /// Gives programs, which do not know of stacks, the stack's congestion control unless they ask for another.
-    pub(super) fn use_stack(
-        &mut self,
-        point: &PointPlan,
-        lab: &Lab,
-        notes: &mut Vec<String>,
-    ) -> Result<(), RunError> {
-        match lab.set_congestion_control(point.stack.kernel_congestion_control()) {
-            Err(LabError::CongestionControl { name, source, .. })
-                if source.kind() == io::ErrorKind::PermissionDenied =>
-            {
-                lab.set_congestion_control(None)?;
-                let note = format!(
-                    "programs have this machine's congestion control unless they ask for `{name}`: it is not in \
-                     net.ipv4.tcp_allowed_congestion_control"
-                );
-                self.note(notes, note);
-                Ok(())
-            }
-            set => Ok(set?),
-        }
+    pub(super) fn use_stack(&mut self, point: &PointPlan, lab: &Lab) -> Result<(), RunError> {
+        Ok(lab.set_congestion_control(point.stack.kernel_congestion_control())?)
     }
 
     /// Runs the programs of `spec` and takes what they found.
