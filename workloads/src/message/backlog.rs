@@ -88,6 +88,11 @@ impl Backlog {
         self.messages.is_empty()
     }
 
+    /// Everything before this has arrived.
+    pub(super) fn floor(&self) -> u64 {
+        self.floor
+    }
+
     /// The next sequence to send: what is lost comes first, then what is new of messages before `granted`.
     pub(super) fn next(&self, granted: u64) -> Option<u64> {
         let new = || {

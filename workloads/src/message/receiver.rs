@@ -263,6 +263,11 @@ impl Receiver {
         self.used_before
     }
 
+    /// All pieces before this have come.
+    pub(crate) fn expected(&self) -> u64 {
+        self.expected
+    }
+
     /// Whether a message has begun to come and is not whole.
     pub(crate) fn is_receiving(&self) -> bool {
         !self.arriving.is_empty()

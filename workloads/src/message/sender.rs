@@ -145,6 +145,11 @@ impl Sender {
         self.backlog.is_empty()
     }
 
+    /// All pieces before this have arrived.
+    pub(crate) fn arrived_before(&self) -> u64 {
+        self.backlog.floor()
+    }
+
     /// Sends a copy of `message`; answers its number.
     ///
     /// # Panics

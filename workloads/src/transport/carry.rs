@@ -22,6 +22,9 @@ pub(super) trait Carrier {
         memory: &mut Memory,
     ) -> Result<bool, TransportError>;
 
+    /// How much of messages has moved, whole ones or not: it grows where a pass, which tells of whole ones, has nothing to tell.
+    fn under_way(&self) -> u64;
+
     /// Between a pass that moved something, which may let more move, and the next.
     fn look(&mut self) -> Result<(), TransportError>;
 
@@ -54,6 +57,7 @@ pub(super) fn carry_out(
     let mut pauses = Pauses::default();
     let mut now = carrier.now_ns();
     let mut last_move = now;
+    let mut under_way = carrier.under_way();
     while !progress.is_complete() {
         // Before what has come since: a pause that was over by then does not wait for it.
         let passed = pauses.advance(now, work.operations, &mut progress);
@@ -62,7 +66,8 @@ pub(super) fn carry_out(
         now = carrier.now_ns();
         attendant.attend(now, carrier.connections());
         let pause = pauses.next(now);
-        if moved || pause.is_some() {
+        let was_under_way = std::mem::replace(&mut under_way, carrier.under_way());
+        if moved || pause.is_some() || under_way > was_under_way {
             last_move = now;
         }
         if moved {

@@ -161,6 +161,11 @@ impl Carrier for Exchange<'_> {
         Ok(moved)
     }
 
+    /// A pass tells of every byte.
+    fn under_way(&self) -> u64 {
+        0
+    }
+
     /// Each pass tries every connection that may go on.
     fn look(&mut self) -> Result<(), TransportError> {
         Ok(())

@@ -223,6 +223,14 @@ impl Endpoint {
         self.outgoing.values().all(Sender::is_drained)
     }
 
+    /// Pieces of messages that have come, and that are known to have arrived, each with all before it.
+    pub(super) fn pieces_moved(&self) -> u64 {
+        let incoming = self.incoming.values();
+        let came = incoming.map(|incoming| incoming.receiver.expected());
+        let arrived = self.outgoing.values().map(Sender::arrived_before);
+        came.chain(arrived).sum()
+    }
+
     /// How many messages of `peer` have been used.
     pub(super) fn used(&self, peer: usize) -> u64 {
         self.incoming

@@ -161,6 +161,10 @@ impl Carrier for Exchange<'_> {
         Ok(self.send(progress, memory) | self.receive(progress, memory)?)
     }
 
+    fn under_way(&self) -> u64 {
+        self.endpoint.pieces_moved()
+    }
+
     fn look(&mut self) -> Result<(), TransportError> {
         self.endpoint.look(Duration::ZERO, None).map(drop)
     }
@@ -203,5 +207,106 @@ fn check(
             expected: format!("{expected} B"),
             got: format!("{} B", bytes.len()),
         }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+    use std::thread;
+
+    use longhaul_reports::result::Placement;
+    use longhaul_topologies::units::{ByteSize, Rate};
+
+    use super::*;
+    use crate::collective::schedule::Shape;
+    use crate::collective::{Algorithm, Collective, DataType, ReduceOp};
+    use crate::congestion::{FixedWindow, Law};
+    use crate::message::{Paths, Recovery};
+    use crate::transport::mesh::tests::Alone;
+    use crate::transport::work::Arithmetic;
+    use crate::world::MessageOptions;
+
+    const PATIENCE: Duration = Duration::from_millis(500);
+    const CONNECTING: Duration = Duration::from_secs(10);
+
+    fn options() -> MessageOptions {
+        MessageOptions {
+            law: Law::FixedWindow(FixedWindow {
+                window: ByteSize::from_bytes(100_000),
+            }),
+            line_rate: None,
+            recovery: Recovery::SelectiveRepeat,
+            erasure: None,
+            paths: Paths::default(),
+            mtu: Some(1500),
+            hops: 0,
+            credits: None,
+            playout: None,
+            ports: None,
+        }
+    }
+
+    /// A broadcast of so many messages of so many bytes from rank 0 to rank 1: what became of it on each.
+    fn broadcast(
+        options: &MessageOptions,
+        messages: usize,
+        bytes: usize,
+    ) -> [Result<(), TransportError>; 2] {
+        let shape = Shape {
+            collective: Collective::Broadcast,
+            algorithm: Algorithm::Ring,
+            sites: vec![0; 2],
+            count: messages * bytes / 4,
+            chunk: bytes / 4,
+            root: 0,
+            placement: Placement::InPlace,
+        };
+        let address = Ipv4Addr::LOCALHOST.into();
+        let open = |rank| Endpoint::open(rank, address, 7, options.clone(), bytes).unwrap();
+        let (mut first, mut second) = (open(0), open(1));
+        let peers = vec![first.address(), second.address()];
+        for endpoint in [&mut first, &mut second] {
+            endpoint.set_peers(peers.clone());
+        }
+        let run = |endpoint: &mut Endpoint, rank: usize| {
+            let program = shape.program(rank).unwrap();
+            let (to, from) = (
+                destinations(&program.operations),
+                sources(&program.operations),
+            );
+            endpoint.connect(&to, &from, CONNECTING, &mut Alone)?;
+            let mut memory = Memory::default();
+            memory.resize(program.layout.len() * 4);
+            let work = Work {
+                operations: &program.operations,
+                arithmetic: Arithmetic::Same(DataType::F32, ReduceOp::Sum),
+            };
+            Exchange::new(endpoint, work).run(&mut memory, PATIENCE, &mut Alone)?;
+            while !endpoint.is_drained() {
+                endpoint.turn()?;
+                endpoint.wait(None)?;
+            }
+            Ok(())
+        };
+        thread::scope(|scope| {
+            let sender = scope.spawn(|| run(&mut first, 0));
+            let received = run(&mut second, 1);
+            while !sender.is_finished() && second.turn().is_ok() {
+                second.wait(None).unwrap();
+            }
+            [sender.join().unwrap(), received]
+        })
+    }
+
+    #[test]
+    fn a_message_that_takes_longer_than_the_patience_is_waited_for_while_it_comes() {
+        let slow = MessageOptions {
+            line_rate: Some(Rate::from_bits_per_second(32_000_000)),
+            ..options()
+        };
+        // A second for each; the sender has no room for the second before most of the first has left.
+        let ends = broadcast(&slow, 2, 4_000_000);
+        assert!(ends.iter().all(Result::is_ok), "{ends:?}");
     }
 }
