@@ -205,6 +205,11 @@ impl Endpoint {
         self.clock.slept();
     }
 
+    /// How long messages wait before they are handed over, at most.
+    pub(super) fn playout(&self) -> Duration {
+        self.options.playout.unwrap_or_default()
+    }
+
     /// Whether another message to `peer` would be taken now.
     pub(super) fn has_room(&self, peer: usize) -> bool {
         self.outgoing[&peer].has_room()

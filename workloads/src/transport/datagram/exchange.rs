@@ -82,6 +82,8 @@ impl<'a> Exchange<'a> {
     ) -> Result<Vec<Pause>, TransportError> {
         // The thread slept until the program's beginning.
         self.endpoint.slept();
+        // A message that is whole waits for its playout: that is no silence.
+        let patience = patience.saturating_add(self.endpoint.playout());
         let pauses = carry_out(self.work, &mut self, memory, patience, attendant)?;
         // What was handed over last leaves.
         self.endpoint.turn()?;
@@ -307,6 +309,16 @@ mod tests {
         };
         // A second for each; the sender has no room for the second before most of the first has left.
         let ends = broadcast(&slow, 2, 4_000_000);
+        assert!(ends.iter().all(Result::is_ok), "{ends:?}");
+    }
+
+    #[test]
+    fn a_message_that_waits_for_its_playout_is_no_silence() {
+        let held = MessageOptions {
+            playout: Some(PATIENCE * 2),
+            ..options()
+        };
+        let ends = broadcast(&held, 1, 1000);
         assert!(ends.iter().all(Result::is_ok), "{ends:?}");
     }
 }
