@@ -76,13 +76,18 @@ pub(super) const JUMBO: usize = 9000;
 /// include/rdma/ib_verbs.h).
 const PORTS: std::ops::RangeInclusive<u16> = 0xC000..=0xFFFF;
 
-/// The ports of a rank's paths.
+/// The ports of a rank's paths, no two alike.
 fn drawn_ports(seed: u64, rank: usize, paths: usize) -> Vec<u16> {
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     random.set_stream(rank as u64);
-    std::iter::repeat_with(|| random.random_range(PORTS))
-        .take(paths)
-        .collect()
+    let mut drawn = Vec::with_capacity(paths);
+    while drawn.len() < paths {
+        let port = random.random_range(PORTS);
+        if !drawn.contains(&port) {
+            drawn.push(port);
+        }
+    }
+    drawn
 }
 
 impl Endpoint {
@@ -482,7 +487,10 @@ pub(super) fn failed(peer: usize) -> impl FnOnce(Failure) -> TransportError {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
+    use crate::message::MOST_PATHS;
 
     #[test]
     fn the_same_draw_gives_the_same_ports_and_each_rank_its_own() {
@@ -492,5 +500,14 @@ mod tests {
         assert_ne!(drawn_ports(7, 1, 8), drawn_ports(8, 1, 8));
         let ports = drawn_ports(7, 1, 8);
         assert!(ports.iter().all(|port| PORTS.contains(port)), "{ports:?}");
+    }
+
+    #[test]
+    fn no_two_paths_draw_the_same_port() {
+        for seed in 0..100 {
+            let ports = drawn_ports(seed, 0, MOST_PATHS.into());
+            let different: BTreeSet<_> = ports.iter().collect();
+            assert_eq!(different.len(), ports.len(), "{ports:?}");
+        }
     }
 }
