@@ -27,8 +27,9 @@ impl Sender {
             return self.transmit_parity(now, index, out);
         }
         let Some(sequence) = next else {
+            let allowed = self.is_allowed();
             for flow in &mut self.flows {
-                if flow.in_flight > 0 && flow.has_room(self.allowance) {
+                if flow.in_flight > 0 && flow.has_room() && allowed {
                     flow.run_dry();
                 }
             }
@@ -55,12 +56,13 @@ impl Sender {
 
     /// The path for the next packet: one with room, whose pace allows it.
     fn choose(&mut self, now: Time) -> Option<usize> {
+        if !self.is_allowed() {
+            return None;
+        }
         let bytes = self.parameters.datagram as u64;
         let open = |index: &usize| {
             let flow = &self.flows[self.flow_of(*index)];
-            self.paths[*index].is_live()
-                && flow.has_room(self.allowance)
-                && flow.wait(now, bytes).is_none()
+            self.paths[*index].is_live() && flow.has_room() && flow.wait(now, bytes).is_none()
         };
         let count = self.paths.len();
         let chosen = match self.parameters.choice {

@@ -57,9 +57,9 @@ impl Flow {
         }
     }
 
-    /// Whether another packet may be in flight, with the receiver allowing `allowance`.
-    pub(super) fn has_room(&self, allowance: u64) -> bool {
-        self.in_flight < self.controller.window().min(allowance)
+    /// Whether another packet may be in flight, if the receiver allows it.
+    pub(super) fn has_room(&self) -> bool {
+        self.in_flight < self.controller.window()
     }
 
     /// When a packet of `bytes` may leave, if not now.

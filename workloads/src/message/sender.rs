@@ -29,7 +29,7 @@ pub(crate) struct Sender {
     pub(super) flows: Vec<Flow>,
     /// Messages before this may be sent.
     pub(super) granted: u64,
-    /// Bytes that the receiver lets be in flight.
+    /// Bytes that the receiver lets be in flight, on all paths together.
     pub(super) allowance: u64,
     /// The path after the last used one, when they are taken in turn.
     pub(super) turn: usize,
@@ -341,6 +341,12 @@ impl Sender {
         path.min(self.flows.len().saturating_sub(1))
     }
 
+    /// Whether the receiver allows another packet in flight.
+    pub(super) fn is_allowed(&self) -> bool {
+        let in_flight: u64 = self.flows.iter().map(|flow| flow.in_flight).sum();
+        in_flight < self.allowance
+    }
+
     /// Packets of a path are lost: they go again, and the congestion control hears of them.
     pub(super) fn lose(&mut self, now: Time, path: usize, lost: &[Packet]) {
         let Some(newest) = lost.last() else { return };
@@ -422,6 +428,7 @@ impl Sender {
     fn open_timer(&self) -> Option<Time> {
         let more = self.backlog.next(self.granted).is_some()
             || self.encoder.as_ref().is_some_and(Encoder::has_next);
+        let more = more && self.is_allowed();
         let bytes = self.parameters.datagram as u64;
         let paths = self.paths.iter().enumerate().flat_map(|(index, path)| {
             let flow = &self.flows[self.flow_of(index)];
@@ -430,7 +437,7 @@ impl Sender {
                 Health::Live => path.timeout_at(self.waits_for_room(index)),
             };
             let paced = || flow.wait(Time::default(), bytes);
-            let paced = (more && path.is_live() && flow.has_room(self.allowance))
+            let paced = (more && path.is_live() && flow.has_room())
                 .then(paced)
                 .flatten();
             [again, path.late_at(), paced]

@@ -393,6 +393,31 @@ fn a_sender_that_is_alone_has_all_credits() {
 }
 
 #[test]
+fn credits_hold_for_all_paths_of_a_queue_pair_together() {
+    const ALLOWED: u64 = 100_000;
+    let four = Parameters {
+        choice: PathChoice::Adaptive,
+        paths: 4,
+        ..parameters()
+    };
+    let lanes = vec![clean(); 4];
+    let mut pair = Pair::new(&four, Link { lanes, seed: 1 });
+    pair.receiver.allowance = ALLOWED;
+    pair.sender.push(pair.now, &[7; 1 << 20]);
+    let mut most = 0;
+    while pair.received.is_empty() {
+        pair.step().unwrap();
+        let flows = pair.sender.flows.iter();
+        most = most.max(flows.map(|flow| flow.in_flight).sum());
+    }
+    // The last packet may begin below the bound and end above it.
+    assert!(
+        (ALLOWED..ALLOWED + four.datagram as u64).contains(&most),
+        "{most}"
+    );
+}
+
+#[test]
 #[ignore = "prints the table of docs/congestion-control.md"]
 fn what_credits_do_against_incast() {
     let lanes = [(10, 256 << 10), (500, 1 << 20), (5000, 2 << 20)];
