@@ -43,8 +43,9 @@ fn default_size() -> ByteSize {
     ByteSize::from_bytes(56)
 }
 
-/// Of IPv4 without options, less the ICMP header.
-const MOST_BYTES: u64 = 65_507;
+/// Without room for a time of day in the request, ping tells no round trips (ping_common.c of iputils); and IPv4 without options
+/// carries so much behind the ICMP header.
+const BYTES: std::ops::RangeInclusive<u64> = 16..=65_507;
 /// What ping allows who is not root.
 const LEAST_INTERVAL: Duration = Duration::from_millis(2);
 const MOST_REQUESTS: u64 = 1_000_000;
@@ -69,8 +70,12 @@ impl Program for PingSpec {
         if !(LEAST_INTERVAL..=Duration::from_secs(60)).contains(&self.interval.duration()) {
             return Err(Refusal::of("interval", "an interval is 2ms to 1min"));
         }
-        if self.size.bytes() > MOST_BYTES {
-            let message = format!("a request has at most {MOST_BYTES} bytes");
+        if !BYTES.contains(&self.size.bytes()) {
+            let message = format!(
+                "a request has {} to {} bytes: ping tells no round trips with less",
+                BYTES.start(),
+                BYTES.end()
+            );
             return Err(Refusal::of("size", message));
         }
         Ok(())
@@ -209,7 +214,7 @@ fn answer(line: &str) -> Option<(f64, f64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::program::tests::{place, spec};
+    use crate::program::tests::{hosts, place, spec};
 
     /// iputils 20221126.
     const REAL: &str = include_str!("ping/iputils-20221126.txt");
@@ -246,6 +251,19 @@ mod tests {
                 "a-0",
                 "ping -n -D -c 3 -i 0.2 -s 56 -W 10 10.2.0.1".to_owned()
             )
+        );
+    }
+
+    #[test]
+    fn requests_without_room_for_a_time_are_refused() {
+        let of_size =
+            |size: u64| -> PingSpec { spec(serde_json::json!({"size": format!("{size}B")})) };
+        assert_eq!(of_size(16).check(&hosts()), Ok(()));
+        let refusal = of_size(15).check(&hosts()).unwrap_err();
+        assert_eq!(refusal.field, ["size"]);
+        assert_eq!(
+            refusal.message,
+            "a request has 16 to 65507 bytes: ping tells no round trips with less"
         );
     }
 }
