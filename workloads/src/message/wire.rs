@@ -33,13 +33,15 @@
 //!  42  bytes
 //! acknowledgement, of one path; all but its first byte are variable-length integers (RFC 9000, section 16), those marked ± with
 //! the sign in the lowest bit:
-//!  16  flags              u8, 1 if a piece was dropped because it was out of order (go-back-N), 2 if there is an allowance
+//!  16  flags              u8, 1 if a piece was dropped because it was out of order (go-back-N), 2 if there is an allowance, 4 if
+//!                          two packets met
 //!      expected           every sequence before it has come
 //!      granted            messages before this may be sent
 //!      allowance          bytes in flight at most, if there is one
 //!      newest             the number that came last
 //!      way                ± nanoseconds it was under way by both ends' clocks
 //!      way above          nanoseconds by which that exceeds the least of those acknowledged with it
+//!      met                nanoseconds between the sendings of two packets that came at once, or the later one first; if any did
 //!      held               nanoseconds since it came
 //!      marked             bytes that came with "congestion experienced" on the path so far
 //!      telemetry          how many bytes
