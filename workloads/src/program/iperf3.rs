@@ -215,13 +215,15 @@ fn parse(text: &str, pair: &str) -> Result<(String, Vec<Told>), String> {
     let intervals = document["intervals"]
         .as_array()
         .ok_or("there are no /intervals")?;
+    // iperf3 counts an interval's time anew from where it begins to count.
+    let omitted = number(&document, "/start/test_start/omit")?;
     let (mut throughput, mut retransmits, mut rtts) = (Vec::new(), Vec::new(), Vec::new());
     for interval in intervals {
         let sum = &interval["sum"];
         if sum["omitted"].as_bool() == Some(true) {
             continue;
         }
-        let at = When::SinceStart(number(sum, "/end")?);
+        let at = When::SinceStart(omitted + number(sum, "/end")?);
         throughput.push((at, number(sum, "/bits_per_second")?));
         // Only TCP's sender has them.
         if let Some(count) = sum["retransmits"].as_f64() {
@@ -273,14 +275,24 @@ mod tests {
     use super::*;
     use crate::program::tests::{hosts, place, spec};
 
-    /// iperf 3.12: `--parallel 2 --time 2`, and `--udp --bitrate 10M --time 2`.
+    /// iperf 3.12: `--parallel 2 --time 2`, `--udp --bitrate 10M --time 2`, and `--omit 1 --bitrate 10M --time 2`.
     const TCP: &str = include_str!("iperf3/tcp-3.12.json");
     const UDP: &str = include_str!("iperf3/udp-3.12.json");
+    const OMIT: &str = include_str!("iperf3/omit-3.12.json");
 
     #[test]
     fn what_iperf3_really_prints_is_read() {
         insta::assert_debug_snapshot!("tcp", parse(TCP, "a-0>b-0").unwrap());
         insta::assert_debug_snapshot!("udp", parse(UDP, "a-0>b-0").unwrap());
+    }
+
+    #[test]
+    fn times_count_from_the_start_and_not_from_what_was_left_out() {
+        let (_, told) = parse(OMIT, "a-0>b-0").unwrap();
+        let throughput = &told[0];
+        assert_eq!(throughput.name, "throughput");
+        let at: Vec<When> = throughput.values.iter().map(|(at, _)| *at).collect();
+        assert_eq!(at, [2.000044, 2.999574].map(When::SinceStart));
     }
 
     #[test]
