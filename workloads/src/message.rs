@@ -145,15 +145,20 @@ pub(crate) fn least_mtu(hops: u8) -> u64 {
     (wire::least_datagram(hops) + 40 + 8) as u64
 }
 
+/// Bytes of a message in one packet of `datagram` bytes with so many hops of in-band telemetry.
+pub(crate) fn piece(datagram: usize, hops: u8, erasure: Option<Erasure>) -> usize {
+    let around = match erasure {
+        // Parity is as long as a piece with its place, filled up to an even length.
+        Some(_) => wire::DATA.max(wire::PARITY + erasure::PLACE + 1),
+        None => wire::DATA,
+    };
+    datagram - wire::prefix(hops) - around
+}
+
 impl Parameters {
     /// Bytes of a message in one packet.
     fn piece(&self) -> usize {
-        let around = match self.erasure {
-            // Parity is as long as a piece with its place, filled up to an even length.
-            Some(_) => wire::DATA.max(wire::PARITY + erasure::PLACE + 1),
-            None => wire::DATA,
-        };
-        self.datagram - wire::prefix(self.hops) - around
+        piece(self.datagram, self.hops, self.erasure)
     }
 }
 

@@ -1,7 +1,7 @@
 //! What the slowest link allows a collective. Pure.
 //!
 //! The bytes each channel has to carry follow from the schedule (which rank sends how much to which) and the routes; the
-//! time they need, from the channel's rate and the headers around every segment. A collective can be no faster than the
+//! time they need, from the channel's rate and what the stack adds to every packet. A collective can be no faster than the
 //! channel that needs longest, plus that channel's delay for its last byte; nor than the longest chain of messages that
 //! wait for one another.
 
@@ -16,14 +16,14 @@ use longhaul_topologies::route::Routes;
 use longhaul_topologies::units::Rate;
 
 use super::points::CollectivePlan;
+use super::spec::{Packets, StackSpec};
 use crate::collective::Unsupported;
 use crate::collective::schedule::Shape;
 use crate::collective::traffic::{longest_chain, wire_bytes};
+use crate::message::Erasure;
 
 /// Ethernet header, without preamble and FCS: what the links count.
 const ETHERNET_HEADER: u32 = 14;
-/// IPv4 without options, TCP with the timestamp option that Linux always negotiates.
-const TCP_HEADERS: u32 = 20 + 20 + 12;
 /// Chunks a block is cut into for the longest chain: it hardly changes with more, and the schedule stays small.
 const CHUNKS: usize = 64;
 
@@ -48,21 +48,22 @@ struct Load {
     time: Duration,
 }
 
-/// The bound for `plan` over `connections` per pair of ranks; `None` if no channel on its way has a rate.
+/// The bound for `plan` by `stack`; `None` if no channel on its way has a rate.
 ///
 /// # Errors
 /// If the collective has no such schedule.
 pub fn bound(
     topology: &Topology,
     plan: &CollectivePlan,
-    connections: usize,
+    stack: &StackSpec,
 ) -> Result<Option<Bound>, Unsupported> {
     let routes = Routes::new(topology);
+    let packets = stack.packets(topology.mtu);
     let mut times = Vec::new();
     let mut slowest = None;
     for &size in &plan.sizes {
         let work = Work::new(topology, &routes, plan, size)?;
-        let Some(load) = work.slowest(connections) else {
+        let Some(load) = work.slowest(stack.lanes(), packets) else {
             return Ok(None);
         };
         let last_byte = load.time + work.delay_of(load.port);
@@ -83,7 +84,7 @@ pub fn bound(
         size as f64 * 8.0 / load.time.as_secs_f64() * plan.collective.bus_factor(plan.ranks.len());
     Ok(Some(Bound {
         busbw_bps: busbw,
-        reason: reason(topology, plan, size, &load),
+        reason: reason(topology, plan, packets, size, &load),
         times,
     }))
 }
@@ -125,8 +126,8 @@ impl<'a> Work<'a> {
         })
     }
 
-    /// The port that needs longest.
-    fn slowest(&self, connections: usize) -> Option<Load> {
+    /// The port that needs longest, with so many connections per pair of ranks.
+    fn slowest(&self, connections: usize, packets: Packets) -> Option<Load> {
         let mut loads: BTreeMap<Port, (u64, u64)> = BTreeMap::new();
         for ((from, to), payload) in wire_bytes(&self.programs, self.plan.data_type) {
             let wan = self
@@ -141,7 +142,7 @@ impl<'a> Work<'a> {
         let timed = loads.into_iter().filter_map(|(port, (payload, flows))| {
             let (rate, lanes) = self.capacity(port)?;
             let lanes = lanes.min(flows);
-            let bits = payload as f64 * overhead(self.topology.mtu) * 8.0;
+            let bits = payload as f64 * overhead(packets) * 8.0;
             let time =
                 Duration::from_secs_f64(bits / (rate.bits_per_second() as f64 * lanes as f64));
             Some(Load {
@@ -222,13 +223,25 @@ pub fn way<'a>(
     })
 }
 
-/// Bytes of frames per byte of TCP payload, in full segments.
-fn overhead(mtu: u32) -> f64 {
-    f64::from(mtu + ETHERNET_HEADER) / f64::from(mtu - TCP_HEADERS)
+/// Bytes of frames per byte of payload, in full packets.
+fn overhead(packets: Packets) -> f64 {
+    let coded = packets.erasure.map_or(1.0, |Erasure { data, parity }| {
+        1.0 + f64::from(parity) / f64::from(data)
+    });
+    f64::from(packets.bytes + ETHERNET_HEADER) / f64::from(packets.payload) * coded
 }
 
-fn reason(topology: &Topology, plan: &CollectivePlan, size: u64, load: &Load) -> String {
-    let mtu = topology.mtu;
+fn reason(
+    topology: &Topology,
+    plan: &CollectivePlan,
+    packets: Packets,
+    size: u64,
+    load: &Load,
+) -> String {
+    let parity = packets.erasure.map_or(String::new(), |erasure| {
+        let Erasure { data, parity } = erasure;
+        format!(", and {parity} of parity for {data}")
+    });
     let lanes = if load.lanes > 1 {
         format!(" on each of {} lanes", load.lanes)
     } else {
@@ -236,7 +249,7 @@ fn reason(topology: &Topology, plan: &CollectivePlan, size: u64, load: &Load) ->
     };
     format!(
         "{} by {} over {} ranks sends {:.3} bytes per byte of the array over {}, at {}{lanes}; \
-         each takes {:.4} bytes on the wire ({} of payload in a frame of {})",
+         each takes {:.4} bytes on the wire ({} of payload in a frame of {}{parity})",
         plan.collective,
         plan.algorithm,
         plan.ranks.len(),
@@ -247,9 +260,9 @@ fn reason(topology: &Topology, plan: &CollectivePlan, size: u64, load: &Load) ->
             port: load.port
         },
         load.rate,
-        overhead(mtu),
-        mtu - TCP_HEADERS,
-        mtu + ETHERNET_HEADER,
+        overhead(packets),
+        packets.payload,
+        packets.bytes + ETHERNET_HEADER,
     )
 }
 
@@ -315,13 +328,31 @@ mod tests {
         }
     }
 
+    fn tcp(connections: usize) -> StackSpec {
+        StackSpec {
+            connections,
+            ..StackSpec::of("cubic")
+        }
+    }
+
+    fn message(settings: &serde_json::Value) -> StackSpec {
+        let mut stack = serde_json::json!({
+            "name": "m", "transport": "message", "congestion_control": "distance",
+        });
+        stack
+            .as_object_mut()
+            .unwrap()
+            .extend(settings.as_object().unwrap().clone());
+        serde_json::from_value(stack).unwrap()
+    }
+
     const SIZE: u64 = 16 << 20;
 
     #[test]
     fn a_ring_of_two_is_bound_by_the_link_s_payload_rate() {
         let topology = topology(1, "rate: 500Mbit, rtt: 20ms");
         let plan = plan(&topology, Algorithm::Ring, RankOrder::SiteContiguous, SIZE);
-        let bound = bound(&topology, &plan, 1).unwrap().unwrap();
+        let bound = bound(&topology, &plan, &tcp(1)).unwrap().unwrap();
         // Each rank sends 2 × (n − 1) ÷ n = 1 array, so that bus bandwidth is what the link carries of payload.
         assert!(
             (bound.busbw_bps / (500e6 * 1448.0 / 1514.0) - 1.0).abs() < 1e-6,
@@ -338,10 +369,39 @@ mod tests {
     }
 
     #[test]
+    fn what_a_stack_adds_to_its_packets_counts() {
+        let topology = topology(1, "rate: 500Mbit, rtt: 20ms");
+        let plan = plan(&topology, Algorithm::Ring, RankOrder::SiteContiguous, SIZE);
+        let packets = |settings: serde_json::Value| {
+            let bound = bound(&topology, &plan, &message(&settings))
+                .unwrap()
+                .unwrap();
+            let share = bound.busbw_bps / 500e6;
+            let (_, packets) = bound.reason.rsplit_once(" (").unwrap();
+            (share, packets.trim_end_matches(')').to_owned())
+        };
+        // The headers of IP and UDP, and 64 bytes of the transport's (message/wire.rs).
+        let (share, told) = packets(serde_json::json!({}));
+        assert!((share - 1408.0 / 1514.0).abs() < 1e-6, "{share}");
+        assert_eq!(told, "1408 of payload in a frame of 1514");
+        let (share, told) = packets(serde_json::json!({"mtu": "1000B"}));
+        assert!((share - 908.0 / 1014.0).abs() < 1e-6, "{share}");
+        assert_eq!(told, "908 of payload in a frame of 1014");
+        let (share, told) = packets(serde_json::json!({"erasure": {"data": 16, "parity": 4}}));
+        assert!((share - 1403.0 / 1514.0 / 1.25).abs() < 1e-6, "{share}");
+        assert_eq!(
+            told,
+            "1403 of payload in a frame of 1514, and 4 of parity for 16"
+        );
+        let (_, told) = packets(serde_json::json!({"telemetry_hops": 1}));
+        assert!(!told.starts_with("1408"), "{told}");
+    }
+
+    #[test]
     fn small_arrays_are_bound_by_the_steps_that_wait_for_one_another() {
         let topology = topology(1, "rate: 500Mbit, rtt: 20ms");
         let plan = plan(&topology, Algorithm::Ring, RankOrder::SiteContiguous, 1024);
-        let bound = bound(&topology, &plan, 1).unwrap().unwrap();
+        let bound = bound(&topology, &plan, &tcp(1)).unwrap().unwrap();
         assert_eq!(bound.times[0].time_us, 20_000.0);
     }
 
@@ -350,7 +410,7 @@ mod tests {
         let topology = topology(3, "rate: 500Mbit, rtt: 20ms");
         let busbw = |order| {
             let plan = plan(&topology, Algorithm::Ring, order, SIZE);
-            bound(&topology, &plan, 1).unwrap().unwrap().busbw_bps
+            bound(&topology, &plan, &tcp(1)).unwrap().unwrap().busbw_bps
         };
         let ratio = busbw(RankOrder::SiteContiguous) / busbw(RankOrder::Interleaved);
         assert!((ratio - 3.0).abs() < 0.01, "{ratio}");
@@ -361,7 +421,7 @@ mod tests {
         let topology = topology(1, "rate: 500Mbit, rtt: 20ms, lanes: 4");
         let busbw = |connections| {
             let plan = plan(&topology, Algorithm::Ring, RankOrder::SiteContiguous, SIZE);
-            bound(&topology, &plan, connections)
+            bound(&topology, &plan, &tcp(connections))
                 .unwrap()
                 .unwrap()
                 .busbw_bps
@@ -374,6 +434,6 @@ mod tests {
     fn unlimited_links_bound_nothing() {
         let topology = topology(1, "rtt: 20ms");
         let plan = plan(&topology, Algorithm::Ring, RankOrder::SiteContiguous, SIZE);
-        assert_eq!(bound(&topology, &plan, 1).unwrap(), None);
+        assert_eq!(bound(&topology, &plan, &tcp(1)).unwrap(), None);
     }
 }

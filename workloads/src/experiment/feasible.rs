@@ -103,20 +103,18 @@ fn fits(experiment: &Experiment, memory: Option<ByteSize>) -> Result<(), RunErro
 pub(super) fn bounds(experiment: &Experiment) -> Result<Vec<Option<Bound>>, RunError> {
     let mut bounds: Vec<Option<Bound>> = Vec::new();
     for (index, point) in experiment.points.iter().enumerate() {
+        let topology = &experiment.topologies[point.topology];
         let alike = |earlier: &PointPlan| {
             earlier.topology == point.topology
                 && earlier.workload == point.workload
                 && earlier.stack.lanes() == point.stack.lanes()
+                && earlier.stack.packets(topology.mtu) == point.stack.packets(topology.mtu)
         };
         let known = experiment.points[..index].iter().rposition(alike);
         bounds.push(match (known, &point.workload) {
             // With many ranks a bound takes a while.
             (Some(known), _) => bounds[known].clone(),
-            (None, WorkloadPlan::Collective(plan)) => bound(
-                &experiment.topologies[point.topology],
-                plan,
-                point.stack.lanes(),
-            )?,
+            (None, WorkloadPlan::Collective(plan)) => bound(topology, plan, &point.stack)?,
             (None, WorkloadPlan::Replay(_) | WorkloadPlan::Program(_)) => None,
         });
     }
@@ -179,20 +177,46 @@ mod tests {
     use super::super::source::ExperimentSource;
     use super::*;
 
+    fn experiment(text: &str) -> Experiment {
+        let document = Document::from_text("experiment.yaml", text).unwrap();
+        let source = ExperimentSource::new(document, Path::new("."));
+        source.load().unwrap()
+    }
+
+    #[test]
+    fn each_stack_has_the_bound_of_its_own_packets() {
+        let experiment = experiment(
+            "
+name: stacks
+topology:
+  name: two
+  sites: [{name: a, hosts: 1}, {name: b, hosts: 1}]
+  links: [{between: [a, b], rate: 1Gbit, rtt: 20ms}]
+workload: {collective: all_reduce, sizes: [64MiB]}
+stacks:
+  - {name: message, transport: message, congestion_control: distance}
+  - cubic
+  - {name: reno, congestion_control: reno}
+",
+        );
+        let bounds = bounds(&experiment).unwrap();
+        let [message, cubic, reno] = [0, 1, 2].map(|index| bounds[index].as_ref().unwrap());
+        assert_eq!(cubic, reno);
+        assert!(message.busbw_bps < cubic.busbw_bps, "{bounds:?}");
+    }
+
     #[test]
     fn arrays_that_memory_cannot_hold_are_refused_before_anything_is_built() {
-        let text = "
+        let experiment = experiment(
+            "
 name: large
 topology:
   name: two
   sites: [{name: a, hosts: 1}, {name: b, hosts: 1}]
   links: [{between: [a, b], rtt: 20ms}]
 workload: {collective: all_reduce, sizes: [1GiB, 3GiB]}
-";
-        let document = Document::from_text("large.yaml", text).unwrap();
-        let experiment = ExperimentSource::new(document, Path::new("."))
-            .load()
-            .unwrap();
+",
+        );
         let gib = |number: u64| Some(ByteSize::from_bytes(number << 30));
         assert!(fits(&experiment, gib(6)).is_ok() && fits(&experiment, None).is_ok());
         assert_eq!(

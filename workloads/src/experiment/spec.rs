@@ -24,7 +24,7 @@ use crate::program::torch::TorchSpec;
 
 pub use choice::{OneOrMany, Sizes};
 pub use replay::ReplaySpec;
-pub use stack::{CongestionControl, StackSpec, Transport};
+pub use stack::{CongestionControl, Packets, StackSpec, Transport};
 
 /// An experiment file.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]

@@ -12,7 +12,10 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Value, json};
 
 use crate::congestion::Law;
-use crate::message::{Erasure, MOST_PATHS, MOST_SHARDS, PathChoice, Paths, Recovery, least_mtu};
+use crate::message::{
+    self, Erasure, MOST_PATHS, MOST_SHARDS, PathChoice, Paths, Recovery, least_mtu, wire,
+};
+use crate::transport::datagram::endpoint::JUMBO;
 use crate::world::MessageOptions;
 
 /// A transport with its settings. The short form is a congestion control's name.
@@ -70,6 +73,22 @@ impl Transport {
         *self == Transport::Tcp
     }
 }
+
+/// The full packets that a stack's bytes travel in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Packets {
+    /// Bytes of each from the IP header on.
+    pub bytes: u32,
+    /// Of those, bytes of what is carried.
+    pub payload: u32,
+    /// The code whose parity goes beside them.
+    pub erasure: Option<Erasure>,
+}
+
+/// IPv4 without options, TCP with the timestamp option that Linux always negotiates.
+const TCP_HEADERS: u32 = 20 + 20 + 12;
+/// IPv4 without options, UDP.
+const UDP_HEADERS: usize = 20 + 8;
 
 /// A congestion control.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -138,6 +157,26 @@ impl StackSpec {
                 } => 1,
                 Paths { count, .. } => count.into(),
             },
+        }
+    }
+
+    /// Its full packets over links of this MTU.
+    pub fn packets(&self, mtu: u32) -> Packets {
+        let (bytes, payload) = match self.transport {
+            Transport::Tcp => (mtu, mtu - TCP_HEADERS),
+            Transport::Message => {
+                let own = self.mtu.map_or(JUMBO as u64, ByteSize::bytes);
+                let datagram = own.min(mtu.into()) as usize - UDP_HEADERS;
+                let hops = self.telemetry_hops.unwrap_or_default();
+                let datagram = datagram.max(wire::least_datagram(hops));
+                let payload = message::piece(datagram, hops, self.erasure);
+                ((datagram + UDP_HEADERS) as u32, payload as u32)
+            }
+        };
+        Packets {
+            bytes,
+            payload,
+            erasure: self.erasure,
         }
     }
 

@@ -70,7 +70,7 @@ const MESSAGES: std::ops::RangeInclusive<usize> = 8..=4096;
 const FAREWELL: Duration = Duration::from_millis(100);
 
 /// The largest datagram used unless asked: jumbo frames. Loopback's 64 KiB would leave nothing to cut.
-pub(super) const JUMBO: usize = 9000;
+pub(crate) const JUMBO: usize = 9000;
 
 /// Ports that RDMA cards send RoCE version 2 from, for what chooses lanes by them (`IB_ROCE_UDP_ENCAP_VALID_PORT_MIN` and `_MAX`,
 /// include/rdma/ib_verbs.h).
