@@ -1,5 +1,7 @@
 //! Laws by name: how an experiment's file tells them.
 
+mod range;
+
 use std::fmt;
 
 use longhaul_emulator::time::Time;
@@ -76,6 +78,7 @@ macro_rules! laws {
                     $($name => Law::$law(map.next_value()?),)*
                     _ => return Err(A::Error::unknown_variant(&name, Law::NAMES)),
                 };
+                law.check().map_err(A::Error::custom)?;
                 match map.next_key::<String>()? {
                     None => Ok(law),
                     Some(second) => Err(A::Error::custom(format_args!(
@@ -185,6 +188,19 @@ mod tests {
             (r#"{"dcqcn": {}, "bbr": {}}"#, "bbr"),
             (r#""fixed-window""#, "window"),
             (r#"{"swift": {"base_target": 25}}"#, "25ms"),
+            (
+                r#"{"bbr": {"pacing_margin": 100}}"#,
+                "`pacing_margin` is 100, and may be 0 to 20",
+            ),
+            (r#"{"bbr": {"high_gain": 0}}"#, "`high_gain` is 0"),
+            (r#"{"cubic": {"c": -1}}"#, "`c` is -1"),
+            (
+                r#"{"gemini": {"most_increase": 0.01}}"#,
+                "`most_increase` is 0.01, and may be 0.1 to 1000",
+            ),
+            (r#"{"swift": {"additive": -1}}"#, "`additive` is -1"),
+            (r#"{"hpcc": {"eta": 0}}"#, "`eta` is 0"),
+            (r#"{"doca-rtt": {"min_rate": 0}}"#, "`min_rate` is 0"),
             (r#"{}"#, "name a law"),
         ] {
             let error = read(text).unwrap_err();

@@ -60,10 +60,11 @@ impl Uno {
         let line = conditions.line().bytes_per_second() as f64;
         let rtt = conditions.handshake.unwrap_or(Duration::from_millis(1));
         let bdp = (line * rtt.as_secs_f64()).max(conditions.packets(2.0));
+        let window = self.initial_window.map_or(bdp, |size| size.bytes() as f64);
         Epochs {
             packet: conditions.packets(1.0),
             line,
-            window: self.initial_window.map_or(bdp, |size| size.bytes() as f64),
+            window: window.max(conditions.packets(1.0)),
             least: Least::new(conditions),
             epoch_end: now,
             marks: Marks::default(),
@@ -232,5 +233,15 @@ mod tests {
         law.round_delayed = true;
         law.end_round();
         assert!((law.window - 288_000.0).abs() < 1.0);
+    }
+
+    #[test]
+    fn a_packet_is_sent_however_small_the_first_window() {
+        let parameters = Uno {
+            initial_window: Some(ByteSize::from_bytes(0)),
+            ..Uno::default()
+        };
+        let law = parameters.start(conditions(), Time::default());
+        assert_eq!(law.window(), conditions().packet);
     }
 }
