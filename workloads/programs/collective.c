@@ -194,10 +194,10 @@ static void run(FILE *out, const struct collective *one, int count, int warmup, 
         fail("no memory for", one->name);
         return;
     }
-    /* Touched once, so that no iteration pays for it. */
-    memset(output, 0, (size_t)count * sizeof *output);
     for (int number = 0; number < warmup + iterations; number++) {
         one->fill(input, count, part);
+        /* NaN: what the iteration before left there would be right for this one, too. */
+        memset(output, 0xFF, (size_t)count * sizeof *output);
         int64_t start = common_start();
         one->run(input, output, count, part);
         int64_t end = now();

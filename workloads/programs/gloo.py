@@ -58,6 +58,9 @@ class Collective:
             self.output = torch.empty(0 if self.in_place else count)
 
     def fill(self):
+        # What the iteration before left there would be right for this one, too.
+        for output in self.output if self.name == "all_gather" else [self.output]:
+            output.fill_(float("nan"))
         if self.name == "all_to_all":
             for to, part in enumerate(self.input.chunk(self.ranks)):
                 part.copy_(pattern(self.part, self.rank + to))
@@ -275,4 +278,5 @@ def main():
     dist.destroy_process_group()
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -537,4 +537,30 @@ mod tests {
         assert_eq!(process.host, "a-0");
         assert!(process.environment.contains_key("LONGHAUL_DOORS"));
     }
+
+    /// An MPI of one rank, whose all-reduce does nothing but the first time.
+    const IDLE: &str = include_str!("mpi/idle.h");
+
+    #[test]
+    fn what_an_earlier_iteration_left_is_not_taken_for_this_ones() {
+        let scratch = tempfile::tempdir().unwrap();
+        let at = |name: &str| scratch.path().join(name);
+        fs::write(at("mpi.h"), IDLE).unwrap();
+        fs::write(at("collective.c"), SOURCE).unwrap();
+        let mut compiler = Command::new("cc");
+        compiler.args(["-w", "-o"]).arg(at("collective"));
+        compiler.arg("-I").arg(scratch.path());
+        assert!(compiler.arg(at("collective.c")).status().unwrap().success());
+        let mut program = Command::new(at("collective"));
+        program.arg(scratch.path());
+        program.args(["all_reduce", "0", "2", "8"]);
+        assert!(program.status().unwrap().success());
+        let told = fs::read_to_string(at("rank-0.out")).unwrap();
+        let wrong = |line: &str| {
+            let line: serde_json::Value = serde_json::from_str(line).unwrap();
+            line["wrong"].as_u64()
+        };
+        let wrong: Vec<u64> = told.lines().filter_map(wrong).collect();
+        assert_eq!(wrong, [0, 8]);
+    }
 }

@@ -305,6 +305,8 @@ impl Training {
 
 #[cfg(test)]
 mod tests {
+    use std::process::Command;
+
     use serde_json::json;
 
     use super::*;
@@ -368,5 +370,35 @@ mod tests {
     fn the_program_is_told_what_the_experiment_has() {
         let torch: TorchSpec = spec(json!({"training": {"compression": "fp16"}, "iterations": 3}));
         insta::assert_snapshot!(torch.arguments(2).join(" "), @"--iterations 3 --warmup 2 --timeout 600 --parameters 1000000 --batch 16 --compression fp16 --powersgd-rank 4 --local-steps 1 --interface eth0");
+    }
+
+    #[test]
+    fn what_an_earlier_iteration_left_is_not_taken_for_this_ones() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join(FILE), PROGRAM).unwrap();
+        let script = "
+import gloo
+gloo.dist.get_rank, gloo.dist.get_world_size = lambda: 0, lambda: 2
+for name in ('all_gather', 'all_to_all', 'send_recv'):
+    collective = gloo.Collective(name, 64)
+    right = gloo.pattern(64, 1) if name == 'send_recv' else gloo.torch.cat([gloo.pattern(32, 0), gloo.pattern(32, 1)])
+    collective.output = list(right.chunk(2)) if name == 'all_gather' else right
+    assert collective.wrong() == 0, name
+    collective.fill()
+    assert collective.wrong() == 64, name
+";
+        let torch: TorchSpec = spec(json!({"collective": "all_gather"}));
+        let run = |script: &str| {
+            let mut python = Command::new(torch.python());
+            python.args(["-c", script]).current_dir(folder.path());
+            python.output()
+        };
+        if !run("import torch").is_ok_and(|output| output.status.success()) {
+            eprintln!("skipped: python3 has no torch here");
+            return;
+        }
+        let output = run(script).unwrap();
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{told}");
     }
 }
