@@ -384,13 +384,9 @@ impl Sender {
 
     /// Whether this is the path to ask on whether the receiver has room again: its word may have been lost.
     fn waits_for_room(&self, path: usize) -> bool {
-        let held_back = || {
-            self.backlog.is_held_back(self.granted)
-                || self.backlog.next(self.granted).is_some() && self.allowance == 0
-        };
         Some(path) == self.paths.iter().position(Path::is_live)
             && self.paths.iter().all(|path| path.in_flight == 0)
-            && held_back()
+            && self.backlog.is_held_back(self.granted)
     }
 
     /// Nothing was heard on a path for a timeout. The first time, one packet finds out whether the last ones are lost
