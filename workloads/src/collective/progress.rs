@@ -67,11 +67,6 @@ impl Progress {
         self.waiting[operation] == 0
     }
 
-    /// Whether `operation` has finished.
-    pub fn is_finished(&self, operation: usize) -> bool {
-        self.finished[operation]
-    }
-
     /// Whether everything has finished.
     pub fn is_complete(&self) -> bool {
         self.remaining == 0
