@@ -176,6 +176,11 @@ impl Place {
         self.hosts.iter().map(|host| host.name.clone()).collect()
     }
 
+    /// Those names, of hosts that were chosen; all if none were.
+    pub fn chosen(&self, hosts: Option<&[String]>) -> Vec<String> {
+        hosts.map_or_else(|| self.names(), <[String]>::to_vec)
+    }
+
     /// The host of that name.
     pub fn host(&self, name: &str) -> Option<&HostPlace> {
         self.hosts.iter().find(|host| host.name == name)

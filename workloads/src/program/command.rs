@@ -159,7 +159,7 @@ impl Program for CommandSpec {
 
 impl CommandSpec {
     fn chosen(&self, place: &Place) -> Vec<String> {
-        self.hosts.clone().unwrap_or_else(|| place.names())
+        place.chosen(self.hosts.as_deref())
     }
 
     fn line(&self, host: &str) -> &[String] {

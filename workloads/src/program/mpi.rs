@@ -41,11 +41,11 @@ pub struct MpiSpec {
     #[serde(default)]
     pub sizes: Sizes,
     /// Measured iterations of every size.
-    #[serde(default = "default_iterations")]
+    #[serde(default = "ranks::default_iterations")]
     #[schemars(range(min = 1))]
     pub iterations: u64,
     /// Iterations before them that do not count.
-    #[serde(default = "default_warmup")]
+    #[serde(default = "ranks::default_warmup")]
     pub warmup: u64,
     /// The hosts; all if absent. Ranks count in this order.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -67,14 +67,6 @@ pub enum Implementation {
     OpenMpi,
     /// MPICH 3.4 or newer.
     Mpich,
-}
-
-fn default_iterations() -> u64 {
-    10
-}
-
-fn default_warmup() -> u64 {
-    2
 }
 
 const SOURCE: &str = include_str!("../../programs/collective.c");
@@ -253,7 +245,7 @@ impl Program for MpiSpec {
 
 impl MpiSpec {
     fn hosts_of(&self, place: &Place) -> Vec<String> {
-        self.hosts.clone().unwrap_or_else(|| place.names())
+        place.chosen(self.hosts.as_deref())
     }
 
     /// The variables that choose the algorithm.

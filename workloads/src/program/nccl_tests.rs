@@ -206,7 +206,7 @@ impl Program for NcclTestsSpec {
 
 impl NcclTestsSpec {
     fn hosts_of(&self, place: &Place) -> Vec<String> {
-        self.hosts.clone().unwrap_or_else(|| place.names())
+        place.chosen(self.hosts.as_deref())
     }
 
     /// The name of the collective's program.

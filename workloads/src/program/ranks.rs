@@ -8,6 +8,16 @@ use crate::collective::Collective;
 /// Every one is kept.
 const MOST_ITERATIONS: u64 = 1_000_000;
 
+/// Iterations that are measured if nothing else is said, and those before them.
+pub(super) fn default_iterations() -> u64 {
+    10
+}
+
+/// See [`default_iterations`].
+pub(super) fn default_warmup() -> u64 {
+    2
+}
+
 /// The hosts that take part: those of the field `hosts`, else all.
 pub(super) fn hosts<'a>(
     named: Option<&'a [String]>,

@@ -33,11 +33,11 @@ pub struct TorchSpec {
     #[serde(default)]
     pub sizes: Sizes,
     /// Measured iterations of every size, or measured steps.
-    #[serde(default = "default_iterations")]
+    #[serde(default = "ranks::default_iterations")]
     #[schemars(range(min = 1))]
     pub iterations: u64,
     /// Iterations or steps before them that do not count.
-    #[serde(default = "default_warmup")]
+    #[serde(default = "ranks::default_warmup")]
     pub warmup: u64,
     /// The hosts; all if absent. Ranks count in this order.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -101,14 +101,6 @@ impl Compression {
     }
 }
 
-fn default_iterations() -> u64 {
-    10
-}
-
-fn default_warmup() -> u64 {
-    2
-}
-
 fn default_parameters() -> u64 {
     1_000_000
 }
@@ -169,7 +161,7 @@ impl Program for TorchSpec {
         let file = place.folder.join(FILE);
         fs::create_dir_all(&place.folder).map_err(ProgramError::file("make", &place.folder))?;
         fs::write(&file, PROGRAM).map_err(ProgramError::file("write", &file))?;
-        let hosts = self.hosts.clone().unwrap_or_else(|| place.names());
+        let hosts = place.chosen(self.hosts.as_deref());
         let mut line = vec![
             self.python().display().to_string(),
             file.display().to_string(),
