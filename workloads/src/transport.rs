@@ -7,7 +7,7 @@
 //! - `frame`: what lies between messages on a connection, so that a connection out of step is noticed.
 //! - `memory`: a rank's buffers.
 //! - `datagram`: the message transport's sockets, and a program carried out over it.
-//! - `tcp_info`: what the kernel tells about a connection.
+//! - `tcp_info`: what the kernel tells about a connection. `option`: options of sockets.
 
 mod carry;
 pub(crate) mod datagram;
@@ -16,6 +16,7 @@ mod frame;
 mod inbound;
 pub(crate) mod memory;
 pub(crate) mod mesh;
+mod option;
 mod outbound;
 mod tcp_info;
 pub(crate) mod work;

@@ -4,11 +4,10 @@ use std::collections::VecDeque;
 use std::io::{self, IoSliceMut, Read};
 use std::net::TcpStream;
 use std::ops::Range;
-use std::os::fd::AsRawFd;
 
 use super::frame::Header;
 use super::memory::Memory;
-use super::{TransportError, piece};
+use super::{TransportError, option, piece};
 
 /// How many messages of a peer may be under way at once: connections of a pair need not stay in step, but what is
 /// received ahead of its turn takes memory.
@@ -92,19 +91,12 @@ impl Lane<'_> {
 
 /// SO_RCVLOWAT of socket(7).
 fn gather(stream: &TcpStream, bytes: usize) -> io::Result<()> {
-    let value = bytes as libc::c_int;
-    // SAFETY: the descriptor is open, and the value outlives the call and is as long as is said.
-    let result = unsafe {
-        libc::setsockopt(
-            stream.as_raw_fd(),
-            libc::SOL_SOCKET,
-            libc::SO_RCVLOWAT,
-            (&raw const value).cast(),
-            size_of_val(&value) as libc::socklen_t,
-        )
-    };
-    nix::errno::Errno::result(result)?;
-    Ok(())
+    option::set(
+        stream,
+        libc::SOL_SOCKET,
+        libc::SO_RCVLOWAT,
+        bytes as libc::c_int,
+    )
 }
 
 impl<'a> Inbound<'a> {

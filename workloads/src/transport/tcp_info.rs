@@ -2,7 +2,8 @@
 
 use std::io;
 use std::net::TcpStream;
-use std::os::fd::AsRawFd;
+
+use super::option;
 
 /// The fields of `struct tcp_info` (include/uapi/linux/tcp.h) up to the last one in use. Kernels only ever append; an
 /// older one fills fewer, and the rest stays zero.
@@ -38,23 +39,7 @@ pub(super) struct TcpInfo {
 impl TcpInfo {
     /// Reads it off a connection.
     pub(super) fn of(stream: &TcpStream) -> io::Result<Self> {
-        let mut info = Self::default();
-        let mut length = size_of::<Self>() as libc::socklen_t;
-        // SAFETY: the kernel writes at most `length` bytes into `info`, any bytes are a valid TcpInfo, and the descriptor is
-        // open as long as the stream is borrowed.
-        let result = unsafe {
-            libc::getsockopt(
-                stream.as_raw_fd(),
-                libc::IPPROTO_TCP,
-                libc::TCP_INFO,
-                (&raw mut info).cast(),
-                &raw mut length,
-            )
-        };
-        if result != 0 {
-            return Err(io::Error::last_os_error());
-        }
-        Ok(info)
+        option::get(stream, libc::IPPROTO_TCP, libc::TCP_INFO)
     }
 
     /// Sending maximum segment size, bytes.

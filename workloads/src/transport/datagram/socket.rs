@@ -2,7 +2,7 @@
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::net::{IpAddr, SocketAddr, UdpSocket};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::time::Duration;
 
 use longhaul_emulator::time::Time;
@@ -15,6 +15,7 @@ use nix::sys::socket::{
 use nix::sys::time::TimeSpec;
 
 use super::clock::Clock;
+use crate::transport::option;
 
 /// "ECN-capable transport" in the type of service (RFC 3168).
 const ECT_0: u32 = 0b10;
@@ -78,12 +79,11 @@ impl Socket {
         if setsockopt(&socket, sockopt::RcvBufForce, &KERNEL_BUFFER).is_err() {
             options.set_recv_buffer_size(KERNEL_BUFFER)?;
         }
-        let fd = socket.as_raw_fd();
         if address.is_ipv4() {
             options.set_tos_v4(ECT_0)?;
             options.set_recv_tos_v4(true)?;
-            set(
-                fd,
+            option::set(
+                &socket,
                 libc::IPPROTO_IP,
                 libc::IP_MTU_DISCOVER,
                 libc::IP_PMTUDISC_DO,
@@ -91,8 +91,8 @@ impl Socket {
         } else {
             options.set_tclass_v6(ECT_0)?;
             options.set_recv_tclass_v6(true)?;
-            set(
-                fd,
+            option::set(
+                &socket,
                 libc::IPPROTO_IPV6,
                 libc::IPV6_MTU_DISCOVER,
                 libc::IPV6_PMTUDISC_DO,
@@ -121,19 +121,7 @@ impl Socket {
             SocketAddr::V4(_) => (libc::IPPROTO_IP, libc::IP_MTU, 20 + 8),
             SocketAddr::V6(_) => (libc::IPPROTO_IPV6, libc::IPV6_MTU, 40 + 8),
         };
-        let mut mtu: libc::c_int = 0;
-        let mut length = size_of_val(&mtu) as libc::socklen_t;
-        // SAFETY: the descriptor is open, and the kernel writes at most `length` bytes into `mtu`.
-        let result = unsafe {
-            libc::getsockopt(
-                probe.as_raw_fd(),
-                level,
-                name,
-                (&raw mut mtu).cast(),
-                &raw mut length,
-            )
-        };
-        Errno::result(result)?;
+        let mtu: libc::c_int = option::get(&probe, level, name)?;
         Ok(usize::try_from(mtu)
             .unwrap_or_default()
             .saturating_sub(headers))
@@ -270,21 +258,6 @@ fn address_of(address: &SockaddrStorage) -> Option<SocketAddr> {
             .as_sockaddr_in6()
             .map(|v6| SocketAddr::V6((*v6).into()))
     })
-}
-
-fn set(fd: RawFd, level: libc::c_int, name: libc::c_int, value: libc::c_int) -> io::Result<()> {
-    // SAFETY: the descriptor is open, and the value outlives the call and is as long as is said.
-    let result = unsafe {
-        libc::setsockopt(
-            fd,
-            level,
-            name,
-            (&raw const value).cast(),
-            size_of_val(&value) as libc::socklen_t,
-        )
-    };
-    Errno::result(result)?;
-    Ok(())
 }
 
 #[cfg(test)]
