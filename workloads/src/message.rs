@@ -137,7 +137,7 @@ pub(crate) struct Parameters {
 }
 
 /// Paths of a queue pair at most: more than any bundle of lanes has.
-pub(crate) const MOST_PATHS: u8 = 64;
+pub const MOST_PATHS: u8 = 64;
 
 /// Bytes of an IP packet that has room for any packet of a queue pair with so many hops of in-band telemetry.
 pub(crate) fn least_mtu(hops: u8) -> u64 {

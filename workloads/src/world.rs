@@ -533,8 +533,8 @@ fn start_lead(ranks: usize) -> Duration {
     Duration::from_millis(2) + Duration::from_micros(100) * ranks as u32
 }
 
-/// A number that strangers on the network do not know.
-fn nonce() -> u64 {
+/// A number that strangers do not know: the standard library keys its hashes from the system's randomness.
+pub fn nonce() -> u64 {
     use std::hash::{BuildHasher, Hasher, RandomState};
     RandomState::new().build_hasher().finish()
 }

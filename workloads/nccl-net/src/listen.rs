@@ -3,10 +3,12 @@
 use std::io;
 use std::net::{IpAddr, TcpListener};
 
+use longhaul_workloads::world::nonce;
+
 use crate::comm::{Comm, Stage};
 use crate::error::{Error, system};
 use crate::handle::Handle;
-use crate::meeting::{Terms, accept, draw};
+use crate::meeting::{Terms, accept};
 
 /// What NCCL holds of it.
 #[derive(Debug)]
@@ -27,7 +29,7 @@ impl Listener {
             Ok((listener.local_addr()?, listener))
         };
         let (address, listener) = listen().map_err(system(format!("listen at {address}")))?;
-        let key = draw();
+        let key = nonce();
         let this = Self {
             listener,
             key,

@@ -2,12 +2,11 @@
 //!
 //! Both sides block, for as long as their patience: this is for a communicator's own thread.
 
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::time::Duration;
 
-use longhaul_workloads::world::MessageOptions;
+use longhaul_workloads::world::{MessageOptions, nonce};
 use longhaul_workloads::{ReceivingEnd, SendingEnd};
 use socket2::{Domain, SockRef, Socket, TcpKeepalive, Type};
 
@@ -39,7 +38,7 @@ pub(crate) fn connect(
         handle.address
     )))?;
     tune(&stream, patience)?;
-    let nonce = draw();
+    let nonce = nonce();
     let end = match terms.transport {
         Transport::Message => {
             let own = stream.local_addr().map_err(Error::PeerLost)?.ip();
@@ -106,11 +105,6 @@ pub(crate) fn accept(
         }
         None => Ok(Box::new(tcp::Incoming::new(stream)?)),
     }
-}
-
-/// A number that strangers do not know: the standard library keys its hashes from the system's randomness.
-pub(crate) fn draw() -> u64 {
-    RandomState::new().build_hasher().finish()
 }
 
 fn stranger(peer: SocketAddr) -> Error {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use longhaul_topologies::units::{Rate, TimeSpan};
 use longhaul_workloads::congestion::{Distance, Law};
-use longhaul_workloads::message::{PathChoice, Paths, Recovery};
+use longhaul_workloads::message::{MOST_PATHS, PathChoice, Paths, Recovery};
 use longhaul_workloads::world::MessageOptions;
 
 /// How bytes are moved between two hosts.
@@ -52,8 +52,6 @@ const LATENCY: &str = "LONGHAUL_NCCL_LATENCY";
 
 /// Longer than any WAN is down before its routes change, shorter than NCCL's users wait.
 const DEFAULT_PATIENCE: Duration = Duration::from_secs(20);
-/// Paths of a queue pair at most, as an experiment's stack has them.
-const MOST_PATHS: u8 = 64;
 
 impl Settings {
     /// As the environment has them.
