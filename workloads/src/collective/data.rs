@@ -192,9 +192,12 @@ fn stretches(shape: &Shape, rank: usize) -> Vec<Stretch> {
     }
 }
 
-/// The finaliser of SplitMix64 (Steele, Lea, Flood 2014).
-fn mix(mut value: u64) -> u64 {
-    value = value.wrapping_add(0x9E37_79B9_7F4A_7C15);
+/// What SplitMix64's state grows by from one number to the next.
+pub(crate) const GAMMA: u64 = 0x9E37_79B9_7F4A_7C15;
+
+/// SplitMix64's next number (Steele, Lea, Flood 2014): of different ones, different ones.
+pub(crate) fn mix(mut value: u64) -> u64 {
+    value = value.wrapping_add(GAMMA);
     value = (value ^ (value >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     value = (value ^ (value >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
     value ^ (value >> 31)

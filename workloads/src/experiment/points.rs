@@ -13,6 +13,7 @@ use longhaul_topologies::Topology;
 use longhaul_topologies::model::SiteId;
 
 use super::spec::{RankOrder, StackSpec};
+use crate::collective::data::{GAMMA, mix};
 use crate::collective::{Algorithm, Collective, DataType, ReduceOp};
 use crate::program::ProgramSpec;
 use crate::replay::terms::Terms;
@@ -224,11 +225,7 @@ pub(super) fn combinations(lengths: &[usize]) -> Vec<Vec<usize>> {
 /// The `index`th seed that `seed` gives: SplitMix64 (Steele, Lea, Flood 2014), whose outputs never repeat within a
 /// seed.
 pub(super) fn derived_seed(seed: u64, index: usize) -> u64 {
-    const GAMMA: u64 = 0x9E37_79B9_7F4A_7C15;
-    let mut z = seed.wrapping_add(GAMMA.wrapping_mul(index as u64 + 1));
-    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    z ^ (z >> 31)
+    mix(seed.wrapping_add(GAMMA.wrapping_mul(index as u64)))
 }
 
 #[cfg(test)]
