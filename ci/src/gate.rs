@@ -59,6 +59,7 @@ pub enum Ruling {
     /// Some are.
     Regressed {
         /// How many.
+        #[serde(rename = "worse")]
         figures: usize,
     },
     /// The run itself did not hold: wrong results, or it failed.

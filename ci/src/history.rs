@@ -165,9 +165,13 @@ mod tests {
         let path = dir.path().join("history.jsonl");
         assert!(read(&path).unwrap().is_empty());
         append(&path, &entry("a", 1.0)).unwrap();
-        append(&path, &entry("b", 0.1 + 0.2)).unwrap();
+        let worse = Entry {
+            ruling: Ruling::Regressed { figures: 1 },
+            ..entry("b", 0.1 + 0.2)
+        };
+        append(&path, &worse).unwrap();
         let entries = read(&path).unwrap();
-        assert_eq!(entries, [entry("a", 1.0), entry("b", 0.1 + 0.2)]);
+        assert_eq!(entries, [entry("a", 1.0), worse]);
         assert_eq!(trails(&entries, "e")["busbw"], [1.0, 0.1 + 0.2]);
         assert!(trails(&entries, "other").is_empty());
     }

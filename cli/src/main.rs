@@ -54,20 +54,20 @@ fn main() -> ExitCode {
     }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(refusal) => return refused(&refusal).into(),
+        Err(refusal) => return output::settle(refused(&refusal)).into(),
     };
     let output = Output::new(cli.json);
     let exit = match commands::run(cli.command, output) {
         Ok(exit) => exit,
         Err(failure) => output.failure(&failure),
     };
-    exit.into()
+    output::settle(exit).into()
 }
 
 /// Says what is wrong with the command line, as JSON if that is on it; or prints the help that was asked for.
 fn refused(refusal: &clap::Error) -> Exit {
     if !refusal.use_stderr() {
-        let _ = refusal.print();
+        output::printed(refusal.print());
         return Exit::Fine;
     }
     let json = std::env::args_os()

@@ -1,6 +1,7 @@
 //! Where text goes: a terminal, a pipe, or JSON.
 
-use std::io::{IsTerminal, Write};
+use std::io::{self, IsTerminal, Write};
+use std::sync::OnceLock;
 
 use longhaul_emulator::guest;
 use serde::Serialize;
@@ -8,7 +9,8 @@ use serde::Serialize;
 use crate::exit::Exit;
 use crate::failure::Failure;
 
-/// How this command talks. A reader that goes away (`| head`) ends nothing: what a command does matters more than who listens.
+/// How this command talks. A reader that goes away (`| head`) ends nothing: what a command does matters more than who listens. What could
+/// not be written for another reason (a full disk) is told at the end, by [`settle`].
 #[derive(Clone, Copy, Debug)]
 pub struct Output {
     format: Format,
@@ -35,7 +37,7 @@ impl Output {
 
     /// Whether progress bars make sense: they go to standard error.
     pub fn is_terminal(self) -> bool {
-        self.format == Format::Text && std::io::stderr().is_terminal()
+        self.format == Format::Text && io::stderr().is_terminal()
     }
 
     /// Columns of the terminal; of a wide page where there is none.
@@ -59,7 +61,7 @@ impl Output {
     /// Says on standard error what is no part of the answer; nothing with JSON.
     pub fn aside(self, text: impl std::fmt::Display) {
         if self.format == Format::Text {
-            let _ = writeln!(std::io::stderr(), "{text}");
+            let _ = writeln!(io::stderr(), "{text}");
         }
     }
 
@@ -72,7 +74,7 @@ impl Output {
 
     /// Passes on what another longhaul printed as JSON.
     pub fn json_text(self, text: &[u8]) {
-        let _ = std::io::stdout().write_all(text);
+        print(text);
     }
 
     /// Prints one of the two.
@@ -88,7 +90,7 @@ impl Output {
         match self.format {
             Format::Json => self.json(&serde_json::json!({ "error": failure.to_json() })),
             Format::Text => {
-                let _ = writeln!(std::io::stderr(), "{}", failure.render());
+                let _ = writeln!(io::stderr(), "{}", failure.render());
             }
         }
         failure.exit()
@@ -101,6 +103,37 @@ pub fn count(number: usize, thing: &str) -> String {
     format!("{number} {thing}{plural}")
 }
 
+/// Why standard output is not whole.
+static LOST: OnceLock<io::Error> = OnceLock::new();
+
+/// Writes to standard output.
+pub fn print(bytes: &[u8]) {
+    let mut output = io::stdout();
+    printed(output.write_all(bytes).and_then(|()| output.flush()));
+}
+
+/// Takes note of whether standard output took what was written to it.
+pub fn printed(written: io::Result<()>) {
+    if let Err(error) = written
+        && error.kind() != io::ErrorKind::BrokenPipe
+    {
+        let _ = LOST.set(error);
+    }
+}
+
+/// How the command ended, if its answer was written; says so if it was not.
+pub fn settle(exit: Exit) -> Exit {
+    let Some(error) = LOST.get() else {
+        return exit;
+    };
+    let message = format!("cannot write all of the answer to standard output: {error}");
+    let _ = writeln!(io::stderr(), "{}", Failure::new_usage(&message).render());
+    match exit {
+        Exit::Fine => Exit::Usage,
+        other => other,
+    }
+}
+
 fn line(text: &str) {
-    let _ = writeln!(std::io::stdout(), "{text}");
+    print(format!("{text}\n").as_bytes());
 }

@@ -619,6 +619,29 @@ fn a_reader_that_goes_away_is_no_reason_to_panic() {
     }
 }
 
+#[test]
+fn an_answer_that_a_full_disk_does_not_take_is_told() {
+    let desk = Desk::new();
+    for arguments in [
+        &["topologies", "list"][..],
+        &["man"],
+        &["--help"],
+        &["--json", "status"],
+    ] {
+        let full = fs::OpenOptions::new().write(true).open("/dev/full");
+        let output = Process::new(env!("CARGO_BIN_EXE_longhaul"))
+            .args(arguments)
+            .env("LONGHAUL_RUNTIME_DIR", desk.path().join("runtime"))
+            .stdout(full.unwrap())
+            .stderr(Stdio::piped())
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {output:?}");
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert!(told.contains("No space left on device"), "{told}");
+    }
+}
+
 /// One line per row: a line under the header and no other, no trailing spaces, nothing wider than a page.
 fn assert_plain_table(text: &str) {
     for line in text.lines() {

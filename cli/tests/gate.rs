@@ -123,7 +123,7 @@ fn every_report_is_written_and_json_is_alone_on_standard_output() {
     let judgement: Value = serde_json::from_slice(&assert.get_output().stdout).unwrap();
     assert_eq!(
         judgement["ruling"],
-        json!({"ruling": "regressed", "figures": 1})
+        json!({"ruling": "regressed", "worse": 1})
     );
     let read = |name: &str| fs::read_to_string(desk.path(name)).unwrap();
     assert!(read("j.xml").contains("failures=\"1\""));

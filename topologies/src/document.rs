@@ -172,7 +172,7 @@ impl Document {
     /// (`links.*.rate`). `null` removes a value.
     ///
     /// # Errors
-    /// If `text` is not YAML, or `key` leads through a list's entry or a scalar's field that is not there.
+    /// If `text` is empty or not YAML, or `key` leads through a list's entry or a scalar's field that is not there.
     pub fn set(&mut self, key: &str, text: &str) -> Result<(), InputError> {
         self.lay(key, text, &Setting::overriding(key, text))
     }
@@ -183,6 +183,12 @@ impl Document {
     /// As [`set`](Self::set).
     pub fn lay(&mut self, key: &str, text: &str, setting: &Setting) -> Result<(), InputError> {
         let refused = |message| InputError::new(self.name(), message).at_setting(setting);
+        // YAML would take it for `null`: a script's empty variable removed a link's rate.
+        if text.trim().is_empty() {
+            return Err(refused(
+                "there is no value: write one, or `null` to remove what is there".to_owned(),
+            ));
+        }
         let value = source::read_value(text)
             .map_err(|message| refused(format!("the value is not YAML: {message}")))?;
         let mut root = self.root.clone();

@@ -2,7 +2,7 @@
 //!
 //! Every type parses with [`FromStr`](std::str::FromStr), prints with [`Display`](std::fmt::Display) in a form
 //! that parses back to the same value, and (de)serialises as that string. Units are read in any case, as `tc`
-//! reads them. Two of them surprise: `mbps` is mega*bytes* per second, and `K`, `KB` and `KiB` are all 1024 bytes.
+//! reads them. `mbps` is not read, as it is mega*bytes* per second there; and `K`, `KB` and `KiB` are all 1024 bytes.
 
 mod number;
 mod probability;

@@ -1,6 +1,5 @@
 //! `completions` and `man`, made from the same clap types that parse the command line.
 
-use std::io::Write;
 use std::path::Path;
 
 use clap::CommandFactory;
@@ -8,12 +7,13 @@ use clap_complete::Shell;
 
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::output;
 
 /// Prints a completion script.
 pub fn completions<C: CommandFactory>(shell: Shell) -> Exit {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut C::command(), "longhaul", &mut script);
-    let _ = std::io::stdout().write_all(&script);
+    output::print(&script);
     Exit::Fine
 }
 
@@ -30,7 +30,7 @@ pub fn man<C: CommandFactory>(out: Option<&Path>) -> Result<Exit, Failure> {
             clap_mangen::Man::new(C::command())
                 .render(&mut page)
                 .map_err(io_failure)?;
-            let _ = std::io::stdout().write_all(&page);
+            output::print(&page);
         }
     }
     Ok(Exit::Fine)

@@ -19,7 +19,7 @@ use crate::args::{LabKind, PaceChoice, VirtualArgs};
 use crate::commands::top;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::output::Output;
+use crate::output::{self, Output};
 use crate::progress::Progress;
 
 /// What a command needs of its virtual lab.
@@ -314,11 +314,9 @@ impl Witness for Screen {
             json.extend_from_slice(bytes);
             return;
         }
-        self.progress.aside(|| {
-            let _ = match stream {
-                Stream::Output => std::io::stdout().write_all(bytes),
-                Stream::Error => std::io::stderr().write_all(bytes),
-            };
+        self.progress.aside(|| match stream {
+            Stream::Output => output::print(bytes),
+            Stream::Error => drop(std::io::stderr().write_all(bytes)),
         });
     }
 

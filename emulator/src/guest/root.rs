@@ -23,7 +23,7 @@ const SHARED: &str = ".longhaul";
 const USUAL_LINKS: [&str; 6] = ["bin", "sbin", "lib", "lib32", "lib64", "libx32"];
 
 /// The files of /etc that programs look up names in.
-const ETC: [(&str, &str); 7] = [
+const ETC: [(&str, &str); 8] = [
     (
         "passwd",
         "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n",
@@ -36,6 +36,8 @@ const ETC: [(&str, &str); 7] = [
         "passwd: files\ngroup: files\nhosts: files\nprotocols: files\nservices: files\n",
     ),
     ("resolv.conf", ""),
+    // Without it, names that /etc/hosts has in both families are told in one.
+    ("host.conf", "multi on\n"),
     (
         "os-release",
         "NAME=longhaul\nID=longhaul\nPRETTY_NAME=\"longhaul's virtual lab\"\n",

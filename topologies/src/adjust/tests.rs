@@ -173,7 +173,7 @@ fn refusals_point_at_what_was_typed() {
     let (message, _) = refused(&[("delay", "60ms"), ("rate", "10Mb")]);
     assert_eq!(
         message,
-        "lab with rate=10Mb: `Mb` in `10Mb` is not a unit of a rate: use bit, kbit, mbit, gbit or tbit (kibit… for 1024s), or bps, kbps, mbps… for bytes per second"
+        "lab with rate=10Mb: `Mb` in `10Mb` is not a unit of a rate: use bit, kbit, mbit, gbit or tbit (kibit… for 1024s); `Mbps` is bits to most and bytes to tc"
     );
     let (message, help) = refused(&[("dealy", "60ms")]);
     assert_eq!(message, "lab with dealy=60ms: unknown field `dealy`");

@@ -180,6 +180,17 @@ fn an_override_of_what_is_not_there_is_refused_and_changes_nothing() {
 }
 
 #[test]
+fn an_empty_value_removes_nothing() {
+    let mut document = document();
+    let before = document.value().clone();
+    for text in ["", "  "] {
+        let error = document.set("name", text).unwrap_err();
+        assert!(error.to_string().contains("`null`"), "{error}");
+    }
+    assert_eq!(*document.value(), before);
+}
+
+#[test]
 fn a_part_points_into_the_whole() {
     let text = "topology:\n  name: two\n  links:\n    - between: [a, b]\n      loss: 120%\n";
     let mut whole = Document::from_text("experiment.yaml", text).unwrap();
