@@ -383,7 +383,7 @@ mod tests {
             figure
                 .notes
                 .iter()
-                .any(|note| note.starts_with("24 of 1000 series"))
+                .any(|note| note.starts_with("21 of 1000 series"))
         );
         figure.draw().assert_texts_apart("a thousand series");
     }

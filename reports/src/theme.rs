@@ -225,9 +225,15 @@ impl Stroke {
     }
 }
 
+/// The rhythms of series.
+const DASHES: [Dash; 3] = [Dash::Solid, Dash::Dashed, Dash::Dotted];
+
+/// As many series have lines that differ.
+pub(crate) const STROKES: usize = PALETTE.len() * DASHES.len();
+
 /// The line of the series of that index: colours first, then the rhythm changes.
 pub(crate) fn stroke(series: usize) -> Stroke {
-    let dash = [Dash::Solid, Dash::Dashed, Dash::Dotted][series / PALETTE.len() % 3];
+    let dash = DASHES[series / PALETTE.len() % DASHES.len()];
     Stroke {
         colour: PALETTE[series % PALETTE.len()],
         width: 2.0,

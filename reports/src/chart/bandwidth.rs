@@ -24,21 +24,25 @@ pub(super) fn sizes(result: &RunResult) -> usize {
 
 /// One curve per series, with the bound that the links set.
 pub(super) fn busbw_vs_size(folder: &ResultFolder) -> Option<Figure> {
-    let series = Series::of(&folder.result);
+    let mut series = Series::of(&folder.result);
     let placement = placement(&series)?;
     let mut notes = vec!["bus bandwidth of the mean time, as in nccl-tests".to_owned()];
     notes.extend(in_place_note(&series));
+    // What ran nothing of this has no line.
+    series.retain(|one| !measured(one, placement).is_empty());
     let runs: Vec<Run> = series.iter().map(|one| measured(one, placement)).collect();
     let mean = |run: &Run| stats::mean(&run.iter().map(|point| point.1).collect::<Vec<_>>());
     let means: Vec<f64> = runs.iter().map(|run| mean(run).unwrap_or(0.0)).collect();
     let (chosen, note) = many::choose(&means, many::MOST, "series");
     notes.extend(note);
-    let mut lines: Vec<(Key, Run, String)> = series
+    let drawn: Vec<&Series<'_>> = chosen.iter().map(|&index| &series[index]).collect();
+    let mut lines: Vec<(Key, Run, String)> = chosen
         .iter()
         .enumerate()
-        .filter(|(index, _)| chosen.contains(index))
-        .map(|(index, one)| (marked_key(index), runs[index].clone(), one.label.clone()))
-        .filter(|(_, run, _)| !run.is_empty())
+        .map(|(look, &index)| {
+            let name = series[index].label.clone();
+            (marked_key(look), runs[index].clone(), name)
+        })
         .collect();
     if lines.is_empty() {
         return None;
@@ -50,7 +54,7 @@ pub(super) fn busbw_vs_size(folder: &ResultFolder) -> Option<Figure> {
         sizes().fold(0.0, f64::max),
     );
 
-    let bounds = distinct_bounds(&series);
+    let bounds = distinct_bounds(&drawn);
     let alone = bounds.len() == 1;
     lines.extend(bounds.into_iter().map(|(index, label, run)| {
         let (colour, text) = if alone {
@@ -64,7 +68,7 @@ pub(super) fn busbw_vs_size(folder: &ResultFolder) -> Option<Figure> {
         let points = lines.iter().flat_map(|line| &line.1);
         points.map(|point| point.1).fold(0.0, f64::max)
     };
-    let bounds = series.iter().filter_map(Series::bound);
+    let bounds = drawn.iter().filter_map(|one| one.bound());
     if let Some(bps) = bounds.map(|bound| bound.busbw_bps).reduce(f64::max) {
         let asymptote = bps / 1e6;
         // It is drawn where it does not press the data into a corner.
@@ -83,8 +87,9 @@ pub(super) fn busbw_vs_size(folder: &ResultFolder) -> Option<Figure> {
     let y = Axis::from_zero("bus bandwidth (Mbit/s)", highest(&lines));
     let legend = lines.iter().map(|line| (line.0, line.2.clone())).collect();
     // Bounds lie below what was measured.
-    let curves = lines.into_iter().rev().map(|(key, run, _)| Curve {
+    let curves = lines.into_iter().rev().map(|(key, run, name)| Curve {
         key,
+        name,
         runs: vec![run],
     });
     let mut panels = vec![Panel {
@@ -112,8 +117,10 @@ pub(super) fn busbw_vs_size(folder: &ResultFolder) -> Option<Figure> {
 
 /// One panel per size, one curve per series.
 pub(super) fn iteration_time_cdf(folder: &ResultFolder) -> Option<Figure> {
-    let series = Series::of(&folder.result);
+    let mut series = Series::of(&folder.result);
     let placement = placement(&series)?;
+    // What ran nothing of this has no line.
+    series.retain(|one| one.samples().any(|sample| sample.placement == placement));
     let (sizes, mut notes) = largest_sizes(&series, placement)?;
     let medians: Vec<f64> = series
         .iter()
@@ -122,24 +129,19 @@ pub(super) fn iteration_time_cdf(folder: &ResultFolder) -> Option<Figure> {
             stats::percentile(&stats::sorted(&times), 50.0).unwrap_or(0.0)
         })
         .collect();
-    let (mut chosen, note) = many::choose(&medians, many::MOST, "series");
+    let (chosen, note) = many::choose(&medians, many::MOST, "series");
     notes.extend(note);
-    // What ran nothing of this has no line.
-    chosen.retain(|&index| {
-        series[index]
-            .samples()
-            .any(|one| one.placement == placement)
-    });
+    let drawn: Vec<&Series<'_>> = chosen.iter().map(|&index| &series[index]).collect();
+    let legend = line_legend(&drawn);
     let panels = sizes.iter().map(|&size| {
-        let curves: Vec<Curve> = series
+        let curves: Vec<Curve> = drawn
             .iter()
-            .enumerate()
-            .filter(|(index, _)| chosen.contains(index))
-            .filter_map(|(index, series)| {
+            .zip(&legend)
+            .filter_map(|(series, (key, name))| {
                 let times = times_ms(series, placement, size);
-                let key = Key::line(theme::stroke(index));
                 (!times.is_empty()).then(|| Curve {
-                    key,
+                    key: *key,
+                    name: name.clone(),
                     runs: vec![steps(&stats::cdf(&times))],
                 })
             })
@@ -167,7 +169,7 @@ pub(super) fn iteration_time_cdf(folder: &ResultFolder) -> Option<Figure> {
         layout: Layout::Grid,
         warning: None,
         panels: panels.collect(),
-        legend: line_legend(&series, &chosen),
+        legend,
         notes,
     })
 }
@@ -268,7 +270,7 @@ pub(super) fn bound_busbw_mbps(series: &Series<'_>, size: u64) -> Option<f64> {
 }
 
 /// The bounds per size that differ, each with the index and the label of the first series that has it.
-fn distinct_bounds(series: &[Series<'_>]) -> Vec<(usize, String, Run)> {
+fn distinct_bounds(series: &[&Series<'_>]) -> Vec<(usize, String, Run)> {
     let mut distinct: Vec<(usize, String, Run)> = Vec::new();
     for (index, series) in series.iter().enumerate() {
         let times = series.bound().into_iter().flat_map(|bound| &bound.times);
@@ -284,4 +286,69 @@ fn distinct_bounds(series: &[Series<'_>]) -> Vec<(usize, String, Run)> {
         }
     }
     distinct
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chart::delay::delay_cdf;
+    use crate::example::{self, Shape};
+
+    /// A run of as many stacks, each slower than the one before.
+    fn stacks(count: usize) -> ResultFolder {
+        let (mut result, mut telemetry) = example::run(&Shape {
+            stacks: &["cubic"],
+            seconds: 1.0,
+            ..Shape::default()
+        });
+        let (point, rows) = (result.points.remove(0), std::mem::take(&mut telemetry));
+        for index in 0..count {
+            let mut point = point.clone();
+            point.index = index;
+            point.stack = format!("stack-{index:02}");
+            for sample in &mut point.samples {
+                sample.time_us = 1e3 * (index + 1) as f64;
+            }
+            for row in &mut point.summaries {
+                row.busbw_gbps /= (index + 1) as f64;
+            }
+            result.points.push(point);
+            telemetry.extend(rows.iter().cloned().map(|mut row| {
+                row.point = index;
+                row.value += 1e3 * index as f64;
+                row
+            }));
+        }
+        ResultFolder { result, telemetry }
+    }
+
+    #[test]
+    fn however_many_series_each_that_is_drawn_has_a_line_and_numbers_of_its_own() {
+        for count in [24, 60] {
+            let folder = stacks(count);
+            for figure in [
+                busbw_vs_size(&folder).unwrap(),
+                iteration_time_cdf(&folder).unwrap(),
+                delay_cdf(&folder).unwrap(),
+            ] {
+                let curves = || figure.panels[0].curves.iter();
+                let drawn = curves().filter(|curve| curve.name.starts_with("stack-"));
+                let drawn: Vec<&Curve> = drawn.collect();
+                assert_eq!(drawn.len(), many::MOST, "{} of {count}", figure.name);
+                for (index, curve) in drawn.iter().enumerate() {
+                    let alike = |other: &&Curve| other.key == curve.key;
+                    assert!(!drawn[..index].iter().any(alike), "{}", figure.name);
+                    let entry = (curve.key, curve.name.clone());
+                    assert!(figure.legend.contains(&entry), "{}", figure.name);
+                }
+            }
+            let figure = iteration_time_cdf(&folder).unwrap();
+            for row in figure.to_csv().lines().skip(1) {
+                let mut fields = row.split(',').skip(1);
+                let (series, x) = (fields.next().unwrap(), fields.nth(1).unwrap());
+                let stack: f64 = series.trim_start_matches("stack-").parse().unwrap();
+                assert_eq!(x.parse(), Ok(stack + 1.0), "{row}");
+            }
+        }
+    }
 }

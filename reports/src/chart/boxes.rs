@@ -20,6 +20,10 @@ const NAMES_FIT: f64 = 200.0;
 /// The axis of a collective's times.
 const ITERATION_TIME: &str = "time of an iteration (ms)";
 
+/// What the lines on boxes are called.
+const MEDIAN: &str = "median";
+const WHISKER: &str = "least to greatest";
+
 /// Half the width of a box, and of a whisker's end, as shares of the room of a name.
 const HALF_BOX: f64 = 0.3;
 const HALF_END: f64 = 0.12;
@@ -87,8 +91,8 @@ pub(super) fn legend<'a>(
         });
         legend.extend(numbered);
     }
-    legend.push((median_key(), "median".to_owned()));
-    legend.push((whisker_key(), "least to greatest".to_owned()));
+    legend.push((median_key(), MEDIAN.to_owned()));
+    legend.push((whisker_key(), WHISKER.to_owned()));
     legend
 }
 
@@ -157,10 +161,12 @@ pub(super) fn panel(
         curves: vec![
             Curve {
                 key: whisker_key(),
+                name: WHISKER.to_owned(),
                 runs: whiskers,
             },
             Curve {
                 key: median_key(),
+                name: MEDIAN.to_owned(),
                 runs: medians,
             },
         ],

@@ -3,14 +3,13 @@
 use std::collections::BTreeMap;
 
 use crate::chart::distribution::{line_legend, range_of, share_axis, steps};
-use crate::chart::figure::{Curve, Figure, Key, Layout, Panel};
+use crate::chart::figure::{Curve, Figure, Layout, Panel};
 use crate::chart::over_time::{self, About, Floor, Pair, Stretch};
 use crate::chart::{many, subject};
 use crate::folder::ResultFolder;
 use crate::result::{Entity, Percentiles, TelemetryRow, metric};
 use crate::series::Series;
 use crate::stats::{self, InterarrivalJitter};
-use crate::theme;
 
 /// More pairs than this are too many small panels; those that vary most are shown.
 const MOST_PAIRS: usize = 6;
@@ -163,12 +162,15 @@ fn distributions(
     let median = |pool: &Vec<f64>| stats::percentile(&stats::sorted(pool), 50.0).unwrap_or(0.0);
     let medians: Vec<f64> = pools.iter().map(median).collect();
     let (chosen, note) = many::choose(&medians, many::MOST, "series");
+    let drawn: Vec<&Series<'_>> = chosen.iter().map(|&index| &series[index]).collect();
+    let legend = line_legend(&drawn);
     let mut curves = Vec::new();
-    for &index in &chosen {
+    for (&index, (key, name)) in chosen.iter().zip(&legend) {
         let pool = &pools[index];
         if !pool.is_empty() {
             curves.push(Curve {
-                key: Key::line(theme::stroke(index)),
+                key: *key,
+                name: name.clone(),
                 runs: vec![steps(&stats::cdf(pool))],
             });
         }
@@ -193,7 +195,7 @@ fn distributions(
             spans: Vec::new(),
             marks: Vec::new(),
         }],
-        legend: line_legend(&series, &chosen),
+        legend,
         notes: note.into_iter().collect(),
     })
 }

@@ -6,10 +6,12 @@ use crate::series::Series;
 use crate::stats;
 use crate::theme;
 
-/// Those series by the look of their lines.
-pub(super) fn line_legend(series: &[Series<'_>], chosen: &[usize]) -> Vec<(Key, String)> {
-    let entry = |&index: &usize| (Key::line(theme::stroke(index)), series[index].label.clone());
-    chosen.iter().map(entry).collect()
+/// The series by the look of their lines.
+pub(super) fn line_legend(series: &[&Series<'_>]) -> Vec<(Key, String)> {
+    let series = series.iter().enumerate();
+    series
+        .map(|(index, one)| (Key::line(theme::stroke(index)), one.label.clone()))
+        .collect()
 }
 
 /// The axis of a cumulative distribution.

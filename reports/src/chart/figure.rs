@@ -121,6 +121,8 @@ pub(super) type Run = Vec<(f64, f64)>;
 #[derive(Clone, Debug)]
 pub(super) struct Curve {
     pub key: Key,
+    /// What it is, as in the legend.
+    pub name: String,
     pub runs: Vec<Run>,
 }
 
@@ -333,7 +335,6 @@ impl Figure {
                 frame,
                 &header,
                 x_label.then_some(&panel.x.label),
-                &self.legend,
             );
         }
         for ((key, text), at) in self.legend.iter().zip(entries) {
@@ -358,13 +359,6 @@ impl Figure {
                 .next()
                 .is_some_and(|first| places.any(|other| other != first))
         })
-    }
-
-    /// What a curve is called.
-    fn name_of<'a>(panel: &'a Panel, legend: &'a [(Key, String)], key: Key) -> &'a str {
-        let mut keys = panel.keys.iter().chain(legend);
-        let named = keys.find(|(other, _)| *other == key);
-        named.map_or("", |(_, name)| name)
     }
 
     /// Where each entry of the legend stands, filling lines of `width`, and the height of all.

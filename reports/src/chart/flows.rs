@@ -62,11 +62,12 @@ pub(super) fn flows_over_time(folder: &ResultFolder, width: f64) -> Option<Figur
         let curves: Vec<Curve> = flows
             .iter()
             .enumerate()
-            .filter_map(|(index, (_, flow))| {
+            .filter_map(|(index, (name, flow))| {
                 let points = flow.get(metric)?;
                 let runs: Vec<Run> = points.values().flat_map(|s| stretches(s)).collect();
                 Some(Curve {
                     key: key(index),
+                    name: (*name).to_owned(),
                     runs,
                 })
             })

@@ -1,7 +1,9 @@
 //! Which of too many series are drawn, and that the reader is told.
 
-/// More lines than this on a panel are a tangle.
-pub(super) const MOST: usize = 24;
+use crate::theme;
+
+/// More lines than this on a panel are a tangle, and some of them would look alike.
+pub(super) const MOST: usize = theme::STROKES;
 
 /// Of as many as there are values, which to draw: the least, the greatest, and evenly between them by rank, in the order of the values
 /// as they came; and what to tell the reader, if that is not all.
@@ -41,7 +43,7 @@ mod tests {
             (least(&values), greatest(&values))
         );
         assert_eq!(chosen.len(), MOST);
-        assert!(note.unwrap().starts_with("24 of 5000 series"));
+        assert!(note.unwrap().starts_with("21 of 5000 series"));
     }
 
     #[test]

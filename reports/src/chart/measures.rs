@@ -35,6 +35,18 @@ impl Subject<'_> {
     fn means(&self) -> Vec<f64> {
         self.told.iter().map(|told| mean(&told.repeats)).collect()
     }
+
+    /// Who told it more than once, with what they told over time.
+    fn lines(&self) -> Vec<(&Told<'_>, Vec<Run>)> {
+        let lines = self.told.iter().map(|told| {
+            let repeats = told.repeats.iter();
+            let runs = repeats.flat_map(|&(began, measure)| runs(measure, began, self.unit.scale));
+            (told, runs.collect::<Vec<Run>>())
+        });
+        lines
+            .filter(|(_, runs)| runs.iter().map(Vec::len).sum::<usize>() > 1)
+            .collect()
+    }
 }
 
 /// What the figures are.
@@ -48,31 +60,31 @@ fn told(result: &RunResult) -> &'static str {
 /// Every figure, each by the time since its workload began, so that what ran one after another lies on top of each other.
 pub(super) fn measures_over_time(folder: &ResultFolder) -> Option<Figure> {
     let (subjects, mut notes) = subjects(&folder.result);
-    let mut names: Vec<String> = Vec::new();
-    let mut panels = Vec::new();
-    for subject in &subjects {
-        let (chosen, note) = many::choose(&subject.means(), many::MOST, "curves");
-        notes.extend(note);
-        let mut curves = Vec::new();
-        for told in chosen.into_iter().map(|index| &subject.told[index]) {
-            let runs: Vec<Run> = told
-                .repeats
-                .iter()
-                .flat_map(|&(began, measure)| runs(measure, began, subject.unit.scale))
-                .collect();
-            if runs.iter().map(Vec::len).sum::<usize>() < 2 {
-                continue;
-            }
-            let known = names.iter().position(|name| *name == told.label);
-            let index = known.unwrap_or_else(|| {
-                names.push(told.label.clone());
-                names.len() - 1
-            });
-            curves.push(Curve {
-                key: thin_key(index),
-                runs,
-            });
+    let lines: Vec<Vec<(&Told<'_>, Vec<Run>)>> = subjects.iter().map(Subject::lines).collect();
+    // All panels show the same ones, as they share a legend; by what the first figure is that tells of each.
+    let mut named: Vec<(&str, f64)> = Vec::new();
+    for (told, _) in lines.iter().flatten() {
+        if !named.iter().any(|(name, _)| *name == told.label) {
+            named.push((&told.label, mean(&told.repeats)));
         }
+    }
+    let means: Vec<f64> = named.iter().map(|(_, mean)| *mean).collect();
+    let (chosen, note) = many::choose(&means, many::MOST, "curves");
+    notes.extend(note);
+    let names: Vec<&str> = chosen.into_iter().map(|index| named[index].0).collect();
+    let mut panels = Vec::new();
+    for (subject, lines) in subjects.iter().zip(lines) {
+        let curves: Vec<Curve> = lines
+            .into_iter()
+            .filter_map(|(told, runs)| {
+                let look = names.iter().position(|name| *name == told.label)?;
+                Some(Curve {
+                    key: thin_key(look),
+                    name: told.label.clone(),
+                    runs,
+                })
+            })
+            .collect();
         let points = || curves.iter().flat_map(|curve| curve.runs.iter().flatten());
         let Some(high) = points().map(|point| point.1).reduce(f64::max) else {
             continue;
@@ -113,7 +125,7 @@ pub(super) fn measures_over_time(folder: &ResultFolder) -> Option<Figure> {
             })
             .collect(),
         legend: legend
-            .map(|(index, name)| (thin_key(index), name))
+            .map(|(index, name)| (thin_key(index), name.to_owned()))
             .collect(),
         notes,
     })

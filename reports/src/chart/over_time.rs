@@ -95,7 +95,15 @@ pub(super) fn figure(
     let sites: Vec<_> = pairs.iter().map(|pair| &pair.sites).collect();
     let marks = Marks::of(&folder.result, &sites, time, about.width);
     notes.extend(marks.notes);
-    let described = Key::line(Stroke::dashed(INK, 1.3));
+    let before = if marks.any {
+        ", before the links changed"
+    } else {
+        ""
+    };
+    let described = (
+        Key::line(Stroke::dashed(INK, 1.3)),
+        format!("{}{before}", about.described),
+    );
     let any_described = pairs.iter().any(|pair| pair.described != [None; 2]);
     let mut panels: Vec<Panel> = pairs
         .iter()
@@ -103,7 +111,7 @@ pub(super) fn figure(
         .map(|(pair, marks)| Panel {
             spans: spans.clone(),
             marks,
-            ..panel(pair, about, time, bin, described)
+            ..panel(pair, about, time, bin, &described)
         })
         .collect();
     if let Some(unit) = about.unit {
@@ -116,17 +124,7 @@ pub(super) fn figure(
         layout: Layout::Stack,
         warning: None,
         panels,
-        legend: any_described
-            .then(|| {
-                let before = if marks.any {
-                    ", before the links changed"
-                } else {
-                    ""
-                };
-                (described, format!("{}{before}", about.described))
-            })
-            .into_iter()
-            .collect(),
+        legend: any_described.then_some(described).into_iter().collect(),
         notes,
     })
 }
@@ -167,7 +165,7 @@ fn panel(
     about: About<'_>,
     time: (f64, f64),
     bin: Option<f64>,
-    described: Key,
+    described: &(Key, String),
 ) -> Panel {
     let (a, b) = &pair.sites;
     let names = [(a, b), (b, a)].map(|(from, to)| format!("{from} → {to}"));
@@ -190,13 +188,18 @@ fn panel(
                 bins.iter().map(|bins| stairs(&means(bins))).collect()
             }
         };
-        curves.push(Curve { key, runs });
+        curves.push(Curve {
+            key,
+            name: names[way].clone(),
+            runs,
+        });
     }
     let mut levels = pair.described.to_vec();
     levels.dedup();
     // Above the data, which often lie right on it.
     curves.extend(levels.into_iter().flatten().map(|level| Curve {
-        key: described,
+        key: described.0,
+        name: described.1.clone(),
         runs: vec![vec![(time.0, level), (time.1, level)]],
     }));
     let drawn = curves.iter().flat_map(|curve| curve.runs.iter().flatten());

@@ -24,6 +24,7 @@ pub(super) fn speedup_over_distance(
     let placement = placement(&series)?;
     let (sizes, mut notes) = largest_sizes(&series, placement)?;
     let baseline = baseline.or_else(|| Some(series.first()?.stack))?;
+    let even = format!("as fast as {baseline}");
     let mut stacks: Vec<&str> = Vec::new();
     for one in &series {
         if one.stack != baseline && !stacks.contains(&one.stack) {
@@ -52,6 +53,7 @@ pub(super) fn speedup_over_distance(
                 .collect();
             curves.push(Curve {
                 key: marked_key(index),
+                name: (*stack).to_owned(),
                 runs: lines(ratios),
             });
         }
@@ -62,6 +64,7 @@ pub(super) fn speedup_over_distance(
             0,
             Curve {
                 key: even_key(),
+                name: even.clone(),
                 runs: vec![vec![(x.low(), 1.0), (x.high(), 1.0)]],
             },
         );
@@ -84,7 +87,7 @@ pub(super) fn speedup_over_distance(
         .enumerate()
         .map(|(index, stack)| (marked_key(index), (*stack).to_owned()))
         .collect();
-    legend.push((even_key(), format!("as fast as {baseline}")));
+    legend.push((even_key(), even));
     Some(Figure {
         name: "speedup-over-distance".to_owned(),
         title: format!("Speed-up over {baseline} by distance"),

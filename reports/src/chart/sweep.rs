@@ -26,6 +26,9 @@ const LOG_FROM: f64 = 5.0;
 /// Share of the room of a name that its bars fill.
 const BARS_WIDTH: f64 = 0.8;
 
+/// What the line over what was measured is called.
+const BOUND: &str = "bound of the slowest link";
+
 /// A panel has room for this many bars.
 const LEAST_BARS: f64 = 4.0;
 
@@ -193,6 +196,7 @@ impl<'a> Sweep<'a> {
                     }
                     curves.push(Curve {
                         key: marked_key(index),
+                        name: name.clone(),
                         runs: vec![measured],
                     });
                 }
@@ -216,6 +220,7 @@ impl<'a> Sweep<'a> {
         let high = limits.fold(high, f64::max);
         curves.push(Curve {
             key: self.scale.bound_key(),
+            name: BOUND.to_owned(),
             runs: bounds,
         });
         Some(Panel {
@@ -308,10 +313,7 @@ fn figure(folder: &ResultFolder, sweep: &Sweep<'_>) -> Option<Figure> {
         })
         .collect();
     if bounded {
-        legend.push((
-            sweep.scale.bound_key(),
-            "bound of the slowest link".to_owned(),
-        ));
+        legend.push((sweep.scale.bound_key(), BOUND.to_owned()));
     }
     let mut subtitle = subject(&folder.result);
     if let Some(placement) = placement {

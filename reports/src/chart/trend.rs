@@ -69,8 +69,9 @@ fn figure(trend: &Trend, name: &str) -> Option<Figure> {
         curves: lines
             .iter()
             .enumerate()
-            .map(|(index, (_, run))| Curve {
+            .map(|(index, (name, run))| Curve {
                 key: marked_key(index),
+                name: (*name).clone(),
                 runs: vec![run.clone()],
             })
             .collect(),

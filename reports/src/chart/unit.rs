@@ -102,6 +102,7 @@ mod tests {
             areas: Vec::new(),
             curves: vec![Curve {
                 key: Key::line(Stroke::solid(INK, 1.0)),
+                name: String::new(),
                 runs: vec![vec![(0.0, 0.0), (1.0, height)]],
             }],
             spans: Vec::new(),

@@ -13,6 +13,11 @@ const MOST_PANELS: usize = 12;
 /// off for them.
 const LEAST_SPAN_MS: f64 = 1.0;
 
+/// What the lines are called.
+const MEASURED: &str = "measured";
+const PREDICTED: &str = "what the described jitter gives";
+const ASKED: &str = "asked (mean)";
+
 /// The shares of delays between which a panel reaches: what is beyond lies at its edge.
 const SHOWN: (f64, f64) = (0.005, 0.99);
 
@@ -38,15 +43,12 @@ pub(super) fn figure(found: &Verification) -> Option<Figure> {
     let predicted = channels.iter().any(|channel| varies(&channel.predicted_us));
     let asked = channels.iter().any(|channel| channel.asked_us.is_some());
     let measured_key = Key::line(theme::stroke(0));
-    let mut legend = vec![(measured_key, "measured".to_owned())];
+    let mut legend = vec![(measured_key, MEASURED.to_owned())];
     if predicted {
-        legend.push((
-            predicted_key(),
-            "what the described jitter gives".to_owned(),
-        ));
+        legend.push((predicted_key(), PREDICTED.to_owned()));
     }
     if asked {
-        legend.push((asked_key(), "asked (mean)".to_owned()));
+        legend.push((asked_key(), ASKED.to_owned()));
     }
     let mut subtitle = vec![found.subject.clone()];
     subtitle.extend(found.links.as_ref().map(|links| format!("links {links}")));
@@ -84,18 +86,21 @@ fn panel(channel: &ChannelDelays, found: &Verification) -> Panel {
     if let Some(asked) = asked {
         curves.push(Curve {
             key: asked_key(),
+            name: ASKED.to_owned(),
             runs: vec![vec![(asked, 0.0), (asked, 1.0)]],
         });
     }
     if varies(&channel.predicted_us) {
         curves.push(Curve {
             key: predicted_key(),
+            name: PREDICTED.to_owned(),
             runs: vec![inside(&channel.predicted_us, &x)],
         });
     }
     let colour = if off { ALARM } else { theme::stroke(0).colour };
     curves.push(Curve {
         key: Key::line(Stroke::solid(colour, 2.0)),
+        name: MEASURED.to_owned(),
         runs: vec![inside(&channel.measured_us, &x)],
     });
     let verdict = if off { ": OFF" } else { "" };

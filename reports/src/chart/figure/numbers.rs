@@ -21,10 +21,9 @@ impl Figure {
             };
             let axes = format!("{} / {}", panel.x.label, panel.y.label);
             for curve in &panel.curves {
-                let name = Self::name_of(panel, &self.legend, curve.key);
                 for (x, y) in curve.runs.iter().flatten() {
                     let x = panel.x.text(*x).unwrap_or_else(|| x.to_string());
-                    row([title, name, "line", &x, &y.to_string(), &axes]);
+                    row([title, &curve.name, "line", &x, &y.to_string(), &axes]);
                 }
             }
             for area in &panel.areas {

@@ -2,7 +2,7 @@
 
 use crate::canvas::{Across, Canvas, Direction, Frame, Label, Place, Plot};
 use crate::chart::figure::text::shorten;
-use crate::chart::figure::{Area, Figure, KEY, KEY_GAP, Key, LEFT, Layout, Panel, Part, RIGHT};
+use crate::chart::figure::{Area, KEY, KEY_GAP, LEFT, Layout, Panel, Part, RIGHT};
 use crate::format::significant;
 use crate::theme::{self, BODY, GRID, INK, MUTED, SMALL, Stroke};
 
@@ -69,7 +69,6 @@ impl Panel {
         frame: Frame,
         header: &Header,
         x_label: Option<&String>,
-        legend: &[(Key, String)],
     ) {
         self.draw_title(canvas, frame, header);
         self.draw_axes(canvas, frame);
@@ -103,7 +102,7 @@ impl Panel {
             x: self.x.scale(),
             y: self.y.scale(),
         });
-        self.draw_data(canvas, frame, legend);
+        self.draw_data(canvas, frame);
         self.draw_marks(canvas, frame);
     }
 
@@ -201,14 +200,13 @@ impl Panel {
         }
     }
 
-    fn draw_data(&self, canvas: &mut Canvas, frame: Frame, legend: &[(Key, String)]) {
+    fn draw_data(&self, canvas: &mut Canvas, frame: Frame) {
         for area in &self.areas {
             let outline = area.outline.iter();
             let outline = outline.map(|&point| self.place(frame, point)).collect();
             canvas.told_area(outline, area.colour, area.opacity, self.tip(area));
         }
         for curve in &self.curves {
-            let name = Figure::name_of(self, legend, curve.key);
             // A run of one value is a dot.
             let mut lone = Vec::new();
             for run in &curve.runs {
@@ -217,7 +215,7 @@ impl Panel {
                 match points[..] {
                     [] => {}
                     [only] if curve.key.marker.is_none() => lone.push(only),
-                    _ => canvas.curve(points, curve.key.stroke, name),
+                    _ => canvas.curve(points, curve.key.stroke, &curve.name),
                 }
             }
             for place in thin(&lone) {
