@@ -147,8 +147,9 @@ impl Theme {
         let series = PALETTE.iter().position(|colour| *colour == line.colour);
         let dash = match (self, line.dash, series) {
             // Blocks of colour are lines as well.
-            (Self::Print, Dash::Solid, Some(series)) if line.width < 5.0 => {
-                [Dash::Solid, Dash::Dashed, Dash::Dotted][series % 3]
+            // From each rhythm on, so that a colour has no rhythm twice.
+            (Self::Print, dash, Some(series)) if line.width < 5.0 => {
+                DASHES[(series + dash as usize) % DASHES.len()]
             }
             (_, dash, _) => dash,
         };
@@ -225,7 +226,7 @@ impl Stroke {
     }
 }
 
-/// The rhythms of series.
+/// The rhythms of series, in their own order.
 const DASHES: [Dash; 3] = [Dash::Solid, Dash::Dashed, Dash::Dotted];
 
 /// As many series have lines that differ.
@@ -302,6 +303,17 @@ mod tests {
                 let contrast = contrast(theme.shade(colour), paper);
                 // WCAG 2.2, success criterion 1.4.3.
                 assert!(contrast >= 4.5, "{name} {colour:?}: {contrast:.2}");
+            }
+        }
+    }
+
+    #[test]
+    fn lines_of_series_differ_in_every_theme() {
+        for (name, theme) in Theme::ALL {
+            let lines: Vec<Stroke> = (0..STROKES).map(|i| theme.line(stroke(i))).collect();
+            for (index, line) in lines.iter().enumerate() {
+                let first = lines.iter().position(|other| other == line);
+                assert_eq!(first, Some(index), "{name}");
             }
         }
     }
