@@ -28,6 +28,9 @@ const PNG_SCALE: f64 = 2.0;
 /// smooth thick lines, and rounds them to whole pixels.
 const LEAST_DRAWN: f64 = 4.0;
 
+/// For one pixel of a PNG no more than this are drawn along each side: small text makes a canvas large, and memory grows with the square.
+const MOST_DRAWN: f64 = 4.0;
+
 /// The bitmap backend sets text this share of its size higher than the SVG backend does.
 const BITMAP_TEXT_SHIFT: f64 = 0.12;
 
@@ -108,7 +111,7 @@ impl Canvas {
             whole(self.width * paint.scale) as u32,
             whole(self.height * paint.scale) as u32,
         );
-        let oversampling = (LEAST_DRAWN / paint.scale).ceil() as u32;
+        let oversampling = oversampling(paint.scale);
         let (width, height) = (size.0 * oversampling, size.1 * oversampling);
         let mut drawn = vec![0; width as usize * height as usize * 3];
         {
@@ -207,6 +210,11 @@ impl Canvas {
     }
 }
 
+/// How many pixels are drawn along each side for one of a PNG at that scale.
+fn oversampling(scale: f64) -> u32 {
+    (LEAST_DRAWN / scale).ceil().min(MOST_DRAWN) as u32
+}
+
 /// A size in whole pixels: what scaling leaves of a fraction is none of the picture's.
 fn whole(size: f64) -> f64 {
     (size - 1e-6).ceil()
@@ -280,6 +288,12 @@ pub(crate) fn assert_png(file: &Path, canvas: &Canvas) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn small_text_takes_no_more_memory_than_text_of_the_usual_size() {
+        let drawn = [2.0, 1.0, 4.0 / 15.0, 0.01].map(oversampling);
+        assert_eq!(drawn, [2, 4, 4, 4]);
+    }
 
     #[test]
     fn shrinking_takes_means() {
