@@ -75,7 +75,7 @@ impl Axis {
         }
     }
 
-    /// Numbers of bytes, powers of two evenly spaced.
+    /// Numbers of bytes, powers of two evenly spaced; both ends must be positive.
     pub fn bytes(label: impl Into<String>, low: f64, high: f64) -> Self {
         Self {
             label: label.into(),

@@ -28,6 +28,10 @@ pub(super) fn busbw_vs_size(folder: &ResultFolder) -> Option<Figure> {
     let placement = placement(&series)?;
     let mut notes = vec!["bus bandwidth of the mean time, as in nccl-tests".to_owned()];
     notes.extend(in_place_note(&series));
+    let mut rows = folder.result.points.iter().flat_map(|one| &one.summaries);
+    if rows.any(|row| row.size_bytes == 0) {
+        notes.push("arrays of 0 B are left out: they have no place on this axis".to_owned());
+    }
     // What ran nothing of this has no line.
     series.retain(|one| !measured(one, placement).is_empty());
     let runs: Vec<Run> = series.iter().map(|one| measured(one, placement)).collect();
@@ -247,10 +251,11 @@ pub(crate) fn placement(series: &[Series<'_>]) -> Option<Placement> {
         .map(|(placement, _)| placement)
 }
 
-/// The bus bandwidth of a series at each size, in megabits per second.
+/// The bus bandwidth of a series at each size, in megabits per second. An array of no bytes, which nccl-tests can send, has no place on
+/// an axis of ratios.
 fn measured(series: &Series<'_>, placement: Placement) -> Run {
     let rows = series.summaries().into_iter();
-    rows.filter(|row| row.placement == placement)
+    rows.filter(|row| row.placement == placement && row.size_bytes > 0)
         .map(|row| (row.size_bytes as f64, row.busbw_gbps * 8e3))
         .collect()
 }
@@ -275,6 +280,7 @@ fn distinct_bounds(series: &[&Series<'_>]) -> Vec<(usize, String, Run)> {
     for (index, series) in series.iter().enumerate() {
         let times = series.bound().into_iter().flat_map(|bound| &bound.times);
         let mut points: Run = times
+            .filter(|time| time.size_bytes > 0)
             .filter_map(|time| {
                 let busbw = bound_busbw_mbps(series, time.size_bytes)?;
                 Some((time.size_bytes as f64, busbw))
@@ -320,6 +326,22 @@ mod tests {
             }));
         }
         ResultFolder { result, telemetry }
+    }
+
+    #[test]
+    fn arrays_of_no_bytes_are_left_out_and_the_reader_is_told() {
+        let mut folder = stacks(1);
+        let point = &mut folder.result.points[0];
+        point.summaries[0].size_bytes = 0;
+        point.bound.as_mut().unwrap().times[0].size_bytes = 0;
+        let figure = busbw_vs_size(&folder).unwrap();
+        let curves = figure.panels[0].curves.iter();
+        let mut points = curves.flat_map(|curve| curve.runs.iter().flatten());
+        assert!(points.all(|point| point.0 > 0.0));
+        assert!(figure.panels[0].x.low() > 0.0);
+        let told = |note: &String| note.starts_with("arrays of 0 B are left out");
+        assert!(figure.notes.iter().any(told), "{:?}", figure.notes);
+        figure.draw().assert_texts_apart("an array of no bytes");
     }
 
     #[test]
