@@ -59,6 +59,15 @@ impl Axis {
         Self::linear(label, 0.0, if high > 0.0 { high * 1.08 } else { 1.0 })
     }
 
+    /// Over 0 and all of `values`, with a little room beyond them.
+    pub fn around_zero(label: impl Into<String>, values: impl Iterator<Item = f64>) -> Self {
+        let ends = |(low, high): (f64, f64), value| (low.min(value), high.max(value));
+        match values.fold((0.0, 0.0), ends) {
+            (low, high) if low < 0.0 => Self::linear(label, low * 1.08, high * 1.08),
+            (_, high) => Self::from_zero(label, high),
+        }
+    }
+
     /// Milliseconds, powers of ten evenly spaced; both ends must be positive.
     pub fn times(label: impl Into<String>, low: f64, high: f64) -> Self {
         let (low, high) = if high > low {
@@ -305,6 +314,25 @@ mod tests {
         }
         assert!((Axis::linear("", 5.0, 5.0).position(5.0) - 0.5).abs() < 1e-9);
         assert!((Axis::bytes("", 4096.0, 4096.0).position(4096.0) - 0.5).abs() < 1e-9);
+    }
+
+    #[test]
+    fn values_below_zero_are_on_the_axis() {
+        for (values, zero) in [([-5.0, -7.0], 1.0), ([-5.0, 5.0], 0.5)] {
+            let axis = Axis::around_zero("", values.into_iter());
+            assert_eq!(axis.position(0.0), zero);
+            let position = |value| axis.position(value);
+            assert!(
+                values
+                    .map(position)
+                    .iter()
+                    .all(|at| (0.01..0.99).contains(at))
+            );
+        }
+        assert_eq!(
+            Axis::around_zero("", [1.0, 2.0].into_iter()),
+            Axis::from_zero("", 2.0)
+        );
     }
 
     #[test]

@@ -132,16 +132,16 @@ pub(super) fn panel(
             whiskers.push(vec![(at - HALF_END, end), (at + HALF_END, end)]);
         }
     }
-    let values = || series.iter().flat_map(|(_, _, sorted)| sorted);
+    let values = || series.iter().flat_map(|(_, _, sorted)| sorted).copied();
     let (low, high) = (
-        values().copied().fold(f64::INFINITY, f64::min),
-        values().copied().fold(0.0, f64::max),
+        values().fold(f64::INFINITY, f64::min),
+        values().fold(0.0, f64::max),
     );
     let y = if low > 0.0 && high / low > 30.0 && label == ITERATION_TIME {
         // Its ticks name their units themselves.
         Axis::times("time of an iteration", low / 1.1, high * 1.1)
     } else {
-        Axis::from_zero(label, high)
+        Axis::around_zero(label, values())
     };
     let names = series.iter().enumerate();
     let names = names.map(|(place, (index, name, _))| {

@@ -86,17 +86,18 @@ pub(super) fn measures_over_time(folder: &ResultFolder) -> Option<Figure> {
             })
             .collect();
         let points = || curves.iter().flat_map(|curve| curve.runs.iter().flatten());
-        let Some(high) = points().map(|point| point.1).reduce(f64::max) else {
+        let Some(end) = points().map(|point| point.0).reduce(f64::max) else {
             continue;
         };
-        let end = points().map(|point| point.0).fold(0.0, f64::max);
+        let values = points().map(|point| point.1);
+        let y = Axis::around_zero(subject.unit.label(subject.name), values);
         panels.push((
             end,
             Panel {
                 title: subject.name.to_owned(),
                 keys: Vec::new(),
                 x: Axis::linear("", 0.0, end),
-                y: Axis::from_zero(subject.unit.label(subject.name), high),
+                y,
                 areas: Vec::new(),
                 curves,
                 spans: Vec::new(),
@@ -240,7 +241,8 @@ fn unit_of(result: &RunResult, measure: &Measure) -> Unit {
     let all = result.points.iter().flat_map(|point| &point.measures);
     let greatest = all
         .filter(|other| other.name == measure.name)
-        .map(|other| other.summary.max)
+        .flat_map(|other| [other.summary.min, other.summary.max])
+        .map(f64::abs)
         .fold(0.0, f64::max);
     Unit::of(&measure.unit, greatest)
 }
@@ -304,6 +306,36 @@ mod tests {
             .collect();
         assert_eq!(firsts, [1.0, 1.0]);
         figure.draw().assert_texts_apart("measures over time");
+    }
+
+    #[test]
+    fn what_is_below_zero_is_drawn_below_it() {
+        let mut folder = folder();
+        for point in &mut folder.result.points {
+            let measure = &mut point.measures[1];
+            for value in &mut measure.values {
+                value.value = -5e3 - value.value / 45.0;
+            }
+            *measure = Measure::new(
+                "clock offset",
+                "us",
+                measure.better,
+                &measure.host,
+                std::mem::take(&mut measure.values),
+            );
+        }
+        for figure in [measures_over_time(&folder), measures_box(&folder)] {
+            let figure = figure.unwrap();
+            let panel = &figure.panels[1];
+            assert_eq!(panel.y.label, "clock offset (ms)");
+            let heights = panel.curves.iter().flat_map(|curve| curve.runs.iter());
+            let positions = heights.flatten().map(|point| panel.y.position(point.1));
+            let (low, high) = positions.fold((1.0_f64, 0.0_f64), |(low, high), at| {
+                (low.min(at), high.max(at))
+            });
+            assert!(0.0 < low && low < high && high < 0.5, "{low} to {high}");
+            figure.draw().assert_texts_apart("below zero");
+        }
     }
 
     #[test]

@@ -214,10 +214,10 @@ impl<'a> Sweep<'a> {
             }
         }
         let drawn = curves.iter().flat_map(|curve| curve.runs.iter().flatten());
-        let drawn = drawn.chain(areas.iter().flat_map(|area| &area.outline));
-        let high = drawn.map(|point| point.1).reduce(f64::max)?;
-        let limits = bounds.iter().flatten().map(|point| point.1);
-        let high = limits.fold(high, f64::max);
+        let mut drawn = drawn.chain(areas.iter().flat_map(|area| &area.outline));
+        let first = drawn.next()?;
+        let all = drawn.chain(bounds.iter().flatten()).chain([first]);
+        let y = Axis::around_zero(label, all.map(|point| point.1));
         curves.push(Curve {
             key: self.scale.bound_key(),
             name: BOUND.to_owned(),
@@ -227,7 +227,7 @@ impl<'a> Sweep<'a> {
             title,
             keys: Vec::new(),
             x: self.scale.axis(self.label, self.groups.len()),
-            y: Axis::from_zero(label, high),
+            y,
             areas,
             curves,
             spans: Vec::new(),
@@ -365,6 +365,8 @@ fn file_name(setting: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::example::{self, Shape};
+    use crate::result::metric;
 
     fn scale(texts: &[&str]) -> Scale {
         Scale::of(
@@ -378,6 +380,26 @@ mod tests {
     fn named(values: &[(f64, &str)]) -> Vec<(f64, String)> {
         let own = |(value, text): &(f64, &str)| (*value, (*text).to_owned());
         values.iter().map(own).collect()
+    }
+
+    #[test]
+    fn delays_below_the_described_are_drawn_below_zero() {
+        let (result, mut telemetry) = example::run(&Shape {
+            seconds: 1.0,
+            ..Shape::default()
+        });
+        let probes = telemetry.iter_mut();
+        for row in probes.filter(|row| row.metric == metric::ONE_WAY_DELAY_US) {
+            row.value -= 100e3;
+        }
+        let figure = by_stack(&ResultFolder { result, telemetry }).unwrap();
+        let panel = figure.panels.last().unwrap();
+        for bar in &panel.areas {
+            let height = bar.outline[1].1;
+            assert!(height < 0.0 && panel.y.position(height) > 0.0);
+        }
+        assert_eq!(panel.areas.len(), 2);
+        assert!(figure.draw().to_inline_svg("").contains("bbr: -"));
     }
 
     #[test]

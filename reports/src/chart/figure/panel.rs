@@ -241,7 +241,8 @@ impl Panel {
         );
         let value = match area.part {
             Part::Range => return String::new(),
-            Part::Bar => significant(high),
+            // It may hang from the axis.
+            Part::Bar => significant(if high > 0.0 { high } else { low }),
             Part::Quartiles => format!("{} to {}", significant(low), significant(high)),
         };
         let places = area.outline.iter().map(|corner| corner.0);
