@@ -19,6 +19,9 @@ use crate::timeaxis::TimeAxis;
 /// What a sweep's folder is told by.
 pub const SWEEP_FILE: &str = "sweep.json";
 
+/// The most points of one experiment: more is a slip in a sweep, not an intention.
+pub const MOST_POINTS: usize = 10_000;
+
 /// The script beside it that runs one part.
 pub const SCRIPT_FILE: &str = "sweep.sh";
 
@@ -29,7 +32,7 @@ pub struct Sweep {
     pub name: String,
     /// The command that made the folder, as typed.
     pub command: String,
-    /// How many points the experiment has; at least 1.
+    /// How many points the experiment has; at least 1, at most [`MOST_POINTS`].
     pub points: usize,
     /// How many of them a part has; the last may have fewer. At least 1.
     pub points_per_part: usize,
@@ -103,8 +106,17 @@ impl Sweep {
         }
         let text = fs::read(&file).map_err(io_error("read", &file))?;
         match serde_json::from_slice::<Self>(&text) {
-            Ok(sweep) if sweep.points > 0 && sweep.points_per_part > 0 => Ok(Some(sweep)),
-            Ok(_) => Err(malformed(&file, "says that there is nothing to run")),
+            Ok(sweep) if sweep.points == 0 || sweep.points_per_part == 0 => {
+                Err(malformed(&file, "says that there is nothing to run"))
+            }
+            Ok(sweep) if sweep.points > MOST_POINTS => {
+                let message = format!(
+                    "says that there are {} points, and no experiment has more than {MOST_POINTS}: make the sweep again",
+                    sweep.points
+                );
+                Err(malformed(&file, message))
+            }
+            Ok(sweep) => Ok(Some(sweep)),
             Err(error) => Err(malformed(&file, error.to_string())),
         }
     }
@@ -553,6 +565,18 @@ mod tests {
         assert!(remark.contains("points 0–2 on "), "{remark}");
         assert!(remark.contains("; point 3 on Another CPU"), "{remark}");
         assert_eq!(opened.folder.result.environment.links, "mixed");
+    }
+
+    #[test]
+    fn a_sweep_of_more_points_than_an_experiment_has_is_refused() {
+        let (folder, _) = swept(2, |_, _| {});
+        let file = folder.path().join(SWEEP_FILE);
+        let text = fs::read_to_string(&file).unwrap();
+        let text = text.replace("\"points\": 4", "\"points\": 1000000000000");
+        fs::write(&file, text).unwrap();
+        let error = Opened::read(folder.path()).unwrap_err().to_string();
+        let told = "says that there are 1000000000000 points, and no experiment has more than 10000: make the sweep again";
+        assert!(error.ends_with(told), "{error}");
     }
 
     #[test]
