@@ -36,11 +36,20 @@ enum Ticks {
     Named(Vec<(f64, String)>),
 }
 
+/// No axis reaches farther, and one of ratios not nearer to 0: beyond it sums are infinite, and ticks without end.
+const FARTHEST: f64 = 1e300;
+
 impl Axis {
     /// Evenly spread; if there is nothing between the ends, with some room around.
     pub fn linear(label: impl Into<String>, low: f64, high: f64) -> Self {
+        // A file may hold any number.
+        let [low, high] = [low, high].map(|end| match end.is_nan() {
+            true => 0.0,
+            false => end.clamp(-FARTHEST, FARTHEST),
+        });
+        let (low, high) = (low.min(high), low.max(high));
         // Without a span there would be no place for a tick.
-        let room = if high > low {
+        let room = if high - low >= f64::MIN_POSITIVE {
             0.0
         } else {
             high.abs().max(1.0) * 0.1
@@ -70,6 +79,7 @@ impl Axis {
 
     /// Milliseconds, powers of ten evenly spaced; both ends must be positive.
     pub fn times(label: impl Into<String>, low: f64, high: f64) -> Self {
+        let [low, high] = [low, high].map(|end| end.clamp(1.0 / FARTHEST, FARTHEST));
         let (low, high) = if high > low {
             (low, high)
         } else {
@@ -86,6 +96,7 @@ impl Axis {
 
     /// Numbers of bytes, powers of two evenly spaced; both ends must be positive.
     pub fn bytes(label: impl Into<String>, low: f64, high: f64) -> Self {
+        let [low, high] = [low, high].map(|end| end.clamp(1.0 / FARTHEST, FARTHEST));
         Self {
             label: label.into(),
             spread: Spread::Log,
@@ -314,6 +325,27 @@ mod tests {
         }
         assert!((Axis::linear("", 5.0, 5.0).position(5.0) - 0.5).abs() < 1e-9);
         assert!((Axis::bytes("", 4096.0, 4096.0).position(4096.0) - 0.5).abs() < 1e-9);
+    }
+
+    #[test]
+    fn every_number_of_a_file_makes_an_axis_with_an_end() {
+        let numbers = [0.0, 5e-324, 1.0, 1e-308, 1e308, f64::MAX, f64::INFINITY];
+        for low in numbers {
+            for high in numbers {
+                for axis in [
+                    Axis::linear("", low, high),
+                    Axis::linear("", -low, high),
+                    Axis::linear("", f64::NAN, high),
+                    Axis::from_zero("", high),
+                    Axis::around_zero("", [-low, high].into_iter()),
+                    Axis::times("", low, high),
+                    Axis::bytes("", low, high),
+                ] {
+                    assert!(axis.ticks(5).len() < 1000, "{axis:?}");
+                    assert!(axis.low().is_finite() && axis.high().is_finite());
+                }
+            }
+        }
     }
 
     #[test]

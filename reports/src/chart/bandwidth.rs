@@ -257,6 +257,8 @@ fn measured(series: &Series<'_>, placement: Placement) -> Run {
     let rows = series.summaries().into_iter();
     rows.filter(|row| row.placement == placement && row.size_bytes > 0)
         .map(|row| (row.size_bytes as f64, row.busbw_gbps * 8e3))
+        // A file may say any number.
+        .filter(|point| point.1.is_finite())
         .collect()
 }
 
@@ -271,7 +273,8 @@ pub(super) fn bound_busbw_mbps(series: &Series<'_>, size: u64) -> Option<f64> {
     let mut times = series.bound()?.times.iter();
     let time = times.find(|time| time.size_bytes == size)?;
     let factor = stats::bus_factor(collective, *ranks).ok()?;
-    Some(stats::algbw_gbps(size, time.time_us) * factor * 8e3)
+    let mbps = stats::algbw_gbps(size, time.time_us) * factor * 8e3;
+    mbps.is_finite().then_some(mbps)
 }
 
 /// The bounds per size that differ, each with the index and the label of the first series that has it.
@@ -326,6 +329,23 @@ mod tests {
             }));
         }
         ResultFolder { result, telemetry }
+    }
+
+    #[test]
+    fn bandwidths_and_bounds_without_limit_are_left_out() {
+        let mut folder = stacks(1);
+        let point = &mut folder.result.points[0];
+        point.summaries[0].busbw_gbps = 1e306;
+        point.bound.as_mut().unwrap().times[0].time_us = 0.0;
+        let figure = busbw_vs_size(&folder).unwrap();
+        let panel = &figure.panels[0];
+        let curves = panel.curves.iter();
+        let mut points = curves.flat_map(|curve| curve.runs.iter().flatten());
+        assert!(points.all(|point| point.1.is_finite()));
+        assert!(panel.y.high() < 1e3, "{:?}", panel.y);
+        figure
+            .draw()
+            .assert_texts_apart("a bandwidth without limit");
     }
 
     #[test]

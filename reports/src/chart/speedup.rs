@@ -50,6 +50,8 @@ pub(super) fn speedup_over_distance(
                     let base = series.iter().find(like)?;
                     Some((round_trip_ms(one)?, busbw(one, size)? / busbw(base, size)?))
                 })
+                // A file may say any number.
+                .filter(|point| point.1.is_finite())
                 .collect();
             curves.push(Curve {
                 key: marked_key(index),

@@ -186,6 +186,8 @@ impl<'a> Sweep<'a> {
                 let places = self.scale.values().iter().zip(series);
                 places
                     .filter_map(|(place, series)| Some((place.0, of((*series)?)?)))
+                    // A file may say any number.
+                    .filter(|point| point.1.is_finite())
                     .collect()
             };
             let (measured, limits) = (found(&measure), found(&bound));
