@@ -39,7 +39,7 @@ pub(crate) use crate::chart::marks::AT_ONCE;
 pub(crate) use crate::chart::over_time::time_range;
 use crate::folder::{FolderError, ResultFolder, io_error};
 use crate::format::plural;
-use crate::result::{Computing, RunResult, Workload};
+use crate::result::{Computing, Faithfulness, RunResult, Workload};
 use crate::theme;
 use crate::verification::Verification;
 
@@ -187,15 +187,12 @@ fn marked_key(index: usize) -> Key {
 
 /// Under every chart of a run whose links were not as described.
 fn caveat(result: &RunResult) -> Option<String> {
-    let unfaithful = result
-        .points
-        .iter()
-        .filter(|point| !point.fidelity.faithful);
-    let (count, all) = (unfaithful.count(), result.points.len());
-    (count > 0).then(|| {
-        format!("not faithful in {count} of {}: do not trust these figures (result.json, `fidelity`, says why)",
-            plural(all, "point"))
-    })
+    match result.faithfulness() {
+        Faithfulness::Unmeasured | Faithfulness::Faithful => None,
+        told @ Faithfulness::Off { .. } => Some(format!(
+            "{told}: do not trust these figures (result.json, `fidelity`, says why)"
+        )),
+    }
 }
 
 #[cfg(test)]

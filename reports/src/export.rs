@@ -93,6 +93,18 @@ mod tests {
     }
 
     #[test]
+    fn markdown_of_a_run_without_a_point_calls_no_link_as_described() {
+        let told = |results: &[Opened]| Export::Markdown.text(results).unwrap();
+        let mut results = results();
+        results[0].folder.result.points[0].fidelity.faithful = false;
+        let off = "**Not faithful in 1 of 4 points: do not trust these figures.**";
+        assert!(told(&results).contains(off));
+        results[0].folder.result.points.clear();
+        let text = told(&results);
+        assert!(text.contains("\nNothing was measured.\n"), "{text}");
+    }
+
+    #[test]
     fn tables_in_markdown() {
         insta::assert_snapshot!(Export::Markdown.text(&results()).unwrap());
     }

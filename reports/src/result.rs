@@ -22,6 +22,7 @@ pub use capture::{CaptureFile, CaptureSide};
 pub use environment::{
     Computing, Environment, HostMachine, LabKernel, LabKind, Machine, NetworkInterface,
 };
+pub(crate) use fidelity::Faithfulness;
 pub use fidelity::{EngineLateness, FidelityRow, FidelitySection};
 pub use flows::{FlowSummary, LinkShares, MessageSummary};
 pub use measure::{Better, Measure, MeasuredValue};

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::folder::{FolderError, Opened, RESULT_FILE, ResultFolder, ResultWriter, io_error};
-use crate::format::plural;
+use crate::format::{plural, sentence};
 use crate::html::REPORT_FILE;
 use crate::result::{Outcome, Part, RunDetails, RunResult};
 use crate::timeaxis::TimeAxis;
@@ -344,18 +344,6 @@ fn points(numbers: impl IntoIterator<Item = usize>) -> String {
         if one { "point" } else { "points" },
         ranges.join(", ")
     )
-}
-
-/// As a remark, which is a whole sentence.
-fn sentence(clause: &str) -> String {
-    let mut letters = clause.chars();
-    let first = letters.next().map(char::to_uppercase);
-    first
-        .into_iter()
-        .flatten()
-        .chain(letters)
-        .chain(['.'])
-        .collect()
 }
 
 fn malformed(path: &Path, message: impl Into<String>) -> FolderError {

@@ -215,6 +215,6 @@ mod tests {
             (results(&run, 80), comparison(&run, 80), delays(&run, 80)),
             Default::default()
         );
-        assert!(fidelity(&run, 80).contains("0 points"));
+        assert!(fidelity(&run, 80).contains("nothing was measured"));
     }
 }

@@ -1,8 +1,8 @@
 //! Tables for a page or a pull request.
 
 use crate::folder::Opened;
-use crate::format::{bytes, rate, time};
-use crate::result::{RunResult, Summary};
+use crate::format::{bytes, rate, sentence, time};
+use crate::result::{Faithfulness, RunResult, Summary};
 use crate::series::Series;
 use crate::side_by_side;
 
@@ -31,17 +31,13 @@ pub(super) fn text(results: &[Opened]) -> String {
 }
 
 fn faithful(result: &RunResult) -> String {
-    let points = &result.points;
-    let off = points
-        .iter()
-        .filter(|point| !point.fidelity.faithful)
-        .count();
-    match off {
-        0 => "Faithful: the links were as described.".to_owned(),
-        _ => format!(
-            "**Not faithful** in {off} of {} points: do not trust these figures.",
-            points.len()
-        ),
+    let told = result.faithfulness();
+    match told {
+        Faithfulness::Unmeasured | Faithfulness::Faithful => sentence(&told.to_string()),
+        Faithfulness::Off { .. } => {
+            let warning = sentence(&format!("{told}: do not trust these figures"));
+            format!("**{warning}**")
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use crate::folder::Opened;
 use crate::format::{plural, rate, time};
 use crate::html::{table, verdict};
-use crate::result::{Computing, LabKind, Outcome, RunResult, Workload};
+use crate::result::{Computing, Faithfulness, LabKind, Outcome, RunResult, Workload};
 use crate::series::Series;
 use crate::stats;
 
@@ -69,15 +69,12 @@ pub(super) fn side_by_side(results: &[Opened], names: &[String]) -> Markup {
 }
 
 fn faithful(result: &RunResult) -> Markup {
-    let points = &result.points;
-    let off = points
-        .iter()
-        .filter(|point| !point.fidelity.faithful)
-        .count();
-    let bad = format!("not faithful in {off} of {}", plural(points.len(), "point"));
-    html! {
-        @if points.is_empty() { span.muted { "nothing was measured" } }
-        @else { (verdict(off == 0, "faithful: the links were as described", &bad)) }
+    let told = result.faithfulness();
+    let text = told.to_string();
+    match told {
+        Faithfulness::Unmeasured => html! { span.muted { (text) } },
+        Faithfulness::Faithful => verdict(true, &text, ""),
+        Faithfulness::Off { .. } => verdict(false, "", &text),
     }
 }
 

@@ -1,10 +1,12 @@
 //! The links held against their description.
 
+use std::fmt;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Point, RunResult};
-use crate::format::time;
+use crate::format::{plural, time};
 
 /// The lab's faithfulness during a point.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -81,7 +83,40 @@ impl FidelityRow {
     }
 }
 
+/// Whether a run's links were as described.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Faithfulness {
+    /// There is no point that could tell.
+    Unmeasured,
+    /// In every point.
+    Faithful,
+    /// Some links of `off` of `points` points were not.
+    Off { off: usize, points: usize },
+}
+
+impl fmt::Display for Faithfulness {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unmeasured => f.write_str("nothing was measured"),
+            Self::Faithful => f.write_str("faithful: the links were as described"),
+            Self::Off { off, points } => {
+                write!(f, "not faithful in {off} of {}", plural(*points, "point"))
+            }
+        }
+    }
+}
+
 impl RunResult {
+    /// Over all points.
+    pub(crate) fn faithfulness(&self) -> Faithfulness {
+        let off = self.points.iter().filter(|one| !one.fidelity.faithful);
+        match (off.count(), self.points.len()) {
+            (_, 0) => Faithfulness::Unmeasured,
+            (0, _) => Faithfulness::Faithful,
+            (off, points) => Faithfulness::Off { off, points },
+        }
+    }
+
     /// Every check, with the point that it was made in.
     pub(crate) fn checks<'a>(&'a self) -> Vec<(usize, &'a FidelityRow)> {
         let of_point = |point: &'a Point| {

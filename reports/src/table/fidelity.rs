@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::format::{plural, quantity};
-use crate::result::{Computing, Environment, FidelityRow, Point, RunResult};
+use crate::result::{Computing, Environment, Faithfulness, FidelityRow, Point, RunResult};
 use crate::table::grid::{Align, Grid, fitting, paragraph};
 
 /// With more checks than this, only the worst of each quantity is shown.
@@ -71,16 +71,11 @@ fn checks(result: &RunResult, width: usize) -> String {
 
 fn verdict(result: &RunResult, width: usize) -> String {
     let points = &result.points;
-    let unfaithful = points
-        .iter()
-        .filter(|point| !point.fidelity.faithful)
-        .count();
-    let summary = match unfaithful {
-        0 => format!("faithful in {}", plural(points.len(), "point")),
-        _ => format!(
-            "NOT faithful in {unfaithful} of {}",
-            plural(points.len(), "point")
-        ),
+    let told = result.faithfulness();
+    let summary = match told {
+        Faithfulness::Unmeasured => told.to_string(),
+        Faithfulness::Faithful => format!("faithful in {}", plural(points.len(), "point")),
+        Faithfulness::Off { .. } => told.to_string().replacen("not", "NOT", 1),
     };
     let mut text = paragraph("# Fidelity: ", &summary, width);
     for (finding, found_in) in by_text(points, |point| &point.fidelity.findings) {
