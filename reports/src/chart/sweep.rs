@@ -385,6 +385,38 @@ mod tests {
     }
 
     #[test]
+    fn a_size_that_follows_the_setting_has_no_panel_and_no_chart_of_its_own() {
+        let (mut result, telemetry) = example::run(&Shape {
+            sweep: ("topology.links.0.delay", &["1ms", "2ms", "4ms"]),
+            sizes: &[1 << 20, 2 << 20, 4 << 20],
+            seconds: 1.0,
+            ..Shape::default()
+        });
+        for point in &mut result.points {
+            let milliseconds = point.settings["topology.links.0.delay"].replace("ms", "");
+            let size: u64 = milliseconds.parse::<u64>().unwrap() << 20;
+            let text = format!("{milliseconds}MiB");
+            point.settings.insert("workload.sizes".to_owned(), text);
+            point.summaries.retain(|row| row.size_bytes == size);
+            point.samples.retain(|sample| sample.size_bytes == size);
+        }
+        let figures = against_settings(&ResultFolder { result, telemetry });
+        let names: Vec<&str> = figures.iter().map(|figure| &*figure.name).collect();
+        assert_eq!(names, ["against-delay"]);
+        let panels = figures[0].panels.iter();
+        let titles: Vec<&str> = panels.map(|panel| &*panel.title).collect();
+        let delay = "one-way delay, 99th percentile";
+        assert_eq!(titles, ["bus bandwidth, 1 MiB to 4 MiB", delay]);
+        let curves = &figures[0].panels[0].curves;
+        let told: Vec<(&str, usize)> = curves
+            .iter()
+            .map(|curve| (&*curve.name, curve.runs[0].len()))
+            .collect();
+        assert_eq!(told, [("cubic", 3), ("bbr", 3), (BOUND, 3)]);
+        figures[0].draw().assert_texts_apart("a size that follows");
+    }
+
+    #[test]
     fn delays_below_the_described_are_drawn_below_zero() {
         let (result, mut telemetry) = example::run(&Shape {
             seconds: 1.0,
