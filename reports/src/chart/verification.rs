@@ -147,10 +147,7 @@ fn inside(quantiles: &[f64], axis: &Axis) -> Run {
         if first.1 == 0.0 {
             run.insert(0, (axis.low(), 0.0));
         }
-        run.push((
-            axis.high(),
-            end.1.max(if end.1 > 0.999 { 1.0 } else { end.1 }),
-        ));
+        run.push((axis.high(), end.1));
     }
     run
 }
