@@ -67,6 +67,12 @@ pub(crate) fn decimals_for(value: f64, digits: i32) -> usize {
     }
 }
 
+/// How many decimals a bandwidth in gigabytes per second has: two, as nccl-tests gives it, and more where long links carry too little of
+/// one for three digits.
+pub(crate) fn bandwidth_decimals(gbps: f64) -> usize {
+    decimals_for(gbps, 3).max(2)
+}
+
 /// `1 point`, `2 points`.
 pub(crate) fn plural(count: usize, word: &str) -> String {
     format!("{count} {word}{}", if count == 1 { "" } else { "s" })
@@ -105,6 +111,10 @@ mod tests {
         assert_eq!(
             [0.012_34, 1.0, 1234.5, -2.5].map(significant),
             ["0.0123", "1", "1234", "-2.5"]
+        );
+        assert_eq!(
+            [12.5, 0.5, 0.0123, 1e-7, f64::INFINITY].map(bandwidth_decimals),
+            [2, 3, 4, 9, 2]
         );
     }
 }

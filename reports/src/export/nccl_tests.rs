@@ -6,7 +6,7 @@
 use std::fmt::Write;
 
 use crate::folder::Opened;
-use crate::format::{decimals_for, plural};
+use crate::format::{bandwidth_decimals, plural};
 use crate::result::{Placement, Summary, Workload};
 use crate::series::{Series, iterations};
 use crate::side_by_side;
@@ -112,7 +112,7 @@ fn figures(row: &Summary) -> String {
         time if time >= 100.0 => format!("{time:.1}"),
         time => format!("{time:.2}"),
     };
-    let gbps = |value: f64| format!("{value:.0$}", decimals_for(value, 3).max(2));
+    let gbps = |value: f64| format!("{value:.0$}", bandwidth_decimals(value));
     format!(
         "  {time:>7}  {:>6}  {:>6}  {:>5}",
         gbps(row.algbw_gbps),

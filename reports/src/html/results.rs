@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use maud::{Markup, html};
 
 use crate::chart;
-use crate::format::{bytes, decimals_for, plural, quantity, rate};
+use crate::format::{bandwidth_decimals, bytes, plural, quantity, rate};
 use crate::html::{table, verdict};
 use crate::result::{Percentiles, RunResult, Summary, Workload};
 use crate::series::replay::CARRIED;
@@ -81,7 +81,7 @@ fn row(row: &Summary) -> Vec<Markup> {
         html! { (format!("{value:.decimals$}")) }
     };
     let gbps = |value: f64| {
-        let decimals = decimals_for(value, 3).clamp(2, 6);
+        let decimals = bandwidth_decimals(value);
         html! { (format!("{value:.decimals$}")) }
     };
     vec![

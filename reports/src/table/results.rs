@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::format::{bytes, decimals_for, plural, rate};
+use crate::format::{bandwidth_decimals, bytes, decimals_for, plural, rate};
 use crate::result::{Placement, RunResult, Summary, Workload};
 use crate::series::replay::CARRIED;
 use crate::series::{Series, SettingNames, iterations};
@@ -88,7 +88,7 @@ fn by_size(
                 .map(|row| row.busbw_gbps)
         };
         let values: Vec<Option<f64>> = all.iter().map(|(_, rows)| row(rows)).collect();
-        let decimals = bandwidth_decimals(values.iter().copied().flatten());
+        let decimals = shared_decimals(values.iter().copied().flatten());
         let cell =
             |value: &Option<f64>| value.map_or("-".into(), |value| format!("{value:.decimals$}"));
         grid.column(&bytes(size as f64), Align::Right, values.iter().map(cell));
@@ -184,10 +184,9 @@ fn layout(
     let all = || placements.iter().flat_map(|(_, rows)| rows.iter().copied());
     let longest = all().map(|row| row.p99_us).fold(0.0, f64::max);
     let time_decimals = if longest >= 1e5 { 0 } else { 1 };
-    let bandwidth_decimals =
-        bandwidth_decimals(all().flat_map(|row| [row.algbw_gbps, row.busbw_gbps]));
+    let decimals = shared_decimals(all().flat_map(|row| [row.algbw_gbps, row.busbw_gbps]));
     let micros = |value: f64| format!("{value:.time_decimals$}");
-    let gbps = |value: f64| format!("{value:.bandwidth_decimals$}");
+    let gbps = |value: f64| format!("{value:.decimals$}");
 
     let mut grid = Grid::default();
     let first = &placements[0].1;
@@ -324,14 +323,10 @@ fn commands(series: &Series<'_>, width: usize) -> String {
     ) + &grid.render()
 }
 
-/// Decimals that leave the least bandwidth three significant digits.
-fn bandwidth_decimals(values: impl Iterator<Item = f64>) -> usize {
+/// Decimals that suit the least of all bandwidths.
+fn shared_decimals(values: impl Iterator<Item = f64>) -> usize {
     let least = values
         .filter(|&value| value > 0.0)
         .fold(f64::INFINITY, f64::min);
-    if least.is_finite() {
-        decimals_for(least, 3).clamp(2, 6)
-    } else {
-        2
-    }
+    bandwidth_decimals(least)
 }
