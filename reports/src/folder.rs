@@ -247,15 +247,15 @@ mod tests {
             "a result that was never completed reads"
         );
 
-        let completed = ResultFolder::complete(dir.path(), details.clone()).unwrap();
-        assert_eq!(completed.run_details, Some(details));
-        let reopened = ResultFolder::open(dir.path()).unwrap();
+        ResultFolder::complete(dir.path(), details.clone()).unwrap();
+        result.run_details = Some(details);
+        let completed = ResultFolder::open(dir.path()).unwrap();
         assert_eq!(
-            (reopened.result, reopened.telemetry),
-            (completed.clone(), telemetry)
+            (&completed.result, completed.telemetry),
+            (&result, telemetry)
         );
         assert!(!dir.path().join(UNDER_WAY_FILE).exists());
-        let section = serde_json::to_string_pretty(&completed.run_details).unwrap();
+        let section = serde_json::to_string_pretty(&result.run_details).unwrap();
         assert_eq!(
             inside,
             text().replace(&section.replace('\n', "\n  "), "null")

@@ -41,16 +41,15 @@ impl ResultFolder {
         Ok(Self { result, telemetry })
     }
 
-    /// Gives the result in `path` what only the machine outside a virtual lab knows, and answers it. At every moment the file is
+    /// Gives the result in `path` what only the machine outside a virtual lab knows. At every moment the file is
     /// the older or the newer result.
     ///
     /// # Errors
     /// If there is no result to be read, or it cannot be written.
-    pub fn complete(path: &Path, details: RunDetails) -> Result<RunResult, FolderError> {
+    pub fn complete(path: &Path, details: RunDetails) -> Result<(), FolderError> {
         let mut result = read_result(&path.join(RESULT_FILE))?;
         result.run_details = Some(details);
-        replace_result(path, &result)?;
-        Ok(result)
+        replace_result(path, &result)
     }
 }
 
