@@ -39,7 +39,8 @@ pub(crate) use crate::chart::marks::AT_ONCE;
 pub(crate) use crate::chart::over_time::time_range;
 use crate::folder::{FolderError, ResultFolder, io_error};
 use crate::format::plural;
-use crate::result::{Computing, Faithfulness, RunResult, Workload};
+use crate::result::fidelity::Faithfulness;
+use crate::result::{Computing, RunResult, Workload};
 use crate::theme;
 use crate::verification::Verification;
 

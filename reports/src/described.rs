@@ -4,7 +4,7 @@ use longhaul_topologies::model::{Channel, Direction, Link};
 use longhaul_topologies::{Document, Topology, catalogue, validate};
 
 use crate::format::{quantity, rate, time};
-use crate::result::{ChannelSummary, DelaySummary, FidelityRow, RunResult};
+use crate::result::{ChannelSummary, DelaySummary, FidelityRow, RunResult, fidelity};
 
 /// The topology of the experiment, without what is swept; in words why there is none.
 pub(crate) fn topology(result: &RunResult) -> Result<Topology, String> {
@@ -73,16 +73,16 @@ fn way(topology: &Topology, link: &Link, direction: Direction, result: &RunResul
         .flat_map(|point| &point.delays)
         .filter(|delay| delay.from == from && delay.to == to)
         .collect();
-    let of_link = |check: &&FidelityRow| {
+    let of_link = |(_, check): &(usize, &FidelityRow)| {
         let lane = check.channel.strip_prefix(&name);
         lane.is_some_and(|lane| lane.starts_with(" lane "))
     };
-    let checks = points().flat_map(|point| &point.fidelity.checks);
+    let checks = result.checks().into_iter();
     let worst =
         |pick: fn(&DelaySummary) -> f64| delays.iter().map(|delay| pick(delay)).reduce(f64::max);
     Way {
         asked: asked(link, direction),
-        measured: measured(&checks.filter(of_link).collect::<Vec<_>>()),
+        measured: measured(checks.filter(of_link)),
         bytes: channels.iter().map(|channel| channel.bytes).sum(),
         losses: losses(&channels),
         loaded_us: worst(|delay| delay.delay_us.p50).zip(worst(|delay| delay.delay_us.p99)),
@@ -113,25 +113,14 @@ fn asked(link: &Link, direction: Direction) -> String {
     parts.join(", ")
 }
 
-/// Of each quantity the check that strained its bound most.
-fn measured(checks: &[&FidelityRow]) -> Vec<Measured> {
-    let mut worst: Vec<&FidelityRow> = Vec::new();
-    for check in checks {
-        match worst
-            .iter_mut()
-            .find(|kept| kept.quantity == check.quantity)
-        {
-            Some(kept) if check.strain() > kept.strain() => *kept = check,
-            Some(_) => {}
-            None => worst.push(check),
-        }
-    }
-    let told = |check: &FidelityRow| Measured {
+/// The worst of each quantity.
+fn measured<'a>(checks: impl IntoIterator<Item = (usize, &'a FidelityRow)>) -> Vec<Measured> {
+    let told = |(_, check): (usize, &FidelityRow)| Measured {
         quantity: check.quantity.clone(),
         value: quantity(check.measured, &check.unit),
         within: check.within,
     };
-    worst.into_iter().map(told).collect()
+    fidelity::worst(checks).into_iter().map(told).collect()
 }
 
 fn losses(channels: &[&ChannelSummary]) -> String {

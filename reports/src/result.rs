@@ -2,7 +2,7 @@
 
 mod capture;
 mod environment;
-mod fidelity;
+pub(crate) mod fidelity;
 mod flows;
 mod measure;
 mod network;
@@ -22,7 +22,6 @@ pub use capture::{CaptureFile, CaptureSide};
 pub use environment::{
     Computing, Environment, HostMachine, LabKernel, LabKind, Machine, NetworkInterface,
 };
-pub(crate) use fidelity::Faithfulness;
 pub use fidelity::{EngineLateness, FidelityRow, FidelitySection};
 pub use flows::{FlowSummary, LinkShares, MessageSummary};
 pub use measure::{Better, Measure, MeasuredValue};

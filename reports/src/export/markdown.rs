@@ -2,7 +2,8 @@
 
 use crate::folder::Opened;
 use crate::format::{bytes, rate, sentence, time};
-use crate::result::{Faithfulness, RunResult, Summary};
+use crate::result::fidelity::Faithfulness;
+use crate::result::{RunResult, Summary};
 use crate::series::Series;
 use crate::side_by_side;
 

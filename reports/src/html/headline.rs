@@ -5,14 +5,15 @@ use maud::{Markup, html};
 use crate::folder::Opened;
 use crate::format::{plural, rate, time};
 use crate::html::{table, verdict};
-use crate::result::{Computing, Faithfulness, LabKind, Outcome, RunResult, Workload};
+use crate::result::fidelity::Faithfulness;
+use crate::result::{Computing, LabKind, Outcome, RunResult, Workload};
 use crate::series::Series;
 use crate::stats;
 
 /// The first lines of a result.
 pub(super) fn headline(opened: &Opened, name: &str) -> Markup {
     let result = &opened.folder.result;
-    let findings = findings(result);
+    let findings = result.findings();
     html! {
         header {
             h1 { (name) }
@@ -102,23 +103,6 @@ fn right(result: &RunResult) -> Markup {
             (verdict(wrong == 0, "all sums right", &format!("{} wrong", plural(wrong as usize, "element"))))
         }
     }
-}
-
-/// Every finding, with the points that have it.
-fn findings(result: &RunResult) -> Vec<String> {
-    let mut found: Vec<(&str, Vec<String>)> = Vec::new();
-    for point in &result.points {
-        for finding in &point.fidelity.findings {
-            let index = point.index.to_string();
-            match found.iter_mut().find(|known| known.0 == finding) {
-                Some(known) => known.1.push(index),
-                None => found.push((finding, vec![index])),
-            }
-        }
-    }
-    let told = found.into_iter();
-    told.map(|(text, points)| format!("{text} (point {})", points.join(", ")))
-        .collect()
 }
 
 fn facts(result: &RunResult) -> Vec<(&'static str, String)> {

@@ -1,5 +1,6 @@
 //! The links held against their description.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use schemars::JsonSchema;
@@ -106,6 +107,38 @@ impl fmt::Display for Faithfulness {
     }
 }
 
+/// Each text with the numbers of the points that have it.
+pub(crate) fn by_text(
+    points: &[Point],
+    texts: impl Fn(&Point) -> &[String],
+) -> BTreeMap<&str, Vec<String>> {
+    let mut found: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for point in points {
+        for text in texts(point) {
+            found.entry(text).or_default().push(point.index.to_string());
+        }
+    }
+    found
+}
+
+/// Of each quantity the check that is furthest off in terms of its bound, with the point that it was made in.
+pub(crate) fn worst<'a>(
+    checks: impl IntoIterator<Item = (usize, &'a FidelityRow)>,
+) -> Vec<(usize, &'a FidelityRow)> {
+    let mut worst: Vec<(usize, &FidelityRow)> = Vec::new();
+    for check in checks {
+        match worst
+            .iter_mut()
+            .find(|kept| kept.1.quantity == check.1.quantity)
+        {
+            Some(kept) if check.1.strain() > kept.1.strain() => *kept = check,
+            Some(_) => {}
+            None => worst.push(check),
+        }
+    }
+    worst
+}
+
 impl RunResult {
     /// Over all points.
     pub(crate) fn faithfulness(&self) -> Faithfulness {
@@ -124,6 +157,14 @@ impl RunResult {
             checks.map(|check| (point.index, check))
         };
         self.points.iter().flat_map(of_point).collect()
+    }
+
+    /// Every finding, with the points that have it.
+    pub(crate) fn findings(&self) -> Vec<String> {
+        by_text(&self.points, |point| &point.fidelity.findings)
+            .into_iter()
+            .map(|(finding, points)| format!("{finding} (point {})", points.join(", ")))
+            .collect()
     }
 
     /// How the link engine did at its worst, in a few words each.

@@ -1,9 +1,8 @@
 //! The links held against their description.
 
-use std::collections::BTreeMap;
-
 use crate::format::{plural, quantity};
-use crate::result::{Computing, Environment, Faithfulness, FidelityRow, Point, RunResult};
+use crate::result::fidelity::{self, Faithfulness};
+use crate::result::{Computing, Environment, FidelityRow, Point, RunResult};
 use crate::table::grid::{Align, Grid, fitting, paragraph};
 
 /// With more checks than this, only the worst of each quantity is shown.
@@ -53,7 +52,7 @@ fn checks(result: &RunResult, width: usize) -> String {
         return String::new();
     }
     let shown = if checks.len() > ALL_UP_TO {
-        worst(&checks)
+        fidelity::worst(checks.iter().copied())
     } else {
         checks.clone()
     };
@@ -78,12 +77,8 @@ fn verdict(result: &RunResult, width: usize) -> String {
         Faithfulness::Off { .. } => told.to_string().replacen("not", "NOT", 1),
     };
     let mut text = paragraph("# Fidelity: ", &summary, width);
-    for (finding, found_in) in by_text(points, |point| &point.fidelity.findings) {
-        text += &paragraph(
-            "#   - ",
-            &format!("{finding} (point {})", found_in.join(", ")),
-            width,
-        );
+    for finding in result.findings() {
+        text += &paragraph("#   - ", &finding, width);
     }
     text + &paragraph("# ", &result.engine().join("; "), width)
 }
@@ -98,37 +93,10 @@ fn notes(points: &[Point], width: usize) -> String {
         };
         paragraph("# note: ", &text, width)
     };
-    by_text(points, |point| &point.fidelity.notes)
+    fidelity::by_text(points, |point| &point.fidelity.notes)
         .into_iter()
         .map(line)
         .collect()
-}
-
-/// Each text with the numbers of the points that have it.
-fn by_text(points: &[Point], texts: impl Fn(&Point) -> &[String]) -> BTreeMap<&str, Vec<String>> {
-    let mut found: BTreeMap<&str, Vec<String>> = BTreeMap::new();
-    for point in points {
-        for text in texts(point) {
-            found.entry(text).or_default().push(point.index.to_string());
-        }
-    }
-    found
-}
-
-/// Of each quantity the check that is furthest off in terms of its bound.
-fn worst<'a>(checks: &[(usize, &'a FidelityRow)]) -> Vec<(usize, &'a FidelityRow)> {
-    let mut worst: Vec<(usize, &FidelityRow)> = Vec::new();
-    for check in checks {
-        match worst
-            .iter_mut()
-            .find(|kept| kept.1.quantity == check.1.quantity)
-        {
-            Some(kept) if check.1.strain() > kept.1.strain() => *kept = *check,
-            Some(_) => {}
-            None => worst.push(*check),
-        }
-    }
-    worst
 }
 
 fn layout(checks: &[(usize, &FidelityRow)], detail: Detail) -> String {
