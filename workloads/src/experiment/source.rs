@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use longhaul_reports::result::Placement;
+use longhaul_reports::sweep::MOST_POINTS;
 use longhaul_topologies::document::{DocumentPath, Setting};
 use longhaul_topologies::model::Topology;
 use longhaul_topologies::{Document, InputError, Inventory, catalogue, validate};
@@ -27,9 +28,6 @@ use sweep::{Dimension, dimensions};
 
 /// What the fields of a topology begin with.
 const TOPOLOGY: &str = "topology.";
-
-/// The most points of one experiment: more is a slip in a sweep, not an intention.
-const MOST_POINTS: usize = 10_000;
 
 /// An experiment's document and the overrides of its topology, which may lie in a file of its own.
 #[derive(Clone, Debug)]
