@@ -84,6 +84,12 @@ pub(super) enum Unanswered {
         selection: String,
         differing: String,
     },
+    #[error("{measure} of {selection} is {value}, which is no figure to judge")]
+    NoNumber {
+        measure: String,
+        selection: String,
+        value: String,
+    },
 }
 
 /// Where a figure stands in a run.
@@ -121,7 +127,13 @@ impl Expectation {
             for reading in &mut readings {
                 let divisor = below.iter().find(|below| below.at == reading.at);
                 let divisor = divisor.ok_or_else(|| self.missing(over))?;
-                reading.value /= divisor.value;
+                let quotient = reading.value / divisor.value;
+                // Nothing over nothing would be within any bounds.
+                if !quotient.is_finite() {
+                    let value = format!("{} / {}", reading.value, divisor.value);
+                    return Err(self.no_number(format!("{} over {over}", self.of), value));
+                }
+                reading.value = quotient;
             }
         }
         let holds = self.must.hold(&readings);
@@ -150,8 +162,11 @@ impl Expectation {
                     size,
                     settings: point.settings.clone(),
                 };
-                if !selection.takes(&place) || !value.is_finite() {
+                if !selection.takes(&place) {
                     continue;
+                }
+                if !value.is_finite() {
+                    return Err(self.no_number(selection.to_string(), value.to_string()));
                 }
                 let at = match self.along.as_deref() {
                     Some(axis) => match place.take(axis) {
@@ -188,6 +203,14 @@ impl Expectation {
         Unanswered::Missing {
             measure: self.measure.name(),
             selection: selection.to_string(),
+        }
+    }
+
+    fn no_number(&self, selection: String, value: String) -> Unanswered {
+        Unanswered::NoNumber {
+            measure: self.measure.name(),
+            selection,
+            value,
         }
     }
 }

@@ -51,6 +51,30 @@ fn a_ratio_is_held_against_its_bounds() {
 }
 
 #[test]
+fn a_figure_over_nothing_is_undecided_whatever_the_bounds() {
+    let expect = "- {says: s, measure: busbw, of: {stack: fast}, over: {stack: slow}, along: delay, must: {be_at_least: 2, be_at_most: 3}}";
+    for (fast, told) in [(0.0, "0 / 0"), (2.5, "2.5 / 0")] {
+        let judgement = judged(expect, [1.0, 0.0], [2.5, fast]);
+        let why = judgement.verdict.why().unwrap();
+        assert!(why.contains(told), "{why}");
+        assert!(matches!(judgement.verdict, Verdict::Undecided { .. }));
+    }
+}
+
+#[test]
+fn a_figure_that_is_no_number_is_undecided_and_not_left_out() {
+    let mut result = example::run(LabKind::Virtual, &[1.0, 1.0]);
+    let row = &mut result.points[1].summaries[0];
+    (row.p50_us, row.p99_us) = (0.0, 0.0);
+    let claim = claim("- {says: s, measure: time-spread, must: {be_at_most: 2}}");
+    let judgement = Judgement::of(&claim, &result);
+    assert_eq!(
+        judgement.verdict.why(),
+        Some("time-spread of any point is NaN, which is no figure to judge")
+    );
+}
+
+#[test]
 fn readings_are_medians_over_repeats_along_the_axis() {
     let expect =
         "- {says: s, measure: busbw, of: {stack: fast}, along: delay, must: {be_at_least: 0}}";
