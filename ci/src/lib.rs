@@ -12,6 +12,7 @@
 //! - [`claim`]: an experiment with what it must show, and whether a run of it did.
 //! - [`history`]: figures over commits.
 //! - `listing`: the look of tables.
+//! - `markdown`: text that is not to be taken for markup.
 
 pub mod baseline;
 pub mod claim;
@@ -24,6 +25,7 @@ pub mod gate;
 pub mod history;
 pub mod likeness;
 mod listing;
+mod markdown;
 pub mod metric;
 pub mod statistics;
 pub mod verdict;

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::Claim;
 use super::measure::Measure;
 use crate::listing::Listing;
+use crate::markdown::escape;
 use crate::verdict;
 
 /// Whether a claim was seen here.
@@ -158,27 +159,29 @@ impl Judgement {
     /// For a page.
     pub fn markdown(&self) -> String {
         let mut text = format!(
-            "## {0}: {1}\n\n**{2}** ([the run]({0}/report.html))\n\n| expected | figure | must be | seen | holds |\n|---|---|---|---|---|\n",
+            "## {}: {}\n\n**{}** ([the run]({}/report.html))\n\n| expected | figure | must be | seen | holds |\n|---|---|---|---|---|\n",
+            escape(&self.claim),
+            escape(&self.title),
+            self.verdict.words(),
             self.claim,
-            self.title,
-            self.verdict.words()
         );
         for finding in &self.findings {
             text += &format!(
                 "| {} | {} | {} | {} | {} |\n",
-                finding.says,
+                escape(&finding.says),
                 finding.figure(),
-                finding.must,
-                finding.seen(),
+                escape(&finding.must),
+                escape(&finding.seen()),
                 if finding.holds { "yes" } else { "no" },
             );
         }
-        text += &format!("\nSource: {}\n\nScaling: {}\n", self.source, self.scaling);
-        if let Some(why) = self.verdict.why() {
-            text += &format!("\n{why}\n");
-        }
-        if let Some(reason) = &self.reason {
-            text += &format!("\n{reason}\n");
+        text += &format!(
+            "\nSource: {}\n\nScaling: {}\n",
+            escape(&self.source),
+            escape(&self.scaling)
+        );
+        for remark in self.verdict.why().into_iter().chain(self.reason.as_deref()) {
+            text += &format!("\n{}\n", escape(remark));
         }
         text
     }

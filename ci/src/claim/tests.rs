@@ -1,6 +1,6 @@
 //! Claims held against results that are made up.
 
-use longhaul_reports::result::{DelaySummary, LabKind, LinkShares, Percentiles};
+use longhaul_reports::result::{DelaySummary, LabKind, LinkShares, Outcome, Percentiles};
 use longhaul_topologies::Document;
 
 use super::*;
@@ -149,6 +149,26 @@ fn what_the_run_does_not_have_or_tell_apart_is_no_verdict() {
             }
         );
     }
+}
+
+#[test]
+fn nothing_in_a_claim_or_a_message_is_markup_on_its_page() {
+    let expect =
+        "- {says: 'a | b', measure: busbw, along: stack, must: {be_at_least: 1, peak_at: ['a|b']}}";
+    let mut result = example::run(LabKind::Virtual, &[1.0]);
+    result.points[0].stack = "a|b".to_owned();
+    let page = Judgement::of(&claim(expect), &result).markdown();
+    assert!(page.contains(r"| a \| b | busbw (GB/s) |"), "{page}");
+    assert!(page.contains(r"greatest at a\|b"), "{page}");
+    assert!(page.contains(r"| a\|b: "), "{page}");
+    result.outcome = Outcome::Failed {
+        message: "it said:\n## <b>*all* is well".to_owned(),
+    };
+    let page = Judgement::of(&claim(expect), &result).markdown();
+    assert!(
+        page.contains(r"it said: \#\# &lt;b&gt;\*all\* is well"),
+        "{page}"
+    );
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{Finding, Judgement, Ruling, change, word};
 use crate::comparison::value;
+use crate::markdown::escape;
 
 /// Eight heights, from the least value to the greatest.
 const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
@@ -71,25 +72,6 @@ fn sparkline(values: &[f64]) -> String {
         .collect()
 }
 
-/// Names come from files: nothing in them is markup.
-fn escape(text: &str) -> String {
-    let mut escaped = String::new();
-    for character in text.chars() {
-        match character {
-            '<' => escaped += "&lt;",
-            '>' => escaped += "&gt;",
-            '&' => escaped += "&amp;",
-            '\n' | '\r' => escaped.push(' '),
-            '|' | '*' | '_' | '`' | '[' | ']' | '\\' | '#' | '!' | '@' => {
-                escaped.push('\\');
-                escaped.push(character);
-            }
-            other => escaped.push(other),
-        }
-    }
-    escaped
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -99,10 +81,5 @@ mod tests {
         assert_eq!(sparkline(&[0.0, 7.0, 3.0]), "▁█▄");
         assert_eq!(sparkline(&[5.0, 5.0]), "▁▁");
         assert_eq!(sparkline(&[]), "");
-    }
-
-    #[test]
-    fn names_are_no_markup() {
-        assert_eq!(escape("a|b <script> @all"), "a\\|b &lt;script&gt; \\@all");
     }
 }
