@@ -53,6 +53,10 @@ impl Claim {
     /// If `document` is not one.
     pub fn of(document: &Document) -> Result<Self, InputError> {
         let claim: Self = document.parse()?;
+        if let Some(fault) = fault_of_name(&claim.name) {
+            let place = DocumentPath::root().key("name");
+            return Err(document.error(&place, fault));
+        }
         let place = DocumentPath::root().key("expect");
         if claim.expect.is_empty() {
             return Err(document.error(&place, "a claim expects something"));
@@ -63,4 +67,12 @@ impl Claim {
         }
         Ok(claim)
     }
+}
+
+/// What is wrong with `name`, if anything. Its file, its run and what is found stand side by side in one folder and are told apart by
+/// endings, so there is no dot in it.
+fn fault_of_name(name: &str) -> Option<&'static str> {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || "-_".contains(c);
+    (name.is_empty() || !name.chars().all(allowed))
+        .then_some("a name is letters, digits, dashes and underscores: results are named for it")
 }

@@ -201,6 +201,18 @@ fn a_claim_that_expects_nothing_is_refused_at_its_line() {
 }
 
 #[test]
+fn a_name_that_leads_elsewhere_is_refused_at_its_line() {
+    for name in ["../evil", "/tmp/evil", "a/b", "..", "verdicts.md", ""] {
+        let text = format!(
+            "title: t\nname: '{name}'\nclaim: c\nsource: s\nscaling: none\nexperiment: {{}}\nexpect: [{{says: s, measure: busbw, must: {{be_at_least: 1}}}}]"
+        );
+        let error = Claim::of(&Document::from_text("made-up", &text).unwrap()).unwrap_err();
+        assert!(error.message.contains("a name is letters"), "{error}");
+        assert_eq!(error.position.map(|(line, _)| line), Some(2), "{name}");
+    }
+}
+
+#[test]
 fn every_claim_of_the_catalogue_is_named_as_its_file_and_reads() {
     for (number, entry) in entries() {
         let (claim, _) = open(entry.name).unwrap();
