@@ -145,15 +145,14 @@ pub fn text(pairs: &[Pair], width: usize) -> String {
     table.render(FIGURES)
 }
 
-/// The mean of some values of a metric, with five significant digits and its unit.
+/// The mean of some values of a metric, with five significant digits and its unit; of counts as a whole number.
 pub(crate) fn value(values: &[f64], metric: Metric) -> String {
     let Some(mean) = mean(values) else {
         return "—".to_owned();
     };
-    let decimals = match metric.unit() {
-        "" => 0,
-        _ if mean == 0.0 => 0,
-        _ => (4 - mean.abs().log10().floor() as i32).clamp(0, 9) as usize,
+    let decimals = match mean == 0.0 || metric.is_count() {
+        true => 0,
+        false => (4 - mean.abs().log10().floor() as i32).clamp(0, 9) as usize,
     };
     let text = format!("{mean:.decimals$} {}", metric.unit());
     text.trim_end().to_owned()
@@ -229,6 +228,14 @@ mod tests {
             .interval
             .unwrap();
         assert!(low < 1.1 && 1.1 < high && high < 1.2, "{low} {high}");
+    }
+
+    #[test]
+    fn what_programs_measured_has_its_digits_and_counts_are_whole() {
+        assert_eq!(value(&[0.97], Metric::Gain), "0.97000");
+        assert_eq!(value(&[0.68], Metric::Cost), "0.68000");
+        assert_eq!(value(&[3.0, 4.0], Metric::Drops), "4");
+        assert_eq!(value(&[0.0], Metric::Gain), "0");
     }
 
     #[test]

@@ -121,7 +121,7 @@ impl Metric {
         Self::ALL.into_iter().find(|metric| metric.name() == name)
     }
 
-    /// The unit of its figures; empty for counts.
+    /// The unit of its figures; empty for counts, and for what programs measured, which has its own.
     pub fn unit(self) -> &'static str {
         match self {
             Self::Busbw | Self::Algbw => "GB/s",
@@ -134,6 +134,11 @@ impl Metric {
             Self::Duration => "s",
             Self::Gain | Self::Cost | Self::ProbesLost | Self::Drops | Self::Marks => "",
         }
+    }
+
+    /// Whether its figures are whole numbers of things.
+    pub(crate) fn is_count(self) -> bool {
+        matches!(self, Self::ProbesLost | Self::Drops | Self::Marks)
     }
 
     /// Which way it gets better.
