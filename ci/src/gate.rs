@@ -192,6 +192,11 @@ impl Judgement {
         rows
     }
 
+    /// How many figures have the baseline's bits, however they were judged: by the wall clock those are tested like all others.
+    fn same(&self) -> usize {
+        self.rows.iter().filter(|row| row.pair.same()).count()
+    }
+
     /// The verdict in a sentence.
     pub fn sentence(&self) -> String {
         let count = |finding| {
@@ -201,7 +206,7 @@ impl Judgement {
                 .count()
         };
         match &self.ruling {
-            Ruling::Passed if self.rows.iter().all(|row| row.finding == Finding::Same) => {
+            Ruling::Passed if self.same() == self.rows.len() => {
                 format!("passed: all {} figures are the baseline's, to the bit", self.rows.len())
             }
             Ruling::Passed => {
@@ -263,10 +268,10 @@ impl Judgement {
 
 /// `-5.2 %`, from the second side's view; `=` if the same, `new` out of nothing.
 fn change(row: &Row) -> String {
-    match (&row.pair.ratio, row.finding) {
-        (_, Finding::Same) => "=".to_owned(),
-        (Some(ratio), _) => percent(ratio.estimate - 1.0),
-        (None, _) => "—".to_owned(),
+    match row.pair.ratio {
+        _ if row.pair.same() => "=".to_owned(),
+        Some(ratio) => percent(ratio.estimate - 1.0),
+        None => "—".to_owned(),
     }
 }
 
@@ -277,6 +282,7 @@ fn percent(share: f64) -> String {
         p if p >= 10.0 => 0,
         p if p >= 1.0 => 1,
         p if p >= 0.01 => 2,
+        0.0 => return "0 %".to_owned(),
         _ => return format!("{percent:+.0e} %"),
     };
     format!("{percent:+.decimals$} %")

@@ -43,13 +43,9 @@ pub(super) fn markdown(judgement: &Judgement, trails: &BTreeMap<String, Vec<f64>
             sparkline(&trail)
         );
     }
-    let same = judgement
-        .rows
-        .iter()
-        .filter(|row| row.finding == Finding::Same)
-        .count();
     text += &format!(
-        "\n{same} of {} figures are the same, to the bit.\n",
+        "\n{} of {} figures are the same, to the bit.\n",
+        judgement.same(),
         judgement.rows.len()
     );
     for note in &judgement.notes {

@@ -47,6 +47,26 @@ fn the_same_bits_pass_as_such() {
 }
 
 #[test]
+fn by_the_wall_clock_the_same_bits_are_counted_and_shown_as_such_too() {
+    let judgement = gated(LabKind::Host, &QUIET, &QUIET);
+    assert_eq!(busbw(&judgement), Finding::Within);
+    assert_eq!(
+        judgement.sentence(),
+        "passed: all 5 figures are the baseline's, to the bit"
+    );
+    let text = judgement.text(120);
+    assert!(text.contains("# 5 of 5 figures are the same"), "{text}");
+    assert!(text.contains("  =  ") && !text.contains("0 %  "), "{text}");
+    let page = judgement.markdown(&BTreeMap::new());
+    assert!(page.contains("5 of 5 figures are the same"), "{page}");
+    // Other bits, and no difference in the median.
+    let mut other = QUIET;
+    other.reverse();
+    let text = gated(LabKind::Host, &QUIET, &other).text(120);
+    assert!(text.contains(" 0 %  ") && !text.contains("e0 %"), "{text}");
+}
+
+#[test]
 fn in_a_virtual_lab_every_difference_has_a_size() {
     for (time, finding) in [
         (100.5, Finding::Within),

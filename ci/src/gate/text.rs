@@ -40,7 +40,7 @@ pub(super) fn text(judgement: &Judgement, width: usize) -> String {
             .filter(|row| wanted(&row.finding))
             .count()
     };
-    let same = count(|finding| *finding == Finding::Same);
+    let same = judgement.same();
     if same > 0 {
         text += &format!(
             "# {same} of {} figures are the same, to the bit\n",
