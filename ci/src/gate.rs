@@ -112,7 +112,8 @@ pub enum Finding {
         /// How many would do, in the baseline and in the run; absent if that cannot be told.
         repeats: Option<u64>,
     },
-    /// Another value of a metric that is not judged.
+    /// Another value of a metric that is not judged; or, by the wall clock, of a figure of which the baseline has a value that is not
+    /// above 0, so that there is no share of it.
     NotJudged,
     /// The baseline has it, the run has not.
     Missing,
@@ -175,14 +176,27 @@ pub fn rule_on(pairs: Vec<Pair>, lab: LabKind, tolerances: &Tolerances) -> (Ruli
     (rule::ruling(&rows), rows)
 }
 
+impl Row {
+    /// Whether it had a say in the ruling.
+    fn is_judged(&self) -> bool {
+        self.tolerance.is_some() && !matches!(self.finding, Finding::NotJudged | Finding::New)
+    }
+
+    /// Whether it has a tolerance that nothing could be held against.
+    fn is_left_out(&self) -> bool {
+        self.tolerance.is_some() && self.finding == Finding::NotJudged
+    }
+}
+
 impl Judgement {
     /// The rows that a reader must see: those that moved or cannot be told; if none did, the speeds.
     fn telling(&self) -> Vec<&Row> {
         let moved = |row: &&Row| {
-            !matches!(
+            let silent = matches!(
                 row.finding,
                 Finding::Same | Finding::NotJudged | Finding::New
-            )
+            );
+            !silent || row.is_left_out()
         };
         let rows: Vec<&Row> = self.rows.iter().filter(moved).collect();
         if rows.is_empty() {
@@ -210,7 +224,7 @@ impl Judgement {
                 format!("passed: all {} figures are the baseline's, to the bit", self.rows.len())
             }
             Ruling::Passed => {
-                let judged = self.rows.iter().filter(|row| row.tolerance.is_some());
+                let judged = self.rows.iter().filter(|row| row.is_judged());
                 let mut text = format!(
                     "passed: none of {} judged figures is worse than its tolerance allows",
                     judged.count()

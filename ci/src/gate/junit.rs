@@ -5,7 +5,8 @@ use quick_junit::{NonSuccessKind, Report, SerializeError, TestCase, TestCaseStat
 use super::{Finding, Judgement, Row, Ruling, change, word};
 use crate::comparison::value;
 
-/// A test case for the run, and one for each judged figure. What cannot be told is skipped, so that a server shows it as neither.
+/// A test case for the run, and one for each figure with a tolerance. What cannot be told or judged is skipped, so that a server shows
+/// it as neither.
 pub(super) fn junit(judgement: &Judgement) -> Result<String, SerializeError> {
     let mut suite = TestSuite::new(judgement.run.name.clone());
     suite.add_test_case(case("the run", &judgement.run.name, whole(judgement)));
@@ -52,7 +53,9 @@ fn status(row: &Row) -> TestCaseStatus {
             ));
             status
         }
-        Finding::Undecided { .. } => skipped(&word(row.finding)),
+        Finding::Undecided { .. } | Finding::NotJudged | Finding::New => {
+            skipped(&word(row.finding))
+        }
         _ => TestCaseStatus::success(),
     }
 }

@@ -18,6 +18,9 @@ pub const MISS: f64 = 0.05;
 /// How surely the number of repeats that is asked for decides.
 pub const POWER: f64 = 0.9;
 
+/// What stands for nothing and less, where less is better: it lies below any share of a baseline, and tests go by ranks.
+const LEAST: f64 = f64::MIN_POSITIVE;
+
 /// What is asked of a figure that scatters.
 struct Sampled {
     /// The logarithms of both sides, turned so that more is worse.
@@ -110,8 +113,11 @@ fn exact(pair: &Pair, tolerance: Option<Tolerance>, lab: LabKind) -> Finding {
         return Finding::NotJudged;
     };
     if lab != LabKind::Virtual {
-        // Counts and zeros by the wall clock: no test of ratios applies.
-        return Finding::NotJudged;
+        // By the wall clock: a value of one side is not positive, and no test of ratios applies.
+        return match collapsed(pair) {
+            true => Finding::Regressed,
+            false => Finding::NotJudged,
+        };
     }
     match worsening {
         worse if worse > tolerance.share() => Finding::Regressed,
@@ -120,8 +126,15 @@ fn exact(pair: &Pair, tolerance: Option<Tolerance>, lab: LabKind) -> Finding {
     }
 }
 
+/// Whether something of which more is better came to nothing, in one repeat at least: that is worse than any share of the baseline.
+fn collapsed(pair: &Pair) -> bool {
+    let positive = |values: &[f64]| values.iter().all(|&value| value > 0.0);
+    pair.metric.better() == Better::Higher && positive(&pair.before) && !positive(&pair.after)
+}
+
 impl Sampled {
-    /// Nothing if a side is empty or has a value that is not positive.
+    /// Nothing if a side is empty, or no ratio to the baseline tells how much worse it is: a value of the baseline is not positive, or one
+    /// of the run where more is better.
     fn of(pair: &Pair, tolerance: Tolerance) -> Option<Self> {
         if pair.before.is_empty() || pair.after.is_empty() {
             return None;
@@ -130,15 +143,18 @@ impl Sampled {
             Better::Higher => (-1.0, -(1.0 - tolerance.share()).ln()),
             Better::Lower => (1.0, (1.0 + tolerance.share()).ln()),
         };
-        let turned = |values: &[f64]| -> Option<Vec<f64>> {
-            Some(
-                logarithms(values)?
-                    .into_iter()
-                    .map(|value| sign * value)
-                    .collect(),
-            )
+        let turned = |logarithms: Vec<f64>| -> Vec<f64> {
+            logarithms.into_iter().map(|value| sign * value).collect()
         };
-        let (before, after) = (turned(&pair.before)?, turned(&pair.after)?);
+        let before = turned(logarithms(&pair.before)?);
+        let after = turned(match pair.metric.better() {
+            Better::Higher => logarithms(&pair.after)?,
+            Better::Lower => pair
+                .after
+                .iter()
+                .map(|value| value.max(LEAST).ln())
+                .collect(),
+        });
         let little: Vec<f64> = before
             .iter()
             .map(|value| value + BEYOND_DOUBT * most)
@@ -170,6 +186,8 @@ impl Sampled {
             false => (self.most - worse, MISS),
         };
         let scatter = pooled_scatter(&self.before, &self.after);
+        // Of ranks alone there is no normal scatter to go by.
+        let scatter = scatter.filter(|_| self.after.iter().all(|&value| value > LEAST.ln()));
         let have = self.before.len().min(self.after.len()) as u64;
         let repeats = scatter
             .and_then(|scatter| repeats_needed(distance, scatter, alpha, POWER))

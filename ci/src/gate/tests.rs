@@ -4,6 +4,7 @@ use longhaul_reports::result::Outcome;
 
 use super::*;
 use crate::example::run;
+use crate::figures::Figure;
 
 /// Repeats that scatter by about a percent.
 const QUIET: [f64; 10] = [
@@ -98,6 +99,66 @@ fn by_the_wall_clock_scatter_passes_and_a_tenth_does_not() {
         (busbw(&better), &better.ruling),
         (Finding::Improved, &Ruling::Passed)
     );
+}
+
+/// [`QUIET`] with a last repeat of no bandwidth.
+fn stalled() -> RunResult {
+    let mut stalled = run(LabKind::Host, &QUIET);
+    stalled.points.last_mut().unwrap().summaries[0].busbw_gbps = 0.0;
+    stalled
+}
+
+#[test]
+fn by_the_wall_clock_a_bandwidth_that_comes_to_nothing_is_a_regression() {
+    let baseline = Baseline::of(&run(LabKind::Host, &QUIET)).unwrap();
+    let judgement = gate(&stalled(), &baseline, &Tolerances::new()).unwrap();
+    assert_eq!(busbw(&judgement), Finding::Regressed);
+    assert_eq!(judgement.ruling, Ruling::Regressed { figures: 1 });
+}
+
+#[test]
+fn by_the_wall_clock_a_cost_that_comes_to_nothing_is_no_worse() {
+    let cost = |values: &[f64]| Figure {
+        series: "cubic".to_owned(),
+        of: "retransmits of a-0 (packets)".to_owned(),
+        metric: Metric::Cost,
+        values: values.to_vec(),
+    };
+    let ruled = |before: &[f64], after: &[f64]| {
+        let pairs = pairs(&[cost(before)], &[cost(after)], LabKind::Host);
+        let (_, rows) = rule_on(pairs, LabKind::Host, &Tolerances::new());
+        rows[0].finding
+    };
+    assert_eq!(ruled(&QUIET, &[0.0; 10]), Finding::Improved);
+    let mut once = QUIET;
+    once[3] = 0.0;
+    assert_eq!(ruled(&QUIET, &once), Finding::Within);
+    // One repeat without says nothing of the others.
+    let mut worse = QUIET.map(|value| value * 2.0);
+    worse[3] = 0.0;
+    assert_eq!(ruled(&QUIET, &worse), Finding::Regressed);
+    assert_eq!(
+        ruled(&[3.0, 5.0], &[0.0, 7.0]),
+        Finding::Undecided { repeats: None }
+    );
+}
+
+#[test]
+fn what_the_baseline_has_no_share_of_is_not_judged_and_not_counted_as_judged() {
+    let baseline = Baseline::of(&stalled()).unwrap();
+    let judgement = gate(&run(LabKind::Host, &QUIET), &baseline, &Tolerances::new()).unwrap();
+    assert_eq!(busbw(&judgement), Finding::NotJudged);
+    // The duration is the other figure that has a tolerance.
+    assert!(
+        judgement.sentence().contains("none of 1 judged figures"),
+        "{}",
+        judgement.sentence()
+    );
+    let text = judgement.text(120);
+    assert!(text.contains("# 1 are not judged"), "{text}");
+    assert!(text.contains("not judged\n"), "{text}");
+    let junit = judgement.junit().unwrap();
+    assert!(junit.contains("<skipped message=\"not judged\""), "{junit}");
 }
 
 #[test]

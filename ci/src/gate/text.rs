@@ -1,6 +1,6 @@
 //! The judgement for a terminal or a log.
 
-use super::{Finding, Judgement, change, word};
+use super::{Finding, Judgement, Row, change, word};
 use crate::comparison::{FIGURES, value};
 use crate::listing::Listing;
 
@@ -33,13 +33,7 @@ pub(super) fn text(judgement: &Judgement, width: usize) -> String {
         table.row(cells);
     }
     let mut text = table.render(FIGURES);
-    let count = |wanted: fn(&Finding) -> bool| {
-        judgement
-            .rows
-            .iter()
-            .filter(|row| wanted(&row.finding))
-            .count()
-    };
+    let count = |wanted: fn(&Row) -> bool| judgement.rows.iter().filter(|row| wanted(row)).count();
     let same = judgement.same();
     if same > 0 {
         text += &format!(
@@ -47,13 +41,19 @@ pub(super) fn text(judgement: &Judgement, width: usize) -> String {
             judgement.rows.len()
         );
     }
-    let others = count(|finding| *finding == Finding::NotJudged);
+    let left_out = count(Row::is_left_out);
+    if left_out > 0 {
+        text += &format!(
+            "# {left_out} are not judged although they have a tolerance: the baseline has a value that is not above 0, of which there is no share\n"
+        );
+    }
+    let others = count(|row| row.finding == Finding::NotJudged) - left_out;
     if others > 0 {
         text += &format!(
             "# {others} others moved that are not judged: --json has them, --tolerance METRIC=PERCENT judges them\n"
         );
     }
-    let new = count(|finding| *finding == Finding::New);
+    let new = count(|row| row.finding == Finding::New);
     if new > 0 {
         text += &format!("# {new} are not in the baseline: save it again to have them judged\n");
     }
