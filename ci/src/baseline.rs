@@ -3,8 +3,9 @@
 //! JSON with one figure a line, sorted, so that a diff of two baselines shows which figures moved. Numbers are written with as
 //! many digits as it takes to read the same bits back.
 
-use std::fs::{self, OpenOptions};
+use std::fs::{self, Permissions};
 use std::io::{self, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use longhaul_reports::result::RunResult;
@@ -123,29 +124,30 @@ impl Baseline {
         )
     }
 
-    /// Writes it as a whole: a reader sees the older file or the newer.
+    /// Writes it as a whole: a reader sees the older file, if there is one, or the newer; and if it fails, nothing has changed.
     ///
     /// # Errors
     /// If there is an older file that is to be kept, or the system says no.
     pub fn save(&self, path: &Path, older: Older) -> Result<(), BaselineError> {
-        let mut options = OpenOptions::new();
-        match older {
-            Older::Keep => {
-                let file = options.write(true).create_new(true).open(path);
-                let mut file = file.map_err(|source| match source.kind() {
-                    io::ErrorKind::AlreadyExists => BaselineError::Exists(path.to_owned()),
-                    _ => io_error("write", path)(source),
-                })?;
-                file.write_all(self.text().as_bytes())
-                    .map_err(io_error("write", path))
+        let folder = path.parent().filter(|folder| *folder != Path::new(""));
+        // With the permissions of any new file, not of a secret; and a name that no file of the user's has.
+        let file = tempfile::Builder::new()
+            .permissions(Permissions::from_mode(0o666))
+            .tempfile_in(folder.unwrap_or(Path::new(".")));
+        let mut file = file.map_err(io_error("write", path))?;
+        file.write_all(self.text().as_bytes())
+            .and_then(|()| file.as_file().sync_all())
+            .map_err(io_error("write", path))?;
+        let saved = match older {
+            Older::Keep => file.persist_noclobber(path),
+            Older::Replace => file.persist(path),
+        };
+        match saved {
+            Ok(_) => Ok(()),
+            Err(refused) if refused.error.kind() == io::ErrorKind::AlreadyExists => {
+                Err(BaselineError::Exists(path.to_owned()))
             }
-            Older::Replace => {
-                let mut name = path.file_name().unwrap_or_default().to_owned();
-                name.push(".new");
-                let beside = path.with_file_name(name);
-                fs::write(&beside, self.text()).map_err(io_error("write", &beside))?;
-                fs::rename(&beside, path).map_err(io_error("replace", path))
-            }
+            Err(refused) => Err(io_error("write", path)(refused.error)),
         }
     }
 
@@ -237,6 +239,21 @@ mod tests {
         baseline.save(&path, Older::Replace).unwrap();
         assert_eq!(Baseline::open(&path).unwrap(), baseline);
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn files_of_other_names_stay_and_a_baseline_is_as_readable_as_they() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("baseline.json");
+        let other = dir.path().join("baseline.json.new");
+        let baseline = Baseline::of(&example::run(LabKind::Host, &[1.0])).unwrap();
+        fs::write(&other, "mine").unwrap();
+        for older in [Older::Keep, Older::Replace] {
+            baseline.save(&path, older).unwrap();
+            assert_eq!(fs::read_to_string(&other).unwrap(), "mine");
+            let mode = |file: &Path| fs::metadata(file).unwrap().permissions().mode();
+            assert_eq!(mode(&path), mode(&other));
+        }
     }
 
     #[test]

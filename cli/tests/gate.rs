@@ -242,6 +242,28 @@ fn an_older_baseline_stays_unless_forced() {
 }
 
 #[test]
+fn a_baseline_that_cannot_be_written_whole_is_not_written() {
+    let desk = Desk::baseline("virtual-fast");
+    let before = fs::read(desk.path("baseline.json")).unwrap();
+    for (file, force) in [("other.json", ""), ("baseline.json", "--force")] {
+        // Files that may have a block at most, as a disk that is full.
+        let limited = format!(
+            "trap '' XFSZ; ulimit -f 1; exec {} baseline save old --to {file} {force}",
+            env!("CARGO_BIN_EXE_longhaul")
+        );
+        Command::new("sh")
+            .args(["-c", &limited])
+            .current_dir(desk.path("."))
+            .assert()
+            .code(2)
+            .stderr(contains(format!("cannot write {file}")));
+    }
+    assert!(!desk.path("other.json").exists());
+    assert_eq!(fs::read(desk.path("baseline.json")).unwrap(), before);
+    assert_eq!(fs::read_dir(desk.path(".")).unwrap().count(), 2);
+}
+
+#[test]
 fn nothing_is_written_over_what_a_run_measured() {
     let desk = Desk::baseline("virtual-fast");
     let before = fs::read(desk.path("old/result.json")).unwrap();
