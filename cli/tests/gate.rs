@@ -356,6 +356,24 @@ fn results_of_schema_version_1_are_gated_too() {
 }
 
 #[test]
+fn the_script_for_ci_servers_gates_no_older_result_and_leaves_no_older_report() {
+    let desk = Desk::baseline("virtual-fast");
+    fs::create_dir(desk.path("out")).unwrap();
+    desk.result("out/result", "virtual-fast", |_| {});
+    fs::write(desk.path("out/gate.md"), "an older run passed").unwrap();
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../ci/gate");
+    Command::new(script)
+        .args(["quickstart", "baseline.json", "out"])
+        .current_dir(desk.path("."))
+        .env("LONGHAUL", env!("CARGO_BIN_EXE_longhaul"))
+        .assert()
+        .code(2)
+        .stderr(contains("is not empty"))
+        .stdout(is_empty());
+    assert!(!desk.path("out/gate.md").exists());
+}
+
+#[test]
 fn a_tolerance_names_a_metric_and_a_percentage() {
     let desk = Desk::baseline("virtual-fast");
     for (option, said) in [
