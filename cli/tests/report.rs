@@ -209,6 +209,12 @@ fn what_cannot_be_drawn_says_why_and_what_to_do() {
         &["run", "--chart", "delay-cdf", "--to", "a.pdf"],
         "--format",
     );
+    let over = ["--format", "svg", "--to", "a.csv"];
+    refused(
+        &[&["run", "--chart", "delay-cdf"], &over[..]].concat(),
+        "let it end in .svg or .png",
+    );
+    assert!(!desk.path("a.csv").exists());
     refused(
         &["run", "--chart", "speedup-over-distance"],
         "two stacks or more",

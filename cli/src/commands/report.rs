@@ -90,8 +90,19 @@ fn chart(kind: Kind, results: &[Opened], args: &ReportArgs) -> Result<Vec<PathBu
         .to
         .clone()
         .unwrap_or_else(|| Path::new(kind.name()).with_extension(format.ending()));
+    let numbers = file.with_extension("csv");
+    if numbers == file {
+        return Err(Failure::with_help(
+            Exit::Usage,
+            format!(
+                "--to {}: a chart's numbers would go over its picture",
+                file.display()
+            ),
+            "let it end in .svg or .png: the numbers are written beside it, ending in .csv",
+        ));
+    }
     spare_results(&file)?;
-    spare_results(&file.with_extension("csv"))?;
+    spare_results(&numbers)?;
     if kind == Kind::Map && results.len() > 1 {
         return Err(Failure::with_help(
             Exit::Usage,
