@@ -570,6 +570,77 @@ fn an_interrupted_run_keeps_what_it_found_and_a_killed_one_leaves_nothing_runnin
 }
 
 #[test]
+fn a_second_run_that_is_interrupted_says_nothing_of_the_first_and_leaves_nothing() {
+    let Some(longhaul) = Longhaul::new() else {
+        return;
+    };
+    let mut command = longhaul.command(&[
+        "run",
+        "dice.yaml",
+        "--lab",
+        "virtual",
+        "--check-determinism",
+        "--no-charts",
+        "--out",
+        "out",
+        "--set",
+        "workload.iterations=200",
+    ]);
+    command.stderr(Stdio::null()).stdout(Stdio::piped());
+    let child = command.spawn().unwrap();
+    let again = longhaul.path("out-again");
+    wait_until("the second run has samples", || {
+        lines(&again.join("samples.csv")) >= 5
+    });
+    let pid = nix::unistd::Pid::from_raw(child.id().cast_signed());
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGINT).unwrap();
+    let done = child.wait_with_output().unwrap();
+    assert_eq!(done.status.code(), Some(130), "{}", text(&done.stdout));
+    assert!(!text(&done.stdout).contains("NOT the same"));
+    assert!(!again.exists());
+    assert!(longhaul.path("out/result.json").is_file());
+}
+
+#[test]
+fn a_second_run_that_fails_says_why() {
+    let Some(longhaul) = Longhaul::new() else {
+        return;
+    };
+    // Each run sees the folder for its own results.
+    let again = longhaul.path("out-again");
+    let line = format!("test ! -e {}", again.display());
+    let workload = program("workload", &line);
+    fs::write(longhaul.path("twice.yaml"), workload).unwrap();
+    let arguments = [
+        "run",
+        "twice.yaml",
+        "--lab",
+        "virtual",
+        "--check-determinism",
+        "--no-charts",
+        "--out",
+        "out",
+    ];
+    let done = longhaul.run(&arguments);
+    let (told, said) = (text(&done.stdout), text(&done.stderr));
+    assert_eq!(done.status.code(), Some(1), "{told}{said}");
+    assert!(
+        said.contains("the second run did not end as the first"),
+        "{said}"
+    );
+    assert!(told.contains("failed: "), "{told}");
+    assert!(!told.contains("NOT the same"), "{told}");
+
+    for folder in ["out", "out-again"] {
+        fs::remove_dir_all(longhaul.path(folder)).unwrap();
+    }
+    let done = longhaul.run(&[&["--json"], &arguments[..]].concat());
+    let document: Value = serde_json::from_slice(&done.stdout).unwrap();
+    let message = document["error"]["message"].as_str().unwrap();
+    assert!(message.contains("as the first: failed: "), "{message}");
+}
+
+#[test]
 fn a_run_whose_kernel_is_cut_off_ends_and_says_so() {
     let Some(longhaul) = Longhaul::new() else {
         return;

@@ -18,7 +18,8 @@ use longhaul_topologies::Inventory;
 use longhaul_workloads::experiment::{
     self, CapturePlan, Execution, Experiment, LabFacts, RunError, RunOptions,
 };
-use serde_json::json;
+use serde::Deserialize;
+use serde_json::{Value, json};
 
 use crate::args::{LabKind, RunArgs};
 use crate::commands::interrupt::interrupted;
@@ -128,19 +129,39 @@ fn run_inside(
         collector,
     };
     let done = once(&needs, args, out, output)?;
-    let Some(again) = again else {
+    let interrupted = |exit: Exit| exit.code() == Exit::Interrupted.code();
+    let is_whole = out.join(RESULT_FILE).is_file() && !interrupted(done.exit);
+    let Some(again) = again.filter(|_| is_whole) else {
         output.json_text(&done.json);
         output.aside(virtual_lab::summary(&done.ended));
         return Ok(done.exit);
     };
     output.aside(virtual_lab::summary(&done.ended));
-    if done.exit.code() == Exit::Interrupted.code() {
-        return Ok(done.exit);
-    }
     output.aside("once more, to compare");
     // Silent: what it prints is known already.
     needs.collector = None;
-    once(&needs, args, &again, Output::new(true))?;
+    let second = once(&needs, args, &again, Output::new(true));
+    let exit = match &second {
+        Ok(second) => second.exit,
+        Err(failure) => failure.exit(),
+    };
+    if interrupted(exit) {
+        // A part of a run is nothing to compare with.
+        let _ = std::fs::remove_dir_all(&again);
+        output.json_text(&done.json);
+        output.aside("interrupted: whether a second run gives the same bytes is not known");
+        return Ok(Exit::Interrupted);
+    }
+    let second = second?;
+    if exit.code() != done.exit.code() {
+        output.text(String::from_utf8_lossy(&second.json).trim_end());
+        let why = told(&second.json).map_or_else(String::new, |why| format!(": {why}"));
+        return Err(Failure::with_help(
+            exit,
+            format!("the second run did not end as the first{why}"),
+            format!("what there is of it is in {}", again.display()),
+        ));
+    }
     let comparison =
         determinism::compare(out, &again).map_err(|error| Failure::new(Exit::NotHeld, &error))?;
     output.either(&json!({ "folder": out, "comparison": comparison }), || {
@@ -152,6 +173,16 @@ fn run_inside(
     // There is nothing in it that the first has not.
     let _ = std::fs::remove_dir_all(&again);
     Ok(done.exit)
+}
+
+/// What a run came to, in words, if it printed JSON.
+fn told(printed: &[u8]) -> Option<String> {
+    let document: Value = serde_json::from_slice(printed).ok()?;
+    if let Some(message) = document["error"]["message"].as_str() {
+        return Some(message.to_owned());
+    }
+    let verdict = Verdict::deserialize(&document["verdict"]).ok()?;
+    Some(sentence(&verdict))
 }
 
 /// A run inside a lab kernel, with its result completed by what only this side knows.
@@ -172,7 +203,7 @@ fn once(needs: &Needs, args: &RunArgs, out: &Path, output: Output) -> Result<Don
         true => Vec::new(),
         false => draw(out)?,
     };
-    if let Ok(mut printed) = serde_json::from_slice::<serde_json::Value>(&done.json)
+    if let Ok(mut printed) = serde_json::from_slice::<Value>(&done.json)
         && let Some(result) = printed.get_mut("result")
     {
         result["run_details"] = json!(details);
