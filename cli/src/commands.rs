@@ -1,6 +1,7 @@
 //! One module per command. Each takes its arguments and an [`Output`] and gives an exit code.
 
 mod baseline;
+mod child;
 mod compare;
 mod doctor;
 mod experiments;

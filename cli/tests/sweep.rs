@@ -8,7 +8,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use host::{FAITHFUL_OR_NOT, Host, has_lab_kernel, lines, wait_until};
+use host::{FAITHFUL_OR_NOT, Host, children_of, has_lab_kernel, lines, wait_until};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, geteuid};
 
@@ -117,6 +117,24 @@ fn an_interrupt_ends_the_part_that_is_being_run_and_all() {
     assert_eq!(ended.code, 130, "{ended:?}");
     host.wait_until_gone(&namespaces);
     assert!(!host.path("out/1").exists());
+}
+
+#[test]
+fn a_part_that_is_killed_is_told_and_is_no_interrupt() {
+    let Some(host) = Host::new() else { return };
+    let experiment = host.experiment(WORKLOAD);
+    let sweep = host.start(&["sweep", &experiment, "--launcher", "local", "--out", "out"]);
+    let log = host.path("out/0.log");
+    wait_until("the first part has begun", || lines(&log) > 1);
+    let [part] = children_of(sweep.pid())[..] else {
+        panic!("there is one part");
+    };
+    kill(Pid::from_raw(part), Signal::SIGKILL).unwrap();
+    let ended = sweep.end();
+    assert_eq!(ended.code, 1, "{ended:?}");
+    for part in ["part 0 of 3: killed by SIGKILL", "part 2 of 3: exit code "] {
+        assert!(ended.stdout.contains(part), "{ended:?}");
+    }
 }
 
 #[test]

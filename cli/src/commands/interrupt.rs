@@ -8,7 +8,7 @@ use crate::exit::Exit;
 
 /// What comes this soon after a signal is the same one again: `timeout`, `kill` on a process group and many CI runners reach this
 /// process both directly and through its front.
-const ECHO: Duration = Duration::from_millis(500);
+pub const ECHO: Duration = Duration::from_millis(500);
 
 /// Completes on the first Ctrl-C, SIGTERM or SIGHUP. A second one ends the process at once, as does the first when
 /// nothing waits for it any more: while charts are drawn.

@@ -10,14 +10,11 @@ use std::process::{Command, Stdio};
 
 use clap::Parser;
 use longhaul_reports::sweep::{SCRIPT_FILE, Sweep};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 use serde_json::json;
 
 use crate::args::{self, Cli, Launcher, RunArgs, SweepArgs};
-use crate::commands::interrupt::interrupted;
+use crate::commands::child::{Children, Ended};
 use crate::commands::run::{load, results};
-use crate::commands::runtime;
 use crate::commands::shell::command_line;
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -179,60 +176,32 @@ fn told_by_sbatch(stderr: &[u8]) -> String {
 fn in_turn(sweep: &Sweep, folder: &Path, output: Output) -> Result<Exit, Failure> {
     let lacking = |error: std::io::Error| Failure::new(Exit::Lacking, &error);
     let parts = sweep.parts().count();
-    let codes = runtime()?.block_on(async {
-        let mut interrupt = std::pin::pin!(interrupted()?);
-        let mut codes = Vec::new();
-        for number in 0..parts {
-            let log = File::create(folder.join(format!("{number}.log")))?;
-            let mut child = tokio::process::Command::new("sh")
-                .arg(folder.join(SCRIPT_FILE))
-                .arg(number.to_string())
-                .env_remove("SLURM_ARRAY_TASK_ID")
-                .stdin(Stdio::null())
-                .stdout(log.try_clone()?)
-                .stderr(log)
-                .spawn()?;
-            let status = tokio::select! {
-                status = child.wait() => status?,
-                () = &mut interrupt => {
-                    // The run takes its lab down and keeps what it has.
-                    if let Some(pid) = child.id() {
-                        let _ = kill(Pid::from_raw(pid.cast_signed()), Signal::SIGTERM);
-                    }
-                    child.wait().await?
-                }
-            };
-            let code = code(status);
-            codes.push(code);
-            output.text(format!("part {number} of {parts}: exit code {code}"));
-            if code == Exit::Interrupted.code() {
-                break;
-            }
+    let mut children = Children::new()?;
+    let mut all = Vec::new();
+    for number in 0..parts {
+        let log = File::create(folder.join(format!("{number}.log"))).map_err(lacking)?;
+        let mut part = tokio::process::Command::new("sh");
+        part.arg(folder.join(SCRIPT_FILE))
+            .arg(number.to_string())
+            .env_remove("SLURM_ARRAY_TASK_ID")
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().map_err(lacking)?)
+            .stderr(log);
+        let (ended, _) = children.run(&mut part).map_err(lacking)?;
+        all.push(ended);
+        output.text(format!("part {number} of {parts}: {ended}"));
+        if ended == Ended::Interrupted {
+            break;
         }
-        Ok(codes)
-    });
-    let codes = codes.map_err(lacking)?;
+    }
+    let codes: Vec<u8> = all.iter().map(|ended| ended.code()).collect();
     output.either(
         &json!({ "folder": folder, "launcher": "local", "parts": parts, "exit_codes": codes }),
         || afterwards(folder),
     );
-    let failed = codes
-        .iter()
-        .rev()
-        .find(|&&code| code == Exit::Interrupted.code());
-    let failed = failed.or_else(|| codes.iter().find(|&&code| code != 0));
-    Ok(failed.map_or(Exit::Fine, |&code| Exit::Program(code)))
-}
-
-/// Its exit code, as a shell has it.
-fn code(status: std::process::ExitStatus) -> u8 {
-    use std::os::unix::process::ExitStatusExt;
-    const SIGNALLED: i32 = 128;
-    let code = status
-        .code()
-        .or_else(|| status.signal().map(|signal| SIGNALLED + signal));
-    code.and_then(|code| u8::try_from(code).ok())
-        .unwrap_or(u8::MAX)
+    let interrupted = all.iter().find(|&&ended| ended == Ended::Interrupted);
+    let failed = interrupted.or_else(|| all.iter().find(|&&ended| ended != Ended::Code(0)));
+    Ok(failed.map_or(Exit::Fine, |ended| ended.exit()))
 }
 
 /// Where things lie, for people.
