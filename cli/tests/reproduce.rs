@@ -1,11 +1,17 @@
 //! `reproduce`: claims that come with longhaul, and made-up ones on recorded results and in a lab.
 
+mod host;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use assert_cmd::Command;
+use host::{Host, children_of, lines, wait_until};
 use longhaul_ci::claim::{self, Selection};
 use longhaul_workloads::experiment::{self, PointPlan};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use predicates::prelude::PredicateBooleanExt;
 use predicates::str::contains;
 use serde_json::Value;
 
@@ -129,6 +135,119 @@ fn a_wrong_claim_is_told_by_line_before_anything_runs() {
         .code(2)
         .stderr(contains("made-up-claim.yaml:7"));
     assert!(!folder.path().join("longhaul-results").exists());
+}
+
+#[test]
+fn the_same_claim_twice_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    longhaul(folder.path())
+        .args(["2", "deep-buffers"])
+        .assert()
+        .code(2)
+        .stderr(contains("deep-buffers: there are two claims named"));
+}
+
+#[test]
+fn an_experiment_that_is_wrong_is_told_by_line_before_anything_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = claim(folder.path(), 1.0);
+    let text = fs::read_to_string(&file).unwrap();
+    fs::write(&file, text.replace("iterations: 2", "iteratoins: 2")).unwrap();
+    let mut command = longhaul(folder.path());
+    command.args(["deep-buffers", "--out", "out"]).arg(&file);
+    let told = contains("made-up-claim.yaml:14").and(contains("iterations"));
+    command.assert().code(2).stderr(told);
+    let mut command = longhaul(folder.path());
+    command.args(["deep-buffers", "--out", "out", "--set", "sede=2"]);
+    command.assert().code(2).stderr(contains("sede"));
+    assert!(!folder.path().join("out").exists());
+}
+
+#[test]
+fn a_run_that_cannot_begin_is_told_as_json_too_and_can_be_typed_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = claim(folder.path(), 1.0);
+    for _ in 0..2 {
+        // Where no lab kernel is.
+        let assert = longhaul(folder.path())
+            .args(["--json", "--out", "out"])
+            .arg(&file)
+            .env("XDG_CACHE_HOME", folder.path().join("cache"))
+            .assert()
+            .code(LACKING);
+        let found: Value = serde_json::from_slice(&assert.get_output().stdout).unwrap();
+        assert_eq!(found["error"]["exit_code"], LACKING);
+        let message = found["error"]["message"].as_str().unwrap();
+        assert!(message.starts_with("made-up: "), "{message}");
+        assert_eq!(found["judgements"], serde_json::json!([]));
+    }
+}
+
+#[test]
+fn a_run_that_is_killed_is_no_interrupt_and_what_it_kept_is_judged() {
+    let Some(host) = Host::new() else { return };
+    let file = claim(&host.path("."), 1.0);
+    let file = file.to_str().unwrap();
+    let settings = ["--set", "workload.iterations=100000", "--lab", "host"];
+    let options = ["--json", "reproduce", file, "--out", "out"];
+    let reproduce = host.start(&[&options[..], &settings].concat());
+    let samples = host.path("out/made-up/samples.csv");
+    wait_until("samples come", || lines(&samples) > 1);
+    let [run] = children_of(reproduce.pid())[..] else {
+        panic!("there is one run");
+    };
+    kill(Pid::from_raw(run), Signal::SIGKILL).unwrap();
+    let ended = reproduce.end();
+    assert_eq!(ended.code, 1, "{ended:?}");
+    let found: Value = serde_json::from_str(&ended.stdout).unwrap();
+    let message = found["error"]["message"].as_str().unwrap();
+    assert_eq!(message, "made-up: its run was killed by SIGKILL");
+    assert_eq!(found["judgements"][0]["verdict"], "undecided");
+}
+
+#[test]
+fn an_interrupt_keeps_what_was_judged_and_begins_no_other_claim() {
+    let Some(host) = Host::new() else { return };
+    let file = claim(&host.path("."), 1.0);
+    let other = host.path("other.yaml");
+    let text = fs::read_to_string(&file).unwrap();
+    fs::write(&other, text.replace("name: made-up", "name: other")).unwrap();
+    let files = [file.to_str().unwrap(), other.to_str().unwrap()];
+    let settings = ["--set", "workload.iterations=100000", "--lab", "host"];
+    let options = ["--json", "reproduce", "--out", "out"];
+    let reproduce = host.start(&[&options[..], &files, &settings].concat());
+    let samples = host.path("out/made-up/samples.csv");
+    wait_until("samples come", || lines(&samples) > 1);
+    kill(Pid::from_raw(reproduce.pid()), Signal::SIGINT).unwrap();
+    let ended = reproduce.end();
+    assert_eq!(ended.code, 130, "{ended:?}");
+    let found: Value = serde_json::from_str(&ended.stdout).unwrap();
+    assert_eq!(found["judgements"].as_array().unwrap().len(), 1);
+    assert_eq!(found["judgements"][0]["verdict"], "undecided");
+    assert!(!host.path("out/other").exists());
+}
+
+#[test]
+fn a_claim_finds_what_lies_beside_its_file() {
+    let Some(host) = Host::new() else { return };
+    let folder = host.path("mine");
+    fs::create_dir(&folder).unwrap();
+    let file = claim(&folder, 1e-6);
+    let text = fs::read_to_string(&file).unwrap();
+    let (head, rest) = text.split_once("  topology:\n").unwrap();
+    let (topology, tail) = rest.split_once("  workload:").unwrap();
+    fs::write(folder.join("sites.yaml"), topology.replace("    ", "")).unwrap();
+    let named = format!("{head}  topology: sites.yaml\n  workload:{tail}");
+    fs::write(&file, &named).unwrap();
+    let file = "mine/made-up-claim.yaml";
+    let ended = host.longhaul(&["reproduce", file, "--lab", "host", "--out", "out"]);
+    if ended.code == 4 {
+        println!("skipped: this machine is too busy for a faithful lab");
+        return;
+    }
+    assert_eq!(ended.code, 0, "{ended:?}");
+    let kept = fs::read_to_string(host.path("out/made-up.yaml")).unwrap();
+    assert_eq!(kept, named);
 }
 
 #[test]

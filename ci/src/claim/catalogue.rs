@@ -1,7 +1,7 @@
 //! The claims embedded in the binary.
 
 use longhaul_topologies::embedded::{Catalogue, Entry};
-use longhaul_topologies::{InputError, embedded};
+use longhaul_topologies::{Document, InputError, embedded};
 
 use super::Claim;
 
@@ -39,12 +39,12 @@ pub fn entries() -> impl Iterator<Item = (u32, Entry)> {
     NUMBERS.iter().copied().zip(entries)
 }
 
-/// A claim by name or number, else by path; and its text.
+/// A claim by name or number, else by path; and what it was read from.
 ///
 /// # Errors
 /// If there is no such claim or file, or it is not a claim.
-pub fn open(name: &str) -> Result<(Claim, String), InputError> {
+pub fn open(name: &str) -> Result<(Claim, Document), InputError> {
     let numbered = entries().find(|(number, _)| number.to_string() == name);
     let document = CATALOGUE.open(numbered.map_or(name, |(_, entry)| entry.name))?;
-    Ok((Claim::of(&document)?, document.text().to_owned()))
+    Ok((Claim::of(&document)?, document))
 }

@@ -1,17 +1,21 @@
 //! `reproduce`: experiments with what they must show.
 
 use std::path::{Path, PathBuf};
-use std::process::{ExitStatus, Stdio};
+use std::process::Stdio;
 
 use clap::ValueEnum;
+use clap::builder::PossibleValue;
 use longhaul_ci::claim::{self, Claim, Judgement, Verdict};
 use longhaul_reports::folder::{RESULT_FILE, ResultFolder, ResultWriter};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
-use serde_json::json;
+use longhaul_topologies::Document;
+use longhaul_topologies::document::DocumentPath;
+use longhaul_workloads::experiment::{self, ExperimentSource};
+use serde_json::{Value, json};
+use tokio::process::Command;
 
 use crate::args::ReproduceArgs;
-use crate::commands::interrupt::interrupted;
+use crate::commands::child::{Children, Ended};
+use crate::commands::run::{lay, results};
 use crate::commands::write;
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -26,45 +30,154 @@ pub fn run(args: &ReproduceArgs, output: Output) -> Result<Exit, Failure> {
     if args.list {
         return list(output);
     }
-    let names: Vec<&str> = match args.all {
-        true => claim::entries().map(|(_, entry)| entry.name).collect(),
-        false => args.claim.iter().map(String::as_str).collect(),
-    };
-    let claims: Vec<(Claim, String)> = names
-        .into_iter()
-        .map(claim::open)
-        .collect::<Result<_, _>>()?;
+    let claims = claims(args)?;
     let mut judgements = Vec::new();
     if let Some(result) = &args.result {
         let result = ResultFolder::open(result)?.result;
-        for (claim, _) in &claims {
+        for Asked { claim, .. } in &claims {
             show(&mut judgements, Judgement::of(claim, &result), output);
         }
         output.json(&json!({ "judgements": judgements }));
         return Ok(exit(&judgements));
     }
-    let out = folder(args)?;
-    for (claim, text) in &claims {
-        let file = out.join(&claim.name).with_extension("yaml");
-        write(&file, text)?;
-        let result = out.join(&claim.name);
-        output.aside(format!("{}: {}", claim.name, claim.title));
-        let code = execute(args, &file, &result)?;
-        if !result.join(RESULT_FILE).is_file() {
-            // It has said why.
-            return Ok(Exit::Program(code));
+    let out = results(args.out.as_deref(), "reproduce")?;
+    ResultWriter::check(&out)?;
+    for asked in &claims {
+        asked.check(args, &out)?;
+    }
+    std::fs::create_dir_all(&out)
+        .map_err(|error| Failure::new_usage(&format!("{}: {error}", out.display())))?;
+    let ended = in_turn(args, &claims, &out, &mut judgements, output);
+    let mut found = json!({ "folder": out, "judgements": judgements });
+    match ended {
+        // With what was found before.
+        Err(failure) if output.is_json() => {
+            found["error"] = failure.to_json();
+            output.json(&found);
+            Ok(failure.exit())
         }
-        let result = ResultFolder::open(&result)?.result;
-        show(&mut judgements, Judgement::of(claim, &result), output);
-        record(&out, &judgements)?;
-        if code == Exit::Interrupted.code() {
-            return Ok(Exit::Interrupted);
+        Err(failure) => Err(failure),
+        Ok(exit) => {
+            output.json(&found);
+            if !judgements.is_empty() {
+                let summary = summary(&judgements, output.width());
+                output.text(format!("{summary}\nresults: {}", out.display()));
+            }
+            Ok(exit)
         }
     }
-    output.either(&json!({ "folder": out, "judgements": judgements }), || {
-        summary(&judgements, output.width()) + &format!("\nresults: {}", out.display())
-    });
-    Ok(exit(&judgements))
+}
+
+/// A claim that was asked for.
+struct Asked {
+    claim: Claim,
+    document: Document,
+    /// The file that it was read from, absolute; none if it comes with longhaul.
+    file: Option<PathBuf>,
+}
+
+fn claims(args: &ReproduceArgs) -> Result<Vec<Asked>, Failure> {
+    let names: Vec<&str> = match args.all {
+        true => claim::entries().map(|(_, entry)| entry.name).collect(),
+        false => args.claim.iter().map(String::as_str).collect(),
+    };
+    let mut claims: Vec<Asked> = Vec::new();
+    for name in names {
+        let (claim, document) = claim::open(name)?;
+        if claims
+            .iter()
+            .any(|earlier| earlier.claim.name == claim.name)
+        {
+            return Err(Failure::with_help(
+                Exit::Usage,
+                format!("{name}: there are two claims named `{}`", claim.name),
+                "name each claim once, and give claims of your own names of their own",
+            ));
+        }
+        let file = document.files().first().map(std::path::absolute);
+        let file = file.transpose();
+        claims.push(Asked {
+            claim,
+            document,
+            file: file.map_err(|error| Failure::new(Exit::Usage, &error))?,
+        });
+    }
+    Ok(claims)
+}
+
+impl Asked {
+    /// Says what `run` would find wrong with the experiment.
+    fn check(&self, args: &ReproduceArgs, out: &Path) -> Result<(), Failure> {
+        let at = DocumentPath::root().key("experiment");
+        let part = self.document.at(&at).expect("every claim has one");
+        let folder = self.file.as_deref().and_then(Path::parent);
+        let mut source = ExperimentSource::new(part, folder.unwrap_or(Path::new(".")));
+        lay(&mut source, &args.set, args.seed)?;
+        let folder = out.join(&self.claim.name);
+        Ok(experiment::check(&source.load()?, &folder)?)
+    }
+}
+
+/// Runs and judges one claim after the other, and writes down what was found.
+fn in_turn(
+    args: &ReproduceArgs,
+    claims: &[Asked],
+    out: &Path,
+    judgements: &mut Vec<Judgement>,
+    output: Output,
+) -> Result<Exit, Failure> {
+    let mut children = Children::new()?;
+    for asked in claims {
+        let claim = &asked.claim;
+        let name = &claim.name;
+        output.aside(format!("{name}: {}", claim.title));
+        let copy = out.join(name).with_extension("yaml");
+        write(&copy, asked.document.text())?;
+        let result = out.join(name);
+        // From where it lies: what it names lies beside it.
+        let file = asked.file.as_deref().unwrap_or(&copy);
+        let (ended, printed) = children
+            .run(&mut command(args, file, &result, output))
+            .map_err(|error| Failure::new(Exit::Lacking, &error))?;
+        let is_there = result.join(RESULT_FILE).is_file();
+        if is_there {
+            let result = ResultFolder::open(&result)?.result;
+            show(judgements, Judgement::of(claim, &result), output);
+            record(out, judgements)?;
+        } else {
+            // There is nothing to it, so that the same command can be typed again.
+            let _ = std::fs::remove_file(&copy);
+        }
+        match ended {
+            Ended::Interrupted => return Ok(Exit::Interrupted),
+            Ended::Killed(_) => {
+                return Err(Failure::with_help(
+                    Exit::NotHeld,
+                    format!("{name}: its run was {ended}"),
+                    "a machine that is short of memory ends processes so, and the kernel's log (`dmesg`) tells; run it again",
+                ));
+            }
+            // It has said why, with JSON here.
+            Ended::Code(_) if !is_there && output.is_json() => {
+                return Err(told(name, ended, &printed));
+            }
+            Ended::Code(_) if !is_there => return Ok(ended.exit()),
+            Ended::Code(_) => {}
+        }
+    }
+    Ok(exit(judgements))
+}
+
+/// What a run without a result printed as JSON, as this command's failure.
+fn told(name: &str, ended: Ended, printed: &[u8]) -> Failure {
+    let document: Value = serde_json::from_slice(printed).unwrap_or_default();
+    let word = |field: &str| document["error"][field].as_str().map(str::to_owned);
+    let message = word("message").unwrap_or_else(|| format!("its run left no result: {ended}"));
+    Failure::Other {
+        exit: ended.exit(),
+        message: format!("{name}: {message}"),
+        help: word("help"),
+    }
 }
 
 /// Every claim that comes with longhaul.
@@ -86,46 +199,26 @@ fn list(output: Output) -> Result<Exit, Failure> {
     Ok(Exit::Fine)
 }
 
-/// `run` of a claim's file, as a process of its own: a lab takes its process over. Answers its exit code.
-fn execute(args: &ReproduceArgs, file: &Path, out: &Path) -> Result<u8, Failure> {
-    let name = |value: &dyn Fn() -> Option<clap::builder::PossibleValue>| {
-        value().map_or(String::new(), |value| value.get_name().to_owned())
+/// `run` of a claim's file. Its tables are in its folder; what it says on the way, and what is wrong, is for the user.
+fn command(args: &ReproduceArgs, file: &Path, out: &Path, output: Output) -> Command {
+    let name = |value: Option<PossibleValue>| {
+        value.map_or(String::new(), |value| value.get_name().to_owned())
     };
-    let mut command = tokio::process::Command::new("/proc/self/exe");
+    let mut command = Command::new("/proc/self/exe");
     command.arg("run").arg(file).arg("--out").arg(out);
-    command.args(["--lab", &name(&|| args.lab.to_possible_value())]);
-    command.args(["--links", &name(&|| args.links.to_possible_value())]);
+    command.args(["--lab", &name(args.lab.to_possible_value())]);
+    command.args(["--links", &name(args.links.to_possible_value())]);
     if let Some(seed) = args.seed {
         command.args(["--seed", &seed.to_string()]);
     }
     for setting in &args.set {
         command.args(["--set", setting]);
     }
-    // Its tables are in its folder; what it says on the way, and what is wrong, is for the user.
     command.stdin(Stdio::null()).stdout(Stdio::null());
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::new(Exit::Lacking, &error))?;
-    let status = runtime.block_on(async {
-        let interrupt = interrupted()?;
-        let mut child = command.spawn()?;
-        tokio::select! {
-            status = child.wait() => status,
-            () = interrupt => {
-                // It may have had the same signal from the terminal, and does not mind.
-                if let Some(id) = child.id() {
-                    let _ = kill(Pid::from_raw(id.cast_signed()), Signal::SIGTERM);
-                }
-                child.wait().await
-            }
-        }
-    });
-    let status: ExitStatus = status.map_err(|error| Failure::new(Exit::Lacking, &error))?;
-    Ok(match status.code() {
-        Some(code) => u8::try_from(code).unwrap_or(u8::MAX),
-        None => Exit::Interrupted.code(),
-    })
+    if output.is_json() {
+        command.arg("--json").stdout(Stdio::piped());
+    }
+    command
 }
 
 /// Shows a judgement, and keeps it.
@@ -152,19 +245,6 @@ fn summary(judgements: &[Judgement], width: usize) -> String {
         ]);
     }
     table.render(0..0, width)
-}
-
-/// The folder for the results, made.
-fn folder(args: &ReproduceArgs) -> Result<PathBuf, Failure> {
-    let folder = args.out.clone().unwrap_or_else(|| {
-        let now = jiff::Zoned::now().strftime("%Y%m%d-%H%M%S").to_string();
-        Path::new("longhaul-results").join(format!("reproduce-{now}"))
-    });
-    let folder = std::path::absolute(folder).map_err(|error| Failure::new(Exit::Usage, &error))?;
-    ResultWriter::check(&folder)?;
-    std::fs::create_dir_all(&folder)
-        .map_err(|error| Failure::new_usage(&format!("{}: {error}", folder.display())))?;
-    Ok(folder)
 }
 
 fn exit(judgements: &[Judgement]) -> Exit {

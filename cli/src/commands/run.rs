@@ -16,7 +16,7 @@ use longhaul_reports::result::{LabKernel, RunResult};
 use longhaul_reports::{chart, table};
 use longhaul_topologies::Inventory;
 use longhaul_workloads::experiment::{
-    self, CapturePlan, Execution, Experiment, LabFacts, RunError, RunOptions,
+    self, CapturePlan, Execution, Experiment, ExperimentSource, LabFacts, RunError, RunOptions,
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -250,12 +250,7 @@ pub(super) fn load(
     inventory: Option<&Inventory>,
 ) -> Result<(Experiment, Vec<PathBuf>), Failure> {
     let mut source = experiment::open(&args.experiment)?;
-    for (key, value) in overrides(&args.set)? {
-        source.set(key, value)?;
-    }
-    if let Some(seed) = args.seed {
-        source.set("seed", &seed.to_string())?;
-    }
+    lay(&mut source, &args.set, args.seed)?;
     if let Some(inventory) = inventory {
         source.on_machines(inventory)?;
     }
@@ -278,6 +273,21 @@ pub(super) fn load(
         ));
     }
     Ok((experiment, source.files()))
+}
+
+/// Lays what the command line changes over `source`.
+pub(super) fn lay(
+    source: &mut ExperimentSource,
+    settings: &[String],
+    seed: Option<u64>,
+) -> Result<(), Failure> {
+    for (key, value) in overrides(settings)? {
+        source.set(key, value)?;
+    }
+    if let Some(seed) = seed {
+        source.set("seed", &seed.to_string())?;
+    }
+    Ok(())
 }
 
 /// The folder for the results, absolute: the lab process sees the same files, whatever its working folder.
