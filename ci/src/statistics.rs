@@ -12,7 +12,7 @@
 mod normal;
 mod rank;
 
-pub use normal::{cumulative, quantile};
+use normal::{cumulative, quantile};
 pub use rank::{Shift, greater, shift};
 
 use longhaul_reports::stats;
