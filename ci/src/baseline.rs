@@ -9,7 +9,6 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use longhaul_reports::result::RunResult;
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::figures::{self, Figure};
@@ -23,7 +22,7 @@ pub const BASELINE_VERSION: u32 = 1;
 const MOST_BYTES: u64 = 64 << 20;
 
 /// The figures of a run, and what a run must have in common with it to be compared.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Baseline {
     /// [`BASELINE_VERSION`] of the longhaul that wrote it.

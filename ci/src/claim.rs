@@ -14,7 +14,6 @@ mod tests;
 
 use longhaul_topologies::document::DocumentPath;
 use longhaul_topologies::{Document, InputError};
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -24,7 +23,7 @@ pub use judgement::{Finding, Judgement, Reading, Verdict};
 pub use measure::Measure;
 
 /// A claim as its file has it.
-#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Claim {
     /// What it is called.

@@ -5,7 +5,6 @@ use std::ops::Range;
 
 use longhaul_reports::result::LabKind;
 use longhaul_reports::stats::mean;
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::figures::Figure;
@@ -17,7 +16,7 @@ use crate::statistics;
 const TAIL: f64 = 0.025;
 
 /// One figure of two runs.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Pair {
     /// The stack with its settings.
     pub series: String,
@@ -34,7 +33,7 @@ pub struct Pair {
 }
 
 /// How many times the first the second is.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Ratio {
     /// Of the means in a virtual lab; elsewhere the median of the ratios of all pairs (Hodges and Lehmann).
     pub estimate: f64,

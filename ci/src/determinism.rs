@@ -23,7 +23,6 @@ use std::io::{self, BufReader};
 use std::path::{Path, PathBuf};
 
 use longhaul_reports::folder::{RESULT_FILE, UNDER_WAY_FILE};
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use tally::{Difference, FileComparison, PacketPart, Place};
@@ -50,7 +49,7 @@ const TOLD: usize = 20;
 const SKIPPED: [&str; 2] = [LEFT_OUT[1].0, LEFT_OUT[2].0];
 
 /// What came of comparing two results.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Comparison {
     /// The first folder.
     pub a: PathBuf,
@@ -69,7 +68,7 @@ pub struct Comparison {
 }
 
 /// What is not compared.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LeftOut {
     /// A file, or a section of one.
     pub what: String,

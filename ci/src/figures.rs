@@ -3,13 +3,12 @@
 use std::collections::BTreeMap;
 
 use longhaul_reports::result::{Better, Point, RunResult, Workload};
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::metric::Metric;
 
 /// One figure with a value from every repeat, in order.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Figure {
     /// The stack with its swept settings: `cubic, algorithm ring`.

@@ -22,7 +22,6 @@ mod text;
 use std::collections::BTreeMap;
 
 use longhaul_reports::result::{LabKind, Outcome, RunResult};
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::baseline::{Baseline, reason};
@@ -38,7 +37,7 @@ pub use rule::{BEYOND_DOUBT, FALSE_ALARM, MISS, POWER};
 pub type Tolerances = BTreeMap<Metric, Tolerance>;
 
 /// What a gate came to.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Judgement {
     /// Pass, fail, or neither.
     pub ruling: Ruling,
@@ -51,7 +50,7 @@ pub struct Judgement {
 }
 
 /// The verdict of a gate.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "ruling", rename_all = "kebab-case")]
 pub enum Ruling {
     /// No figure is worse than its tolerance allows.
@@ -80,7 +79,7 @@ pub enum Ruling {
 }
 
 /// One figure with what it comes to.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Row {
     /// Both sides.
     #[serde(flatten)]
@@ -96,7 +95,7 @@ pub struct Row {
 }
 
 /// What came of one figure.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "finding", rename_all = "kebab-case")]
 pub enum Finding {
     /// The same bits.

@@ -6,7 +6,6 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use longhaul_reports::stats::mean;
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::gate::{Judgement, Ruling};
@@ -15,7 +14,7 @@ use crate::gate::{Judgement, Ruling};
 const BEGINNING: &str = "{\"commit\":";
 
 /// One run of a gate.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Entry {
     /// The commit that was judged, or what stands for it.
     pub commit: String,

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use longhaul_reports::result::{LabKernel, LabKind, Machine, RunResult};
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -15,7 +14,7 @@ const NOT_HASHED: [&str; 3] = ["name", "description", "seed"];
 const DIGITS: usize = 16;
 
 /// What two runs must have in common, and what explains a difference between them.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Likeness {
     /// The experiment's name; for people.

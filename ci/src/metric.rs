@@ -3,13 +3,10 @@
 use std::fmt;
 
 use longhaul_reports::result::LabKind;
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A kind of figure.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Metric {
     /// Bus bandwidth of the mean time, 1e9 bytes per second.
@@ -52,7 +49,7 @@ pub enum Better {
 }
 
 /// How much worse a figure may be, as a share of the baseline's: 0.05 lets 100 become 95 or 105.
-#[derive(Clone, Copy, Debug, PartialEq, PartialOrd, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, PartialOrd, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Tolerance(f64);
 

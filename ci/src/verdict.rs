@@ -1,12 +1,11 @@
 //! Whether a run may pass.
 
 use longhaul_reports::result::{Outcome, RunResult};
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// What a run amounts to. The first that applies, in the order below: an unfaithful run says nothing about its
 /// workload's speed, but a wrong sum is wrong on any link.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "verdict", rename_all = "kebab-case")]
 pub enum Verdict {
     /// The user ended it.

@@ -5,14 +5,13 @@ use std::fmt;
 
 use longhaul_reports::result::Point;
 use longhaul_topologies::units::ByteSize;
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::judgement::{Finding, Reading};
 use super::measure::Measure;
 
 /// Something that a run's figures must show.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Expectation {
     /// In words.
@@ -33,7 +32,7 @@ pub struct Expectation {
 }
 
 /// Which points of a run; all that agree with what is given.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Selection {
     /// The stack's name.
@@ -48,7 +47,7 @@ pub struct Selection {
 }
 
 /// What figures must be; all that is given.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Must {
     /// Each of them at least.

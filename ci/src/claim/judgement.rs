@@ -1,7 +1,6 @@
 //! A run held against all that a claim expects.
 
 use longhaul_reports::result::RunResult;
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Claim;
@@ -11,7 +10,7 @@ use crate::markdown::escape;
 use crate::verdict;
 
 /// Whether a claim was seen here.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "verdict", rename_all = "kebab-case")]
 pub enum Verdict {
     /// All that is expected was seen.
@@ -54,7 +53,7 @@ impl Verdict {
 }
 
 /// A figure along an axis.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Reading {
     /// Where on the axis; empty for a single figure.
     pub at: String,
@@ -63,7 +62,7 @@ pub struct Reading {
 }
 
 /// One expectation and what was seen.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Finding {
     /// The expectation in words.
     pub says: String,
@@ -82,7 +81,7 @@ pub struct Finding {
 }
 
 /// A claim held against a run.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Judgement {
     /// The claim's name.
     pub claim: String,

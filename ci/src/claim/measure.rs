@@ -1,11 +1,10 @@
 //! What is read from a run.
 
 use longhaul_reports::result::{DelaySummary, LinkShares, Percentiles, Point, Summary, Workload};
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A figure of a point, or of each of its sizes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Measure {
     /// Bus bandwidth of the mean time, 1e9 bytes per second.

@@ -3,11 +3,10 @@
 use std::fmt::{self, Display};
 use std::path::Path;
 
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A file that differs.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileComparison {
     /// Its path below the result's folder.
     pub file: String,
@@ -18,7 +17,7 @@ pub struct FileComparison {
 }
 
 /// One place that differs.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Difference {
     /// Where.
     pub place: Place,
@@ -29,7 +28,7 @@ pub struct Difference {
 }
 
 /// Where a difference is. Lines and packets count from 1, as editors and `tshark` do; offsets from 0.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum Place {
     /// The file as a whole: what there is under its name.
@@ -72,7 +71,7 @@ pub enum Place {
 }
 
 /// What of a packet differs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "part", rename_all = "kebab-case")]
 pub enum PacketPart {
     /// All: there is one on one side alone.
