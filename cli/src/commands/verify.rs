@@ -18,6 +18,7 @@ use longhaul_emulator::keeper::{self, LabName, Purpose, Registration};
 use longhaul_emulator::lab::{Lab, LabError, LabOptions};
 use longhaul_emulator::probe::ProbeError;
 use longhaul_emulator::sandbox::Privilege;
+use longhaul_reports::folder::ResultWriter;
 use longhaul_reports::verification::{self as report, ChannelDelays, VerificationRow};
 use longhaul_reports::{chart, table};
 use longhaul_topologies::units::TimeSpan;
@@ -360,19 +361,8 @@ fn duration(span: TimeSpan) -> Result<Duration, Failure> {
 /// Absolute, as the lab process has another working folder; and empty, so that nothing older is written over.
 fn new_folder(folder: &Path) -> Result<PathBuf, Failure> {
     let folder = std::path::absolute(folder).map_err(|error| Failure::new(Exit::Usage, &error))?;
-    match std::fs::read_dir(&folder).map(|mut entries| entries.next().is_none()) {
-        Ok(true) => Ok(folder),
-        Ok(false) => Err(Failure::with_help(
-            Exit::Usage,
-            format!("{} is not empty", folder.display()),
-            "name a new folder with --out",
-        )),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(folder),
-        Err(error) => Err(Failure::new_usage(&format!(
-            "cannot use {}: {error}",
-            folder.display()
-        ))),
-    }
+    ResultWriter::check(&folder)?;
+    Ok(folder)
 }
 
 /// What a thread came to; its panic is this one's.
