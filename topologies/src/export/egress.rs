@@ -10,7 +10,7 @@ use crate::model::{
     Channel, FourState, Jitter, JitterDistribution, JitterShape, LaneState, Loss, PacketOrder,
     QueueLimit,
 };
-use crate::units::{Probability, Rate, TimeSpan};
+use crate::units::{Rate, TimeSpan};
 
 /// How many packets may be under way. None too many: the bottleneck bounds them. `i32::MAX`, as `tc` reads it as signed.
 const LIMIT: u32 = i32::MAX.cast_unsigned();
@@ -127,20 +127,17 @@ fn jitter(jitter: &Jitter) -> Option<String> {
 
 /// A loss model in netem's words, if it is one of netem's.
 fn loss(loss: &Loss) -> Option<String> {
-    let rest = |chance: &Probability| {
-        Probability::new(1.0 - chance.fraction()).expect("what is left of a chance is one")
-    };
     match loss {
         Loss::None | Loss::Packets(_) | Loss::Trace(_) => None,
         Loss::Independent(chance) => Some(format!("random {chance}")),
+        // `tc` takes 1 − h, the loss in the bad state, and makes the kernel's h of it itself (`parse_gemodel` of its q_netem.c).
         Loss::GilbertElliott {
             to_bad,
             to_good,
             loss_in_bad,
             loss_in_good,
         } => Some(format!(
-            "gemodel {to_bad} {to_good} {} {loss_in_good}",
-            rest(loss_in_bad)
+            "gemodel {to_bad} {to_good} {loss_in_bad} {loss_in_good}"
         )),
         Loss::FourState(FourState {
             p13,
@@ -199,8 +196,8 @@ mod tests {
         for (settings, expected) in [
             ("loss: 0.1%", "loss random 0.1%"),
             (
-                "loss: {gilbert_elliott: {to_bad: 1%, to_good: 20%, loss_in_bad: 75%}}",
-                "loss gemodel 1% 20% 25% 0%",
+                "loss: {gilbert_elliott: {to_bad: 1%, to_good: 20%, loss_in_bad: 75%, loss_in_good: 3%}}",
+                "loss gemodel 1% 20% 75% 3%",
             ),
             (
                 "loss: {four_state: {p13: 1%, p31: 25%, p32: 10%, p23: 50%, p14: 2%}}",
