@@ -200,7 +200,7 @@ fn a_run_gives_the_same_bytes_on_a_busy_machine_and_another_seed_does_not() {
         );
         drop(load);
         assert!(
-            run("another", "8") != first,
+            run("another", "9") != first,
             "{links}: the seed changes nothing"
         );
         assert!(longhaul.labs().is_empty(), "{:?}", longhaul.labs());
@@ -569,23 +569,27 @@ fn an_interrupted_run_keeps_what_it_found_and_a_killed_one_leaves_nothing_runnin
     assert!(longhaul.labs().is_empty());
 }
 
-#[test]
-fn a_second_run_that_is_interrupted_says_nothing_of_the_first_and_leaves_nothing() {
-    let Some(longhaul) = Longhaul::new() else {
-        return;
-    };
-    let mut command = longhaul.command(&[
+/// What runs `experiment` once more to compare.
+fn twice(experiment: &str) -> [&str; 8] {
+    [
         "run",
-        "dice.yaml",
+        experiment,
         "--lab",
         "virtual",
         "--check-determinism",
         "--no-charts",
         "--out",
         "out",
-        "--set",
-        "workload.iterations=200",
-    ]);
+    ]
+}
+
+#[test]
+fn a_second_run_that_is_interrupted_says_nothing_of_the_first_and_leaves_nothing() {
+    let Some(longhaul) = Longhaul::new() else {
+        return;
+    };
+    let iterations = ["--set", "workload.iterations=40"];
+    let mut command = longhaul.command(&[&twice("dice.yaml"), &iterations[..]].concat());
     command.stderr(Stdio::null()).stdout(Stdio::piped());
     let child = command.spawn().unwrap();
     let again = longhaul.path("out-again");
@@ -611,16 +615,7 @@ fn a_second_run_that_fails_says_why() {
     let line = format!("test ! -e {}", again.display());
     let workload = program("workload", &line);
     fs::write(longhaul.path("twice.yaml"), workload).unwrap();
-    let arguments = [
-        "run",
-        "twice.yaml",
-        "--lab",
-        "virtual",
-        "--check-determinism",
-        "--no-charts",
-        "--out",
-        "out",
-    ];
+    let arguments = twice("twice.yaml");
     let done = longhaul.run(&arguments);
     let (told, said) = (text(&done.stdout), text(&done.stderr));
     assert_eq!(done.status.code(), Some(1), "{told}{said}");
