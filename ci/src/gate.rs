@@ -58,8 +58,7 @@ pub enum Ruling {
     /// Some are.
     Regressed {
         /// How many.
-        #[serde(rename = "worse")]
-        figures: usize,
+        worse: usize,
     },
     /// The run itself did not hold: wrong results, or it failed.
     Wrong {
@@ -234,9 +233,9 @@ impl Judgement {
                 }
                 text
             }
-            Ruling::Regressed { figures } => {
-                let plural = if *figures == 1 { "figure is" } else { "figures are" };
-                format!("REGRESSED: {figures} {plural} worse than the tolerance allows")
+            Ruling::Regressed { worse } => {
+                let plural = if *worse == 1 { "figure is" } else { "figures are" };
+                format!("REGRESSED: {worse} {plural} worse than the tolerance allows")
             }
             Ruling::Wrong { reason } => format!("FAILED: {reason}"),
             Ruling::Undecided { repeats: Some(repeats) } => format!(

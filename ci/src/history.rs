@@ -165,7 +165,7 @@ mod tests {
         assert!(read(&path).unwrap().is_empty());
         append(&path, &entry("a", 1.0)).unwrap();
         let worse = Entry {
-            ruling: Ruling::Regressed { figures: 1 },
+            ruling: Ruling::Regressed { worse: 1 },
             ..entry("b", 0.1 + 0.2)
         };
         append(&path, &worse).unwrap();

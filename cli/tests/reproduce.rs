@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use assert_cmd::Command;
-use host::{Host, children_of, lines, wait_until};
+use host::{Host, lines, only_child_of, wait_until};
 use longhaul_ci::claim::{self, Selection};
 use longhaul_workloads::experiment::{self, PointPlan};
 use nix::sys::signal::{Signal, kill};
@@ -193,9 +193,7 @@ fn a_run_that_is_killed_is_no_interrupt_and_what_it_kept_is_judged() {
     let reproduce = host.start(&[&options[..], &settings].concat());
     let samples = host.path("out/made-up/samples.csv");
     wait_until("samples come", || lines(&samples) > 1);
-    let [run] = children_of(reproduce.pid())[..] else {
-        panic!("there is one run");
-    };
+    let run = only_child_of(reproduce.pid());
     kill(Pid::from_raw(run), Signal::SIGKILL).unwrap();
     let ended = reproduce.end();
     assert_eq!(ended.code, 1, "{ended:?}");

@@ -8,7 +8,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use host::{FAITHFUL_OR_NOT, Host, children_of, has_lab_kernel, lines, wait_until};
+use host::{FAITHFUL_OR_NOT, Host, Running, has_lab_kernel, lines, only_child_of, wait_until};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, geteuid};
 
@@ -104,13 +104,19 @@ sweep: {workload.command.command: [['false'], ['true']]}",
     }
 }
 
-#[test]
-fn an_interrupt_ends_the_part_that_is_being_run_and_all() {
-    let Some(host) = Host::new() else { return };
+/// A sweep whose first part has begun.
+fn begun(host: &Host) -> Running {
     let experiment = host.experiment(WORKLOAD);
     let sweep = host.start(&["sweep", &experiment, "--launcher", "local", "--out", "out"]);
     let log = host.path("out/0.log");
     wait_until("the first part has begun", || lines(&log) > 1);
+    sweep
+}
+
+#[test]
+fn an_interrupt_ends_the_part_that_is_being_run_and_all() {
+    let Some(host) = Host::new() else { return };
+    let sweep = begun(&host);
     let namespaces = host.namespaces();
     kill(Pid::from_raw(sweep.pid()), Signal::SIGINT).unwrap();
     let ended = sweep.end();
@@ -122,13 +128,8 @@ fn an_interrupt_ends_the_part_that_is_being_run_and_all() {
 #[test]
 fn a_part_that_is_killed_is_told_and_is_no_interrupt() {
     let Some(host) = Host::new() else { return };
-    let experiment = host.experiment(WORKLOAD);
-    let sweep = host.start(&["sweep", &experiment, "--launcher", "local", "--out", "out"]);
-    let log = host.path("out/0.log");
-    wait_until("the first part has begun", || lines(&log) > 1);
-    let [part] = children_of(sweep.pid())[..] else {
-        panic!("there is one part");
-    };
+    let sweep = begun(&host);
+    let part = only_child_of(sweep.pid());
     kill(Pid::from_raw(part), Signal::SIGKILL).unwrap();
     let ended = sweep.end();
     assert_eq!(ended.code, 1, "{ended:?}");

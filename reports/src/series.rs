@@ -180,6 +180,7 @@ mod tests {
         run.points[0].settings = settings(&["links.0.queue", "links.1.queue"]);
         assert_eq!(labels(&run), ["cubic, links.0.queue 1, links.1.queue 1"]);
     }
+
     #[test]
     fn what_moves_with_another_setting_tells_no_series_apart() {
         let (mut run, _) = example::run(&Shape::default());

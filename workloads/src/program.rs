@@ -155,7 +155,7 @@ pub struct Place {
     pub scratch: PathBuf,
     /// The way into the hosts for launchers.
     pub agent: Agent,
-    /// The stack's congestion control, for programs that can ask for one: in a lab the system's default is not always to be changed.
+    /// The stack's congestion control, for programs that can ask for one: on machines that are there the default is not longhaul's to change.
     pub congestion_control: Option<String>,
 }
 

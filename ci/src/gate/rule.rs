@@ -72,9 +72,9 @@ pub(super) fn rows(pairs: Vec<Pair>, lab: LabKind, tolerances: &Tolerances) -> V
 /// The ruling that the rows amount to.
 pub(super) fn ruling(rows: &[Row]) -> Ruling {
     let bad = |row: &&Row| matches!(row.finding, Finding::Regressed | Finding::Missing);
-    let figures = rows.iter().filter(bad).count();
-    if figures > 0 {
-        return Ruling::Regressed { figures };
+    let worse = rows.iter().filter(bad).count();
+    if worse > 0 {
+        return Ruling::Regressed { worse };
     }
     let undecided: Vec<Option<u64>> = rows
         .iter()

@@ -113,7 +113,7 @@ fn by_the_wall_clock_a_bandwidth_that_comes_to_nothing_is_a_regression() {
     let baseline = Baseline::of(&run(LabKind::Host, &QUIET)).unwrap();
     let judgement = gate(&stalled(), &baseline, &Tolerances::new()).unwrap();
     assert_eq!(busbw(&judgement), Finding::Regressed);
-    assert_eq!(judgement.ruling, Ruling::Regressed { figures: 1 });
+    assert_eq!(judgement.ruling, Ruling::Regressed { worse: 1 });
 }
 
 #[test]
@@ -211,7 +211,7 @@ fn a_figure_that_vanished_is_a_regression() {
     result.points[0].summaries.clear();
     let judgement = gate(&result, &baseline, &Tolerances::new()).unwrap();
     assert_eq!(busbw(&judgement), Finding::Missing);
-    assert_eq!(judgement.ruling, Ruling::Regressed { figures: 1 });
+    assert_eq!(judgement.ruling, Ruling::Regressed { worse: 1 });
 }
 
 #[test]
@@ -227,7 +227,7 @@ fn a_tolerance_that_is_set_replaces_the_metric_s_own() {
         (Metric::Time, Tolerance::from_percent(1.0).unwrap()),
     ]);
     let judgement = gate(&result, &baseline, &tolerances).unwrap();
-    assert_eq!(judgement.ruling, Ruling::Regressed { figures: 1 });
+    assert_eq!(judgement.ruling, Ruling::Regressed { worse: 1 });
 }
 
 #[test]

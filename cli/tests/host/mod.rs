@@ -333,6 +333,14 @@ pub fn children_of(pid: i32) -> Vec<i32> {
         .collect()
 }
 
+/// The child of a process that has one.
+pub fn only_child_of(pid: i32) -> i32 {
+    match children_of(pid)[..] {
+        [child] => child,
+        ref children => panic!("one child of {pid}: {children:?}"),
+    }
+}
+
 /// Front, init and lab process of a lab that has all three, by its front.
 pub fn family(front: i32) -> Option<[i32; 3]> {
     let init = *children_of(front).first()?;

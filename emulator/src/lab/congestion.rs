@@ -22,8 +22,8 @@ pub(super) fn of_machine() -> io::Result<String> {
 /// Makes `name` the default in `host`.
 ///
 /// Namespaces may set as their default only what the machine lists in `tcp_allowed_congestion_control`
-/// (`tcp_set_default_congestion_control`, net/ipv4/tcp_cong.c). Any other goes to the metrics of every route, for which there is no such
-/// list (`fib_nlmsg`'s `RTAX_CC_ALGO`, net/ipv4/metrics.c); connections over IPv4-mapped and plain IPv6 addresses have routes as well.
+/// (`tcp_set_default_congestion_control`, net/ipv4/tcp_cong.c). Any other goes to the metrics of every route of both families, for which
+/// there is no such list (`RTAX_CC_ALGO` in `ip_metrics_convert`, net/ipv4/metrics.c).
 pub(super) fn set(host: &Namespace, name: &str) -> io::Result<()> {
     host.run(|| match fs::write(SETTING, name) {
         Ok(()) => set_of_routes(None),

@@ -267,9 +267,14 @@ fn figure(folder: &ResultFolder, sweep: &Sweep<'_>) -> Option<Figure> {
     let mut panels: Vec<Panel> = sizes
         .into_iter()
         .filter_map(|sizes| {
-            let row = |series: &Series<'_>| {
+            let busbw = |series: &Series<'_>| {
                 let mut rows = series.summaries().into_iter();
                 rows.find(|row| sizes.contains(&row.size_bytes) && Some(row.placement) == placement)
+                    .map(|row| row.busbw_gbps * 8e3)
+            };
+            let bound = |series: &Series<'_>| {
+                let mut sizes = sizes.iter();
+                sizes.find_map(|&size| bound_busbw_mbps(series, size))
             };
             let bytes = |size: &u64| format::bytes(*size as f64);
             let named = match &sizes[..] {
@@ -280,8 +285,8 @@ fn figure(folder: &ResultFolder, sweep: &Sweep<'_>) -> Option<Figure> {
             sweep.panel(
                 format!("bus bandwidth, {named}"),
                 "bus bandwidth (Mbit/s)",
-                |series| Some(row(series)?.busbw_gbps * 8e3),
-                |series| bound_busbw_mbps(series, row(series)?.size_bytes),
+                busbw,
+                bound,
             )
         })
         .collect();

@@ -274,7 +274,7 @@ impl Model {
         match self.repair {
             Repair::Found(since) => {
                 self.rounds.begin(ack);
-                self.window = 0.0;
+                self.window = (ack.in_flight + ack.bytes) as f64;
                 self.repair = Repair::Conserving(since);
             }
             Repair::Conserving(since) | Repair::Growing(since) if ack.sent > since => {

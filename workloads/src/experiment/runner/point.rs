@@ -58,7 +58,8 @@ impl Run<'_> {
             self.note(&mut notes, note);
         }
         if let (WorkloadPlan::Program(_), Ground::Built(lab)) = (&plan.workload, ground) {
-            self.use_stack(plan, lab)?;
+            // Programs do not know of stacks: they have the stack's unless they ask for another.
+            lab.set_congestion_control(plan.stack.kernel_congestion_control())?;
         }
         let mut sampling = Sampling::new(meters);
         let ended = self.workload(index, plan, ground, &mut sampling).await;

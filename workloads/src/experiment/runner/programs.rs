@@ -17,11 +17,6 @@ use crate::program::processes::Programs;
 use crate::program::{HostPlace, Place, Program, ProgramSpec};
 
 impl Run<'_> {
-    /// Gives programs, which do not know of stacks, the stack's congestion control unless they ask for another.
-    pub(super) fn use_stack(&mut self, point: &PointPlan, lab: &Lab) -> Result<(), RunError> {
-        Ok(lab.set_congestion_control(point.stack.kernel_congestion_control())?)
-    }
-
     /// Runs the programs of `spec` and takes what they found.
     pub(super) async fn programs(
         &mut self,
