@@ -193,6 +193,10 @@ mod tests {
                 "`pacing_margin` is 100, and may be 0 to 20",
             ),
             (r#"{"bbr": {"high_gain": 0}}"#, "`high_gain` is 0"),
+            (
+                r#"{"bbr": {"rtt_window": "0s"}}"#,
+                "must be longer than `probe_rtt`, 200ms",
+            ),
             (r#"{"cubic": {"c": -1}}"#, "`c` is -1"),
             (
                 r#"{"gemini": {"most_increase": 0.01}}"#,

@@ -9,6 +9,13 @@ impl Law {
     /// Whether its numbers are in their ranges; if not, which is not, and what it may be.
     pub(super) fn check(&self) -> Result<(), String> {
         let numbers = match self {
+            // It would look for its least round trip all the time, with four packets in flight.
+            Law::Bbr(law) if law.rtt_window.duration() <= law.probe_rtt.duration() => {
+                return Err(format!(
+                    "`rtt_window` is {}, and must be longer than `probe_rtt`, {}",
+                    law.rtt_window, law.probe_rtt
+                ));
+            }
             Law::Bbr(law) => vec![
                 ("high_gain", law.high_gain, 1.0..=10.0),
                 ("window_gain", law.window_gain, 1.0..=10.0),
