@@ -58,6 +58,16 @@ impl Exit {
     }
 }
 
+impl Exit {
+    /// This one, unless all went as asked: then `other`.
+    pub fn unless_fine(self, other: Exit) -> Exit {
+        match self.code() {
+            0 => other,
+            _ => self,
+        }
+    }
+}
+
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
         ExitCode::from(exit.code())

@@ -85,6 +85,22 @@ impl Output {
         }
     }
 
+    /// Ends a command whose answer is known, and told to people already; what failed since goes beside it. The exit code is that of the
+    /// answer, and of the failure only where the answer was fine.
+    pub fn answered(
+        self,
+        mut answer: serde_json::Value,
+        exit: Exit,
+        failure: Option<&Failure>,
+    ) -> Exit {
+        if let Some(failure) = failure {
+            answer["error"] = failure.to_json();
+            self.aside(failure.render());
+        }
+        self.json(&answer);
+        failure.map_or(exit, |failure| exit.unless_fine(failure.exit()))
+    }
+
     /// Says what ended the command and gives its exit code.
     pub fn failure(self, failure: &Failure) -> Exit {
         match self.format {
@@ -128,10 +144,7 @@ pub fn settle(exit: Exit) -> Exit {
     };
     let message = format!("cannot write all of the answer to standard output: {error}");
     let _ = writeln!(io::stderr(), "{}", Failure::new_usage(&message).render());
-    match exit {
-        Exit::Fine => Exit::Usage,
-        other => other,
-    }
+    exit.unless_fine(Exit::Usage)
 }
 
 fn line(text: &str) {

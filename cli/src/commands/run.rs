@@ -91,19 +91,28 @@ fn carry_out(
         let interrupt = interrupted().map_err(|error| Failure::new(Exit::Lacking, &error))?;
         Ok::<_, Failure>(experiment::run(experiment, options, &mut progress, interrupt).await?)
     });
-    let charts = match &result {
-        // Drawing takes no virtual time, so a virtual lab would seem to stand still; and the command, which the report tells, is
-        // known outside only.
-        Ok(_) if !args.no_charts && !guest::init::is_guest() => {
-            progress.doing("drawing the charts");
-            draw(out)
-        }
-        _ => Ok(Vec::new()),
-    };
     progress.finish();
-    let (result, charts) = (result?, charts?);
-    report(&result, out, &charts, output);
-    Ok(exit(&judge(&result)))
+    let result = result?;
+    let verdict = judge(&result);
+    // Before the charts: what they take, or what goes wrong with them, keeps nobody from reading what came of the run.
+    output.text(tables(&result, &verdict, out, output.width()));
+    // Drawing takes no virtual time, so a virtual lab would seem to stand still; and the command, which the report tells, is known
+    // outside only.
+    let charts = match args.no_charts || guest::init::is_guest() {
+        true => Ok(Vec::new()),
+        false => illustrate(out, output),
+    };
+    let (charts, failure) = told_apart(charts);
+    let answer = json!({ "folder": out, "verdict": verdict, "charts": charts, "result": result });
+    Ok(output.answered(answer, exit(&verdict), failure.as_ref()))
+}
+
+/// The charts, or why there are none.
+fn told_apart(charts: Result<Vec<PathBuf>, Failure>) -> (Vec<PathBuf>, Option<Failure>) {
+    match charts {
+        Ok(charts) => (charts, None),
+        Err(failure) => (Vec::new(), Some(failure)),
+    }
 }
 
 /// Runs the same command inside a lab kernel; twice, if it is to be seen whether that gives the same bytes.
@@ -198,21 +207,26 @@ fn once(needs: &Needs, args: &RunArgs, out: &Path, output: Output) -> Result<Don
         ..
     } = done.ended;
     let details = execution.ended_virtual(passed.virtual_time, peak_memory);
-    ResultFolder::complete(out, details.clone())?;
-    let charts = match args.no_charts {
-        true => Vec::new(),
-        false => draw(out)?,
-    };
+    let completed = ResultFolder::complete(out, details.clone()).map_err(Failure::from);
+    let charts = completed.and_then(|()| match args.no_charts {
+        true => Ok(Vec::new()),
+        false => illustrate(out, output),
+    });
+    let (charts, failure) = told_apart(charts);
+    if let Some(failure) = &failure {
+        output.aside(failure.render());
+        done.exit = done.exit.unless_fine(failure.exit());
+    }
     if let Ok(mut printed) = serde_json::from_slice::<Value>(&done.json)
         && let Some(result) = printed.get_mut("result")
     {
         result["run_details"] = json!(details);
         printed["charts"] = json!(charts);
+        if let Some(failure) = &failure {
+            printed["error"] = failure.to_json();
+        }
         done.json = serde_json::to_vec_pretty(&printed).expect("it was JSON before");
         done.json.push(b'\n');
-    }
-    if !charts.is_empty() {
-        output.text(drawn(out, &charts));
     }
     Ok(done)
 }
@@ -307,7 +321,24 @@ pub(super) fn results(out: Option<&Path>, name: &str) -> Result<PathBuf, Failure
     std::path::absolute(&folder).map_err(|error| Failure::new(Exit::Usage, &error))
 }
 
-/// The charts and the report.
+/// The charts and the report, and where they are, for people.
+fn illustrate(out: &Path, output: Output) -> Result<Vec<PathBuf>, Failure> {
+    let mut progress = Progress::new(output);
+    progress.doing("drawing the charts");
+    let charts = draw(out);
+    progress.finish();
+    let charts = charts?;
+    if !charts.is_empty() {
+        output.text(format!(
+            "charts:  {} in {}\nreport:  {}",
+            charts.len(),
+            out.join("charts").display(),
+            out.join(REPORT_FILE).display()
+        ));
+    }
+    Ok(charts)
+}
+
 fn draw(out: &Path) -> Result<Vec<PathBuf>, Failure> {
     // Of a run that was cut short, what is whole.
     let opened = Opened::read(out)?;
@@ -316,44 +347,25 @@ fn draw(out: &Path) -> Result<Vec<PathBuf>, Failure> {
     Ok(charts)
 }
 
-/// Where they are, for people.
-fn drawn(out: &Path, charts: &[PathBuf]) -> String {
-    format!(
-        "charts:  {} in {}\nreport:  {}",
-        charts.len(),
-        out.join("charts").display(),
-        out.join(REPORT_FILE).display()
-    )
-}
-
-fn report(result: &RunResult, out: &Path, charts: &[PathBuf], output: Output) {
-    let verdict = judge(result);
-    output.either(
-        &json!({ "folder": out, "verdict": verdict, "charts": charts, "result": result }),
-        || {
-            let width = output.width();
-            let tables = [
-                table::results(result, width),
-                table::comparison(result, width),
-                table::delays(result, width),
-                table::fidelity(result, width),
-            ];
-            let mut text: String = tables
-                .iter()
-                .filter(|table| !table.is_empty())
-                .map(|table| format!("{}\n\n", table.trim_end()))
-                .collect();
-            text.push_str(&format!(
-                "{}\nresults: {}",
-                sentence(&verdict),
-                out.display()
-            ));
-            if !charts.is_empty() {
-                text.push_str(&format!("\n{}", drawn(out, charts)));
-            }
-            text
-        },
-    );
+/// What came of a run, for people: the verdict is what they read last.
+fn tables(result: &RunResult, verdict: &Verdict, out: &Path, width: usize) -> String {
+    let tables = [
+        table::results(result, width),
+        table::comparison(result, width),
+        table::delays(result, width),
+        table::fidelity(result, width),
+    ];
+    let mut text: String = tables
+        .iter()
+        .filter(|table| !table.is_empty())
+        .map(|table| format!("{}\n\n", table.trim_end()))
+        .collect();
+    text.push_str(&format!(
+        "{}\nresults: {}",
+        sentence(verdict),
+        out.display()
+    ));
+    text
 }
 
 /// The verdict for people.

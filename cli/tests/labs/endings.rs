@@ -4,6 +4,7 @@ use std::fs;
 
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
+use serde_json::{Value, json};
 
 use super::host::{FAITHFUL_OR_NOT, Host, lines, wait_until};
 use super::pcap::packets;
@@ -85,8 +86,43 @@ fn ctrl_c_ends_the_drawing_of_charts() {
         run.stderr().contains("drawing the charts")
     });
     killpg(Pid::from_raw(run.pid()), Signal::SIGINT).unwrap();
-    assert_eq!(run.end().code, 130);
+    let ended = run.end();
+    assert_eq!(ended.code, 130);
+    assert!(ended.stdout.contains("results: "), "{ended:?}");
     assert_eq!(result(&host.path("out"))["outcome"]["kind"], "finished");
+}
+
+#[test]
+fn charts_that_cannot_be_drawn_hide_no_verdict() {
+    let Some(host) = Host::new() else { return };
+    for (out, json) in [("text", false), ("json", true)] {
+        // Where the folder of the charts would be.
+        let charts = host.path(out).join("charts");
+        let workload = format!(
+            "workload: {{command: {{command: [touch, {}]}}}}",
+            charts.display()
+        );
+        let experiment = host.experiment(&workload);
+        let mut arguments = vec!["run", &experiment, "--out", out];
+        arguments.extend(json.then_some("--json"));
+        let ended = host.longhaul(&arguments);
+        let why = format!("cannot make the folder {}", charts.display());
+        let verdict = if json {
+            let answer: Value = serde_json::from_str(&ended.stdout).unwrap();
+            let message = answer["error"]["message"].as_str().unwrap();
+            assert!(message.contains(&why), "{message}");
+            assert_eq!(answer["charts"], json!([]));
+            answer["verdict"]["verdict"].as_str().unwrap().to_owned()
+        } else {
+            assert!(ended.stderr.contains(&why), "{ended:?}");
+            let words = ["passed: ", "not faithful: "];
+            let told = words.iter().find(|words| ended.stdout.contains(**words));
+            (*told.unwrap()).to_owned()
+        };
+        // Of a run that was not faithful that is worse.
+        let code = if verdict.contains("passed") { 2 } else { 4 };
+        assert_eq!(ended.code, code, "{ended:?}");
+    }
 }
 
 #[test]
