@@ -136,6 +136,38 @@ fn every_report_is_written_and_json_is_alone_on_standard_output() {
 }
 
 #[test]
+fn what_cannot_be_written_hides_no_verdict_and_keeps_nothing_else_from_being_written() {
+    let desk = Desk::baseline("virtual-fast");
+    desk.result("new", "virtual-slow", |_| {});
+    fs::write(desk.path("notes"), "mine").unwrap();
+    let files = ["--history", "notes", "--junit", "no/j.xml", "--markdown"];
+    let options = [&files[..], &["m.md"]].concat();
+    for (result, code) in [("old", 2), ("new", 1)] {
+        let told = desk.gate(result, &options, code);
+        assert!(told.contains("duration") || result == "old", "{told}");
+        assert!(told.contains("this is no history"), "{told}");
+        assert!(desk.path("m.md").exists());
+        fs::remove_file(desk.path("m.md")).unwrap();
+    }
+    desk.gate("old", &["--junit", "no/j.xml", "--bisect"], 125);
+    let json = ["--json", "gate", "new", "--baseline", "baseline.json"];
+    let mut command = desk.longhaul(&json);
+    let assert = command.args(["--junit", "no/j.xml"]).assert().code(1);
+    let judgement: Value = serde_json::from_slice(&assert.get_output().stdout).unwrap();
+    assert_eq!(judgement["ruling"]["ruling"], "regressed");
+    let message = judgement["error"]["message"].as_str().unwrap();
+    assert!(message.starts_with("cannot write no/j.xml: "), "{message}");
+}
+
+#[test]
+fn a_history_is_not_drawn_over() {
+    let desk = Desk::baseline("virtual-fast");
+    let told = desk.gate("old", &["--history", "h.svg"], 2);
+    assert!(told.contains("--history h.svg: the chart"), "{told}");
+    assert!(!desk.path("h.svg").exists());
+}
+
+#[test]
 fn a_history_grows_and_is_drawn_from_the_second_commit_on() {
     let desk = Desk::baseline("virtual-fast");
     desk.result("new", "virtual-slow", |_| {});

@@ -1,6 +1,7 @@
 //! `gate`: a run held against a baseline.
 
 use std::collections::BTreeMap;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use longhaul_ci::baseline::Baseline;
@@ -9,6 +10,7 @@ use longhaul_ci::history::{self, Entry, HistoryError};
 use longhaul_ci::metric::{Metric, Tolerance};
 use longhaul_reports::chart::{self, Trend};
 use longhaul_reports::folder::ResultFolder;
+use serde_json::json;
 
 use crate::args::GateArgs;
 use crate::commands::{spare_results, write};
@@ -28,6 +30,9 @@ pub fn run(args: &GateArgs, output: Output) -> Result<Exit, Failure> {
             .into_iter()
             .flatten()
             .try_for_each(|path| spare_results(path))?;
+        if let Some(history) = &args.history {
+            spare_history(history)?;
+        }
         Ok::<_, Failure>((
             tolerances(&args.tolerance)?,
             Baseline::open(&args.baseline)?,
@@ -48,7 +53,7 @@ pub fn run(args: &GateArgs, output: Output) -> Result<Exit, Failure> {
         exit => exit?,
     };
     Ok(match (exit, args.bisect) {
-        (Exit::Unfaithful | Exit::Undecided, true) => Exit::Skip,
+        (Exit::Usage | Exit::Unfaithful | Exit::Undecided, true) => Exit::Skip,
         (exit, _) => exit,
     })
 }
@@ -61,39 +66,61 @@ fn judged(
 ) -> Result<Exit, Failure> {
     let folder = ResultFolder::open(&args.result)?;
     let judgement = gate::gate(&folder.result, baseline, tolerances)?;
-    let mut trails = BTreeMap::new();
-    let mut charts = Vec::new();
-    if let Some(path) = &args.history {
-        let mut entries = history::read(path)?;
-        trails = history::trails(&entries, &judgement.run.experiment);
-        let now = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ");
-        let entry = Entry::of(&judgement, commit(args), now.to_string());
-        history::append(path, &entry)?;
-        entries.push(entry);
-        charts = draw(&entries, &judgement, path)?;
-    }
-    if let Some(path) = &args.junit {
-        let junit = judgement.junit();
-        let junit = junit.map_err(|error| Failure::new(Exit::Usage, &error))?;
-        write(path, &junit)?;
-    }
-    if let Some(path) = &args.markdown {
-        write(path, &judgement.markdown(&trails))?;
-    }
-    output.either(&judgement, || {
-        let mut text = judgement.text(output.width());
-        for chart in &charts {
-            text += &format!("\ntrend: {}", chart.display());
-        }
-        text
-    });
+    // Before anything is written: a file that cannot be keeps nobody from reading what came of it.
+    output.text(judgement.text(output.width()));
     if args.github {
         // The runner reads commands from either stream; standard output may be JSON.
         for annotation in judgement.annotations() {
-            eprintln!("{annotation}");
+            let _ = writeln!(io::stderr(), "{annotation}");
         }
     }
-    Ok(exit(&judgement.ruling))
+    let failure = written(args, &judgement, output);
+    Ok(output.answered(json!(judgement), exit(&judgement.ruling), failure.as_ref()))
+}
+
+/// Writes what was asked for; what cannot be written keeps nothing else from being so.
+fn written(args: &GateArgs, judgement: &Judgement, output: Output) -> Option<Failure> {
+    let mut trails = BTreeMap::new();
+    let history = args.history.as_ref().map_or(Ok(()), |path| {
+        let mut entries = history::read(path)?;
+        trails = history::trails(&entries, &judgement.run.experiment);
+        let now = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ");
+        let entry = Entry::of(judgement, commit(args), now.to_string());
+        history::append(path, &entry)?;
+        entries.push(entry);
+        for chart in draw(&entries, judgement, path)? {
+            output.text(format!("trend: {}", chart.display()));
+        }
+        Ok(())
+    });
+    let junit = args.junit.as_ref().map_or(Ok(()), |path| {
+        let junit = judgement.junit();
+        write(
+            path,
+            &junit.map_err(|error| Failure::new(Exit::Usage, &error))?,
+        )
+    });
+    let markdown = args
+        .markdown
+        .as_ref()
+        .map_or(Ok(()), |path| write(path, &judgement.markdown(&trails)));
+    [history, junit, markdown].into_iter().find_map(Result::err)
+}
+
+/// The trend is drawn into pictures that are named for the history.
+fn spare_history(history: &Path) -> Result<(), Failure> {
+    let ending = history.extension();
+    if ending.is_some_and(|ending| ending == "svg" || ending == "png") {
+        return Err(Failure::with_help(
+            Exit::Usage,
+            format!(
+                "--history {}: the chart of it would go over it",
+                history.display()
+            ),
+            "let it end in .jsonl: the chart is written beside it, ending in .svg and .png",
+        ));
+    }
+    Ok(())
 }
 
 fn exit(ruling: &Ruling) -> Exit {
