@@ -103,6 +103,25 @@ fn a_topology_is_brought_up_measured_and_taken_down() {
 }
 
 #[test]
+fn a_folder_that_takes_no_files_hides_no_figures() {
+    let Some(host) = Host::new() else { return };
+    // In /proc nobody makes folders.
+    let out = "/proc/longhaul/out";
+    let verify = ["verify", &topology(&host), "--duration", "1s", "--out", out];
+    let ended = host.longhaul(&verify);
+    let told = format!("cannot write to {out}: ");
+    assert!(ended.stderr.contains(&told), "{ended:?}");
+    assert!(ended.stdout.contains("one-way delay"), "{ended:?}");
+    let json = host.longhaul(&[&verify[..], &["--json"]].concat());
+    let answer: Value = serde_json::from_str(&json.stdout).unwrap();
+    let message = answer["error"]["message"].as_str().unwrap();
+    assert!(message.starts_with(&told), "{message}");
+    let faithful = answer["verification"]["faithful"].as_bool().unwrap();
+    // A lab that was not faithful is worse.
+    assert_eq!(json.code, if faithful { 2 } else { 4 });
+}
+
+#[test]
 fn a_lab_that_is_up_is_measured_and_json_is_all_there_is() {
     let Some(host) = Host::new() else { return };
     host.succeed(&["up", &topology(&host), "--links", "relay"]);

@@ -258,30 +258,29 @@ impl Task {
             });
         };
         let report = written(&found, about, self.duration);
-        let files = match &self.out {
-            Some(out) => save(&report, out)?,
-            None => Vec::new(),
+        let output = self.output;
+        let links = report.links.as_ref();
+        let links = links.map_or(String::new(), |links| format!(", links carried by {links}"));
+        let table = table::verification(&report, output.width());
+        output.text(format!("# {}{links}\n{}", report.subject, table.trim_end()));
+        // Afterwards: a folder that takes no files keeps nobody from reading what was measured.
+        let saved = match &self.out {
+            Some(out) => save(&report, out),
+            None => Ok(Vec::new()),
         };
-        self.output
-            .either(&json!({ "verification": report, "files": files }), || {
-                let links = report.links.as_ref();
-                let links =
-                    links.map_or(String::new(), |links| format!(", links carried by {links}"));
-                let mut text = format!(
-                    "# {}{links}\n{}",
-                    report.subject,
-                    table::verification(&report, self.output.width())
-                );
-                for file in &files {
-                    text.push_str(&format!("{}\n", file.display()));
-                }
-                text.trim_end().to_owned()
-            });
-        Ok(if report.faithful {
-            Exit::Fine
-        } else {
-            Exit::Unfaithful
-        })
+        let (files, failure) = match saved {
+            Ok(files) => (files, None),
+            Err(failure) => (Vec::new(), Some(failure)),
+        };
+        for file in &files {
+            output.text(file.display());
+        }
+        let exit = match report.faithful {
+            true => Exit::Fine,
+            false => Exit::Unfaithful,
+        };
+        let answer = json!({ "verification": report, "files": files });
+        Ok(output.answered(answer, exit, failure.as_ref()))
     }
 }
 
