@@ -8,8 +8,8 @@ mod lenient;
 mod reader;
 mod writer;
 
-use std::io;
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use serde::{Deserialize, Serialize};
 
@@ -68,6 +68,14 @@ pub enum FolderError {
         path: PathBuf,
         /// What is wrong with it, with the line where there is one.
         message: String,
+    },
+    /// A result file ends in the middle, so early that nothing of it is of use.
+    #[error("{} is cut off {at}: run it again, or name the folder that `longhaul run` wrote", path.display())]
+    CutOff {
+        /// Which file.
+        path: PathBuf,
+        /// Where, after "is cut off".
+        at: String,
     },
 }
 
@@ -131,6 +139,17 @@ pub(crate) fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Err
         action,
         path: path.to_owned(),
         source,
+    }
+}
+
+/// Whether a file is at `path`. That nobody may look there is an error, not a no.
+pub(crate) fn is_file(path: &Path) -> Result<bool, FolderError> {
+    match fs::metadata(path) {
+        Ok(metadata) => Ok(metadata.is_file()),
+        Err(error) => match error.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Ok(false),
+            _ => Err(io_error("look at", path)(error)),
+        },
     }
 }
 

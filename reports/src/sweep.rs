@@ -10,7 +10,9 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::folder::{FolderError, Opened, RESULT_FILE, ResultFolder, ResultWriter, io_error};
+use crate::folder::{
+    FolderError, Opened, RESULT_FILE, ResultFolder, ResultWriter, io_error, is_file,
+};
 use crate::format::{plural, sentence};
 use crate::html::REPORT_FILE;
 use crate::result::{Outcome, Part, RunDetails, RunResult};
@@ -36,6 +38,14 @@ pub struct Sweep {
     pub points: usize,
     /// How many of them a part has; the last may have fewer. At least 1.
     pub points_per_part: usize,
+}
+
+/// What a sweep's folder has.
+struct Found<T> {
+    /// The parts that have a result, with their numbers.
+    parts: Vec<(usize, T)>,
+    /// Which others have but the beginning of one.
+    cut_off: Vec<String>,
 }
 
 impl Sweep {
@@ -101,7 +111,7 @@ impl Sweep {
     pub(crate) fn of(folder: &Path) -> Result<Option<Self>, FolderError> {
         let file = folder.join(SWEEP_FILE);
         // A result has no parts, whatever lies beside it.
-        if !file.is_file() || folder.join(RESULT_FILE).is_file() {
+        if !is_file(&file)? || is_file(&folder.join(RESULT_FILE))? {
             return Ok(None);
         }
         let text = fs::read(&file).map_err(io_error("read", &file))?;
@@ -123,17 +133,20 @@ impl Sweep {
 
     /// All parts as one result; every point must be there.
     pub(crate) fn whole(&self, folder: &Path) -> Result<ResultFolder, FolderError> {
-        let parts = self.read(folder, ResultFolder::open)?;
-        let merged = self.merge(folder, &parts)?;
+        let Found { parts, cut_off } = self.read(folder, ResultFolder::open)?;
+        let merged = self.merge(folder, &parts, &cut_off)?;
         match self.missing(folder, &merged.result) {
-            Some(missing) => Err(malformed(folder, missing)),
+            Some(missing) => {
+                let told: Vec<String> = cut_off.into_iter().chain([missing]).collect();
+                Err(malformed(folder, told.join("; ")))
+            }
             None => Ok(merged),
         }
     }
 
     /// What there is of all parts as one result.
     pub(crate) fn lenient(&self, folder: &Path) -> Result<Opened, FolderError> {
-        let parts = self.read(folder, Opened::read)?;
+        let Found { parts, cut_off } = self.read(folder, Opened::read)?;
         let mut remarks = Vec::new();
         let mut folders = Vec::new();
         for (number, opened) in parts {
@@ -141,7 +154,8 @@ impl Sweep {
             remarks.extend(own.map(|remark| format!("Part {number}: {remark}")));
             folders.push((number, opened.folder));
         }
-        let merged = self.merge(folder, &folders)?;
+        let merged = self.merge(folder, &folders, &cut_off)?;
+        remarks.extend(cut_off.iter().map(|told| sentence(told)));
         remarks.extend(
             self.missing(folder, &merged.result)
                 .as_deref()
@@ -154,29 +168,45 @@ impl Sweep {
         })
     }
 
-    /// Every part that has a result, with its number.
+    /// Every part that has a result. One that is cut off so early that nothing of it is of use is as good as none.
     fn read<T>(
         &self,
         folder: &Path,
         read: impl Fn(&Path) -> Result<T, FolderError>,
-    ) -> Result<Vec<(usize, T)>, FolderError> {
-        let places = (0..self.parts().count()).map(|number| (number, part(folder, number)));
-        let there = places.filter(|(_, place)| place.join(RESULT_FILE).is_file());
-        there
-            .map(|(number, place)| Ok((number, read(&place)?)))
-            .collect()
+    ) -> Result<Found<T>, FolderError> {
+        let (mut parts, mut cut_off) = (Vec::new(), Vec::new());
+        for number in 0..self.parts().count() {
+            let place = part(folder, number);
+            if !is_file(&place.join(RESULT_FILE))? {
+                continue;
+            }
+            match read(&place) {
+                Ok(one) => parts.push((number, one)),
+                Err(FolderError::CutOff { at, .. }) => cut_off.push(format!(
+                    "part {number} counts as missing: its {RESULT_FILE} is cut off {at}"
+                )),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(Found { parts, cut_off })
     }
 
     fn merge(
         &self,
         folder: &Path,
         parts: &[(usize, ResultFolder)],
+        cut_off: &[String],
     ) -> Result<ResultFolder, FolderError> {
         let Some((_, first)) = parts.first() else {
-            return Err(malformed(
-                folder,
-                "no part of this sweep has a result yet: wait for its jobs",
-            ));
+            let message = match cut_off {
+                [] => "no part of this sweep has a result yet: wait for its jobs".to_owned(),
+                _ => format!(
+                    "no part of this sweep has a whole result: {}; remove such a part, and `sh {} NUMBER` runs it again",
+                    cut_off.join("; "),
+                    folder.join(SCRIPT_FILE).display()
+                ),
+            };
+            return Err(malformed(folder, message));
         };
         let expected: Vec<Part> = self.parts().collect();
         let mut axis = TimeAxis::new(first);
@@ -503,6 +533,60 @@ mod tests {
             error.contains("no part of this sweep has a result yet"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn a_part_that_is_cut_off_counts_as_missing_and_is_named() {
+        let (folder, whole) = swept(2, |_, _| ());
+        let file = part(folder.path(), 1).join(RESULT_FILE);
+        let text = fs::read(&file).unwrap();
+        for length in [0, 30, 300] {
+            fs::write(&file, &text[..length]).unwrap();
+            let told = "art 1 counts as missing: its result.json is cut off in line ";
+            let missing = "oints 2–3 of 4 are missing: `sh ";
+
+            let opened = Opened::read(folder.path()).unwrap();
+            assert_eq!(opened.folder.result.points.len(), 2, "{length}");
+            let [cut_off, gone] = &opened.remarks[..] else {
+                panic!("{length}: {:?}", opened.remarks)
+            };
+            assert!(cut_off.contains(told), "{cut_off}");
+            assert!(gone.contains(missing), "{gone}");
+
+            let error = ResultFolder::open(folder.path()).unwrap_err().to_string();
+            assert!(error.contains(told) && error.contains(missing), "{error}");
+        }
+        // A reader takes the points that are whole.
+        fs::write(&file, &text[..text.len() * 3 / 4]).unwrap();
+        let points = Opened::read(folder.path()).unwrap().folder.result.points;
+        assert_eq!(points.len(), 3);
+        assert_eq!(points[2].index, whole.points[2].index);
+
+        for number in [0, 1] {
+            fs::write(part(folder.path(), number).join(RESULT_FILE), "{").unwrap();
+        }
+        let error = Opened::read(folder.path()).unwrap_err().to_string();
+        let told = "no part of this sweep has a whole result: part 0 counts as missing";
+        assert!(error.contains(told), "{error}");
+    }
+
+    #[test]
+    fn a_part_that_may_not_be_looked_at_is_not_called_missing() {
+        let (folder, _) = swept(2, |_, _| ());
+        let place = part(folder.path(), 1);
+        fs::remove_dir_all(&place).unwrap();
+        // A link to itself: not even root can look there.
+        std::os::unix::fs::symlink("1", &place).unwrap();
+        for error in [
+            ResultFolder::open(folder.path()).unwrap_err(),
+            Opened::read(folder.path()).unwrap_err(),
+        ] {
+            let error = error.to_string();
+            assert!(
+                error.starts_with("cannot look at ") && error.contains("/1/"),
+                "{error}"
+            );
+        }
     }
 
     #[test]

@@ -12,6 +12,7 @@ use serde_json::Value;
 use crate::folder::reader::{fill_in, refuse_newer};
 use crate::folder::{
     FolderError, RESULT_FILE, ResultFolder, SAMPLES_FILE, SampleRow, TELEMETRY_FILE, io_error,
+    is_file,
 };
 use crate::format::plural;
 use crate::result::{Outcome, Point, RunResult, TelemetryRow, version_1};
@@ -110,7 +111,7 @@ fn places(path: &Path) -> Result<(PathBuf, Option<PathBuf>), FolderError> {
     let metadata = fs::metadata(path).map_err(io_error("open", path))?;
     if metadata.is_dir() {
         let file = path.join(RESULT_FILE);
-        if !file.is_file() {
+        if !is_file(&file)? {
             return Err(malformed(
                 path,
                 format!("holds no {RESULT_FILE}: name the folder that `longhaul run` wrote"),
@@ -142,11 +143,14 @@ fn read_result(path: &Path, remarks: &mut Vec<String>) -> Result<RunResult, Fold
             format!("is no result of longhaul: {why}; name the folder that `longhaul run` wrote"),
         )
     };
+    let cut_off = |error: &serde_json::Error, before: &str| FolderError::CutOff {
+        path: path.to_owned(),
+        at: format!("in line {}, before {before}", error.line()),
+    };
     let (mut value, cut) = match serde_json::from_slice::<Value>(&text) {
         Ok(value) => (value, None),
         Err(error) if error.is_eof() => {
-            let value = mend(&text)
-                .ok_or_else(|| foreign("it is cut off before anything whole is in it"))?;
+            let value = mend(&text).ok_or_else(|| cut_off(&error, "anything whole is in it"))?;
             (value, Some(error))
         }
         Err(error) => return Err(foreign(&format!("it is no JSON ({error})"))),
@@ -154,7 +158,7 @@ fn read_result(path: &Path, remarks: &mut Vec<String>) -> Result<RunResult, Fold
     let version = value.get("schema_version").and_then(Value::as_u64);
     let Some(version) = version.filter(|_| value.get("points").is_some()) else {
         return Err(match cut {
-            Some(_) => foreign("it is cut off before its first point"),
+            Some(error) => cut_off(&error, "its first point"),
             None => foreign("it has no `schema_version` and `points`"),
         });
     };
@@ -394,12 +398,27 @@ mod tests {
         for (text, why) in [
             ("hello", "it is no JSON"),
             ("{\"a\": 1}", "it has no `schema_version` and `points`"),
-            ("[1, 2", "it is cut off before its first point"),
-            ("", "it is cut off before anything whole"),
+            ("[1, 2", "is cut off in line 1, before its first point"),
+            ("", "is cut off in line 1, before anything whole"),
         ] {
             fs::write(&file, text).unwrap();
             assert!(error(&file).contains(why), "{text}: {}", error(&file));
         }
         assert!(error(&dir.path().join("none")).starts_with("cannot open"));
+    }
+
+    #[test]
+    fn what_may_not_be_looked_at_is_not_called_missing() {
+        let (dir, _) = written();
+        for name in [RESULT_FILE, SWEEP_FILE] {
+            let file = dir.path().join(name);
+            let _ = fs::remove_file(&file);
+            // A link to itself: not even root can look there.
+            std::os::unix::fs::symlink(name, &file).unwrap();
+            let error = Opened::read(dir.path()).unwrap_err().to_string();
+            let told = format!("cannot look at {}: ", file.display());
+            assert!(error.starts_with(&told), "{error}");
+            fs::remove_file(&file).unwrap();
+        }
     }
 }

@@ -63,9 +63,15 @@ fn read_result(path: &Path) -> Result<RunResult, FolderError> {
         path: path.to_owned(),
         message,
     };
+    let unread = |error: serde_json::Error| match error.is_eof() {
+        true => FolderError::CutOff {
+            path: path.to_owned(),
+            at: format!("in line {}", error.line()),
+        },
+        false => malformed(error.to_string()),
+    };
     let text = fs::read(path).map_err(io_error("read", path))?;
-    let version: Version =
-        serde_json::from_slice(&text).map_err(|error| malformed(error.to_string()))?;
+    let version: Version = serde_json::from_slice(&text).map_err(unread)?;
     refuse_newer(version.schema_version.into(), &version.longhaul_version).map_err(malformed)?;
     let result = match version.schema_version {
         1 => serde_json::from_slice(&text).and_then(|mut older| {
@@ -74,7 +80,7 @@ fn read_result(path: &Path) -> Result<RunResult, FolderError> {
         }),
         _ => serde_json::from_slice(&text),
     };
-    result.map_err(|error| malformed(error.to_string()))
+    result.map_err(unread)
 }
 
 /// Says which longhaul reads a schema that this one does not know.
