@@ -26,6 +26,7 @@ mod virtual_lab;
 
 use std::path::Path;
 
+use longhaul_reports::file;
 use longhaul_reports::folder::Opened;
 use tokio::runtime::Runtime;
 
@@ -82,16 +83,11 @@ fn spare_results(file: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Writes what was asked for, over an older one: a CI server asks for the same file every time.
+/// Writes what was asked for as a whole, over an older one: a CI server asks for the same file every time.
 fn write(path: &Path, text: &str) -> Result<(), Failure> {
     spare_results(path)?;
-    std::fs::write(path, text).map_err(|error| {
-        Failure::with_help(
-            Exit::Usage,
-            format!("cannot write {}: {error}", path.display()),
-            "name a file in a folder that is there",
-        )
-    })
+    let written = file::replace(path, text.as_bytes());
+    written.map_err(|error| Failure::unwritten(path, &error))
 }
 
 /// Splits every `key=value` of `--set`.

@@ -1,7 +1,10 @@
 //! Everything that can end a command, its exit code and how it is shown.
 
 use std::error::Error;
+use std::io;
+use std::path::Path;
 
+use longhaul_reports::file;
 use longhaul_topologies::InputError;
 use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme, MietteDiagnostic};
 
@@ -48,6 +51,15 @@ impl Failure {
             exit,
             message: message.into(),
             help: Some(help.into()),
+        }
+    }
+
+    /// A file that cannot be written.
+    pub fn unwritten(path: &Path, error: &io::Error) -> Self {
+        Failure::Other {
+            exit: Exit::Usage,
+            message: format!("cannot write {}: {error}", path.display()),
+            help: file::way_out(error).map(str::to_owned),
         }
     }
 

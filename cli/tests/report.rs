@@ -229,6 +229,49 @@ fn what_cannot_be_drawn_says_why_and_what_to_do() {
 }
 
 #[test]
+fn a_file_that_cannot_be_written_is_named_with_why_and_the_way_out() {
+    let desk = Desk::new();
+    for arguments in [
+        ["--chart", "delay-cdf", "--format", "png"].as_slice(),
+        &["--export", "csv"],
+        &[],
+    ] {
+        let refused = |to: &str| {
+            let all = [&["run", "--to", to], arguments].concat();
+            desk.report(&all).assert().code(2)
+        };
+        refused("none/file").stderr(
+            contains("cannot write none/file: No such file or directory")
+                .and(contains("name a file in a folder that is there")),
+        );
+        refused("/dev/full").stderr(
+            contains("cannot write /dev/full: No space left on device")
+                .and(contains("make room there")),
+        );
+    }
+}
+
+#[test]
+fn standard_output_is_a_file_too_and_keeps_what_it_has() {
+    let desk = Desk::new();
+    fs::write(desk.path("log"), "before\n").unwrap();
+    let log = fs::File::options()
+        .append(true)
+        .open(desk.path("log"))
+        .unwrap();
+    let status = Process::new(env!("CARGO_BIN_EXE_longhaul"))
+        .args(["report", "run", "--export", "csv", "--to", "/dev/stdout"])
+        .current_dir(desk.0.path())
+        .stdout(log)
+        .status()
+        .unwrap();
+    assert!(status.success());
+    let log = desk.read("log");
+    assert!(log.starts_with("before\nresult,point,stack"), "{log}");
+    assert!(log.ends_with("\n/dev/stdout\n"), "{log}");
+}
+
+#[test]
 fn what_a_run_wrote_is_never_written_over() {
     let desk = Desk::new();
     for arguments in [
@@ -376,7 +419,7 @@ fn results_that_were_cut_short_are_reported_as_far_as_they_are_whole() {
     desk.report(&["run"])
         .assert()
         .code(2)
-        .stderr(contains("is no result of longhaul: it is cut off"));
+        .stderr(contains("run/result.json is cut off in line"));
 
     cut(&text.replace("\"schema_version\": 1", "\"schema_version\": 99"));
     let newer = contains("schema version 99 is newer than 2");

@@ -27,7 +27,6 @@ mod links;
 mod nics;
 mod results;
 
-use std::fs;
 use std::path::Path;
 
 use base64::Engine;
@@ -35,6 +34,7 @@ use base64::prelude::BASE64_STANDARD;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use sha2::{Digest, Sha256};
 
+use crate::file;
 use crate::folder::{FolderError, Opened, io_error};
 use crate::side_by_side;
 use crate::theme::{self, Theme};
@@ -45,15 +45,15 @@ pub const REPORT_FILE: &str = "report.html";
 const STYLE: &str = include_str!("../assets/report.css");
 const SCRIPT: &str = include_str!("../assets/report.js");
 
-/// Writes the report of `results` into `file`, over an older one.
+/// Writes the report of `results` into the file at `path`, over an older one.
 ///
 /// # Errors
 /// If the file cannot be written.
 ///
 /// # Panics
 /// If there is no result.
-pub fn write(results: &[Opened], file: &Path) -> Result<(), FolderError> {
-    fs::write(file, render(results)).map_err(io_error("write", file))
+pub fn write(results: &[Opened], path: &Path) -> Result<(), FolderError> {
+    file::replace(path, render(results).as_bytes()).map_err(io_error("write", path))
 }
 
 /// The report of `results`; of several, first what they have in common and how they compare.

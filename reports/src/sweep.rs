@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::file;
 use crate::folder::{
     FolderError, Opened, RESULT_FILE, ResultFolder, ResultWriter, io_error, is_file,
 };
@@ -73,7 +74,7 @@ impl Sweep {
         let text = serde_json::to_string_pretty(self).expect("text and numbers serialise") + "\n";
         for (name, text) in [(SWEEP_FILE, text.as_str()), (SCRIPT_FILE, script)] {
             let file = folder.join(name);
-            fs::write(&file, text).map_err(io_error("write", &file))?;
+            file::replace(&file, text.as_bytes()).map_err(io_error("write", &file))?;
         }
         Ok(())
     }

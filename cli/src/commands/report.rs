@@ -200,6 +200,9 @@ fn columns(_: &[Opened], _: &Path) -> Result<Vec<PathBuf>, Failure> {
 
 impl From<ChartError> for Failure {
     fn from(error: ChartError) -> Self {
-        Failure::new(Exit::Usage, &error)
+        match error {
+            ChartError::Folder(error) => error.into(),
+            other => Failure::new(Exit::Usage, &other),
+        }
     }
 }

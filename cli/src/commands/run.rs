@@ -430,6 +430,13 @@ impl From<RunError> for Failure {
 
 impl From<FolderError> for Failure {
     fn from(error: FolderError) -> Self {
-        Failure::new(Exit::Usage, &error)
+        match error {
+            FolderError::Io {
+                action: "write",
+                path,
+                source,
+            } => Failure::unwritten(&path, &source),
+            other => Failure::new(Exit::Usage, &other),
+        }
     }
 }

@@ -18,6 +18,7 @@ use longhaul_emulator::keeper::{self, LabName, Purpose, Registration};
 use longhaul_emulator::lab::{Lab, LabError, LabOptions};
 use longhaul_emulator::probe::ProbeError;
 use longhaul_emulator::sandbox::Privilege;
+use longhaul_reports::file;
 use longhaul_reports::folder::ResultWriter;
 use longhaul_reports::verification::{self as report, ChannelDelays, VerificationRow};
 use longhaul_reports::{chart, table};
@@ -292,7 +293,8 @@ fn save(report: &report::Verification, out: &Path) -> Result<Vec<PathBuf>, Failu
     std::fs::create_dir_all(out).map_err(failed)?;
     let path = out.join("verify.json");
     let text = serde_json::to_string_pretty(report).expect("our own types serialise");
-    std::fs::write(&path, text + "\n").map_err(failed)?;
+    file::replace(&path, (text + "\n").as_bytes())
+        .map_err(|error| Failure::unwritten(&path, &error))?;
     let mut files = vec![path];
     files.extend(chart::draw_verification(report, out)?);
     Ok(files)

@@ -1,11 +1,11 @@
 //! A canvas written as SVG and as PNG from the same drawing code.
 
-use std::fs;
-use std::io;
 use std::path::Path;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+use image::codecs::png::PngEncoder;
+use image::{ColorType, ImageEncoder};
 use plotters::backend::{BitMapBackend, DrawingBackend, SVGBackend};
 use plotters::coord::Shift;
 use plotters::drawing::{DrawingArea, DrawingAreaErrorKind, IntoDrawingArea};
@@ -15,6 +15,7 @@ use plotters::style::{Color, FontTransform, ShapeStyle};
 
 use crate::canvas::lines::{dashes, segments};
 use crate::canvas::{Across, Canvas, Direction, Place, Shape};
+use crate::file;
 use crate::folder::{FolderError, io_error};
 use crate::theme::{self, PAPER, Theme};
 
@@ -98,15 +99,17 @@ impl Canvas {
     }
 
     /// Writes the picture as SVG.
-    pub fn write_svg(&self, file: &Path, paint: Paint) -> Result<(), FolderError> {
-        fs::write(file, self.to_svg(paint)).map_err(io_error("write", file))
+    pub fn write_svg(&self, path: &Path, paint: Paint) -> Result<(), FolderError> {
+        file::replace(path, self.to_svg(paint).as_bytes()).map_err(io_error("write", path))
     }
 
     /// Writes the picture as PNG.
-    pub fn write_png(&self, file: &Path, paint: Paint) -> Result<(), FolderError> {
-        let failed = |error: &dyn std::fmt::Display| {
-            io_error("write", file)(io::Error::other(error.to_string()))
-        };
+    pub fn write_png(&self, path: &Path, paint: Paint) -> Result<(), FolderError> {
+        file::replace(path, &self.to_png(paint)).map_err(io_error("write", path))
+    }
+
+    /// The picture as PNG.
+    fn to_png(&self, paint: Paint) -> Vec<u8> {
         let size = (
             whole(self.width * paint.scale) as u32,
             whole(self.height * paint.scale) as u32,
@@ -118,14 +121,14 @@ impl Canvas {
             let area = BitMapBackend::with_buffer(&mut drawn, (width, height)).into_drawing_area();
             let scale = paint.scale * f64::from(oversampling);
             self.paint(&area, scale, Target::Bitmap, paint.theme)
-                .map_err(|error| failed(&error))?;
+                .expect("drawing into memory does not fail");
         }
         let (smooth, size) = shrink(&drawn, (width, height), oversampling);
-        let mut backend = BitMapBackend::new(file, size);
-        backend
-            .blit_bitmap((0, 0), size, &smooth)
-            .map_err(|error| failed(&error))?;
-        backend.present().map_err(|error| failed(&error))
+        let mut png = Vec::new();
+        PngEncoder::new(&mut png)
+            .write_image(&smooth, size.0, size.1, ColorType::Rgb8)
+            .expect("memory takes all");
+        png
     }
 
     fn paint<B: DrawingBackend>(
@@ -238,7 +241,7 @@ fn shrink(pixels: &[u8], (width, height): (u32, u32), by: u32) -> (Vec<u8>, (u32
 /// Fails unless `file` is an SVG of `canvas` with all its texts and the font.
 #[cfg(test)]
 pub(crate) fn assert_svg(file: &Path, canvas: &Canvas) {
-    let text = fs::read_to_string(file).unwrap();
+    let text = std::fs::read_to_string(file).unwrap();
     let options = roxmltree::ParsingOptions {
         allow_dtd: true,
         ..Default::default()
@@ -288,6 +291,36 @@ pub(crate) fn assert_png(file: &Path, canvas: &Canvas) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::theme::INK;
+
+    #[test]
+    fn a_picture_that_cannot_be_written_names_its_file_and_why() {
+        let out = tempfile::tempdir().unwrap();
+        let folder = out.path().join("chart.png");
+        std::fs::create_dir(&folder).unwrap();
+        let mut canvas = Canvas::new(20.0, 20.0);
+        canvas.dot((10.0, 10.0), 4.0, INK);
+        for (path, why) in [
+            (
+                out.path().join("none/chart.png"),
+                "No such file or directory",
+            ),
+            (folder, "Is a directory"),
+        ] {
+            for error in [
+                canvas.write_png(&path, Paint::PNG).unwrap_err(),
+                canvas.write_svg(&path, Paint::SVG).unwrap_err(),
+            ] {
+                let told = format!("cannot write {}: {why}", path.display());
+                assert!(error.to_string().starts_with(&told), "{error}");
+            }
+        }
+        // Whatever it is called.
+        let path = out.path().join("chart");
+        canvas.write_png(&path, Paint::PNG).unwrap();
+        let read = std::fs::read(&path).unwrap();
+        assert!(image::load_from_memory(&read).is_ok());
+    }
 
     #[test]
     fn small_text_takes_no_more_memory_than_text_of_the_usual_size() {

@@ -1,12 +1,12 @@
 //! One chart, in the size and the colours that a paper or a slide wants.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::canvas::{Canvas, Paint};
 use crate::chart::figure::{Figure, Room, TooSmall, WIDTH};
 use crate::chart::{bandwidth, boxes, caveat, delay, flows, measures, speedup, sweep, traffic};
 use crate::described;
+use crate::file;
 use crate::folder::{FolderError, ResultFolder, io_error};
 use crate::map;
 use crate::theme::{BODY, Theme};
@@ -306,7 +306,7 @@ impl Picture {
             Format::Png => self.canvas.write_png(file, paint(Paint::PNG))?,
         }
         let numbers = file.with_extension("csv");
-        fs::write(&numbers, &self.numbers).map_err(io_error("write", &numbers))?;
+        file::replace(&numbers, self.numbers.as_bytes()).map_err(io_error("write", &numbers))?;
         Ok([file.to_owned(), numbers])
     }
 }
@@ -335,6 +335,8 @@ fn no_such_stack(folder: &ResultFolder, baseline: &str) -> ChartError {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use crate::example::{self, Shape};
 

@@ -2,7 +2,6 @@
 //! that all plots and tables of that test are there.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -12,6 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value, json};
 
 use crate::export::rows::settings;
+use crate::file;
 use crate::folder::Opened;
 use crate::result::{Entity, Point, RunResult, TelemetryRow, metric};
 use crate::side_by_side;
@@ -92,9 +92,9 @@ pub fn write_flent(results: &[Opened], file: &Path) -> Result<Vec<PathBuf>, Flen
 }
 
 fn write(path: &Path, document: &Value) -> io::Result<()> {
-    let mut packed = GzEncoder::new(File::create(path)?, Compression::default());
+    let mut packed = GzEncoder::new(Vec::new(), Compression::default());
     serde_json::to_writer(&mut packed, document)?;
-    packed.finish().map(drop)
+    file::replace(path, &packed.finish()?)
 }
 
 /// What was observed in the workload of a point.
@@ -317,7 +317,7 @@ mod tests {
     }
 
     fn read(file: &Path) -> Value {
-        serde_json::from_reader(GzDecoder::new(File::open(file).unwrap())).unwrap()
+        serde_json::from_reader(GzDecoder::new(std::fs::File::open(file).unwrap())).unwrap()
     }
 
     #[test]

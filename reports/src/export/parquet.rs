@@ -2,7 +2,6 @@
 //!
 //! Columns are called as in `samples.csv` and `telemetry.csv`, with `result` before them.
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -14,6 +13,7 @@ use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
 use parquet::schema::parser::parse_message_type;
 
 use crate::export::rows::settings;
+use crate::file;
 use crate::folder::Opened;
 use crate::result::{Entity, Point, Sample, TelemetryRow};
 use crate::side_by_side;
@@ -93,7 +93,7 @@ pub fn write_parquet(results: &[Opened], file: &Path) -> Result<Vec<PathBuf>, Pa
     Ok(vec![file.to_owned(), beside])
 }
 
-type Group<'a> = SerializedRowGroupWriter<'a, File>;
+type Group<'a> = SerializedRowGroupWriter<'a, Vec<u8>>;
 
 /// A file of `rows` in groups that `columns` fills, in the order of the schema.
 fn write<T>(
@@ -103,18 +103,18 @@ fn write<T>(
     columns: impl Fn(&mut Group<'_>, &[T]) -> Result<(), Refusal>,
 ) -> Result<(), ParquetError> {
     let write = || {
-        let file = File::create(path)?;
         let schema = Arc::new(parse_message_type(schema)?);
         let properties = WriterProperties::builder().set_compression(Compression::SNAPPY);
-        let mut writer = SerializedFileWriter::new(file, schema, Arc::new(properties.build()))?;
+        let mut writer =
+            SerializedFileWriter::new(Vec::new(), schema, Arc::new(properties.build()))?;
         for rows in rows.chunks(GROUP) {
             let mut group = writer.next_row_group()?;
             columns(&mut group, rows)?;
             group.close()?;
         }
-        writer.close()
+        Ok(file::replace(path, &writer.into_inner()?)?)
     };
-    write().map(drop).map_err(|source| ParquetError {
+    write().map_err(|source| ParquetError {
         path: path.to_owned(),
         source,
     })
