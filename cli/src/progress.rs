@@ -401,7 +401,7 @@ pub fn style(template: &str) -> ProgressStyle {
     ProgressStyle::with_template(template).expect("the template is well-formed")
 }
 
-/// `cubic algorithm=ring repeat 2`.
+/// `cubic algorithm=ring repeat 1`.
 fn title(
     stack: &str,
     settings: &std::collections::BTreeMap<String, String>,
@@ -412,7 +412,7 @@ fn title(
         title.push_str(&format!(" {key}={value}"));
     }
     if repeat > 0 {
-        title.push_str(&format!(" repeat {}", repeat + 1));
+        title.push_str(&format!(" repeat {repeat}"));
     }
     title
 }

@@ -73,6 +73,33 @@ pub(crate) fn bandwidth_decimals(gbps: f64) -> usize {
     decimals_for(gbps, 3).max(2)
 }
 
+/// Ascending numbers, those that follow each other as one range: `0–2, 5`.
+pub(crate) fn ranges(numbers: impl IntoIterator<Item = usize>) -> String {
+    let mut ranges: Vec<[usize; 2]> = Vec::new();
+    for number in numbers {
+        match ranges.last_mut() {
+            Some([_, last]) if *last == number || *last + 1 == number => *last = number,
+            _ => ranges.push([number, number]),
+        }
+    }
+    let ranges: Vec<String> = ranges
+        .into_iter()
+        .map(|[first, last]| match first == last {
+            true => first.to_string(),
+            false => format!("{first}–{last}"),
+        })
+        .collect();
+    ranges.join(", ")
+}
+
+/// Points by their numbers: `point 3`, `points 0–2, 5`.
+pub(crate) fn points(numbers: impl IntoIterator<Item = usize>) -> String {
+    let ranges = ranges(numbers);
+    let is_one = ranges.chars().all(|c| c.is_ascii_digit());
+    let word = if is_one { "point" } else { "points" };
+    format!("{word} {ranges}")
+}
+
 /// `1 point`, `2 points`.
 pub(crate) fn plural(count: usize, word: &str) -> String {
     format!("{count} {word}{}", if count == 1 { "" } else { "s" })

@@ -14,7 +14,7 @@ use crate::file;
 use crate::folder::{
     FolderError, Opened, RESULT_FILE, ResultFolder, ResultWriter, io_error, is_file,
 };
-use crate::format::{plural, sentence};
+use crate::format::{plural, points, sentence};
 use crate::html::REPORT_FILE;
 use crate::result::{Outcome, Part, RunDetails, RunResult};
 use crate::timeaxis::TimeAxis;
@@ -351,30 +351,6 @@ fn machines(parts: &[(usize, ResultFolder)]) -> Option<String> {
         "not all was run on machines that are alike: {}",
         kinds.join("; ")
     ))
-}
-
-/// `point 3`, `points 0–2, 5`.
-fn points(numbers: impl IntoIterator<Item = usize>) -> String {
-    let mut ranges: Vec<[usize; 2]> = Vec::new();
-    for number in numbers {
-        match ranges.last_mut() {
-            Some([_, last]) if *last == number || *last + 1 == number => *last = number,
-            _ => ranges.push([number, number]),
-        }
-    }
-    let one = matches!(ranges[..], [[first, last]] if first == last);
-    let ranges: Vec<String> = ranges
-        .into_iter()
-        .map(|[first, last]| match first == last {
-            true => first.to_string(),
-            false => format!("{first}–{last}"),
-        })
-        .collect();
-    format!(
-        "{} {}",
-        if one { "point" } else { "points" },
-        ranges.join(", ")
-    )
 }
 
 fn malformed(path: &Path, message: impl Into<String>) -> FolderError {

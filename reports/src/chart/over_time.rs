@@ -8,7 +8,8 @@ use crate::chart::figure::{Area, Curve, Figure, Key, Layout, Panel, Part, Run, S
 use crate::chart::marks::Marks;
 use crate::chart::{subject, unit};
 use crate::folder::ResultFolder;
-use crate::result::RunResult;
+use crate::format::ranges;
+use crate::result::{Point, RunResult};
 use crate::series::Series;
 use crate::stats;
 use crate::theme::{self, INK, Stroke};
@@ -24,6 +25,9 @@ const GAP_PERIODS: f64 = 3.5;
 
 /// How much a range lets through of what is behind it.
 const RANGE_OPACITY: f64 = 0.22;
+
+/// Of more points than this a note does not say what each was.
+const MOST_TOLD: usize = 40;
 
 /// What was observed at an instant (`from` is `to`), or held over a time.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -328,36 +332,40 @@ fn range(bins: &[Bin]) -> Run {
     above.chain(below).collect()
 }
 
-/// The points as parts of the time axis, by the names of their series; by numbers, with a note of what they mean, if a
-/// name does not fit.
+/// The points as parts of the time axis, by the names of their series; by their own numbers, with a note of what they are, if a name does
+/// not fit.
 pub(super) fn spans(
     result: &RunResult,
     time: (f64, f64),
     width: f64,
 ) -> (Vec<Span>, Option<String>) {
     let series = Series::of(result);
-    let named = |name: &dyn Fn(usize) -> String| -> Vec<Span> {
-        let of = |(number, one): (usize, &Series<'_>)| {
-            let name = name(number);
-            let span = |point: &&crate::result::Point| Span {
+    let named = |name: &dyn Fn(&Series<'_>, &Point) -> String| -> Vec<Span> {
+        let of = |one: &Series<'_>| {
+            let span = |point: &&Point| Span {
                 from: point.began_s,
                 to: point.ended_s,
-                name: name.clone(),
+                name: name(one, point),
             };
             one.points.iter().map(span).collect::<Vec<_>>()
         };
-        series.iter().enumerate().flat_map(of).collect()
+        series.iter().flat_map(of).collect()
     };
-    let spans = named(&|number| series[number].label.clone());
+    let spans = named(&|series, _| series.label.clone());
     if spans.len() < 2 || spans.iter().all(|span| span_fits(span, time, width)) {
         return (spans, None);
     }
-    let meanings = series
-        .iter()
-        .enumerate()
-        .map(|(number, one)| format!("{}: {}", number + 1, one.label));
-    let note = meanings.collect::<Vec<_>>().join("; ");
-    (named(&|number| (number + 1).to_string()), Some(note))
+    let note = if spans.len() > MOST_TOLD {
+        "numbers are those of points: result.json says what each was".to_owned()
+    } else {
+        let told = |one: &Series<'_>| {
+            let numbers = one.points.iter().map(|point| point.index);
+            format!("{}: {}", ranges(numbers), one.label)
+        };
+        let told: Vec<String> = series.iter().map(told).collect();
+        format!("points {}", told.join("; "))
+    };
+    (named(&|_, point| point.index.to_string()), Some(note))
 }
 
 #[cfg(test)]
@@ -365,6 +373,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::example::{self, Shape};
 
     #[test]
     fn bins_weigh_what_held_by_how_long_it_did() {
@@ -384,6 +393,40 @@ mod tests {
             ]
         );
         assert_eq!((bins[1].least, bins[1].greatest), (0.0, 40.0));
+    }
+
+    #[test]
+    fn points_have_the_numbers_that_the_result_gives_them() {
+        let (mut result, _) = example::run(&Shape {
+            repeats: 2,
+            seconds: 1.0,
+            ..Shape::default()
+        });
+        // Those of a part of a sweep.
+        for point in &mut result.points {
+            point.index += 8;
+        }
+        let time = (0.0, result.points[3].ended_s);
+        let told = |width: f64| {
+            let (spans, note) = spans(&result, time, width);
+            let names: Vec<String> = spans.into_iter().map(|span| span.name).collect();
+            (names, note)
+        };
+        let (names, note) = told(1000.0);
+        assert_eq!((&*names[0], note), ("cubic", None));
+        let (mut names, note) = told(200.0);
+        names.sort();
+        assert_eq!(names, ["10", "11", "8", "9"]);
+        let numbers = |stack: &str| {
+            let points = result.points.iter();
+            ranges(points.filter(|one| one.stack == stack).map(|one| one.index))
+        };
+        let expected = format!(
+            "points {}: cubic; {}: bbr",
+            numbers("cubic"),
+            numbers("bbr")
+        );
+        assert_eq!(note, Some(expected));
     }
 
     #[test]

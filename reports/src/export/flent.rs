@@ -227,7 +227,7 @@ fn document(result: &RunResult, name: &str, point: &Point, series: &Series) -> V
         title += &format!(", {}", settings(point));
     }
     if point.repeat > 0 {
-        title += &format!(", repeat {}", point.repeat + 1);
+        title += &format!(", repeat {}", point.repeat);
     }
     let (mut raw, mut of_series) = (Map::new(), Map::new());
     for (name, values) in series {

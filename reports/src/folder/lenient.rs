@@ -2,7 +2,7 @@
 //! ([`ResultFolder::open`]); a reader wants to see what there is.
 
 use std::collections::BTreeSet;
-use std::fs;
+use std::fs::{self, Metadata};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -59,10 +59,13 @@ impl Opened {
     /// # Errors
     /// If there is no result at `path`, or it is of a newer schema; if parts of a sweep do not belong together.
     pub fn read(path: &Path) -> Result<Self, FolderError> {
-        if let Some(sweep) = Sweep::of(path)? {
+        let metadata = fs::metadata(path).map_err(io_error("open", path))?;
+        if metadata.is_dir()
+            && let Some(sweep) = Sweep::of(path)?
+        {
             return sweep.lenient(path);
         }
-        let (file, folder) = places(path)?;
+        let (file, folder) = places(path, &metadata)?;
         let mut remarks = Vec::new();
         let mut result = read_result(&file, &mut remarks)?;
         let (mut samples, mut telemetry) = (Vec::new(), Vec::new());
@@ -107,8 +110,7 @@ impl Opened {
 }
 
 /// The result file, and the folder with the others where it is known.
-fn places(path: &Path) -> Result<(PathBuf, Option<PathBuf>), FolderError> {
-    let metadata = fs::metadata(path).map_err(io_error("open", path))?;
+fn places(path: &Path, metadata: &Metadata) -> Result<(PathBuf, Option<PathBuf>), FolderError> {
     if metadata.is_dir() {
         let file = path.join(RESULT_FILE);
         if !is_file(&file)? {
