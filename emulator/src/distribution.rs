@@ -9,51 +9,25 @@
 
 use std::sync::{Arc, OnceLock};
 
-use longhaul_topologies::model::{JitterDistribution, JitterShape, JitterTable};
-
-/// Entries in a table, as many as in iproute2's; the kernel takes up to 16,384 (`NETEM_DIST_MAX`).
-const ENTRIES: u32 = 4096;
-
-/// One deviation: `NETEM_DIST_SCALE` of `linux/pkt_sched.h`.
-const SCALE: f64 = 8192.0;
-
-/// How far a table reaches: 16 bits are ±32,767 ÷ 8192.
-const REACH: f64 = i16::MAX as f64 / SCALE;
+use longhaul_topologies::model::quantiles::{SCALE, entries, places};
+use longhaul_topologies::model::{JitterDistribution, JitterShape};
 
 /// The quantiles of `shape`, in rising order; `None` for a trace, which is not drawn from.
 pub(crate) fn table(shape: &JitterShape) -> Option<Arc<[i16]>> {
     match shape {
         JitterShape::Distribution(distribution) => Some(known(*distribution)),
-        JitterShape::Table(table) => Some(measured(table)),
+        JitterShape::Table(table) => Some(table.quantiles()),
         JitterShape::Trace(_) => None,
     }
 }
 
 fn known(distribution: JitterDistribution) -> Arc<[i16]> {
     static TABLES: [OnceLock<Arc<[i16]>>; 4] = [const { OnceLock::new() }; 4];
-    let table = || places().map(quantile(distribution));
-    let known = TABLES[distribution as usize].get_or_init(|| entries(&table().collect::<Vec<_>>()));
-    Arc::clone(known)
-}
-
-/// The quantiles of measured delays.
-fn measured(table: &JitterTable) -> Arc<[i16]> {
-    let samples = table.samples();
-    let at = |place: f64| samples[(place * samples.len() as f64) as usize].as_secs_f64();
-    entries(&places().map(at).collect::<Vec<_>>())
-}
-
-/// Even places from 0 to 1.
-fn places() -> impl Iterator<Item = f64> {
-    (0..ENTRIES).map(|entry| (f64::from(entry) + 0.5) / f64::from(ENTRIES))
-}
-
-fn entries(quantiles: &[f64]) -> Arc<[i16]> {
-    let standard = standardised(quantiles);
-    standard
-        .iter()
-        .map(|x| (x * SCALE).round() as i16)
-        .collect()
+    let table = || {
+        let quantiles: Vec<f64> = places().map(quantile(distribution)).collect();
+        entries(&quantiles).expect("the known shapes have their spread within reach")
+    };
+    Arc::clone(TABLES[distribution as usize].get_or_init(table))
 }
 
 /// A table's entry in deviations.
@@ -70,33 +44,6 @@ fn quantile(distribution: JitterDistribution) -> fn(f64) -> f64 {
         // As iproute2's netem/paretonormal.c mixes them.
         JitterDistribution::ParetoNormal => |place| 0.25 * normal(place) + 0.75 * pareto(place),
     }
-}
-
-/// `values` moved and scaled until those within reach, and the others cut to it, have the mean 0 and the deviation 1. Each
-/// round cuts a little more of the tail; a heavy one takes some twenty.
-fn standardised(values: &[f64]) -> Vec<f64> {
-    let (mut mean, mut deviation) = moments(values);
-    loop {
-        let standard = values
-            .iter()
-            .map(|value| ((value - mean) / deviation).clamp(-REACH, REACH));
-        let standard: Vec<f64> = standard.collect();
-        let (off, width) = moments(&standard);
-        // Far below half a step of a table, and far above what rounding adds.
-        if off.abs() < 1e-6 && (width - 1.0).abs() < 1e-6 {
-            return standard;
-        }
-        mean += off * deviation;
-        deviation *= width;
-    }
-}
-
-/// Mean and standard deviation.
-fn moments(values: &[f64]) -> (f64, f64) {
-    let count = values.len() as f64;
-    let mean = values.iter().sum::<f64>() / count;
-    let variance = values.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / count;
-    (mean, variance.sqrt())
 }
 
 /// Pareto with the exponent 3, brought to the mean 0 and iproute2's width (its netem/pareto.c), which the mixture needs.
@@ -132,6 +79,8 @@ fn normal_cumulative(x: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use longhaul_topologies::model::quantiles::{ENTRIES, REACH, moments};
+
     use super::*;
 
     const ALL: [JitterDistribution; 4] = [

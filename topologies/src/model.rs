@@ -2,6 +2,7 @@
 
 mod channel;
 mod describe;
+pub mod quantiles;
 mod queue;
 mod trace;
 
@@ -10,6 +11,7 @@ use std::time::Duration;
 use crate::geography::Coordinates;
 use crate::units::Rate;
 
+pub(crate) use channel::LONGEST_DELAY;
 pub use channel::{
     Channel, DelaySource, FourState, Jitter, JitterDistribution, JitterShape, LaneState, Loss,
     PacketOrder, QueueLimit, Reordering,

@@ -35,7 +35,7 @@ struct Recorded {
     /// When it began.
     began: Time,
     /// What passes until each step.
-    before: Vec<u128>,
+    before: Arc<[u128]>,
     /// What passes in a whole period.
     whole: u128,
 }
@@ -126,10 +126,10 @@ impl Recorded {
     fn new(trace: RateTrace, began: Time) -> Self {
         let (before, whole) = trace.cumulative();
         Recorded {
-            trace,
             began,
-            before,
+            before: Arc::clone(before),
             whole,
+            trace,
         }
     }
 

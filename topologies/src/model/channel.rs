@@ -6,6 +6,9 @@ use std::time::Duration;
 use super::{DelayTrace, JitterTable, QueueDiscipline, RateTrace};
 use crate::units::{ByteSize, Probability, QueueSize, Rate};
 
+/// Past any path on Earth, and to the Moon and back.
+pub(crate) const LONGEST_DELAY: Duration = Duration::from_secs(10);
+
 /// One direction of one lane.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Channel {

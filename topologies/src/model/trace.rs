@@ -4,7 +4,7 @@ use std::num::ParseFloatError;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::JitterShape;
+use super::{JitterShape, LONGEST_DELAY, quantiles};
 use crate::units::{Rate, TimeSpan};
 
 /// Entries of a trace: an hour of a mahimahi trace at 1 ms.
@@ -13,6 +13,8 @@ const MOST_ENTRIES: usize = 3_600_000;
 /// TUN's 4), as an Ethernet frame, which is what rates count here.
 const OPPORTUNITY_BITS: u64 = 1514 * 8;
 const MILLISECOND: Duration = Duration::from_millis(1);
+/// No recording is longer; what passes in it is a number of bits.
+const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
 /// Quantiles are kept at as many places as a table of netem has at most (`NETEM_DIST_MAX`).
 const MOST_SAMPLES: usize = 16_384;
 
@@ -21,6 +23,9 @@ const MOST_SAMPLES: usize = 16_384;
 pub struct RateTrace {
     steps: Arc<[RateStep]>,
     period: Duration,
+    /// What passes until each step, and in a whole period (see [`RateTrace::cumulative`]).
+    before: Arc<[u128]>,
+    whole: u128,
 }
 
 /// From `at` on, this rate.
@@ -36,6 +41,8 @@ pub struct RateStep {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DelayTrace {
     points: Arc<[(Duration, Duration)]>,
+    /// The least and the greatest delay.
+    range: (Duration, Duration),
 }
 
 /// Measured delays, of which only the spread around their mean counts.
@@ -43,6 +50,8 @@ pub struct DelayTrace {
 pub struct JitterTable {
     /// In rising order.
     samples: Arc<[Duration]>,
+    /// What to draw from.
+    quantiles: Arc<[i16]>,
 }
 
 /// What is wrong with a trace.
@@ -59,7 +68,8 @@ impl RateTrace {
     /// A trace of `steps`, the first at 0, which begins again after `period`.
     ///
     /// # Errors
-    /// If the steps are not in order of time, do not end before the period does, or let nothing pass at all.
+    /// If the steps are not in order of time, do not end before the period does, last more than a year, or let nothing pass at
+    /// all.
     pub fn new(steps: Vec<RateStep>, period: Duration) -> Result<Self, TraceError> {
         let Some(first) = steps.first() else {
             return Err(whole("the trace is empty"));
@@ -80,11 +90,21 @@ impl RateTrace {
             );
             return Err(whole(message));
         }
+        check_period(period)?;
         let mut kept: Vec<RateStep> = steps;
         kept.dedup_by_key(|step| step.bits_per_second);
+        let mut sum = 0;
+        let mut before = Vec::with_capacity(kept.len());
+        for (index, step) in kept.iter().enumerate() {
+            before.push(sum);
+            let end = kept.get(index + 1).map_or(period, |next| next.at);
+            sum += u128::from(step.bits_per_second) * (end - step.at).as_nanos();
+        }
         let trace = RateTrace {
             steps: kept.into(),
             period,
+            before: before.into(),
+            whole: sum,
         };
         if trace.mean().is_none() {
             return Err(whole("the trace lets less than one bit per second pass"));
@@ -183,23 +203,13 @@ impl RateTrace {
     }
 
     /// Bits × nanoseconds per second that pass from the beginning until each step, and in a whole period.
-    pub fn cumulative(&self) -> (Vec<u128>, u128) {
-        let mut sum = 0;
-        let mut before = Vec::with_capacity(self.steps.len());
-        for (index, step) in self.steps.iter().enumerate() {
-            before.push(sum);
-            let end = self
-                .steps
-                .get(index + 1)
-                .map_or(self.period, |next| next.at);
-            sum += u128::from(step.bits_per_second) * (end - step.at).as_nanos();
-        }
-        (before, sum)
+    pub fn cumulative(&self) -> (&Arc<[u128]>, u128) {
+        (&self.before, self.whole)
     }
 
     /// The mean over a period; `None` if it is below 1 bit/s.
     pub fn mean(&self) -> Option<Rate> {
-        let bits = self.cumulative().1 / self.period.as_nanos().max(1);
+        let bits = self.whole / self.period.as_nanos().max(1);
         let bits = u64::try_from(bits).unwrap_or(u64::MAX);
         (bits > 0).then(|| Rate::from_bits_per_second(bits))
     }
@@ -215,7 +225,7 @@ impl DelayTrace {
     /// A trace through `points` of time and delay, at least two, the first at 0; the last one's time is its length.
     ///
     /// # Errors
-    /// If they are too few or not in order of time.
+    /// If they are too few, not in order of time, or longer than a year, or a delay is longer than a link's may be.
     pub fn new(points: Vec<(Duration, Duration)>) -> Result<Self, TraceError> {
         if points.len() < 2 {
             return Err(whole("a trace of delays needs two points at least"));
@@ -229,7 +239,17 @@ impl DelayTrace {
                 "the point at {after} does not come after that at {before}"
             )));
         }
+        for &(at, delay) in &points {
+            check_delay(delay).map_err(|fault| {
+                let at = TimeSpan::from(at);
+                whole(format!("at {at} {fault}"))
+            })?;
+        }
+        check_period(points[points.len() - 1].0)?;
+        let delays = || points.iter().map(|point| point.1);
+        let least = delays().min().unwrap_or_default();
         Ok(DelayTrace {
+            range: (least, delays().max().unwrap_or_default()),
             points: points.into(),
         })
     }
@@ -237,9 +257,12 @@ impl DelayTrace {
     /// Reads lines of `time,delay`: seconds both, or with units (`1.5s,3ms`). Times count from the first line's.
     ///
     /// # Errors
-    /// If a line is not of this form, or not later than the one before it.
+    /// If a line is not of this form, or not later than the one before it, or [`new`](Self::new) refuses it.
     pub fn from_csv(text: &str) -> Result<Self, TraceError> {
-        Self::new(csv(text, "delay", time)?)
+        Self::new(csv(text, "delay", |text| {
+            let delay = time(text)?;
+            check_delay(delay).map(|()| delay)
+        })?)
     }
 
     /// Time and delay of each point.
@@ -266,9 +289,7 @@ impl DelayTrace {
 
     /// The least and the greatest.
     pub fn range(&self) -> (Duration, Duration) {
-        let delays = || self.points.iter().map(|point| point.1);
-        let least = delays().min().unwrap_or_default();
-        (least, delays().max().unwrap_or_default())
+        self.range
     }
 
     /// Mean and standard deviation over time.
@@ -294,7 +315,7 @@ impl JitterTable {
     /// A table of measured delays, in any order.
     ///
     /// # Errors
-    /// If they are too few, too many or all alike.
+    /// If they are too few, all alike, or alike but for so few that nothing of their spread is left within four deviations.
     pub fn new(mut samples: Vec<Duration>) -> Result<Self, TraceError> {
         if samples.len() < 2 {
             return Err(whole("a table of delays needs two at least"));
@@ -309,8 +330,20 @@ impl JitterTable {
             let place = |at: usize| (2 * at + 1) * count / (2 * MOST_SAMPLES);
             samples = (0..MOST_SAMPLES).map(|at| samples[place(at)]).collect();
         }
+        // From the first, as floats: that of clocks which are set apart by years says nothing.
+        let at = |place: f64| {
+            (samples[(place * samples.len() as f64) as usize] - samples[0]).as_secs_f64()
+        };
+        let table: Vec<f64> = quantiles::places().map(at).collect();
+        let Some(quantiles) = quantiles::entries(&table) else {
+            return Err(whole(
+                "nearly all delays of the table are alike: of its spread nothing is left where a table ends, four deviations \
+                 from its mean; leave out those few, or state delays over time with `points`",
+            ));
+        };
         Ok(JitterTable {
             samples: samples.into(),
+            quantiles,
         })
     }
 
@@ -332,16 +365,20 @@ impl JitterTable {
         &self.samples
     }
 
+    /// What jitter of this shape is drawn from (see [`quantiles`]).
+    pub fn quantiles(&self) -> Arc<[i16]> {
+        Arc::clone(&self.quantiles)
+    }
+
     /// Their mean and standard deviation.
     pub fn moments(&self) -> (Duration, Duration) {
-        let seconds = || self.samples.iter().map(Duration::as_secs_f64);
-        let count = self.samples.len() as f64;
-        let mean = seconds().sum::<f64>() / count;
-        let variance = seconds().map(|x| (x - mean).powi(2)).sum::<f64>() / count;
-        (
-            Duration::from_secs_f64(mean),
-            Duration::from_secs_f64(variance.sqrt()),
-        )
+        let least = self.samples[0];
+        let above: Vec<f64> = (self.samples.iter())
+            .map(|&sample| (sample - least).as_secs_f64())
+            .collect();
+        let (mean, deviation) = quantiles::moments(&above);
+        let span = |seconds| Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX);
+        (least.saturating_add(span(mean)), span(deviation))
     }
 
     /// How many deviations below the mean the least lies, as far as a table of netem reaches.
@@ -389,6 +426,7 @@ fn csv<T>(
         let value = read(value).map_err(|message| on(number, message))?;
         let origin = *origin.get_or_insert(at);
         let since = at.checked_sub(origin).unwrap_or_default();
+        check_period(since).map_err(|error| on(number, error.message))?;
         if rows.last().is_some_and(|before| since <= before.0) {
             let at = TimeSpan::from(at);
             return Err(on(
@@ -416,6 +454,26 @@ fn time(text: &str) -> Result<Duration, String> {
             .map(TimeSpan::duration)
             .map_err(|error| error.to_string()),
     }
+}
+
+/// What is wrong with a trace's delay, if anything.
+fn check_delay(delay: Duration) -> Result<(), String> {
+    if delay <= LONGEST_DELAY {
+        return Ok(());
+    }
+    let [delay, most] = [delay, LONGEST_DELAY].map(TimeSpan::from);
+    Err(format!("a delay of {delay} is too long: at most {most}"))
+}
+
+fn check_period(period: Duration) -> Result<(), TraceError> {
+    if period <= LONGEST {
+        return Ok(());
+    }
+    let days = LONGEST.as_secs() / (24 * 3600);
+    let period = TimeSpan::from(period);
+    Err(whole(format!(
+        "a trace of {period} is too long: at most {days} days"
+    )))
 }
 
 fn check_length(entries: usize, line: usize) -> Result<(), TraceError> {

@@ -7,7 +7,8 @@ use super::queue::{self, Queue};
 use super::traces::Traces;
 use crate::document::{Document, DocumentPath, InputError};
 use crate::model::{
-    Channel, DelaySource, Jitter, JitterDistribution, JitterShape, RateTrace, Reordering,
+    Channel, DelaySource, Jitter, JitterDistribution, JitterShape, LONGEST_DELAY, RateTrace,
+    Reordering,
 };
 use crate::spec::{ChannelSpec, JitterSettings, JitterSpec, RateSpec, RateWord, ReorderingSpec};
 use crate::units::{Probability, Rate, TimeSpan};
@@ -152,6 +153,16 @@ fn jitter(
                     .error(&stated_at, "a trace has a deviation of its own")
                     .with_help("remove the deviation"));
             }
+            let most = trace.range().1;
+            if delay + most > LONGEST_DELAY {
+                let [delay, most, longest] = [delay, most, LONGEST_DELAY].map(TimeSpan::from);
+                return Err(document
+                    .error(
+                        &path,
+                        format!("a delay of {delay} and the trace's {most} are too long together: at most {longest}"),
+                    )
+                    .with_help("what a trace says comes on top of the `delay`: make one of them shorter"));
+            }
             (trace.moments().1, JitterShape::Trace(trace))
         }
         Some(JitterShape::Table(table)) => {
@@ -178,7 +189,8 @@ fn jitter(
         return Ok(None);
     }
     let reach = shape.reach();
-    if deviation.mul_f64(reach) > delay {
+    let below = Duration::try_from_secs_f64(deviation.as_secs_f64() * reach).ok();
+    if below.is_none_or(|below| below > delay) {
         let most = delay.div_f64(reach);
         let [deviation, delay, most] = [deviation, delay, most].map(TimeSpan::from);
         return Err(document

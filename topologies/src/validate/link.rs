@@ -8,7 +8,9 @@ use super::traces::Traces;
 use super::{MOST_LANES, schedule};
 use crate::document::{Document, DocumentPath, InputError};
 use crate::geography::{DEFAULT_ROUTE_FACTOR, fibre_delay};
-use crate::model::{Channel, DelaySource, Direction, Lane, Link, ScheduledChange, Site, SiteId};
+use crate::model::{
+    Channel, DelaySource, Direction, LONGEST_DELAY, Lane, Link, ScheduledChange, Site, SiteId,
+};
 use crate::spec::{
     ChangeSpec, ChannelSpec, Defaults, DelaySpec, DirectionSpec, LaneSpec, LanesSpec, LinkSpec,
     TopologySpec,
@@ -16,8 +18,6 @@ use crate::spec::{
 use crate::suggest::way_on;
 use crate::units::TimeSpan;
 
-/// Past any path on Earth, and to the Moon and back.
-const LONGEST_DELAY: Duration = Duration::from_secs(10);
 /// The longest detours measured between large cities are well below it.
 const MOST_ROUTE_FACTOR: f64 = 20.0;
 

@@ -85,6 +85,19 @@ fn check(reader: &Reader<'_>, lanes: usize) -> Result<(), InputError> {
         if change.lasting.is_some_and(|time| time.duration().is_zero()) {
             return refuse("for", "the change lasts no time".to_owned());
         }
+        if end(change).is_some_and(|end| end > LATEST) {
+            let (lasting, latest) = (change.lasting.unwrap_or_default(), TimeSpan::from(LATEST));
+            return Err(reader
+                .document
+                .error(
+                    &path.key("for"),
+                    format!(
+                        "{lasting} from {} on is too long: at most until {latest}",
+                        change.at
+                    ),
+                )
+                .with_help("leave `for` out if the change lasts to the end"));
+        }
         if let Some(lane) = change.lane.filter(|&lane| lane >= lanes) {
             let last = lanes - 1;
             return refuse(

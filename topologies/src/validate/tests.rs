@@ -318,6 +318,30 @@ const WRONG_LINKS: &[(&str, &str)] = &[
         "misspelt field of a model",
         "delay: 40ms\nloss: {gilbert_elliott: {to_bad: 1%, to_god: 10%}}",
     ),
+    (
+        "jitter beyond any number",
+        "delay: 1ms\njitter: 18446744073709551615s",
+    ),
+    (
+        "jitter of a table that cannot be drawn from",
+        "delay: 40ms\njitter: {samples: [1ms, 1ms, 1ms, 1ms, 1ms, 1ms, 1ms, 1ms, 1ms, 1ms, 1ms, 1ms, 1ms, 1ms, 1ms, 1ms, 1ms, 9ms]}",
+    ),
+    (
+        "trace of too long a delay",
+        "delay: 40ms\njitter: {points: [{at: 0s, delay: 0s}, {at: 1s, delay: 11s}]}",
+    ),
+    (
+        "delay and trace too long together",
+        "delay: 6s\njitter: {points: [{at: 0s, delay: 0s}, {at: 1s, delay: 5s}]}",
+    ),
+    (
+        "trace that takes for ever",
+        "delay: 40ms\nrate: {steps: [{at: 0s, rate: 1Mbit}], period: 18446744073709551615s}",
+    ),
+    (
+        "change that takes for ever",
+        "delay: 40ms\nschedule: [{at: 1s, for: 18446744073709551615s, state: down}]",
+    ),
     ("jitter beyond the delay", "delay: 1ms\njitter: 0.5ms"),
     (
         "unknown distribution",

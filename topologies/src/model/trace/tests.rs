@@ -125,6 +125,75 @@ fn delays_are_straight_lines_between_their_points_and_begin_again() {
 }
 
 #[test]
+fn times_and_delays_beyond_any_use_are_refused_with_their_line() {
+    let rates = |text: &str| RateTrace::from_csv(text).unwrap_err();
+    let delays = |text: &str| DelayTrace::from_csv(text).unwrap_err();
+    for (error, line, message) in [
+        (
+            rates("0,1Mbit\n1e12,2Mbit"),
+            Some(2),
+            "a trace of 1000000000000s is too long: at most 366 days",
+        ),
+        (
+            rates("0,1Mbit\n18446744073709551615s,2Mbit"),
+            Some(2),
+            "is too long",
+        ),
+        (delays("0,0\n1e12,1ms"), Some(2), "is too long"),
+        (
+            delays("0,0\n1,10.5s\n2,0"),
+            Some(2),
+            "a delay of 10.5s is too long: at most 10s",
+        ),
+        (delays("0,1e19"), Some(1), "a delay of"),
+    ] {
+        assert_eq!(error.line, line, "{error}");
+        assert!(error.message.contains(message), "{error}");
+    }
+    let far = vec![(Duration::ZERO, Duration::ZERO), (Duration::MAX, SECOND)];
+    assert!(DelayTrace::new(far).is_err());
+    let step = |at, bits_per_second| RateStep {
+        at,
+        bits_per_second,
+    };
+    let steps = vec![step(Duration::ZERO, u64::MAX), step(SECOND, 0)];
+    assert!(RateTrace::new(steps.clone(), Duration::MAX).is_err());
+    assert!(RateTrace::new(steps, LONGEST).is_ok());
+}
+
+#[test]
+fn a_table_of_which_nearly_all_delays_are_alike_is_refused() {
+    let table = |outliers: usize| {
+        let delay = |at| Duration::from_millis(if at < outliers { 9 } else { 1 });
+        JitterTable::new((0..1000).map(delay).collect())
+    };
+    assert!(table(1).is_err());
+    assert!(table(50).unwrap_err().message.contains("nearly all"));
+    assert!(table(100).is_ok());
+    // Alike where the quantiles lie, though not everywhere.
+    let delay = |at| Duration::from_millis(if at == 0 { 9 } else { 1 });
+    assert!(JitterTable::new((0..1_000_000).map(delay).collect()).is_err());
+}
+
+#[test]
+fn a_table_of_clocks_far_apart_has_the_spread_of_its_delays() {
+    let table = |offset: Duration| {
+        JitterTable::new(
+            (0..1000)
+                .map(|at| offset + Duration::from_micros(at))
+                .collect(),
+        )
+        .unwrap()
+    };
+    let near = table(Duration::ZERO);
+    for offset in [1_700_000_000, u64::MAX - 1].map(Duration::from_secs) {
+        let far = table(offset);
+        assert_eq!(far.moments().1, near.moments().1);
+        assert_eq!(far.quantiles(), near.quantiles());
+    }
+}
+
+#[test]
 fn a_table_is_its_delays_around_their_mean() {
     let table = JitterTable::from_lines("# ms\n9ms\n1ms\n0.002\n").unwrap();
     let milliseconds = [1, 2, 9].map(Duration::from_millis);
