@@ -13,7 +13,7 @@ use std::str::FromStr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::model::{JitterDistribution, LaneState, PacketOrder, Spread};
+use crate::model::{Direction, JitterDistribution, LaneState, PacketOrder, Spread};
 use crate::units::serial::as_string;
 use crate::units::{Probability, Rate, TimeSpan, UnitError};
 
@@ -207,6 +207,36 @@ with_channel_settings! {
     pub struct ChannelSpec {}
 }
 
+impl ChannelSpec {
+    /// Which of the settings it says, in one order.
+    pub(crate) fn said(&self) -> [bool; 10] {
+        let ChannelSpec {
+            state,
+            rate,
+            delay,
+            route_factor,
+            jitter,
+            loss,
+            duplication,
+            corruption,
+            reordering,
+            queue,
+        } = self;
+        [
+            state.is_some(),
+            rate.is_some(),
+            delay.is_some(),
+            route_factor.is_some(),
+            jitter.is_some(),
+            loss.is_some(),
+            duplication.is_some(),
+            corruption.is_some(),
+            reordering.is_some(),
+            queue.is_some(),
+        ]
+    }
+}
+
 /// The lanes of a link.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 #[serde(untagged)]
@@ -245,6 +275,16 @@ with_channel_settings! {
         /// Which direction; both if absent.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub direction: Option<DirectionSpec>,
+    }
+}
+
+impl ChangeSpec {
+    /// Whether it is one of `direction`.
+    pub(crate) fn concerns(&self, direction: Direction) -> bool {
+        self.direction.is_none_or(|only| match only {
+            DirectionSpec::Forward => direction == Direction::Forward,
+            DirectionSpec::Reverse => direction == Direction::Reverse,
+        })
     }
 }
 

@@ -1,8 +1,9 @@
 //! How much memory the relay may need for a lab, told before the lab comes up.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
-use longhaul_topologies::model::{Channel, Direction, QueueLimit};
+use longhaul_topologies::model::{Channel, Direction, LinkId, QueueLimit};
 use longhaul_topologies::units::{ByteSize, Rate};
 
 use super::port::RING_MEMORY;
@@ -34,18 +35,31 @@ pub struct MemoryNeed {
 pub fn memory(plan: &LabPlan) -> MemoryNeed {
     let (mut in_flight, mut queues, mut longest) = (0_u64, 0_u64, Duration::ZERO);
     let mut largest: Option<(ChannelId, ByteSize)> = None;
+    let mut scheduled: HashMap<ChannelId, Vec<&Channel>> = HashMap::new();
+    for (link, described) in plan.topology.links.iter().enumerate() {
+        for change in &described.schedule {
+            let id = ChannelId {
+                link: LinkId(link),
+                lane: change.lane,
+                direction: change.direction,
+            };
+            scheduled.entry(id).or_default().push(&change.channel);
+        }
+    }
     for lane in &plan.lanes {
         for direction in Direction::BOTH {
             let channel = match direction {
                 Direction::Forward => &lane.forward,
                 Direction::Reverse => &lane.reverse,
             };
-            let changes = plan.topology.links[lane.link.0].schedule.iter();
-            let to_be = changes
-                .filter(|change| (change.lane, change.direction) == (lane.lane, direction))
-                .map(|change| &change.channel);
+            let id = ChannelId {
+                link: lane.link,
+                lane: lane.lane,
+                direction,
+            };
+            let to_be = scheduled.remove(&id).unwrap_or_default();
             let (mut reach, mut flying, mut waiting) = (Duration::ZERO, 0, 0);
-            for channel in to_be.chain([channel]) {
+            for channel in to_be.into_iter().chain([channel]) {
                 let longest = channel.delay_range().1;
                 reach = reach.max(longest);
                 flying = flying.max(product(greatest_rate(channel), longest));
@@ -56,11 +70,6 @@ pub fn memory(plan: &LabPlan) -> MemoryNeed {
             longest = longest.max(reach);
             let own = flying.saturating_add(waiting);
             if largest.is_none_or(|(_, most)| own > most.bytes()) {
-                let id = ChannelId {
-                    link: lane.link,
-                    lane: lane.lane,
-                    direction,
-                };
                 largest = Some((id, ByteSize::from_bytes(own)));
             }
         }

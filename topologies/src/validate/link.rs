@@ -12,8 +12,7 @@ use crate::model::{
     Channel, DelaySource, Direction, LONGEST_DELAY, Lane, Link, ScheduledChange, Site, SiteId,
 };
 use crate::spec::{
-    ChangeSpec, ChannelSpec, Defaults, DelaySpec, DirectionSpec, LaneSpec, LanesSpec, LinkSpec,
-    TopologySpec,
+    ChangeSpec, ChannelSpec, Defaults, DelaySpec, LaneSpec, LanesSpec, LinkSpec, TopologySpec,
 };
 use crate::suggest::way_on;
 use crate::units::TimeSpan;
@@ -211,14 +210,10 @@ impl Reader<'_> {
             Direction::Reverse => ("reverse", &self.link.reverse),
         };
         let defaults = self.spec.defaults.as_ref().map(Defaults::channel);
-        let wanted = match direction {
-            Direction::Forward => DirectionSpec::Forward,
-            Direction::Reverse => DirectionSpec::Reverse,
-        };
         let mut over: Vec<_> = changes
             .iter()
             .rev()
-            .filter(|(change, _)| change.direction.is_none_or(|only| only == wanted))
+            .filter(|(change, _)| change.concerns(direction))
             .map(|(change, path)| (change.channel(), path.clone()))
             .collect();
         if let Some((lane, path)) = lane {
@@ -373,8 +368,14 @@ impl Reader<'_> {
             resolved,
             &mut schedule.iter(),
         )?;
+        let mut changes = vec![Vec::new(); lanes.each.len()];
+        if !lanes.each.is_empty() {
+            schedule
+                .iter()
+                .for_each(|change| changes[change.lane].push(change));
+        }
         for (index, (lane, path)) in lanes.each.iter().enumerate() {
-            let mut changes = schedule.iter().filter(|change| change.lane == index);
+            let mut changes = changes[index].iter().copied();
             let (there_and_back, own) = ([&lane.forward, &lane.reverse], &resolved[index..=index]);
             self.refuse_idle_at(path, lane.channel(), there_and_back, own, &mut changes)?;
         }

@@ -1,6 +1,6 @@
 //! What changes on a link while the workload runs: from changes as written to channels as they are from each instant on.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::link::{Change, LaneSettings, Reader};
@@ -23,32 +23,40 @@ pub(super) fn schedule(
 ) -> Result<Vec<ScheduledChange>, InputError> {
     let changes = &reader.link.schedule;
     check(reader, lanes.count)?;
-    let instants: BTreeSet<Duration> = changes
-        .iter()
-        .flat_map(|change| [Some(begin(change)), end(change)])
-        .flatten()
-        .collect();
+    let mut turns: BTreeMap<Duration, Vec<(usize, Turn)>> = BTreeMap::new();
+    for (entry, change) in changes.iter().enumerate() {
+        let ends = end(change).map(|end| (end, Turn::Ends));
+        for (at, turn) in [(begin(change), Turn::Begins)].into_iter().chain(ends) {
+            turns.entry(at).or_default().push((entry, turn));
+        }
+    }
     let mut schedule = Vec::new();
-    let mut now = match instants.is_empty() {
-        true => return Ok(schedule),
-        false => base.to_vec(),
-    };
-    for at in instants {
-        for (index, now) in now.iter_mut().enumerate() {
-            let in_force: Vec<Change<'_>> = changes
-                .iter()
-                .enumerate()
-                .filter(|(_, change)| {
-                    change.lane.is_none_or(|lane| lane == index)
-                        && begin(change) <= at
-                        && end(change).is_none_or(|end| at < end)
-                })
-                .map(|(entry, change)| (change, reader.path.key("schedule").index(entry)))
+    if turns.is_empty() {
+        return Ok(schedule);
+    }
+    let mut now = base.to_vec();
+    let mut in_force = vec![InForce::default(); lanes.count];
+    for (at, turns) in turns {
+        let mut concerned = BTreeSet::new();
+        for (entry, turn) in turns {
+            let change = &changes[entry];
+            let of = match change.lane {
+                Some(lane) => lane..lane + 1,
+                None => 0..lanes.count,
+            };
+            for lane in of {
+                in_force[lane].turn(entry, change, turn);
+                concerned.insert(lane);
+            }
+        }
+        for index in concerned {
+            let in_force: Vec<Change<'_>> = (in_force[index].that_count().into_iter())
+                .map(|entry| (&changes[entry], reader.path.key("schedule").index(entry)))
                 .collect();
             let lane = reader.lane(lanes.of(index), &in_force, ends)?;
             for direction in Direction::BOTH {
                 let channel = lane.channel(direction);
-                if channel != now.channel(direction) {
+                if channel != now[index].channel(direction) {
                     schedule.push(ScheduledChange {
                         at,
                         lane: index,
@@ -57,10 +65,47 @@ pub(super) fn schedule(
                     });
                 }
             }
-            *now = lane;
+            now[index] = lane;
         }
     }
     Ok(schedule)
+}
+
+/// What becomes of a change at an instant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Turn {
+    Begins,
+    Ends,
+}
+
+/// The changes in force on a lane, as entries of the schedule: for each direction and setting those that say it. Of them the last
+/// counts; so that of thousands that lie over each other no more are looked at than there are settings.
+#[derive(Clone, Default)]
+struct InForce([[BTreeSet<usize>; 10]; 2]);
+
+impl InForce {
+    fn turn(&mut self, entry: usize, change: &ChangeSpec, turn: Turn) {
+        for (direction, settings) in Direction::BOTH.into_iter().zip(&mut self.0) {
+            if !change.concerns(direction) {
+                continue;
+            }
+            let said = change.channel().said();
+            for (setting, _) in settings.iter_mut().zip(said).filter(|(_, said)| *said) {
+                match turn {
+                    Turn::Begins => setting.insert(entry),
+                    Turn::Ends => setting.remove(&entry),
+                };
+            }
+        }
+    }
+
+    /// Those that count for anything, in the schedule's order.
+    fn that_count(&self) -> BTreeSet<usize> {
+        let settings = self.0.iter().flatten();
+        settings
+            .filter_map(|entries| entries.last().copied())
+            .collect()
+    }
 }
 
 /// Checks what is not a channel's setting.

@@ -553,6 +553,23 @@ schedule:
 }
 
 #[test]
+fn tens_of_thousands_of_changes_that_lie_over_each_other_are_read() {
+    const CHANGES: usize = 30_000;
+    let mut schedule = String::new();
+    for at in 1..=CHANGES {
+        writeln!(schedule, "  - {{at: {at}ms, delay: {}ms}}", 20 + at % 7).unwrap();
+    }
+    let link = link(&format!(
+        "rate: 100Mbit\ndelay: 40ms\nlanes: [{{}}, {{loss: 1%}}]\nschedule:\n{schedule}"
+    ));
+    assert_eq!(link.schedule.len(), 4 * CHANGES);
+    for at in [1, 15_000, CHANGES] {
+        let delays = channels_at(&link, 1, at as u64).map(|channel| channel.delay.as_millis());
+        assert_eq!(delays, [20 + at as u128 % 7; 2]);
+    }
+}
+
+#[test]
 fn lanes_may_differ_and_the_shortest_tells_the_link_s_delay() {
     let link = link(
         "rate: 1Gbit
