@@ -53,6 +53,6 @@ fn write(text: &mut String, topology: &Topology, layout: &Layout, image: &str) -
 }
 
 /// As a double-quoted scalar of YAML, of which JSON's strings are a subset.
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
