@@ -19,6 +19,9 @@ const NAME: usize = 32;
 /// Many times what the NIC with the most has.
 const MOST: usize = 1 << 16;
 
+/// How often counters are read whose number changes meanwhile.
+const TRIES: usize = 4;
+
 /// Every counter of `interface`, in the driver's order.
 ///
 /// # Errors
@@ -30,28 +33,46 @@ pub(super) fn statistics(interface: &str) -> io::Result<Vec<(String, u64)>> {
         SockFlag::SOCK_CLOEXEC,
         None,
     )?;
-    // struct ethtool_sset_info: command, nothing, a mask of 64 bits, a count.
-    let mut count = [COUNT_STRINGS, 0, 1 << STATISTICS, 0, 0];
-    ask(&socket, interface, bytemuck::cast_slice_mut(&mut count))?;
-    let count = usize::try_from(count[4]).map_err(io::Error::other)?;
-    if count > MOST {
-        return Err(io::Error::other("too many counters"));
+    read(|command| ask(&socket, interface, command))
+}
+
+/// The same by way of `ask`. Their number may change between two of its calls, as a driver's queues do.
+fn read(mut ask: impl FnMut(&mut [u8]) -> io::Result<()>) -> io::Result<Vec<(String, u64)>> {
+    for _ in 0..TRIES {
+        // struct ethtool_sset_info: command, nothing, a mask of 64 bits, a count.
+        let mut count = [COUNT_STRINGS, 0, 1 << STATISTICS, 0, 0];
+        ask(bytemuck::cast_slice_mut(&mut count))?;
+        let count = count[4];
+        if count as usize > MOST {
+            return Err(io::Error::other(format!(
+                "its driver has {count} counters: more than {MOST} are not read"
+            )));
+        }
+        // struct ethtool_gstrings: command, set, count, the names. The kernel writes as many as there are by now, whatever count it
+        // is given (`ethtool_get_strings` in net/ethtool/ioctl.c): there is room for all that there can be.
+        let mut names = vec![0_u8; 12 + MOST * NAME];
+        let head = [GET_STRINGS, STATISTICS, count].map(u32::to_ne_bytes);
+        names[..12].copy_from_slice(head.as_flattened());
+        ask(&mut names)?;
+        // struct ethtool_stats: command, count, the values; as with the names.
+        let mut values = vec![0_u64; 1 + MOST];
+        bytemuck::cast_slice_mut::<u64, u32>(&mut values[..1])
+            .copy_from_slice(&[GET_STATISTICS, count]);
+        ask(bytemuck::cast_slice_mut(&mut values))?;
+        let (head, names) = names.split_at(12);
+        let named = u32::from_ne_bytes([head[8], head[9], head[10], head[11]]);
+        let counted = bytemuck::cast_slice::<u64, u32>(&values[..1])[1];
+        if [named, counted] == [count; 2] {
+            let names = names.chunks(NAME).map(super::netlink::text);
+            return Ok(names
+                .zip(values[1..].iter().copied())
+                .take(count as usize)
+                .collect());
+        }
     }
-    let length = u32::try_from(count).map_err(io::Error::other)?;
-    // struct ethtool_gstrings: command, set, count, the names.
-    let mut names = [GET_STRINGS, STATISTICS, length]
-        .map(u32::to_ne_bytes)
-        .concat();
-    let strings = names.len();
-    names.resize(strings + count * NAME, 0);
-    ask(&socket, interface, &mut names)?;
-    // struct ethtool_stats: command, count, the values.
-    let mut values = vec![0_u64; 1 + count];
-    let head = bytemuck::cast_slice_mut::<u64, u32>(&mut values[..1]);
-    head.copy_from_slice(&[GET_STATISTICS, length]);
-    ask(&socket, interface, bytemuck::cast_slice_mut(&mut values))?;
-    let names = names[strings..].chunks(NAME).map(super::netlink::text);
-    Ok(names.zip(values.into_iter().skip(1)).collect())
+    Err(io::Error::other(
+        "the number of its counters changes all the time",
+    ))
 }
 
 /// Has the kernel fill in `command`, whose first number says what it is.
@@ -66,8 +87,8 @@ fn ask(socket: &impl AsRawFd, interface: &str, command: &mut [u8]) -> io::Result
         *to = from.cast_signed();
     }
     request.ifr_ifru.ifru_data = command.as_mut_ptr().cast();
-    // SAFETY: the kernel writes into `command` no more than its head says: room for as many names or values as the head counts was made
-    // by the caller, and `request` and `command` outlive the call.
+    // SAFETY: the kernel writes into `command` as many names or values as the driver has, for which the caller made room, and `request`
+    // and `command` outlive the call.
     let answer = unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCETHTOOL, &raw mut request) };
     match answer {
         0 => Ok(()),
@@ -84,6 +105,45 @@ mod tests {
         for name in ["lo", "no-such-if", "a-name-that-no-interface-can-have"] {
             assert!(statistics(name).is_err(), "{name}");
         }
+    }
+
+    /// A kernel whose driver has the next of `counts` counters each time it is asked for them.
+    fn kernel(counts: &[u32]) -> impl FnMut(&mut [u8]) -> io::Result<()> {
+        let mut counts = counts.to_vec().into_iter();
+        move |command| {
+            let count = counts.next().unwrap();
+            let asked = u32::from(command[0]);
+            let mut head = |at: usize, number: u32| {
+                command[4 * at..][..4].copy_from_slice(&number.to_ne_bytes());
+            };
+            match asked {
+                COUNT_STRINGS => head(4, count),
+                GET_STRINGS => {
+                    head(2, count);
+                    for at in 0..count as usize {
+                        command[12 + at * NAME] = b'a' + u8::try_from(at % 26).unwrap();
+                    }
+                }
+                GET_STATISTICS => {
+                    head(1, count);
+                    for at in 0..count as usize {
+                        command[8 + at * 8] = u8::try_from(at % 26).unwrap();
+                    }
+                }
+                other => panic!("{other:#x}"),
+            }
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn counters_that_become_more_while_they_are_read_have_room_and_are_read_again() {
+        let counters = read(kernel(&[1, 1000, 1000, 2, 2, 2])).unwrap();
+        assert_eq!(counters, [("a".to_owned(), 0), ("b".to_owned(), 1)]);
+        // They may become fewer, too.
+        assert_eq!(read(kernel(&[3, 3, 2, 1, 1, 1])).unwrap().len(), 1);
+        assert!(read(kernel(&[1, 2, 3].repeat(TRIES))).is_err());
+        assert!(read(kernel(&[u32::MAX])).is_err());
     }
 
     /// Whatever this machine has.
