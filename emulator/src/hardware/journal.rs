@@ -213,11 +213,13 @@ impl Journal {
             Err(error) => return Err(failed(&path, error)),
         };
         let mut file = lock(file, &path)?;
-        let mut text = String::new();
-        file.read_to_string(&mut text)
+        // What a crash cuts off may be no text.
+        let mut text = Vec::new();
+        file.read_to_end(&mut text)
             .map_err(|error| failed(&path, error))?;
         // A line is on disk whole before anything is written: one that is cut off was never acted on.
-        let whole = text.rfind('\n').map_or(0, |end| end + 1);
+        let end = text.iter().rposition(|&byte| byte == b'\n');
+        let whole = end.map_or(0, |end| end + 1);
         if whole < text.len() {
             file.set_len(whole as u64)
                 .and_then(|()| file.seek(SeekFrom::End(0)))
@@ -225,13 +227,14 @@ impl Journal {
         }
         let mut began = None;
         let mut writes: Vec<Written> = Vec::new();
-        for (index, line) in text[..whole].lines().enumerate() {
+        let lines = text[..whole].split_inclusive(|&byte| byte == b'\n');
+        for (index, line) in lines.enumerate() {
             let damaged = |error: serde_json::Error| JournalError::Damaged {
                 path: path.clone(),
                 line: index + 1,
                 reason: error.to_string(),
             };
-            let Line { at, entry } = serde_json::from_str(line).map_err(damaged)?;
+            let Line { at, entry } = serde_json::from_slice(line).map_err(damaged)?;
             began.get_or_insert(at);
             match entry {
                 Entry::Began { .. } | Entry::Note { .. } | Entry::Failed { .. } => {}
@@ -261,7 +264,7 @@ impl Journal {
     /// Adds a line and waits until it is on disk.
     ///
     /// # Errors
-    /// If the file system refuses.
+    /// If the file system refuses; then there is nothing of the line, which would be one with the next.
     pub fn append(&mut self, entry: Entry) -> Result<(), JournalError> {
         let line = Line {
             at: Timestamp::now(),
@@ -269,10 +272,14 @@ impl Journal {
         };
         let mut text = serde_json::to_string(&line).expect("our own types serialise");
         text.push('\n');
-        self.file
-            .write_all(text.as_bytes())
-            .and_then(|()| self.file.sync_data())
-            .map_err(|error| failed(&self.path, error))
+        let whole = self.file.metadata();
+        let whole = whole.map_err(|error| failed(&self.path, error))?.len();
+        let added = self.file.write_all(text.as_bytes());
+        added.and_then(|()| self.file.sync_data()).map_err(|error| {
+            // As far as that goes: the file system has refused once.
+            let _ = self.file.set_len(whole);
+            failed(&self.path, error)
+        })
     }
 
     /// Where it is.

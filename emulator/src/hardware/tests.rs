@@ -615,6 +615,20 @@ fn a_line_that_is_none_of_longhauls_is_told_by_its_number() {
 }
 
 #[test]
+fn what_a_crash_left_behind_the_last_whole_line_keeps_nothing_from_being_put_back() {
+    let mut rig = Rig::new();
+    let before = rig.state();
+    rig.apply(&of_nic("congestion: {rp_ai_rate: 10Mbit}"));
+    let path = rig.journals().join("open.jsonl");
+    let mut journal = fs::read(&path).unwrap();
+    // Blocks that were never written, or are another file's.
+    journal.extend([b'{', 0, 0xff, 0xfe]);
+    fs::write(&path, journal).unwrap();
+    rig.restore(Over::Refuse);
+    assert_eq!(rig.state(), before);
+}
+
+#[test]
 fn an_interrupted_apply_tries_no_more() {
     let mut rig = Rig::new();
     let plan = rig.plan(&settings(EVERYTHING));
