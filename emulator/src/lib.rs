@@ -21,7 +21,7 @@
 //! - [`kernel_law`]: the `distance` law for kernel TCP, registered for a lab.
 //! - [`metrics`]: what a lab tells monitoring systems: one model, for Prometheus and OpenTelemetry.
 //! - [`physical`]: labs of machines that are there: reached by ssh and its like, measured instead of built.
-//! - `pidfd`: processes as file descriptors.
+//! - `pidfd`: processes as file descriptors. `process_group`: children that end with all they started.
 //! - [`probe`]: UDP probes that measure one-way delay between two nodes on one clock.
 //! - [`fidelity`]: every link held against its description.
 //! - [`telemetry`]: periodic readings of links, queues and hosts.
@@ -48,6 +48,7 @@ pub mod physical;
 mod pidfd;
 pub mod plan;
 pub mod probe;
+mod process_group;
 pub mod relay;
 pub mod sandbox;
 pub mod schedule;

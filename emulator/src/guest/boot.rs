@@ -22,6 +22,7 @@ use super::clock::{Clock, Gate, Open};
 use super::job::{EPOCH, GuestSpec, JOB, Job, Mount, Shared, Work};
 use super::reception::Reception;
 use super::{memory, registers};
+use crate::process_group;
 
 /// How long a kernel may take until its clock runs, which is among the first things that it does: less than a second, but the
 /// machine may be busy. One that dies meanwhile is not waited for.
@@ -162,8 +163,8 @@ impl Unattended {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) => return Err(failed(error)),
             }
-            let ended = kernel.try_wait().map_err(failed)?;
-            if ended.is_some() || Instant::now() > deadline {
+            let has_ended = process_group::has_ended(kernel).map_err(failed)?;
+            if has_ended || Instant::now() > deadline {
                 return Err(GuestError::NoBoot {
                     said: super::watch::last_words(shared),
                 });
@@ -181,15 +182,10 @@ impl Drop for Unattended {
     }
 }
 
-/// Ends the kernel and everything in it: each of the guest's programs is a process of its group.
+/// Ends the kernel and everything in it: each of the guest's programs is a process of its group, and may be left of one that is dead.
 pub(super) fn kill(kernel: &mut Child) {
-    // A child that has been waited for has no id any more that could be meant.
-    if let Ok(None) = kernel.try_wait() {
-        let group = Pid::from_raw(kernel.id().cast_signed());
-        let _ = nix::sys::signal::killpg(group, Signal::SIGKILL);
-        let _ = kernel.kill();
-        let _ = kernel.wait();
-    }
+    // It has been started and is waited for here alone.
+    let _ = process_group::end(kernel);
 }
 
 /// What the guest's init is to do.

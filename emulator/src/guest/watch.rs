@@ -15,6 +15,7 @@ use super::GuestError;
 use super::boot::{Guest, kill};
 use super::job::{End, Shared};
 use super::spinning::{self, Busiest};
+use crate::process_group;
 
 /// What comes this soon after a signal is the same one again: `timeout`, or a Ctrl-C that a parent passes on.
 const ECHO: Duration = Duration::from_millis(500);
@@ -138,7 +139,7 @@ impl Guest {
         let mut peak = ByteSize::from_bytes(0);
         loop {
             let signal = interrupts.wait(GLANCE).map_err(failed)?;
-            let has_ended = self.kernel.try_wait().map_err(failed)?.is_some();
+            let has_ended = process_group::has_ended(&self.kernel).map_err(failed)?;
             // Once more after its end: what it wrote last.
             files.show(witness).map_err(failed)?;
             witness.time(self.passed());

@@ -19,6 +19,7 @@ use super::error::{Ending, PhysicalError};
 use super::launch::{Launcher, Program};
 use super::now_ns;
 use super::protocol::{Reply, Request};
+use crate::process_group;
 
 /// How long a login may take: what ssh allows itself, twice, for one over another machine.
 const LOGIN_PATIENCE: Duration = Duration::from_secs(25);
@@ -307,19 +308,17 @@ impl Connection {
         }))
     }
 
-    /// Lets the launcher end, and kills it if it does not.
+    /// Lets the launcher end, and kills it if it does not; what it started here (a jump's ssh, say) ends with it.
     fn end(&mut self) -> Option<ExitStatus> {
         self.input = None;
         let deadline = Instant::now() + END_PATIENCE;
         while Instant::now() < deadline {
-            match self.child.try_wait() {
-                Ok(None) => thread::sleep(Duration::from_millis(5)),
-                Ok(Some(status)) => return Some(status),
-                Err(_) => break,
+            match process_group::has_ended(&self.child) {
+                Ok(false) => thread::sleep(Duration::from_millis(5)),
+                Ok(true) | Err(_) => break,
             }
         }
-        let _ = self.child.kill();
-        self.child.wait().ok()
+        process_group::end(&mut self.child).ok()
     }
 }
 
