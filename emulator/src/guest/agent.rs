@@ -355,7 +355,10 @@ fn pump(from: &OwnedFd, mut to: File, done: Option<&EventFd>) -> io::Result<()> 
             .flatten()
             .map(|fd| PollFd::new(fd, PollFlags::POLLIN))
             .collect();
-        poll(&mut sources, PollTimeout::NONE)?;
+        match poll(&mut sources, PollTimeout::NONE) {
+            Err(Errno::EINTR) => continue,
+            outcome => outcome?,
+        };
         let has_ended = sources
             .get(1)
             .is_some_and(|done| done.any().unwrap_or(true));
