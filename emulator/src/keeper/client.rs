@@ -52,7 +52,7 @@ pub struct LabStatus {
 /// If the registry cannot be read.
 pub fn status() -> Result<Vec<LabStatus>, KeeperError> {
     let entries = Registry::open()?.entries()?;
-    Ok(entries.into_iter().map(LabStatus::of).collect())
+    Ok(entries.into_iter().filter_map(LabStatus::of).collect())
 }
 
 /// The lab that is meant when none is named: the only one that is up.
@@ -221,7 +221,8 @@ pub fn clean() -> Result<Cleaned, KeeperError> {
 }
 
 impl LabStatus {
-    fn of(entry: Entry) -> Self {
+    /// `None` of a lab that has gone meanwhile.
+    fn of(entry: Entry) -> Option<Self> {
         let has_begun = entry.record.is_some();
         let mut status = LabStatus {
             name: entry.name,
@@ -242,10 +243,16 @@ impl LabStatus {
                     refusal: Refusal::NotNow(_),
                     ..
                 }) => {}
+                // It came to its end between the two looks.
+                Err(KeeperError::NoSuchLab { .. }) => return None,
+                Err(KeeperError::Dead { reason, .. }) => {
+                    status.life = Life::Dead;
+                    status.trouble = Some(reason);
+                }
                 Err(error) => status.trouble = Some(error.to_string()),
             }
         }
-        status
+        Some(status)
     }
 }
 
@@ -373,5 +380,32 @@ impl Connection {
             }
         };
         KeeperError::lab("talk to", &self.name, io::Error::other(reason))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::EngineChoice;
+
+    #[test]
+    fn a_lab_that_ends_while_it_is_asked_is_not_shown_as_one_that_lives() {
+        let name: LabName = "gone-meanwhile".parse().unwrap();
+        let entry = Entry {
+            name: name.clone(),
+            folder: "/nowhere".into(),
+            life: Life::Up,
+            record: Some(LabRecord {
+                name,
+                purpose: Purpose::Up,
+                lab: Place::Host,
+                subject: "lab".to_owned(),
+                engine: EngineChoice::Relay,
+                pid: 1,
+                started: 0,
+            }),
+            reason: None,
+        };
+        assert_eq!(LabStatus::of(entry), None);
     }
 }
