@@ -35,6 +35,9 @@ const DELAY_SHARE: f64 = 0.01;
 const JITTER_NOISE_US: f64 = 250.0;
 /// What a width may be off in proportion, beside chance.
 const JITTER_SHARE: f64 = 0.05;
+/// How many times the width of the middle two thirds a deviation may be to be told from it. Where most delays are alike, as in a trace that
+/// adds the same always or a table of a few outliers, they have no width to speak of: then that is what is held, not the deviation.
+const MOST_STRETCH: f64 = 4.0;
 /// How far wake-ups blur a shape.
 const SHAPE_NOISE_US: f64 = 100.0;
 /// A deviation of fewer of these shows the wake-ups' shape, not its own.
@@ -221,10 +224,14 @@ impl Judging<'_> {
         self.hold(Quantity::Delay, "us", asked, measured, bound, count);
 
         let deviation = micros(jitter.deviation);
-        let scale = deviation / ideal.delays.width().max(1e-3);
-        let bound = JITTER_NOISE_US + JITTER_SHARE * deviation + ideal.width * scale;
+        let width = ideal.delays.width();
+        let (asked, scale) = match width * MOST_STRETCH > deviation {
+            true => (deviation, deviation / width),
+            false => (width, 1.0),
+        };
+        let bound = JITTER_NOISE_US + JITTER_SHARE * asked + ideal.width * scale;
         let measured = seen.width() * scale;
-        self.hold(Quantity::Jitter, "us", deviation, measured, bound, count);
+        self.hold(Quantity::Jitter, "us", asked, measured, bound, count);
 
         self.found.predicted = Some(ideal.delays.moved(delay));
         if self.depth == Depth::Brief || !self.subject.judged.contains(&Quantity::Shape) {
@@ -238,6 +245,12 @@ impl Judging<'_> {
         }
         let blurred = apart(&ideal.delays, &ideal.delays.moved(SHAPE_NOISE_US));
         let bound = ideal.distance + blurred + SHAPE_LATE;
+        if bound >= 1.0 {
+            // No two shapes are further from each other.
+            let reason = "with so many delays alike any shape would be within its bound";
+            self.skip("the jitter's shape", reason);
+            return;
+        }
         let measured = distance(seen, &ideal.delays);
         self.hold(Quantity::Shape, "", 0.0, measured, bound, count);
     }

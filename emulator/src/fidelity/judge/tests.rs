@@ -2,7 +2,8 @@ use std::net::Ipv4Addr;
 use std::os::fd::AsFd;
 
 use longhaul_topologies::model::{
-    Channel, DelayTrace, JitterDistribution, Loss, QueueDiscipline, QueueLimit, Reordering, Step,
+    Channel, DelayTrace, JitterDistribution, JitterTable, Loss, QueueDiscipline, QueueLimit,
+    Reordering, Step,
 };
 use longhaul_topologies::units::{ByteSize, Probability, Rate};
 use proptest::prelude::*;
@@ -242,6 +243,55 @@ fn a_trace_of_delays_is_judged_over_whole_periods_or_not_at_all() {
     let found = found(&asked, &short);
     assert!(
         found.skipped[0].contains("repeats after 800ms only"),
+        "{:?}",
+        found.skipped
+    );
+}
+
+#[test]
+fn a_trace_that_adds_the_same_always_may_not_vary() {
+    let trace = DelayTrace::new(vec![(Duration::ZERO, 5 * MS), (100 * MS, 5 * MS)]).unwrap();
+    let asked = Channel {
+        jitter: Some(Jitter {
+            deviation: trace.moments().1,
+            shape: JitterShape::Trace(trace),
+            order: PacketOrder::Preserved,
+        }),
+        ..channel(40)
+    };
+    let seen = |off: u64| observed((0..200).map(|at| Some(45_000 + off * (at % 2))));
+    assert!(judged(&asked, &seen(0), Quantity::Jitter).within);
+    let off = judged(&asked, &seen(6_000), Quantity::Jitter);
+    assert!(!off.within, "{off:?}");
+}
+
+#[test]
+fn a_table_of_a_few_outliers_has_no_width_and_no_other_may_be_seen() {
+    let table = (0..100).map(|at| MS * if at < 93 { 1 } else { 21 });
+    let table = JitterTable::new(table.collect()).unwrap();
+    let few = Jitter {
+        deviation: table.moments().1,
+        shape: JitterShape::Table(table),
+        order: PacketOrder::ByDelay,
+    };
+    let wide = jitter(
+        few.deviation,
+        JitterDistribution::Normal,
+        PacketOrder::ByDelay,
+    );
+    let asked = Channel {
+        jitter: Some(few.clone()),
+        ..channel(40)
+    };
+    assert!(judged(&asked, &drawn(&few), Quantity::Jitter).within);
+    assert!(!judged(&asked, &drawn(&wide), Quantity::Jitter).within);
+    // Wake-ups alone make all of so sharp a shape another: it is not judged.
+    let found = found(&asked, &drawn(&wide));
+    let is_shape = |one: &Measurement| one.quantity == Quantity::Shape;
+    let held = found.measurements.iter().find(|one| is_shape(one));
+    assert!(held.is_none(), "{held:?}");
+    assert!(
+        found.skipped[0].contains("the jitter's shape"),
         "{:?}",
         found.skipped
     );
