@@ -24,6 +24,7 @@ mod trend;
 mod unit;
 mod verification;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -40,7 +41,8 @@ pub(crate) use crate::chart::over_time::time_range;
 use crate::folder::{FolderError, ResultFolder, io_error};
 use crate::format::plural;
 use crate::result::fidelity::Faithfulness;
-use crate::result::{Computing, RunResult, Workload};
+use crate::result::{Computing, Point, RunResult, Workload};
+use crate::side_by_side::is_combined;
 use crate::theme;
 use crate::verification::Verification;
 
@@ -144,38 +146,78 @@ pub(crate) fn comparing_figures(folder: &ResultFolder) -> Vec<Figure> {
     warned(&folder.result, all.into_iter().flatten())
 }
 
-/// `quickstart: all_reduce, 6 ranks on 3 …`: what was run, for subtitles.
+/// `quickstart · topology metro · all_reduce of f32 · 6 ranks …`: what was run, for subtitles. It says of all what all have in common, and of
+/// several results what they differ in.
 fn subject(result: &RunResult) -> String {
     let mut parts = vec![result.name.clone()];
-    // The experiment file's own words for the topology; a topology written out in full has a name of its own.
+    // The experiment file's own words for the topology; a topology written out in full has a name of its own. One that is swept over is
+    // told by the series.
     let topology = &result.experiment["topology"];
-    if let Some(name) = topology.as_str().or_else(|| topology["name"].as_str()) {
+    let is_swept = |point: &Point| point.settings.contains_key("topology");
+    if let Some(name) = topology.as_str().or_else(|| topology["name"].as_str())
+        && !result.points.iter().any(is_swept)
+    {
         parts.push(format!("topology {name}"));
     }
-    match result.points.first().map(|point| &point.workload) {
-        Some(Workload::Collective {
-            program,
-            collective,
-            ranks,
-            data_type,
-            ..
-        }) => {
-            parts.extend(program.clone());
-            parts.push(format!("{collective} of {data_type}"));
-            parts.push(plural(*ranks, "rank"));
+    let (mut programs, mut workloads) = (Vec::new(), Vec::new());
+    let mut ranks = BTreeSet::new();
+    for point in &result.points {
+        let workload = match &point.workload {
+            Workload::Collective {
+                program,
+                collective,
+                data_type,
+                ranks: number,
+                ..
+            } => {
+                ranks.insert(*number);
+                let program = program.clone().unwrap_or_default();
+                if !programs.contains(&program) {
+                    programs.push(program);
+                }
+                format!("{collective} of {data_type}")
+            }
+            Workload::Replay {
+                trace,
+                ranks: number,
+                ..
+            } => {
+                ranks.insert(*number);
+                format!("replay of {trace}")
+            }
+            Workload::Command { command } => command.join(" "),
+        };
+        if !workloads.contains(&workload) {
+            workloads.push(workload);
         }
-        Some(Workload::Replay { trace, ranks, .. }) => {
-            parts.push(format!("replay of {trace}"));
-            parts.push(plural(*ranks, "rank"));
-        }
-        Some(Workload::Command { command }) => parts.push(command.join(" ")),
-        None => {}
     }
-    parts.push(format!("links {}", result.environment.links));
+    programs.retain(|program| !program.is_empty());
+    parts.extend([programs, workloads].iter().filter_map(|words| few(words)));
+    match (ranks.first(), ranks.last()) {
+        (Some(least), Some(most)) if least < most => parts.push(format!("{least} to {most} ranks")),
+        (Some(ranks), _) => parts.push(plural(*ranks, "rank")),
+        _ => {}
+    }
+    if !result.environment.links.is_empty() {
+        parts.push(format!("links {}", result.environment.links));
+    }
     if result.environment.computing == Computing::Free {
         parts.push("virtual time, computing free".to_owned());
     }
+    if is_combined(result) && !result.description.is_empty() {
+        parts.push(result.description.clone());
+    }
     parts.join(" · ")
+}
+
+/// The first two, and how many others there are; nothing of nothing.
+fn few(words: &[String]) -> Option<String> {
+    match words {
+        [] => None,
+        [one, two] => Some(format!("{one} and {two}")),
+        [one] => Some(one.clone()),
+        [one, others @ ..] => Some(format!("{one} and {} others", others.len())),
+    }
 }
 
 /// The look of the series of that index, on charts of few points.
@@ -200,6 +242,7 @@ fn caveat(result: &RunResult) -> Option<String> {
 mod tests {
     use super::*;
     use crate::example::{self, Shape};
+    use crate::folder::Opened;
 
     const SITES: &[&str] = &["virginia", "dublin", "singapore"];
     const MANY_SITES: &[&str] = &[
@@ -358,7 +401,7 @@ mod tests {
                 point
             })
             .collect();
-        let busbw = |point: &crate::result::Point| point.summaries[0].busbw_gbps;
+        let busbw = |point: &Point| point.summaries[0].busbw_gbps;
         let least = result
             .points
             .iter()
@@ -440,6 +483,50 @@ mod tests {
             first(("links.0.queue", &[])),
             "Bus bandwidth and delay by stack"
         );
+    }
+
+    #[test]
+    fn a_subtitle_says_of_all_only_what_all_have_in_common() {
+        let shape = Shape {
+            seconds: 1.0,
+            ..Shape::default()
+        };
+        let (mut result, _) = example::run(&shape);
+        assert_eq!(
+            subject(&result),
+            "quickstart · topology three-continents · all_reduce of f32 · 6 ranks · links relay"
+        );
+        let Workload::Collective {
+            collective, ranks, ..
+        } = &mut result.points[1].workload
+        else {
+            panic!("no collective")
+        };
+        (*collective, *ranks) = ("all_gather".to_owned(), 4);
+        for point in &mut result.points {
+            point
+                .settings
+                .insert("topology".to_owned(), "metro".to_owned());
+        }
+        assert_eq!(
+            subject(&result),
+            "quickstart · all_reduce of f32 and all_gather of f32 · 4 to 6 ranks · links relay"
+        );
+        let results = [1, 2].map(|seed| {
+            let (mut result, telemetry) = example::run(&shape);
+            result.seed = seed;
+            Opened::from(ResultFolder { result, telemetry })
+        });
+        let combined = crate::combine(&results);
+        let told = subject(&combined.result);
+        assert!(
+            told.starts_with("quickstart #1, quickstart #2 · topology "),
+            "{told}"
+        );
+        assert!(told.ends_with(" · results differ in seed (1, 2)"), "{told}");
+        for figure in comparing_figures(&combined) {
+            assert!(figure.subtitle.contains("seed (1, 2)"), "{}", figure.name);
+        }
     }
 
     #[test]

@@ -1,48 +1,25 @@
 //! What the experiments of several results differ in, setting by setting.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use maud::{Markup, html};
-use serde_json::Value;
 
 use crate::folder::Opened;
 use crate::format::plural;
 use crate::html::table;
+use crate::side_by_side::differing;
 
 /// More lines than this are two experiments that have little in common.
 const MOST: usize = 30;
 
-/// Tell nothing of what was run.
-const NAMES: [&str; 2] = ["name", "description"];
-
-/// The settings by where they stand, as `topology.links.0.delay`.
-type Settings = BTreeMap<String, String>;
-
 /// A line per setting that is not the same in all results; nothing if there is none.
 pub(super) fn section(results: &[Opened], names: &[String]) -> Option<Markup> {
-    let all: Vec<Settings> = results
-        .iter()
-        .map(|opened| {
-            let mut settings = Settings::new();
-            lay_flat(&opened.folder.result.experiment, "", &mut settings);
-            settings.retain(|place, _| !NAMES.contains(&place.as_str()));
-            settings
-        })
-        .collect();
-    let places: BTreeSet<&String> = all.iter().flat_map(Settings::keys).collect();
-    let differs = |place: &&&String| {
-        let mut values = all.iter().map(|settings| settings.get(**place));
-        let first = values.next();
-        values.any(|value| Some(value) != first)
-    };
-    let differing: Vec<&String> = places.iter().filter(differs).copied().collect();
+    let differing = differing(results);
     if differing.is_empty() {
         return None;
     }
-    let row = |place: &&String| {
-        let values = all.iter().map(|settings| settings.get(*place));
+    let row = |(place, values): &(String, Vec<Option<String>>)| {
+        let values = values.iter();
         std::iter::once(html! { code { (place) } })
-            .chain(values.map(|value| html! { (value.map_or("–", String::as_str)) }))
+            .chain(values.map(|value| html! { (value.as_deref().unwrap_or("–")) }))
             .collect()
     };
     let rows: Vec<Vec<Markup>> = differing.iter().take(MOST).map(row).collect();
@@ -56,36 +33,9 @@ pub(super) fn section(results: &[Opened], names: &[String]) -> Option<Markup> {
     })
 }
 
-/// Every value that holds no others.
-fn lay_flat(value: &Value, place: &str, settings: &mut Settings) {
-    let below = |key: &dyn std::fmt::Display| match place {
-        "" => key.to_string(),
-        place => format!("{place}.{key}"),
-    };
-    match value {
-        Value::Object(fields) => {
-            for (key, value) in fields {
-                lay_flat(value, &below(key), settings);
-            }
-        }
-        Value::Array(values) => {
-            for (index, value) in values.iter().enumerate() {
-                lay_flat(value, &below(&index), settings);
-            }
-        }
-        Value::Null => {}
-        Value::String(text) => {
-            settings.insert(place.to_owned(), text.clone());
-        }
-        other => {
-            settings.insert(place.to_owned(), other.to_string());
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
     use crate::example::{self, Shape};
