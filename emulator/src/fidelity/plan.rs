@@ -138,16 +138,19 @@ fn flood(expected: &Expected, rate: f64, effort: &Effort) -> Result<Blast, Strin
         Some(QueueLimit::Packets(packets)) => f64::from(packets) * frame as f64,
         None => UNKNOWN_QUEUE.as_secs_f64() * rate / 8.0,
     };
-    let fills = Duration::from_secs_f64(bytes * 8.0 / rate / (FLOOD - 1.0));
+    let seconds = bytes * 8.0 / rate / (FLOOD - 1.0);
+    let too_long = || format!("it takes {seconds:.1} s to fill, longer than the measurement");
+    // No number of a duration's may hold it.
+    let fills = Duration::try_from_secs_f64(seconds).map_err(|_| too_long())?;
+    if fills > effort.patience {
+        return Err(too_long());
+    }
     let mut length = fills.mul_f64(1.5) + AFTER;
     if expected.channel.discipline != QueueDiscipline::DropTail {
         length = length.max(MANAGED);
     }
     if length > effort.patience {
-        return Err(format!(
-            "it takes {:.1} s to fill, longer than the measurement",
-            fills.as_secs_f64()
-        ));
+        return Err(too_long());
     }
     over(rate * FLOOD, length)?;
     Ok(Blast {
@@ -215,6 +218,13 @@ mod tests {
             reason,
             "it takes 10.0 s to fill, longer than the measurement"
         );
+    }
+
+    #[test]
+    fn a_queue_that_no_time_fills_is_not_filled() {
+        let plans = floods(&[subject(limited(u64::MAX))], &[Some(1.0)], &EFFORT);
+        let reason = plans[0].as_ref().unwrap_err();
+        assert!(reason.contains("longer than the measurement"), "{reason}");
     }
 
     #[test]

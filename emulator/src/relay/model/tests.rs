@@ -96,6 +96,91 @@ fn wires(deliveries: &[Delivery<u32>]) -> Vec<(Wire, PacketState)> {
     deliveries.iter().flat_map(of).collect()
 }
 
+/// Settings of a link as large as their units go.
+const ABSURD: [&str; 38] = [
+    "delay: 18446744073709551615s",
+    "rtt: 18446744073709551615s",
+    "delay: 18446744073709551615s, rate: 1kbit",
+    "delay: 1ms, rate: 18446744Tbit",
+    "delay: 1ms, rate: 1kbit, queue: 16777215TiB",
+    "delay: 1ms, rate: 400Gbit, queue: 16777215TiB",
+    "delay: 1ms, rate: 1kbit, queue: 4294967295p",
+    "delay: 1ms, rate: 1kbit, queue: 18446744073709551615s",
+    "delay: 10s, rate: 400Gbit, queue: 99999999999999999999bdp",
+    "delay: 1ms, rate: 1kbit, queue: {codel: {target: 18446744073709551615s}}",
+    "delay: 1ms, rate: 1kbit, queue: {codel: {target: 1ns, interval: 18446744073709551615s}}",
+    "delay: 1ms, rate: 1kbit, queue: {codel: {target: 1ns, interval: 1ns}}",
+    "delay: 1ms, rate: 1kbit, queue: {fq_codel: {quantum: 16777215TiB, interval: 18446744073709551615s}}",
+    "delay: 1ms, rate: 1kbit, queue: {limit: 16777215TiB, pie: {target: 18446744073709551615s, alpha: 1000, beta: 1000}}",
+    "delay: 1ms, rate: 1kbit, queue: {limit: 16777215TiB, pie: {update: 18446744073709551615s, burst: 18446744073709551615s}}",
+    "delay: 1ms, rate: 1kbit, queue: {limit: 16777215TiB, pie: {target: 1ns, burst: 0s, alpha: 1000, beta: 1000}}",
+    "delay: 1ms, rate: 1kbit, queue: {limit: 16777215TiB, dualpi2: {target: 18446744073709551615s, alpha: 1000}}",
+    "delay: 1ms, rate: 1kbit, queue: {limit: 16777215TiB, dualpi2: {update: 18446744073709551615s, step: 18446744073709551615s}}",
+    "delay: 1ms, rate: 1kbit, queue: {limit: 16777215TiB, dualpi2: {target: 1ns, coupling: 1000, beta: 1000}}",
+    "delay: 1ms, rate: 1kbit, queue: {limit: 16777215TiB, red: {min: 16777214TiB, max: 16777215TiB, weight: 0.000001}}",
+    "delay: 1ms, rate: 1kbit, queue: {limit: 16777215TiB, red: {min: 1p, max: 4294967295p}}",
+    "delay: 1ms, rate: 1kbit, queue: {limit: 16777215TiB, red: {min: 18446744073709551615s, max: 18446744073709551615s}}",
+    "delay: 1ms, rate: 1kbit, queue: {limit: 16777215TiB, step: {at: 18446744073709551615s}}",
+    "delay: 1ms, jitter: 18446744073709551615s",
+    "delay: 10s, jitter: {deviation: 5.7s, distribution: uniform}",
+    "delay: 10s, jitter: {deviation: 12s, distribution: pareto, order: by-delay}",
+    "delay: 10s, jitter: {samples: [0s, 18446744073709551615s]}",
+    "delay: 10s, jitter: {deviation: 10s, samples: [0s, 18446744073709551615s]}",
+    "delay: 10s, jitter: {samples: [18446744073709551614s, 18446744073709551615s]}",
+    "delay: 0s, jitter: {points: [{at: 0s, delay: 10s}, {at: 31622400s, delay: 0s}]}",
+    "delay: 0s, jitter: {points: [{at: 0s, delay: 10s}, {at: 18446744073709551615s, delay: 0s}]}",
+    "delay: 0s, jitter: {points: [{at: 0s, delay: 18446744073709551615s}, {at: 1ns, delay: 0s}]}",
+    "delay: 1ms, rate: {steps: [{at: 0s, rate: 400Gbit}], period: 31622400s}",
+    "delay: 1ms, rate: {steps: [{at: 0s, rate: 18446744Tbit}, {at: 1ns}], period: 31622400s}",
+    "delay: 1ms, rate: {steps: [{at: 0s, rate: 400Gbit}, {at: 18446744073709551614s}], period: 18446744073709551615s}",
+    "delay: 10s, loss: {packets: [1, 18446744073709551615]}",
+    "delay: 10s, reordering: {chance: 99.99%, depth: 1000}, rate: 1kbit",
+    "delay: 1ms, schedule: [{at: 604800s, delay: 10s}, {at: 1s, for: 18446744073709551614s, delay: 2ms}]",
+];
+
+/// What validation lets through has to be carried; here a panic is the fault.
+#[test]
+fn settings_as_large_as_their_units_go_are_refused_or_carried() {
+    let mut carried = 0;
+    for settings in ABSURD {
+        let text = format!(
+            "{{name: lab, sites: [{{name: a}}, {{name: b}}], links: [{{between: [a, b], {settings}}}]}}"
+        );
+        let document = longhaul_topologies::Document::from_text("lab.yaml", &text).unwrap();
+        let Ok(topology) = longhaul_topologies::validate::topology(&document) else {
+            continue;
+        };
+        carried += 1;
+        let plan = crate::plan::LabPlan::new(topology);
+        let needed = crate::relay::memory(&plan).total();
+        assert!(needed.bytes() > 0, "{settings}");
+        let link = &plan.topology.links[0];
+        let channel = &link.lanes[0].forward;
+        let _ = channel.describe();
+        let _ = crate::tc::delay_line::delay_line(channel, 1);
+        let mut model = model(channel);
+        // As late as a machine that has been up for thirty years, and its link idle for ten.
+        for begin in [0, 20, 30].map(|years| years * 31_622_400_000_000_000) {
+            for packet in 0..100 {
+                let now = at(begin + u64::from(packet) * 1_000_000);
+                offer_as(&mut model, now, packet, shape(1 + packet % 3), packet);
+                while model.poll(now, now).is_some() {}
+            }
+            let now = at(begin + 1_000_000_000);
+            model.set(now, channel);
+            model.begin(now);
+            let _ = (model.queue(now), model.backlog(now));
+        }
+        for _ in 0..1000 {
+            let Some(now) = model.next_event() else {
+                break;
+            };
+            while model.poll(now, now).is_some() {}
+        }
+    }
+    assert!(carried > 10, "{carried}");
+}
+
 fn jittery(order: PacketOrder) -> Channel {
     let jitter = Jitter {
         deviation: MILLISECOND,
