@@ -2,11 +2,10 @@
 
 use std::error::Error;
 use std::fs::{File, OpenOptions};
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::UnixListener;
-use std::path::Path;
 
 use longhaul_topologies::Topology;
 use nix::fcntl::OFlag;
@@ -24,6 +23,11 @@ use super::{KeeperError, names, server};
 use crate::engine::EngineChoice;
 use crate::lab::{LabError, LabOptions};
 use crate::sandbox::{Privilege, SandboxError};
+
+/// The lines of a log that an error quotes: a panic's message with what it is about.
+const QUOTED: usize = 5;
+/// A log is searched this far from its end.
+const LOOKED_AT: u64 = 16 << 10;
 
 /// A lab that has come up.
 #[derive(Debug)]
@@ -91,7 +95,15 @@ pub(super) fn in_the_background(
     rest: impl FnOnce(Registration, OwnedFd) -> Result<(), Plea>,
 ) -> Result<(), KeeperError> {
     let name = registration.name().clone();
-    let log = registration.folder().join("log");
+    let path = registration.folder().join("log");
+    // It goes with the registration, and what it says is needed after that.
+    let log = OpenOptions::new()
+        .create(true)
+        .read(true)
+        .append(true)
+        .mode(0o600)
+        .open(&path)
+        .map_err(|e| KeeperError::path("make", &path, e))?;
     let (news, teller) = nix::unistd::pipe2(OFlag::O_CLOEXEC)
         .map_err(|e| KeeperError::lab("start", &name, e.into()))?;
     // Each process would print what is in the buffer.
@@ -102,17 +114,17 @@ pub(super) fn in_the_background(
             drop(teller);
             let _ = waitpid(child, None);
             registration.hand_over();
-            await_news(&name, news)
+            await_news(&name, news, log)
         }
         ForkResult::Child => {
             drop(news);
-            leave_the_terminal(&log, teller, |teller| rest(registration, teller))
+            leave_the_terminal(log, teller, |teller| rest(registration, teller))
         }
     }
 }
 
-/// Waits for what the lab has to say first; if that is bad, also for its end.
-fn await_news(name: &LabName, news: OwnedFd) -> Result<(), KeeperError> {
+/// Waits for what the lab has to say first; if that is bad, also for its end. Of one that ends without a word, `log` may say more.
+fn await_news(name: &LabName, news: OwnedFd, log: File) -> Result<(), KeeperError> {
     let mut news = BufReader::new(File::from(news));
     let mut line = String::new();
     news.read_line(&mut line)
@@ -121,7 +133,10 @@ fn await_news(name: &LabName, news: OwnedFd) -> Result<(), KeeperError> {
         Ok(Ok(())) => return Ok(()),
         Ok(Err(plea)) => plea,
         Err(_) => Plea {
-            message: "its processes were killed".into(),
+            message: match last_words(log) {
+                Some(words) => format!("its processes ended, and said last:\n  {words}"),
+                None => "its processes were killed".into(),
+            },
             help: None,
         },
     };
@@ -134,6 +149,24 @@ fn await_news(name: &LabName, news: OwnedFd) -> Result<(), KeeperError> {
     })
 }
 
+/// The last that a lab printed, if anything.
+fn last_words(mut log: File) -> Option<String> {
+    let mut bytes = Vec::new();
+    let length = log.seek(SeekFrom::End(0)).ok()?;
+    log.seek(SeekFrom::Start(length.saturating_sub(LOOKED_AT)))
+        .and_then(|_| log.read_to_end(&mut bytes))
+        .ok()?;
+    let text = String::from_utf8_lossy(&bytes);
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let lines: Vec<&str> = lines.collect();
+    let last = match lines.iter().rposition(|line| line.contains("panicked at")) {
+        // What may follow is a backtrace.
+        Some(at) => &lines[at..lines.len().min(at + QUOTED)],
+        None => &lines[lines.len().saturating_sub(QUOTED)..],
+    };
+    (!last.is_empty()).then(|| last.join("\n  "))
+}
+
 /// Says that the lab is up, or why not.
 pub(super) fn tell(teller: OwnedFd, news: &Result<(), Plea>) -> io::Result<()> {
     let mut line = serde_json::to_vec(news)?;
@@ -144,7 +177,7 @@ pub(super) fn tell(teller: OwnedFd, news: &Result<(), Plea>) -> io::Result<()> {
 /// Goes on as a process of a session of its own, without a terminal and with `log` for what it prints, and ends with
 /// `rest`. Forks once more, so that the command that waits has no child whose end it would have to wait for.
 fn leave_the_terminal(
-    log: &Path,
+    log: File,
     teller: OwnedFd,
     rest: impl FnOnce(OwnedFd) -> Result<(), Plea>,
 ) -> ! {
@@ -156,11 +189,6 @@ fn leave_the_terminal(
             unsafe { libc::_exit(0) }
         }
         std::env::set_current_dir("/")?;
-        let log = OpenOptions::new()
-            .create(true)
-            .append(true)
-            .mode(0o600)
-            .open(log)?;
         dup2_stdin(File::open("/dev/null")?)?;
         dup2_stdout(&log)?;
         dup2_stderr(&log)?;

@@ -59,6 +59,15 @@ pub fn a_lab_that_cannot_come_up_says_why_and_leaves_nothing() -> Outcome {
     Ok(())
 }
 
+pub fn a_keeper_that_dies_before_it_says_anything_is_quoted() -> Outcome {
+    for stage in stages() {
+        let told = fail(&stage, "up-panicking", &["moonless"], 2);
+        assert!(told.contains("the moon fell down"), "{told}");
+        assert!(!stage.runtime().join("moonless").exists());
+    }
+    Ok(())
+}
+
 pub fn a_run_is_registered_and_can_be_interrupted() -> Outcome {
     for stage in stages() {
         let mut playing = Playing::start(stage.scene("run", &[]));

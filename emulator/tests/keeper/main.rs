@@ -26,6 +26,7 @@ fn main() -> ExitCode {
         &[
             ("up", scenes::up),
             ("up-in-vain", scenes::up_in_vain),
+            ("up-panicking", scenes::up_panicking),
             ("up-whole", scenes::up_whole),
             ("run", scenes::run),
             ("exec", scenes::exec),
@@ -42,6 +43,7 @@ fn main() -> ExitCode {
                 a_lab_stays_up_until_it_is_taken_down,
                 a_name_is_given_once,
                 a_lab_that_cannot_come_up_says_why_and_leaves_nothing,
+                a_keeper_that_dies_before_it_says_anything_is_quoted,
                 a_run_is_registered_and_can_be_interrupted,
                 ip_netns_sees_roots_labs,
                 a_whole_lab_carries_what_its_programs_send;

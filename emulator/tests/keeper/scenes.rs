@@ -127,6 +127,13 @@ pub fn up_in_vain(arguments: &[String]) -> i32 {
     )
 }
 
+pub fn up_panicking(arguments: &[String]) -> i32 {
+    let bring_up = || -> Result<StandIn, String> { panic!("the moon fell down") };
+    let privilege = Privilege::of_this_process();
+    let name = name(arguments);
+    code(keeper::up_with(name, "stand-in", EngineChoice::Auto, privilege, bring_up).map(drop))
+}
+
 /// Two sites of two hosts.
 pub fn up_whole(arguments: &[String]) -> i32 {
     let topology = support::topology(&[2, 2], &[(0, 1, 1)], Duration::from_millis(20));
