@@ -113,8 +113,13 @@ fn name(document: &Document, name: Option<&str>) -> Result<String, InputError> {
 
 /// What is wrong with `name` as part of a host name (RFC 952, lower case), if anything.
 pub(crate) fn fault_of_name(name: &str, longest: usize) -> Option<String> {
+    fault_in_name(name, longest).map(|fault| format!("the name `{}` {fault}", name.escape_debug()))
+}
+
+/// The same without the name: `is empty`.
+pub fn fault_in_name(name: &str, longest: usize) -> Option<String> {
     let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    let fault = if name.is_empty() {
+    Some(if name.is_empty() {
         "is empty".to_owned()
     } else if name.len() > longest {
         format!("is longer than {longest} characters")
@@ -129,8 +134,7 @@ pub(crate) fn fault_of_name(name: &str, longest: usize) -> Option<String> {
         "ends in a dash".to_owned()
     } else {
         return None;
-    };
-    Some(format!("the name `{}` {fault}", name.escape_debug()))
+    })
 }
 
 /// The names of the sites, those that links join together in one group, in the file's order.

@@ -20,7 +20,17 @@ const PROGRAMS: ByteSize = ByteSize::from_bytes(1 << 30);
 /// Brings a topology up in the background.
 pub fn up(args: &UpArgs, output: Output) -> Result<Exit, Failure> {
     let (document, topology) = topologies::open(&args.topology, &args.set)?;
-    let name = lab_name(args.name.as_deref().unwrap_or(&topology.name))?;
+    let name = match &args.name {
+        Some(name) => lab_name(name)?,
+        None => topology
+            .name
+            .parse()
+            .map_err(|error: keeper::LabNameError| {
+                let help =
+                    "the lab would be called as its topology is: choose a name with `--name`";
+                Failure::with_help(Exit::Usage, error.to_string(), help)
+            })?,
+    };
     if virtual_lab::is_wanted(args.lab)? {
         let needs = Needs {
             subject: topology.name.clone(),

@@ -3,9 +3,10 @@
 use std::fmt;
 use std::str::FromStr;
 
+use longhaul_topologies::validate;
 use serde::{Deserialize, Serialize};
 
-/// A lab's name, by the rule for sites: lower-case letters, digits and dashes, starting with a letter, at most 20 bytes.
+/// A lab's name, by the rule for sites ([`validate::fault_in_name`]), at most 20 characters.
 /// So it is safe as the name of a folder and as part of a namespace's.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -14,9 +15,13 @@ pub struct LabName(String);
 /// Why a text is no lab's name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{0}` cannot name a lab: use lower-case letters, digits and dashes, start with a letter, and keep to 20 bytes"
+    "`{}` cannot name a lab: it {fault}; use lower-case letters, digits and dashes, start with a letter, and keep to {} characters",
+    name.escape_debug(), LabName::LONGEST
 )]
-pub struct LabNameError(String);
+pub struct LabNameError {
+    name: String,
+    fault: String,
+}
 
 impl LabName {
     /// Longest name, in bytes.
@@ -37,14 +42,12 @@ impl FromStr for LabName {
     type Err = LabNameError;
 
     fn from_str(text: &str) -> Result<Self, LabNameError> {
-        let starts_well = text.starts_with(|c: char| c.is_ascii_lowercase());
-        let rest_is_well = text
-            .bytes()
-            .all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-'));
-        if starts_well && rest_is_well && text.len() <= Self::LONGEST {
-            Ok(LabName(text.to_owned()))
-        } else {
-            Err(LabNameError(text.to_owned()))
+        match validate::fault_in_name(text, Self::LONGEST) {
+            None => Ok(LabName(text.to_owned())),
+            Some(fault) => Err(LabNameError {
+                name: text.to_owned(),
+                fault,
+            }),
         }
     }
 }
@@ -86,6 +89,7 @@ mod tests {
             "A",
             "ä",
             "a\n",
+            "a-",
             "abcdefghijklmnopqrstu",
         ] {
             assert!(bad.parse::<LabName>().is_err(), "{bad:?}");
@@ -98,6 +102,22 @@ mod tests {
             "abcdefghijklmnopqrst",
         ] {
             assert_eq!(good.parse::<LabName>().unwrap().as_str(), good);
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_name_is_told() {
+        for (name, fault) in [
+            ("", "is empty"),
+            ("-a", "does not begin with a letter"),
+            ("my_lab", "has `_` in it"),
+            ("abcdefghijklmnopqrstu", "is longer than 20 characters"),
+        ] {
+            let told = name.parse::<LabName>().unwrap_err().to_string();
+            assert!(
+                told.contains(fault) && told.contains("keep to 20"),
+                "{told}"
+            );
         }
     }
 
