@@ -17,6 +17,9 @@ const OVERRIDE: &str = "LONGHAUL_RUNTIME_DIR";
 /// No lab can have this name: it does not start with a letter.
 const MOUNT_POINT: &str = ".lab";
 
+/// A Unix socket's path has 107 bytes and a zero (unix(7)). The longest in the folder is `/NAME/guest/clock`, with a name of 20.
+const LONGEST: usize = 107 - "/".len() - 20 - "/guest/clock".len();
+
 /// Why the runtime folder cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum RuntimeFolderError {
@@ -40,6 +43,12 @@ pub enum RuntimeFolderError {
         /// Which folder.
         path: PathBuf,
     },
+    /// The sockets in it could not be reached.
+    #[error("the path {} is too long for a lab's sockets below it: set {OVERRIDE} to one of at most {LONGEST} bytes", path.display())]
+    Long {
+        /// Which folder.
+        path: PathBuf,
+    },
     /// The override is not absolute.
     #[error("{OVERRIDE} must be an absolute path, not {}", path.display())]
     Relative {
@@ -53,6 +62,7 @@ pub(crate) fn folder() -> Result<PathBuf, RuntimeFolderError> {
     let path = match std::env::var_os(OVERRIDE) {
         Some(path) if Path::new(&path).is_absolute() => {
             let path = PathBuf::from(path);
+            refuse_long(&path)?;
             refuse_open(&path)?;
             path
         }
@@ -92,6 +102,16 @@ fn standard_place(user: Uid, xdg: Option<PathBuf>) -> PathBuf {
     match xdg.filter(own) {
         Some(path) => path.join("longhaul"),
         None => format!("/tmp/longhaul-{user}").into(),
+    }
+}
+
+/// Refuses a folder whose labs could have no sockets.
+fn refuse_long(path: &Path) -> Result<(), RuntimeFolderError> {
+    match path.as_os_str().len() > LONGEST {
+        true => Err(RuntimeFolderError::Long {
+            path: path.to_owned(),
+        }),
+        false => Ok(()),
     }
 }
 
@@ -141,7 +161,22 @@ fn make_private(path: &Path) -> Result<(), RuntimeFolderError> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::net::UnixListener;
+
     use super::*;
+
+    #[test]
+    fn the_longest_folder_has_room_for_the_longest_socket_and_a_longer_one_is_refused() {
+        let base = tempfile::tempdir().unwrap();
+        let fill = LONGEST - base.path().as_os_str().len() - 1;
+        let folder = base.path().join("r".repeat(fill));
+        refuse_long(&folder).unwrap();
+        let lab = folder.join("n".repeat(20));
+        std::fs::create_dir_all(lab.join("guest")).unwrap();
+        UnixListener::bind(lab.join("guest/clock")).unwrap();
+        let refused = refuse_long(&base.path().join("r".repeat(fill + 1))).unwrap_err();
+        assert!(refused.to_string().contains("LONGHAUL_RUNTIME_DIR"));
+    }
 
     #[test]
     fn a_folder_that_others_use_is_neither_taken_nor_closed() {
