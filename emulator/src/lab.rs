@@ -109,10 +109,22 @@ impl LabError {
                 )),
                 _ => None,
             },
+            // A sandbox that may mount a /proc of its own has one that it can write to.
+            Self::Step { step, source }
+                if source.kind() == io::ErrorKind::ReadOnlyFilesystem
+                    && step.contains("/proc/sys/") =>
+            {
+                Some(MASKED_PROC.to_owned())
+            }
             Self::Step { .. } | Self::Engine(_) => None,
         }
     }
 }
+
+/// The way out where /proc/sys is read-only (Docker's run reference, "Security configuration"; podman-run(1); Kubernetes' API, `procMount`).
+const MASKED_PROC: &str = "a container runtime masks parts of /proc here, and so the kernel gives the lab none of its own: start the container with \
+                           `--security-opt systempaths=unconfined` (Docker), `--security-opt unmask=ALL` (Podman), `procMount: Unmasked` in its \
+                           securityContext (Kubernetes), or privileged";
 
 impl Lab {
     /// Builds namespaces, wiring, links. Must be called inside a sandbox's lab process, within a tokio runtime; keeps its
@@ -449,6 +461,19 @@ mod tests {
     use longhaul_topologies::{Document, validate};
 
     use super::*;
+
+    #[test]
+    fn a_sysctl_that_a_container_masks_is_told_with_the_way_out() {
+        let step = |step: &str, errno| LabError::Step {
+            step: step.to_owned(),
+            source: io::Error::from_raw_os_error(errno),
+        };
+        let sysctl = "write 0 to /proc/sys/net/ipv4/conf/all/rp_filter";
+        let help = step(sysctl, libc::EROFS).help().unwrap();
+        assert!(help.contains("systempaths=unconfined"), "{help}");
+        assert_eq!(step(sysctl, libc::EINVAL).help(), None);
+        assert_eq!(step("write /etc/hosts", libc::EROFS).help(), None);
+    }
 
     #[test]
     fn a_schedule_that_netem_cannot_carry_out_is_named() {
