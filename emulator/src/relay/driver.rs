@@ -32,6 +32,7 @@ use crate::capture::Tap;
 use crate::clocks::{Watch, now};
 use crate::engine::{ChannelCounters, Lateness};
 use crate::plan::{ChannelId, LabPlan};
+use crate::time::Time;
 
 /// Frames taken in before what is due gets its turn: as many as a lane's two channels may deliver in theirs. More would, where the
 /// thread cannot keep up, heap up packets that are out of the cache by the time they leave, which costs a third of its
@@ -335,6 +336,12 @@ impl Driver {
         })
     }
 
+    /// Takes in what arrived by `asked`, which is to find a link as it was. What goes on to arrive is left: it may come as fast as
+    /// it is taken in, and then there is no end to it.
+    fn receive_what_came_by(&mut self, asked: Time) {
+        while self.receive() == TURN && self.ports.last_arrival() <= asked {}
+    }
+
     /// Carries out what other threads asked for.
     fn obey(&mut self) -> Result<Asked, DriverError> {
         self.wake
@@ -350,8 +357,7 @@ impl Driver {
                     let _ = answer.send(self.punctuality.take());
                 }
                 Ok(Command::Set(id, channel, answer)) => {
-                    // What came before is to find the link as it was.
-                    while self.receive() == TURN {}
+                    self.receive_what_came_by(now());
                     if let Some(at) = self.channels.find(id) {
                         let carrier = self.channels.at(at);
                         carrier.set(now(), &channel);

@@ -102,6 +102,11 @@ impl Ports {
         &self.output
     }
 
+    /// When the last frame arrived that was taken in; those still in the rings came later.
+    pub(super) fn last_arrival(&self) -> Time {
+        self.rings.last_arrival()
+    }
+
     /// Hands up to `limit` frames to `take`, oldest first, with the interface that each came by, the instant, and the
     /// kernel's number for the interface at the lane's other end. Answers how many there were.
     pub(super) fn receive(

@@ -109,6 +109,11 @@ impl Rings {
         limit
     }
 
+    /// When the last frame arrived that was taken in.
+    pub(super) fn last_arrival(&self) -> Time {
+        self.last_arrival
+    }
+
     /// Frames that found no slot since the last call.
     pub(super) fn drops(&self) -> io::Result<u64> {
         Ok(self.small.drops()? + self.large.drops()?)
