@@ -88,6 +88,11 @@ pub fn tools() -> Vec<Capability> {
     tools
 }
 
+/// How to get the program that is started by this name, if it is of those that [`tools`] knows.
+pub fn remedy_of_program(name: &str) -> Option<String> {
+    tools::remedy_of_program(name, &Machine::at(Path::new("/")))
+}
+
 /// The one of `tools` whose name begins with `name`: GPUs have their addresses in theirs.
 pub fn tool<'a>(tools: &'a [Capability], name: &str) -> Option<&'a Capability> {
     tools.iter().find(|tool| tool.name == name).or_else(|| {

@@ -25,7 +25,9 @@ mod timeout;
 pub mod torch;
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::net::Ipv4Addr;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -49,6 +51,11 @@ pub trait Program {
 
     /// What it needs on the machine, by the names of [`capability::tools`].
     fn needs(&self) -> Vec<&'static str>;
+
+    /// The programs that the user names, as they are started on `hosts`.
+    fn lines(&self, _hosts: &[String]) -> Vec<Line> {
+        Vec::new()
+    }
 
     /// Whether its fields fit together and the hosts, which are given site by site.
     ///
@@ -323,6 +330,15 @@ impl ProgramError {
     }
 }
 
+/// A program that is started by its name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line {
+    /// Its name or path.
+    pub program: PathBuf,
+    /// Where its environment says that programs lie; none if it says nothing of that.
+    pub path: Option<String>,
+}
+
 /// Something that programs of an experiment need, and that this machine lacks.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`workload.{kind}` needs {name}, which is not here: {reason}")]
@@ -330,7 +346,7 @@ pub struct Missing {
     /// What kind of program.
     pub kind: &'static str,
     /// What it needs.
-    pub name: &'static str,
+    pub name: String,
     /// Where it was looked for.
     pub reason: String,
     /// How to get it.
@@ -345,7 +361,7 @@ pub fn available(program: &dyn Program, tools: &[Capability]) -> Result<(), Miss
     for name in program.needs() {
         let missing = |reason: &str, help: Option<String>| Missing {
             kind: program.kind(),
-            name,
+            name: name.to_owned(),
             reason: reason.to_owned(),
             help,
         };
@@ -359,6 +375,63 @@ pub fn available(program: &dyn Program, tools: &[Capability]) -> Result<(), Miss
         }
     }
     Ok(())
+}
+
+/// Checks that the programs which `program` starts by name on `hosts` are on this machine.
+///
+/// # Errors
+/// The first that is not.
+pub fn startable(program: &dyn Program, hosts: &[String]) -> Result<(), Missing> {
+    let lines = program.lines(hosts);
+    let missing = lines.into_iter().find_map(Line::lacks);
+    missing.map_or(Ok(()), |(name, reason, help)| {
+        Err(Missing {
+            kind: program.kind(),
+            name,
+            reason: reason.to_owned(),
+            help: Some(help),
+        })
+    })
+}
+
+impl Line {
+    /// Its name, why it cannot be started, and the way out; nothing if it can be.
+    fn lacks(self) -> Option<(String, &'static str, String)> {
+        let Self { program, path } = self;
+        let name = program.display().to_string();
+        if name.contains('/') {
+            // Relative to the folder that longhaul was started in, as it is for the program.
+            if is_executable(&program) {
+                return None;
+            }
+            let (reason, help) = match program.is_file() {
+                true => (
+                    "the file is no program, as nobody may execute it",
+                    format!("`chmod +x {name}`, or put the interpreter before it"),
+                ),
+                false => (
+                    "there is no such file",
+                    "a path counts from the folder that longhaul is started in".to_owned(),
+                ),
+            };
+            return Some((name, reason, help));
+        }
+        let own = path.map(OsString::from);
+        let folders = own.or_else(|| std::env::var_os("PATH"));
+        // What execvp(3) takes without one.
+        let folders = folders.unwrap_or_else(|| "/bin:/usr/bin".into());
+        if std::env::split_paths(&folders).any(|folder| is_executable(&folder.join(&program))) {
+            return None;
+        }
+        let help = capability::remedy_of_program(&name)
+            .unwrap_or_else(|| format!("install it, or write where it lies: /PATH/TO/{name}"));
+        Some((name, "not found in PATH", help))
+    }
+}
+
+fn is_executable(file: &Path) -> bool {
+    let metadata = file.metadata();
+    metadata.is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
 }
 
 /// The file or folder of a tool that is there.
@@ -466,5 +539,45 @@ pub(crate) mod tests {
             "`workload.iperf3` needs iperf3, which is not here: not found in PATH"
         );
         assert_eq!(missing.help.as_deref(), Some("sudo apt install iperf3"));
+    }
+
+    #[test]
+    fn a_program_that_is_not_here_is_named_before_anything_is_built() {
+        use serde_json::json;
+        let folder = tempfile::tempdir().unwrap();
+        let script = folder.path().join("mine.sh");
+        std::fs::write(&script, "#!/bin/sh\n").unwrap();
+        let script = script.to_str().unwrap();
+        let missing = |value: serde_json::Value| {
+            let command: CommandSpec = spec(value);
+            startable(&command, &hosts()).map_err(|missing| missing.to_string())
+        };
+        let told = |name: &str, reason: &str| {
+            let text = format!("`workload.command` needs {name}, which is not here: {reason}");
+            Err(text)
+        };
+        assert_eq!(missing(json!({"command": ["sh", "-c", "no-such"]})), Ok(()));
+        assert_eq!(
+            missing(json!({"command": ["no-such-program"]})),
+            told("no-such-program", "not found in PATH")
+        );
+        assert_eq!(
+            missing(json!({"command": [script]})),
+            told(script, "the file is no program, as nobody may execute it")
+        );
+        let executable = std::fs::Permissions::from_mode(0o755);
+        std::fs::set_permissions(script, executable).unwrap();
+        assert_eq!(missing(json!({"command": [script]})), Ok(()));
+        // Where the environment of the program says that it is, and nowhere else.
+        let path = folder.path().to_str().unwrap();
+        let with_path = |program| json!({"command": [program], "environment": {"PATH": path}});
+        assert_eq!(missing(with_path("mine.sh")), Ok(()));
+        assert!(missing(with_path("sh")).is_err());
+        // What no host runs need not be here.
+        let own = |program| json!({"command": [program]});
+        let only_own = json!({"command": ["no-such-program"], "per_host": {"a-0": own("sh"), "b-0": own("sh")}});
+        assert_eq!(missing(only_own), Ok(()));
+        let on_one = json!({"command": ["sh"], "per_host": {"b-0": own("./no-such")}});
+        assert_eq!(missing(on_one), told("./no-such", "there is no such file"));
     }
 }

@@ -154,6 +154,12 @@ pub(super) fn capabilities(machine: &Machine) -> Vec<Capability> {
     programs.chain([torch]).collect()
 }
 
+/// How `machine` gets the program that is started by this name.
+pub(super) fn remedy_of_program(name: &str, machine: &Machine) -> Option<String> {
+    let tool = TOOLS.iter().find(|tool| tool.programs.contains(&name))?;
+    Some(tool.origin.remedy(&machine.remedies()))
+}
+
 impl Origin {
     fn remedy(self, remedies: &Remedies) -> String {
         match self {

@@ -33,25 +33,12 @@ pub fn entries() -> &'static [Entry] {
 /// # Errors
 /// If there is no such entry or file, or it is not YAML.
 pub fn open(name_or_path: &str) -> Result<ExperimentSource, InputError> {
-    let document = CATALOGUE.open(name_or_path);
-    let document = document.map_err(|error| way_on(error, name_or_path))?;
+    let document = CATALOGUE.open(name_or_path)?;
     let folder = Path::new(name_or_path).parent();
     let part = document.at(&DocumentPath::root().key("experiment"));
     Ok(ExperimentSource::new(
         part.unwrap_or(document),
         folder.unwrap_or(Path::new(".")),
-    ))
-}
-
-/// Who gives a topology is told what to do with one.
-fn way_on(error: InputError, name: &str) -> InputError {
-    let mut topologies = longhaul_topologies::catalogue::entries().iter();
-    if !topologies.any(|entry| entry.name == name) || Path::new(name).exists() {
-        return error;
-    }
-    error.with_help(format!(
-        "it is a topology: bring it up with `longhaul up {name}`, or run an experiment on it with `--set topology={name}`; \
-         `longhaul experiments list` shows all there are"
     ))
 }
 
@@ -70,8 +57,5 @@ mod tests {
     fn a_name_that_is_not_there_gets_the_way_on() {
         assert!(help("quikstart").starts_with("did you mean `quickstart`? The catalogue has: "));
         assert!(help("xyz").starts_with("the catalogue has: quickstart, "));
-        assert!(
-            help("metro").starts_with("it is a topology: bring it up with `longhaul up metro`")
-        );
     }
 }

@@ -14,6 +14,7 @@ use super::bound::bound;
 use super::congestion;
 use super::error::RunError;
 use super::points::{Experiment, PointPlan, WorkloadPlan};
+use super::source::host_names;
 use crate::program;
 
 /// Longer than this is a slip in a unit, not an intention.
@@ -37,6 +38,13 @@ fn programs(experiment: &Experiment) -> Result<(), RunError> {
     for spec in experiment.programs() {
         let tools = tools.get_or_insert_with(tools_here);
         program::available(spec.program(), tools)?;
+    }
+    for point in &experiment.points {
+        if let WorkloadPlan::Program(spec) = &point.workload {
+            let topology = &experiment.topologies[point.topology];
+            let hosts: Vec<String> = host_names(topology).collect();
+            program::startable(spec.program(), &hosts)?;
+        }
     }
     Ok(())
 }

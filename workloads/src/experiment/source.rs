@@ -539,7 +539,7 @@ const LEAST_PATIENCE: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// The hosts of `topology`, site by site.
-fn host_names(topology: &Topology) -> impl Iterator<Item = String> + '_ {
+pub(super) fn host_names(topology: &Topology) -> impl Iterator<Item = String> + '_ {
     places(topology, super::spec::RankOrder::SiteContiguous)
         .into_iter()
         .map(|place| place.host_name(topology))

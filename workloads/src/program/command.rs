@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::program::figures::{self, FigureSpec};
 use crate::program::processes::{Process, Role, Streams};
 use crate::program::{
-    Findings, Output, Place, Program, ProgramError, Refusal, check_hosts, timeout,
+    Findings, Line, Output, Place, Program, ProgramError, Refusal, check_hosts, timeout,
 };
 
 /// A program on some or all hosts; never through a shell.
@@ -70,6 +70,16 @@ impl Program for CommandSpec {
 
     fn needs(&self) -> Vec<&'static str> {
         Vec::new()
+    }
+
+    fn lines(&self, hosts: &[String]) -> Vec<Line> {
+        let chosen = self.hosts.as_deref().unwrap_or(hosts);
+        let programs = chosen.iter().filter_map(|host| self.line(host).first());
+        let line = |program: &String| Line {
+            program: program.into(),
+            path: self.environment.get("PATH").cloned(),
+        };
+        programs.map(line).collect()
     }
 
     fn check(&self, hosts: &[String]) -> Result<(), Refusal> {

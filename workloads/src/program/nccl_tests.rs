@@ -17,7 +17,7 @@ use crate::collective::Collective;
 use crate::experiment::spec::Sizes;
 use crate::program::processes::{Process, Streams};
 use crate::program::{
-    Findings, Iteration, Output, Place, Program, ProgramError, Refusal, mpi, path_of, ranks,
+    Findings, Iteration, Line, Output, Place, Program, ProgramError, Refusal, mpi, path_of, ranks,
     timeout,
 };
 
@@ -123,6 +123,13 @@ impl Program for NcclTestsSpec {
         // Whoever names a folder knows what is in it.
         let binaries = self.folder.is_none().then_some("nccl-tests");
         ["GPU", "Open MPI"].into_iter().chain(binaries).collect()
+    }
+
+    fn lines(&self, _: &[String]) -> Vec<Line> {
+        vec![Line {
+            program: self.program(),
+            path: None,
+        }]
     }
 
     fn check(&self, hosts: &[String]) -> Result<(), Refusal> {

@@ -16,7 +16,7 @@ use crate::experiment::spec::Sizes;
 use crate::program::lines::{self, Report};
 use crate::program::processes::{Process, Streams};
 use crate::program::{
-    Findings, Output, Place, Program, ProgramError, Refusal, path_of, ranks, timeout,
+    Findings, Line, Output, Place, Program, ProgramError, Refusal, path_of, ranks, timeout,
 };
 
 /// PyTorch with Gloo, a rank on every host: a collective, or training.
@@ -219,6 +219,15 @@ impl Program for TorchSpec {
         let reports: Vec<Report> = outputs.iter().map(report).collect::<Result<_, _>>()?;
         let last = outputs.last().map_or("", |output| &output.host);
         lines::join(&reports).map_err(|problem| refuse(last, problem))
+    }
+
+    fn lines(&self, _: &[String]) -> Vec<Line> {
+        let named = self.python.clone();
+        let line = |program| Line {
+            program,
+            path: None,
+        };
+        named.map(line).into_iter().collect()
     }
 
     fn files(&self) -> Vec<PathBuf> {
