@@ -12,7 +12,7 @@ use longhaul_workloads::experiment::{self, PointPlan};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use predicates::prelude::PredicateBooleanExt;
-use predicates::str::contains;
+use predicates::str::{contains, is_empty};
 use serde_json::Value;
 
 /// The exit code of a machine that lacks something.
@@ -283,11 +283,36 @@ fn a_claim_is_run_judged_and_written_down() {
         .code(1);
     let found: Value = serde_json::from_slice(&judged.get_output().stdout).unwrap();
     assert_eq!(found["judgements"][0]["verdict"], "not-reproduced");
+}
 
-    // A result of something else says nothing of this claim.
+#[test]
+fn a_run_of_another_experiment_is_told_and_not_judged() {
+    let folder = tempfile::tempdir().unwrap();
+    let recording = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../ci/tests/data/virtual-fast.json"
+    );
+    let run = folder.path().join("run");
+    fs::create_dir(&run).unwrap();
+    fs::copy(recording, run.join("result.json")).unwrap();
+    for file in ["samples.csv", "telemetry.csv"] {
+        fs::write(run.join(file), "").unwrap();
+    }
+    let file = claim(folder.path(), 1.0);
     longhaul(folder.path())
-        .args(["deep-buffers", "--result", "held/made-up"])
+        .arg(&file)
+        .args(["deep-buffers", "--result", "run"])
         .assert()
-        .code(1)
-        .stdout(contains("the run has no queueing-delay-p99 of cubic"));
+        .code(2)
+        .stdout(is_empty())
+        .stderr(contains(
+            "--result run: this is a run of the experiment `my-library`, and the claim `made-up` is about `made-up`",
+        ))
+        .stderr(contains("`longhaul reproduce made-up` makes one"));
+    // Of a run that is there nothing can be chosen any more.
+    longhaul(folder.path())
+        .args(["deep-buffers", "--result", "run", "--lab", "host"])
+        .assert()
+        .code(2)
+        .stderr(contains("cannot be used with"));
 }

@@ -7,15 +7,18 @@ use clap::ValueEnum;
 use clap::builder::PossibleValue;
 use longhaul_ci::claim::{self, Claim, Judgement, Verdict};
 use longhaul_reports::folder::{RESULT_FILE, ResultFolder, ResultWriter};
+use longhaul_reports::result::RunResult;
 use longhaul_topologies::Document;
 use longhaul_topologies::document::DocumentPath;
 use longhaul_workloads::experiment::{self, ExperimentSource};
+use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use tokio::process::Command;
 
 use crate::args::ReproduceArgs;
 use crate::commands::child::{Children, Ended};
 use crate::commands::run::{lay, results};
+use crate::commands::subject::Subject;
 use crate::commands::write;
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -33,7 +36,11 @@ pub fn run(args: &ReproduceArgs, output: Output) -> Result<Exit, Failure> {
     let claims = claims(args)?;
     let mut judgements = Vec::new();
     if let Some(result) = &args.result {
-        let result = ResultFolder::open(result)?.result;
+        let folder = result;
+        let result = ResultFolder::open(folder)?.result;
+        for Asked { claim, .. } in &claims {
+            is_of(claim, &result, folder)?;
+        }
         for Asked { claim, .. } in &claims {
             show(&mut judgements, Judgement::of(claim, &result), output);
         }
@@ -83,7 +90,8 @@ fn claims(args: &ReproduceArgs) -> Result<Vec<Asked>, Failure> {
     };
     let mut claims: Vec<Asked> = Vec::new();
     for name in names {
-        let (claim, document) = claim::open(name)?;
+        let opened = claim::open(name).map_err(|error| Subject::Claim.or_other(name, error.into()));
+        let (claim, document) = opened?;
         if claims
             .iter()
             .any(|earlier| earlier.claim.name == claim.name)
@@ -118,6 +126,28 @@ impl Asked {
     }
 }
 
+/// Says so if `result`, which lies in `folder`, is of another experiment than the claim's: it would have none of the figures, or figures
+/// of something else.
+fn is_of(claim: &Claim, result: &RunResult, folder: &Path) -> Result<(), Failure> {
+    let experiment = claim.experiment["name"].as_str().unwrap_or(&claim.name);
+    if result.name == experiment {
+        return Ok(());
+    }
+    Err(Failure::with_help(
+        Exit::Usage,
+        format!(
+            "--result {}: this is a run of the experiment `{}`, and the claim `{}` is about `{experiment}`",
+            folder.display(),
+            result.name,
+            claim.name
+        ),
+        format!(
+            "name a run of `{experiment}`: `longhaul reproduce {}` makes one",
+            claim.name
+        ),
+    ))
+}
+
 /// Runs and judges one claim after the other, and writes down what was found.
 fn in_turn(
     args: &ReproduceArgs,
@@ -150,11 +180,19 @@ fn in_turn(
         }
         match ended {
             Ended::Interrupted => return Ok(Exit::Interrupted),
-            Ended::Killed(_) => {
+            Ended::Killed(signal) => {
+                let help = match signal == Signal::SIGKILL as i32 {
+                    true => {
+                        "a machine that is short of memory ends processes so, and the kernel's log (`dmesg`) tells; run it again"
+                    }
+                    false => {
+                        "run it again; if it ends so again, that is a defect of longhaul's or of this machine"
+                    }
+                };
                 return Err(Failure::with_help(
                     Exit::NotHeld,
                     format!("{name}: its run was {ended}"),
-                    "a machine that is short of memory ends processes so, and the kernel's log (`dmesg`) tells; run it again",
+                    help,
                 ));
             }
             // It has said why, with JSON here.
