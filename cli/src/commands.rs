@@ -17,6 +17,7 @@ mod reproduce;
 mod run;
 mod shell;
 mod status;
+mod subject;
 mod sweep;
 mod top;
 mod topologies;
@@ -58,8 +59,8 @@ pub fn run(command: Command, output: Output) -> Result<Exit, Failure> {
         Command::Kernel(command) => kernel::run(command, output),
         Command::Hardware(command) => hardware::run(&command, output),
         Command::Doctor => doctor::run(output),
-        Command::Completions { shell } => Ok(manual::completions::<Cli>(shell)),
-        Command::Man { out } => manual::man::<Cli>(out.as_deref()),
+        Command::Completions { shell } => Ok(manual::completions::<Cli>(shell, output)),
+        Command::Man { out } => manual::man::<Cli>(out.as_deref(), output),
     }
 }
 
@@ -99,7 +100,7 @@ fn overrides(settings: &[String]) -> Result<Vec<(&str, &str)>, Failure> {
                 Failure::with_help(
                     Exit::Usage,
                     format!("--set {setting}: no value"),
-                    "write --set KEY=VALUE, as in --set links.0.loss=0.1%",
+                    "write --set KEY=VALUE",
                 )
             })
         })

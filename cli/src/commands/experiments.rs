@@ -4,6 +4,7 @@ use longhaul_workloads::experiment::{Experiment, PointPlan, catalogue, spec};
 use serde_json::json;
 
 use crate::args::{ExperimentsCommand, TRACE_RANKS};
+use crate::commands::subject::Subject;
 use crate::commands::traces;
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -15,7 +16,11 @@ pub fn run(command: ExperimentsCommand, output: Output) -> Result<Exit, Failure>
     match command {
         ExperimentsCommand::List => list(output),
         ExperimentsCommand::Show { experiment, points } => {
-            let source = catalogue::open(&experiment)?;
+            if let Some(refusal) = Subject::Experiment.refusal(&experiment) {
+                return Err(refusal);
+            }
+            let source = catalogue::open(&experiment)
+                .map_err(|error| Subject::Experiment.or_other(&experiment, error.into()))?;
             if points {
                 return Ok(show_points(&source.load()?, output));
             }

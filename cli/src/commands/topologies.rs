@@ -10,10 +10,10 @@ use longhaul_topologies::model::{
     Channel, DelaySource, Direction, Lane, Link, Loss, QueueLimit, Topology,
 };
 use longhaul_topologies::{Document, catalogue, spec, validate};
-use longhaul_workloads::experiment;
 use serde_json::json;
 
 use crate::args::{ExportArgs, TopologiesCommand};
+use crate::commands::subject::Subject;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::listing::Listing;
@@ -38,22 +38,15 @@ pub fn run(command: TopologiesCommand, output: Output) -> Result<Exit, Failure> 
 
 /// Opens a catalogue name or a file, lays `overrides` (`key=value`) over it and checks it.
 pub fn open(name_or_path: &str, overrides: &[String]) -> Result<(Document, Topology), Failure> {
-    let mut document = catalogue::open(name_or_path).map_err(|error| {
-        if experiment::catalogue::entries()
-            .iter()
-            .any(|entry| entry.name == name_or_path)
-        {
-            return error.with_help(format!(
-                "it is an experiment: run it with `longhaul run {name_or_path}`"
-            ));
+    let open = || {
+        let mut document = catalogue::open(name_or_path)?;
+        for (key, value) in crate::commands::overrides(overrides)? {
+            document.set(key, value)?;
         }
-        error
-    })?;
-    for (key, value) in crate::commands::overrides(overrides)? {
-        document.set(key, value)?;
-    }
-    let topology = validate::topology(&document)?;
-    Ok((document, topology))
+        let topology = validate::topology(&document)?;
+        Ok((document, topology))
+    };
+    open().map_err(|failure| Subject::Topology.or_other(name_or_path, failure))
 }
 
 fn list(output: Output) -> Result<Exit, Failure> {
