@@ -128,7 +128,7 @@ pub struct RunArgs {
     pub capture: Vec<String>,
 
     /// How many bytes of each captured packet to keep; all headers fit into 128
-    #[arg(long, value_name = "N", default_value_t = DEFAULT_BYTES, value_parser = clap::value_parser!(u32).range(1..=i64::from(MOST_BYTES)))]
+    #[arg(long, value_name = "N", requires = "capture", default_value_t = DEFAULT_BYTES, value_parser = clap::value_parser!(u32).range(1..=i64::from(MOST_BYTES)))]
     pub capture_bytes: u32,
 
     /// Push what `longhaul top` reads of this run to an OpenTelemetry collector, by OTLP/HTTP: http://127.0.0.1:4318
@@ -226,8 +226,8 @@ pub struct ReproduceArgs {
     pub list: bool,
 
     /// Where the sites live and whose clock counts
-    #[arg(long, value_enum, default_value_t = LabKind::Virtual)]
-    pub lab: LabKind,
+    #[arg(long, value_enum, default_value_t = BuiltLab::Virtual)]
+    pub lab: BuiltLab,
 
     /// Which engine carries the links; auto takes netem where the kernel has what the topology needs
     #[arg(long, value_enum, default_value_t = Links::Auto)]
@@ -246,7 +246,7 @@ pub struct ReproduceArgs {
     pub out: Option<PathBuf>,
 
     /// Judge the run in this folder instead of running anything
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["all", "list", "seed", "set", "out"])]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["all", "list", "lab", "links", "seed", "set", "out"])]
     pub result: Option<PathBuf>,
 }
 

@@ -7,7 +7,7 @@ use longhaul_emulator::lab::LabOptions;
 use longhaul_topologies::units::ByteSize;
 use serde_json::json;
 
-use crate::args::{DownArgs, ExecArgs, Links, UpArgs};
+use crate::args::{BuiltLab, DownArgs, ExecArgs, Links, PaceChoice, UpArgs};
 use crate::commands::virtual_lab::{self, Needs};
 use crate::commands::{link, topologies};
 use crate::exit::Exit;
@@ -19,6 +19,9 @@ const PROGRAMS: ByteSize = ByteSize::from_bytes(1 << 30);
 
 /// Brings a topology up in the background.
 pub fn up(args: &UpArgs, output: Output) -> Result<Exit, Failure> {
+    if args.lab != BuiltLab::Virtual {
+        virtual_lab::refuse_options(&args.virtual_lab)?;
+    }
     let (document, topology) = topologies::open(&args.topology, &args.set)?;
     let name = match &args.name {
         Some(name) => lab_name(name)?,
@@ -31,7 +34,7 @@ pub fn up(args: &UpArgs, output: Output) -> Result<Exit, Failure> {
                 Failure::with_help(Exit::Usage, error.to_string(), help)
             })?,
     };
-    if virtual_lab::is_wanted(args.lab)? {
+    if virtual_lab::is_wanted(args.lab) {
         let needs = Needs {
             subject: topology.name.clone(),
             links: args.links.into(),
@@ -66,6 +69,13 @@ pub fn exec(args: &ExecArgs) -> Result<Exit, Failure> {
     let name = named_or_only(args.name.as_deref())?;
     if let Some(exit) = virtual_lab::exec(&name, args.pace)? {
         return Ok(exit);
+    }
+    if args.pace != PaceChoice::Auto {
+        return Err(Failure::with_help(
+            Exit::Usage,
+            format!("--pace: {name} is no virtual lab: its time is that of the clock on the wall"),
+            "leave it out",
+        ));
     }
     let (program, arguments) = args
         .command

@@ -25,7 +25,7 @@ use longhaul_reports::{chart, table};
 use longhaul_topologies::units::TimeSpan;
 use serde_json::json;
 
-use crate::args::VerifyArgs;
+use crate::args::{BuiltLab, VerifyArgs};
 use crate::commands::interrupt::interrupted;
 use crate::commands::virtual_lab::{self, Needs};
 use crate::commands::{lab, runtime, topologies};
@@ -43,6 +43,9 @@ const LONGEST: Duration = Duration::from_secs(600);
 /// Measures a topology, a lab or the way between two namespaces.
 pub fn run(args: &VerifyArgs, output: Output) -> Result<Exit, Failure> {
     let duration = duration(args.duration)?;
+    if args.lab != BuiltLab::Virtual {
+        virtual_lab::refuse_options(&args.virtual_lab)?;
+    }
     let out = args.out.as_deref().map(new_folder).transpose()?;
     let task = Task {
         duration,
@@ -80,7 +83,7 @@ fn of_topology(topology: &str, args: &VerifyArgs, task: &Task) -> Result<Exit, F
         ..LabOptions::default()
     };
     let name = topology.name.clone();
-    if virtual_lab::is_wanted(args.lab)? {
+    if virtual_lab::is_wanted(args.lab) {
         let needs = Needs {
             subject: name,
             links: options.engine,

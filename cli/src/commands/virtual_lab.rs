@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use longhaul_emulator::engine::EngineChoice;
 use longhaul_emulator::guest::{
@@ -14,8 +15,9 @@ use longhaul_emulator::keeper::{
     self, Input, LabDetail, LabName, LabStatus, Purpose, Registration, Visit,
 };
 use longhaul_emulator::kernel::LabKernel;
+use longhaul_topologies::units::TimeSpan;
 
-use crate::args::{LabKind, PaceChoice, VirtualArgs};
+use crate::args::{BuiltLab, PaceChoice, VirtualArgs};
 use crate::commands::top;
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -41,17 +43,34 @@ pub struct Needs {
     pub collector: Option<top::Collector>,
 }
 
+/// How long a program may compute in no virtual time.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 /// Whether the command that was typed is to go on inside a lab kernel: asked for, and not there yet.
-pub fn is_wanted(lab: LabKind) -> Result<bool, Failure> {
-    match lab {
-        LabKind::Host => Ok(false),
-        LabKind::Virtual => Ok(!longhaul_emulator::guest::init::is_guest()),
-        LabKind::Physical => Err(Failure::with_help(
+pub fn is_wanted(lab: BuiltLab) -> bool {
+    lab == BuiltLab::Virtual && !longhaul_emulator::guest::init::is_guest()
+}
+
+/// Refuses, for a lab that is no virtual one, what would say nothing of it.
+pub fn refuse_options(args: &VirtualArgs) -> Result<(), Failure> {
+    let given = [
+        (args.memory.is_some(), "--memory"),
+        (args.patience.is_some(), "--patience"),
+        (!args.mount.is_empty(), "--mount"),
+        (!args.env.is_empty(), "--env"),
+    ];
+    match given.iter().find(|(given, _)| *given) {
+        None => Ok(()),
+        Some((_, option)) => Err(Failure::with_help(
             Exit::Usage,
-            "machines that are there run experiments, and nothing else",
-            "use `longhaul run EXPERIMENT --lab physical --inventory FILE`, or leave --lab out here",
+            format!("{option}: only a virtual lab has a use for it"),
+            "add --lab virtual, or leave it out",
         )),
     }
+}
+
+fn patience(args: &VirtualArgs) -> Duration {
+    args.patience.map_or(PATIENCE, TimeSpan::duration)
 }
 
 /// What a command inside a lab kernel came to.
@@ -102,7 +121,7 @@ pub fn run(
     };
     screen.progress.doing("booting the lab kernel");
     let guest = Guest::boot(&spec, &shared)?;
-    let ended = guest.watch(&interrupts, args.patience.duration(), &mut screen);
+    let ended = guest.watch(&interrupts, patience(args), &mut screen);
     screen.progress.finish();
     let ended = ended?;
     Ok(Done {
@@ -120,8 +139,8 @@ pub fn up(
     output: Output,
 ) -> Result<Exit, Failure> {
     let spec = spec(needs, args)?;
-    let patience = args.patience.duration();
-    keeper::up_virtual(name.clone(), &needs.subject, needs.links, &spec, patience)?;
+    let subject = &needs.subject;
+    keeper::up_virtual(name.clone(), subject, needs.links, &spec, patience(args))?;
     let mut command = typed(output);
     command.founding = true;
     let code = keeper::visit(name, command, None);
