@@ -152,6 +152,92 @@ fn a_name_that_does_not_exist_gets_the_way_on() {
 }
 
 #[test]
+fn a_file_of_another_kind_is_told_with_what_to_do_with_it() {
+    let desk = Desk::new();
+    let topology = desk.text(&["topologies", "show", "campus", "--yaml"]);
+    desk.write("t.yaml", topology);
+    desk.write("e.yaml", experiment("b"));
+    let experiment = "e.yaml: this is an experiment, and a topology is wanted here";
+    let topology = "t.yaml: this is a topology, and an experiment is wanted here";
+    for (command, told, way) in [
+        ("up e.yaml", experiment, "`longhaul run e.yaml`"),
+        ("verify e.yaml", experiment, "`longhaul run e.yaml`"),
+        (
+            "topologies show e.yaml",
+            experiment,
+            "`longhaul run e.yaml`",
+        ),
+        ("run t.yaml", topology, "`longhaul up t.yaml`"),
+        (
+            "experiments show t.yaml",
+            topology,
+            "`--set topology=t.yaml`",
+        ),
+        (
+            "sweep t.yaml --launcher local",
+            topology,
+            "`longhaul up t.yaml`",
+        ),
+        (
+            "reproduce e.yaml",
+            "e.yaml: this is an experiment, and a claim is wanted here",
+            "`longhaul run e.yaml`",
+        ),
+        (
+            "run deep-buffers",
+            "no such",
+            "`longhaul reproduce deep-buffers`",
+        ),
+        (
+            "reproduce quickstart",
+            "no such",
+            "`longhaul run quickstart`",
+        ),
+    ] {
+        let words: Vec<&str> = command.split(' ').collect();
+        let error = desk.error(&words, 2);
+        assert!(error.contains(told), "{command}: {error}");
+        assert!(error.contains(way), "{command}: {error}");
+    }
+}
+
+#[test]
+fn what_virtual_labs_alone_have_is_refused_elsewhere() {
+    let desk = Desk::new();
+    desk.write("e.yaml", experiment("b"));
+    for command in [
+        "run e.yaml --memory 1GiB",
+        "run e.yaml --env HOME",
+        "up campus --mount /tmp",
+        "verify campus --patience 3s",
+        "verify --name x --patience 3s",
+        "sweep e.yaml --launcher local -- --memory 1GiB",
+    ] {
+        let words: Vec<&str> = command.split(' ').collect();
+        let error = desk.error(&words, 2);
+        let told = ": only a virtual lab has a use for it";
+        assert!(error.contains(told), "{command}: {error}");
+    }
+    let bytes = desk.error(&["run", "e.yaml", "--capture-bytes", "64"], 2);
+    assert!(bytes.contains("--capture <LANE>"), "{bytes}");
+}
+
+#[test]
+fn the_help_and_the_readme_name_every_setting_that_a_link_takes() {
+    let desk = Desk::new();
+    let help = desk.text(&["link", "set", "--help"]);
+    let readme = concat!(env!("CARGO_MANIFEST_DIR"), "/../README.md");
+    let readme = fs::read_to_string(readme).unwrap();
+    let schema = desk.json(&["topologies", "schema"], 0);
+    let settings = schema["$defs"]["ChannelSpec"]["properties"].as_object();
+    for setting in settings.unwrap().keys() {
+        let named = format!("`{setting}`");
+        assert!(help.contains(&named), "{setting}: {help}");
+        assert!(readme.contains(&named), "{setting}");
+    }
+}
+
+#[test]
 fn a_lane_to_capture_that_does_not_exist_is_told_with_those_that_do() {
     let desk = Desk::new();
     desk.write("tiny.yaml", experiment("b"));
@@ -248,7 +334,7 @@ fn a_wrong_setting_is_shown_as_it_was_typed() {
     let set = |setting: &str| desk.error(&["run", "tiny.yaml", "--set", setting], 2);
     insta::assert_snapshot!(set("workload.iterations"), @r"
     error: --set workload.iterations: no value
-      help: write --set KEY=VALUE, as in --set links.0.loss=0.1%
+      help: write --set KEY=VALUE
     ");
     insta::assert_snapshot!(set("workload.itterations=3"), @r"
     error: tiny.yaml with --set workload.itterations=3: unknown field `itterations`
@@ -300,6 +386,22 @@ fn a_workload_that_takes_days_is_refused() {
 }
 
 #[test]
+fn a_program_that_is_not_here_is_told_before_a_lab_is_built() {
+    let desk = Desk::new();
+    let collective = "{collective: all_reduce, sizes: [64KiB]}";
+    let text = experiment("b").replace(collective, "{command: {command: [no-such-program]}}");
+    desk.write("e.yaml", text);
+    let told = desk.error(&["run", "e.yaml", "--out", "out"], 3);
+    for part in [
+        "`workload.command` needs no-such-program, which is not here: not found in PATH",
+        "install it, or write where it lies",
+    ] {
+        assert!(told.contains(part), "{told}");
+    }
+    assert!(!desk.path().join("out").exists());
+}
+
+#[test]
 fn a_physical_lab_takes_an_inventory_and_nothing_that_would_change_it() {
     let desk = Desk::new();
     let machine = |address| format!("hosts: [{{launch: local, address: {address}}}]");
@@ -345,7 +447,7 @@ fn a_physical_lab_takes_an_inventory_and_nothing_that_would_change_it() {
         ("--capture: ", with("quickstart", &["--capture", "a-b"])),
         ("runs longhaul's own collectives", with("iperf3", &[])),
         (
-            "machines that are there run experiments",
+            "invalid value 'physical' for '--lab <LAB>'\n  [possible values: host, virtual]",
             desk.error(&["up", "transatlantic", "--lab", "physical"], 2),
         ),
     ] {
@@ -548,6 +650,23 @@ fn every_shell_has_completions_for_every_command() {
             "{shell} shows what is no command for people"
         );
     }
+}
+
+#[test]
+fn scripts_and_pages_are_a_field_of_json() {
+    let desk = Desk::new();
+    let script = desk.json(&["completions", "bash"], 0);
+    let text = desk.text(&["completions", "bash"]);
+    assert_eq!(script["script"], text);
+    let page = desk.json(&["man"], 0);
+    assert_eq!(page["page"], desk.text(&["man"]));
+    assert_eq!(desk.json(&["man", "--out", "pages"], 0)["folder"], "pages");
+    desk.write("file", "");
+    let told = desk.error(&["man", "--out", "file/pages"], 2);
+    assert!(
+        told.contains("cannot write pages into file/pages: "),
+        "{told}"
+    );
 }
 
 #[test]

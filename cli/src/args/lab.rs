@@ -14,8 +14,9 @@ pub struct VirtualArgs {
 
     /// Give up after this much wall time in which no virtual time passes and one program computes; a lab that stays up ends
     /// that program instead
-    #[arg(long, value_name = "TIME", default_value = "60s")]
-    pub patience: longhaul_topologies::units::TimeSpan,
+    /// [default: 60s]
+    #[arg(long, value_name = "TIME")]
+    pub patience: Option<longhaul_topologies::units::TimeSpan>,
 
     /// Show the lab a file or folder of this machine, to be read only
     #[arg(long, value_name = "PATH")]
@@ -36,8 +37,8 @@ pub struct UpArgs {
     pub name: Option<String>,
 
     /// Where the sites live and whose clock counts
-    #[arg(long, value_enum, default_value_t = LabKind::Host)]
-    pub lab: LabKind,
+    #[arg(long, value_enum, default_value_t = BuiltLab::Host)]
+    pub lab: BuiltLab,
 
     /// Which engine carries the links; auto takes netem where the kernel has what the topology needs
     #[arg(long, value_enum, default_value_t = Links::Auto)]
@@ -98,7 +99,8 @@ pub struct LinkSetArgs {
     /// The other
     pub to: String,
 
-    /// Settings as in a topology file: `rate=10Mbit`, `jitter.deviation=1ms`, `state=down`
+    /// Settings as in a topology file, of `state`, `rate`, `delay`, `route_factor`, `jitter`, `loss`, `duplication`, `corruption`,
+    /// `reordering` and `queue`, or of their parts: `rate=10Mbit`, `jitter.deviation=1ms`, `state=down`
     #[arg(required = true, value_name = "KEY=VALUE")]
     pub settings: Vec<String>,
 
@@ -193,8 +195,8 @@ pub struct VerifyArgs {
     pub links: Links,
 
     /// Where TOPOLOGY lives and whose clock counts
-    #[arg(long, value_enum, default_value_t = LabKind::Host, conflicts_with_all = ["name", "between"])]
-    pub lab: LabKind,
+    #[arg(long, value_enum, default_value_t = BuiltLab::Host, conflicts_with_all = ["name", "between"])]
+    pub lab: BuiltLab,
 
     /// Seeds everything random in the links of TOPOLOGY
     #[arg(long, value_name = "N", default_value_t = 1, conflicts_with_all = ["name", "between"])]
@@ -233,6 +235,15 @@ pub enum PaceChoice {
     Free,
 }
 
+/// A lab that longhaul builds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum BuiltLab {
+    /// This machine's kernel, wall-clock time
+    Host,
+    /// A kernel of its own in virtual time: exact, repeatable to the bit, without root
+    Virtual,
+}
+
 /// Where the sites live and whose clock counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum LabKind {
@@ -240,8 +251,19 @@ pub enum LabKind {
     Host,
     /// A kernel of its own in virtual time: exact, repeatable to the bit, without root
     Virtual,
-    /// Machines that are there, by an inventory of them (`run` only)
+    /// Machines that are there, by an inventory of them
     Physical,
+}
+
+impl LabKind {
+    /// The lab, if it is one that longhaul builds.
+    pub fn built(self) -> Option<BuiltLab> {
+        match self {
+            LabKind::Host => Some(BuiltLab::Host),
+            LabKind::Virtual => Some(BuiltLab::Virtual),
+            LabKind::Physical => None,
+        }
+    }
 }
 
 /// Which engine carries the links.
