@@ -36,7 +36,7 @@ fn set(args: &LinkSetArgs, output: Output) -> Result<Exit, Failure> {
     if let Some(exit) = virtual_lab::enter(&name, output)? {
         return Ok(exit);
     }
-    let changes = keeper::adjust(&name, &adjustment)?;
+    let changes = keeper::adjust(&name, &adjustment).map_err(unchanged)?;
     output.either(&json!({ "lab": name, "changes": changes }), || {
         sentences(&changes)
     });
@@ -118,6 +118,21 @@ impl From<LinkDirection> for Direction {
     }
 }
 
+/// A link engine that cannot do what was asked.
+fn unchanged(error: KeeperError) -> Failure {
+    match error {
+        KeeperError::Refused {
+            refusal: keeper::Refusal::Engine(reason),
+            ..
+        } => Failure::with_help(
+            Exit::Lacking,
+            reason,
+            "nothing has changed; where the kernel carries the links, a lab brought up with `--links relay` takes whatever a topology can say",
+        ),
+        error => error.into(),
+    }
+}
+
 /// What a lab refused, as an error of the command line that it was.
 pub fn refused(error: &KeeperError) -> Option<Failure> {
     let KeeperError::Refused { refusal, .. } = error else {
@@ -125,11 +140,11 @@ pub fn refused(error: &KeeperError) -> Option<Failure> {
     };
     Some(match (refusal.input(), refusal) {
         (Some(input), _) => input.into(),
-        (None, keeper::Refusal::Engine(reason)) => Failure::with_help(
-            Exit::Lacking,
-            reason,
-            "nothing has changed; a lab brought up with `--links relay` takes whatever a topology can say",
-        ),
+        (None, keeper::Refusal::Engine(reason)) => Failure::Other {
+            exit: Exit::Lacking,
+            message: reason.clone(),
+            help: None,
+        },
         (None, _) => Failure::new(Exit::Usage, error),
     })
 }

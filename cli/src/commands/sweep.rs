@@ -12,10 +12,11 @@ use clap::Parser;
 use longhaul_reports::sweep::{SCRIPT_FILE, Sweep};
 use serde_json::json;
 
-use crate::args::{self, Cli, Launcher, RunArgs, SweepArgs};
+use crate::args::{self, Cli, LabKind, Launcher, RunArgs, SweepArgs};
 use crate::commands::child::{Children, Ended};
 use crate::commands::run::{load, results};
-use crate::commands::shell::command_line;
+use crate::commands::shell::{command_line, quoted};
+use crate::commands::virtual_lab;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::{Output, count};
@@ -35,7 +36,11 @@ pub fn run(args: &SweepArgs, output: Output) -> Result<Exit, Failure> {
         ));
     }
     let words = run_words(args);
-    let (experiment, _) = load(&run_args(&words)?, None)?;
+    let run = run_args(&words)?;
+    if run.lab != LabKind::Virtual {
+        virtual_lab::refuse_options(&run.virtual_lab)?;
+    }
+    let (experiment, _) = load(&run, None)?;
     let folder = results(args.out.as_deref(), &experiment.name)?;
     let sweep = Sweep {
         name: experiment.name.clone(),
@@ -206,6 +211,9 @@ fn in_turn(sweep: &Sweep, folder: &Path, output: Output) -> Result<Exit, Failure
 
 /// Where things lie, for people.
 fn afterwards(folder: &Path) -> String {
-    let folder = folder.display();
-    format!("results: {folder}\n`longhaul report {folder}` makes one report of them")
+    let typed = quoted(&folder.to_string_lossy());
+    format!(
+        "results: {}\n`longhaul report {typed}` makes one report of them",
+        folder.display()
+    )
 }
