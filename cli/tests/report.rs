@@ -272,6 +272,21 @@ fn standard_output_is_a_file_too_and_keeps_what_it_has() {
 }
 
 #[test]
+fn a_page_that_would_not_be_called_one_is_refused_before_anything_is_read() {
+    let desk = Desk::new();
+    for file in ["page.jpg", "chart.svg"] {
+        desk.report(&["no-such-result", "--to", file])
+            .assert()
+            .code(2)
+            .stderr(contains("its ending is neither .html nor .htm"));
+    }
+    desk.report(&["no-such-result", "--chart", "map", "--to", "map.jpg"])
+        .assert()
+        .code(2)
+        .stderr(contains("its ending is neither .svg nor .png"));
+}
+
+#[test]
 fn what_a_run_wrote_is_never_written_over() {
     let desk = Desk::new();
     for arguments in [

@@ -19,6 +19,11 @@ use crate::output::Output;
 
 /// Reads what is whole of every result and writes what was asked for.
 pub fn run(args: &ReportArgs, output: Output) -> Result<Exit, Failure> {
+    match (args.chart, args.export, &args.to) {
+        (Some(_), _, to) => drop(format(&args.look, to.as_deref())?),
+        (None, None, Some(to)) => spare_results(to).and_then(|()| page_ending(to))?,
+        (None, _, _) => {}
+    }
     let paths = named(&args.results, output)?;
     let mut results = Vec::new();
     for path in &paths {
@@ -82,6 +87,22 @@ fn page(results: &[Opened], paths: &[&Path], args: &ReportArgs) -> Result<Vec<Pa
     spare_results(&file)?;
     html::write(results, &file)?;
     Ok(vec![file])
+}
+
+/// A browser goes by the ending; and who writes another has forgotten an option. None is that of a pipe or `/dev/stdout`.
+fn page_ending(to: &Path) -> Result<(), Failure> {
+    let ending = to.extension();
+    if ending.is_none_or(|ending| ending == "html" || ending == "htm") {
+        return Ok(());
+    }
+    Err(Failure::with_help(
+        Exit::Usage,
+        format!(
+            "--to {}: a report is a page, and its ending is neither .html nor .htm",
+            to.display()
+        ),
+        "let it end in one of them; --chart KIND draws a chart (.svg, .png), --export FORMAT writes what other programs read",
+    ))
 }
 
 fn chart(kind: Kind, results: &[Opened], args: &ReportArgs) -> Result<Vec<PathBuf>, Failure> {
