@@ -220,11 +220,44 @@ fn what_cannot_be_drawn_says_why_and_what_to_do() {
         "two stacks or more",
     );
     refused(&["run", "run", "--chart", "map"], "name one result");
+    refused(
+        &["run", "--chart", "against-setting"],
+        "it takes a setting that varies",
+    );
+    refused(
+        &[
+            "run",
+            "run",
+            "--chart",
+            "against-setting",
+            "--setting",
+            "queue",
+        ],
+        "no setting that was swept over is called queue: those that vary are result",
+    );
+    refused(
+        &["run", "--chart", "delay-cdf", "--setting", "queue"],
+        "take --chart against-setting",
+    );
     refused(&["run", "--theme", "dark"], "--chart");
     refused(&["none"], "cannot open none");
     refused(
         &["run", "--to", "none/report.html"],
         "cannot write none/report.html",
+    );
+}
+
+#[test]
+fn results_are_held_against_each_other_as_a_setting() {
+    let desk = Desk::new();
+    desk.report(&["run", "run", "--chart", "against-setting"])
+        .assert()
+        .success()
+        .stdout("against-setting.svg\nagainst-setting.csv\n");
+    let numbers = desk.read("against-setting.csv");
+    assert!(
+        numbers.contains(",old #1,") && numbers.contains(",old #2,"),
+        "{numbers}"
     );
 }
 

@@ -32,7 +32,7 @@ impl<'a> Series<'a> {
             match all.iter_mut().find(same) {
                 Some(series) => series.points.push(point),
                 None => all.push(Self {
-                    label: names.label(&point.stack, &point.settings, None),
+                    label: names.label(&point.stack, &point.settings, &[]),
                     stack: &point.stack,
                     settings: &point.settings,
                     points: vec![point],
@@ -89,6 +89,7 @@ pub(crate) fn iterations(summaries: &[Summary]) -> usize {
 /// The swept settings of a run, with names as short as they can be told apart.
 #[derive(Clone, Debug)]
 pub(crate) struct SettingNames<'a> {
+    result: &'a RunResult,
     /// The short name of each full one: `queue` of `links.0.queue`.
     short: BTreeMap<&'a str, &'a str>,
     /// Settings whose value another one's tells, by their full names.
@@ -115,6 +116,7 @@ impl<'a> SettingNames<'a> {
                 })
         };
         Self {
+            result,
             short: all.iter().map(short).collect(),
             followers: all.iter().copied().filter(follows).collect(),
         }
@@ -126,21 +128,26 @@ impl<'a> SettingNames<'a> {
         self.followers.contains(setting)
     }
 
+    /// Whether each value of one setting tells that of the other, and the other way round.
+    pub fn move_together(&self, one: &str, other: &str) -> bool {
+        tells(self.result, one, other) && tells(self.result, other, one)
+    }
+
     /// Full and short names, in order.
     pub fn iter(&self) -> impl Iterator<Item = (&'a str, &'a str)> {
         self.short.iter().map(|(&full, &short)| (full, short))
     }
 
-    /// `cubic, queue 1bdp`: a stack with its settings, but for those that follow others and for one.
+    /// `cubic, queue 1bdp`: a stack with its settings, but for those that follow others and for some.
     pub fn label(
         &self,
         stack: &str,
         settings: &BTreeMap<String, String>,
-        without: Option<&str>,
+        without: &[&str],
     ) -> String {
         let settings = settings
             .iter()
-            .filter(|(name, _)| Some(name.as_str()) != without && !self.follows(name))
+            .filter(|(name, _)| !without.contains(&name.as_str()) && !self.follows(name))
             .map(|(name, value)| {
                 let name = self.short.get(name.as_str()).copied().unwrap_or(name);
                 format!(", {name} {value}")
@@ -210,7 +217,7 @@ mod tests {
         let labels: Vec<String> = Series::of(&run).into_iter().map(|one| one.label).collect();
         assert_eq!(labels[2], "cubic, delay 4ms, loss 0%");
         assert_eq!(
-            names.label("cubic", &run.points[4].settings, Some("delay")),
+            names.label("cubic", &run.points[4].settings, &["delay"]),
             "cubic, loss 1%"
         );
     }

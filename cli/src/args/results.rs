@@ -126,6 +126,10 @@ pub struct LookArgs {
     /// The stack that speedup-over-distance holds the others against [default: the first]
     #[arg(long, requires = "chart", value_name = "STACK")]
     pub baseline: Option<String>,
+
+    /// The setting that against-setting draws against [default: the only one that varies]
+    #[arg(long, requires = "chart", value_name = "NAME")]
+    pub setting: Option<String>,
 }
 
 /// `1200x675`.

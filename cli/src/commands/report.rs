@@ -131,12 +131,20 @@ fn chart(kind: Kind, results: &[Opened], args: &ReportArgs) -> Result<Vec<PathBu
             "name one result",
         ));
     }
+    if args.look.setting.is_some() && kind != Kind::AgainstSetting {
+        return Err(Failure::with_help(
+            Exit::Usage,
+            format!("--chart {}: it is drawn against no setting", kind.name()),
+            "take --chart against-setting, or leave out --setting",
+        ));
+    }
     let look = Look {
         theme: args.look.theme,
         size: args.look.size,
         font_size: args.look.font_size,
         title: args.look.title.clone(),
         baseline: args.look.baseline.clone(),
+        setting: args.look.setting.clone(),
     };
     let picture = Picture::draw(kind, &combine(results), &look)?;
     Ok(picture.write(&file, format)?.into())

@@ -24,6 +24,8 @@ pub enum Kind {
     Measures,
     /// Box plots of what external programs measured.
     MeasuresBox,
+    /// Bus bandwidth, what programs measured, and delay against a setting.
+    AgainstSetting,
     /// Bus bandwidth over that of a baseline stack, by distance.
     Speedup,
     /// What the links carried over time.
@@ -46,12 +48,13 @@ pub enum Kind {
 
 impl Kind {
     /// All, in reading order.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Busbw,
         Self::IterationTimeCdf,
         Self::IterationTimeBox,
         Self::Measures,
         Self::MeasuresBox,
+        Self::AgainstSetting,
         Self::Speedup,
         Self::Throughput,
         Self::Queue,
@@ -71,6 +74,7 @@ impl Kind {
             Self::IterationTimeBox => "iteration-time-box",
             Self::Measures => "measures-over-time",
             Self::MeasuresBox => "measures-box",
+            Self::AgainstSetting => "against-setting",
             Self::Speedup => "speedup-over-distance",
             Self::Throughput => "throughput-over-time",
             Self::Queue => "queue-over-time",
@@ -90,6 +94,9 @@ impl Kind {
                 "the iterations of a collective"
             }
             Self::Measures | Self::MeasuresBox => "what an external program measured",
+            Self::AgainstSetting => {
+                "a setting that varies, as in a sweep or in several results; --setting names it"
+            }
             Self::Speedup => {
                 "a collective by two stacks or more, and the probes that tell distances; --baseline names the stack to compare with"
             }
@@ -107,20 +114,28 @@ impl Kind {
         let look = Look::default();
         let is_there = |kind: &&Self| match kind {
             Self::Map => Picture::draw(Self::Map, folder, &look).is_ok(),
-            _ => kind.figure(folder, WIDTH, None).is_some(),
+            Self::AgainstSetting => sweep::any_varies(&folder.result),
+            _ => matches!(kind.figure(folder, WIDTH, &look), Ok(Some(_))),
         };
         let there = Self::ALL.iter().filter(is_there);
         there.map(|kind| kind.name()).collect()
     }
 
-    fn figure(self, folder: &ResultFolder, width: f64, baseline: Option<&str>) -> Option<Figure> {
-        let mut figure = match self {
+    fn figure(
+        self,
+        folder: &ResultFolder,
+        width: f64,
+        look: &Look,
+    ) -> Result<Option<Figure>, ChartError> {
+        let baseline = look.baseline.as_deref();
+        let figure = match self {
             Self::Busbw if bandwidth::sizes(&folder.result) == 1 => sweep::by_stack(folder),
             Self::Busbw => bandwidth::busbw_vs_size(folder),
             Self::IterationTimeCdf => bandwidth::iteration_time_cdf(folder),
             Self::IterationTimeBox => boxes::iteration_time_box(folder),
             Self::Measures => measures::measures_over_time(folder),
             Self::MeasuresBox => measures::measures_box(folder),
+            Self::AgainstSetting => sweep::against_setting(folder, look.setting.as_deref())?,
             Self::Speedup => speedup::speedup_over_distance(folder, baseline),
             Self::Throughput => traffic::throughput_over_time(folder, width),
             Self::Queue => traffic::queue_over_time(folder, width),
@@ -130,9 +145,11 @@ impl Kind {
             Self::JitterCdf => delay::jitter_cdf(folder),
             Self::Flows => flows::flows_over_time(folder, width),
             Self::Map => None,
-        }?;
-        figure.warning = caveat(&folder.result);
-        Some(figure)
+        };
+        Ok(figure.map(|figure| Figure {
+            warning: caveat(&folder.result),
+            ..figure
+        }))
     }
 }
 
@@ -172,6 +189,8 @@ pub struct Look {
     pub title: Option<String>,
     /// The stack that others are held against, where a chart does that [default: the first].
     pub baseline: Option<String>,
+    /// The setting that a chart is drawn against, where it is [default: the only one that varies].
+    pub setting: Option<String>,
 }
 
 /// Why there is no chart.
@@ -207,6 +226,30 @@ pub enum ChartError {
         baseline: String,
         /// What there is.
         stacks: String,
+    },
+    /// There is no such setting.
+    #[error("no setting that was swept over is called {setting}: {listed}")]
+    NoSuchSetting {
+        /// What was asked for.
+        setting: String,
+        /// What there is.
+        listed: String,
+    },
+    /// A setting has one value.
+    #[error("{setting} is {value} in every point: {listed}")]
+    Unvaried {
+        /// What was asked for.
+        setting: String,
+        /// Its value.
+        value: String,
+        /// What there is.
+        listed: String,
+    },
+    /// It is not said which setting.
+    #[error("more than one setting varies: name one with --setting; {listed}")]
+    SeveralSettings {
+        /// What there is.
+        listed: String,
     },
     /// The result's topology cannot be drawn.
     #[error("the topology of this result cannot be drawn: {0}")]
@@ -273,8 +316,7 @@ impl Picture {
                 None => Ok(picture(map, numbers)),
             };
         }
-        let baseline = look.baseline.as_deref();
-        let figure = kind.figure(folder, room.width, baseline);
+        let figure = kind.figure(folder, room.width, look)?;
         let mut figure = figure.ok_or_else(|| ChartError::Nothing {
             kind: kind.name(),
             needs: kind.needs(),
@@ -353,7 +395,7 @@ mod tests {
             size: Some((700, 500)),
             font_size: Some(12.0),
             title: Some("Mine".to_owned()),
-            baseline: None,
+            ..Look::default()
         };
         let picture = Picture::draw(Kind::Busbw, &folder(), &look).unwrap();
         let file = out.path().join("chart.png");

@@ -236,6 +236,13 @@ fn subjects(result: &RunResult) -> (Vec<Subject<'_>>, Vec<String>) {
     (subjects, notes)
 }
 
+/// Every figure that is told of, each with its unit, and what the reader should know of those left out.
+pub(super) fn figures(result: &RunResult) -> (Vec<(&str, Unit)>, Option<String>) {
+    let (subjects, notes) = subjects(result);
+    let figures = subjects.into_iter().map(|one| (one.name, one.unit));
+    (figures.collect(), notes.into_iter().next())
+}
+
 /// All of one figure are in one unit.
 fn unit_of(result: &RunResult, measure: &Measure) -> Unit {
     let all = result.points.iter().flat_map(|point| &point.measures);

@@ -10,10 +10,12 @@ use crate::chart::axis::{Axis, Spread};
 use crate::chart::bandwidth::{bound_busbw_mbps, placement};
 use crate::chart::delay::{above_described, paths};
 use crate::chart::figure::{Area, Curve, Figure, Key, Layout, Panel, Run};
-use crate::chart::{marked_key, subject, unit};
+use crate::chart::{ChartError, marked_key, measures, subject, unit};
 use crate::folder::ResultFolder;
 use crate::format;
+use crate::result::RunResult;
 use crate::series::{Series, SettingNames};
+use crate::side_by_side;
 use crate::stats;
 use crate::theme::{self, INK, MUTED, Stroke};
 
@@ -41,12 +43,92 @@ pub(super) fn against_settings(folder: &ResultFolder) -> Vec<Figure> {
         .filter(|(setting, _)| !names.follows(setting))
         .filter_map(|(setting, short)| {
             let sweep = Sweep::of(&series, &names, setting)?;
-            let mut figure = figure(folder, &sweep)?;
-            figure.name = format!("against-{}", file_name(short));
-            figure.title = format!("Bus bandwidth and delay against {short}");
-            Some(figure)
+            titled(folder, &sweep, short)
         })
         .collect()
+}
+
+/// The figure of one setting by its full or its short name; without one, of the only one that varies.
+///
+/// # Errors
+/// If there is no such setting, it does not vary, or it is not said which.
+pub(super) fn against_setting(
+    folder: &ResultFolder,
+    asked: Option<&str>,
+) -> Result<Option<Figure>, ChartError> {
+    let series = Series::of(&folder.result);
+    let names = SettingNames::of(&folder.result);
+    let varies = |setting: &str| values(&series, setting).len() > 1;
+    let varying = || names.iter().filter(|(setting, _)| varies(setting));
+    let listed = || {
+        let names: Vec<&str> = varying().map(|(_, short)| short).collect();
+        match names.is_empty() {
+            true => "no setting of this result varies".to_owned(),
+            false => format!("those that vary are {}", names.join(", ")),
+        }
+    };
+    let chosen = match asked {
+        Some(asked) => {
+            let mut all = names.iter();
+            let called = all.find(|(full, short)| [*full, *short].contains(&asked));
+            let (setting, short) = called.ok_or_else(|| ChartError::NoSuchSetting {
+                setting: asked.to_owned(),
+                listed: listed(),
+            })?;
+            if !varies(setting) {
+                return Err(ChartError::Unvaried {
+                    setting: short.to_owned(),
+                    value: values(&series, setting).concat(),
+                    listed: listed(),
+                });
+            }
+            Some((setting, short))
+        }
+        None => {
+            // Whose a point is stands for a setting where there is no other.
+            let (of_results, mut leading): (Vec<_>, Vec<_>) = varying()
+                .filter(|(setting, _)| !names.follows(setting))
+                .partition(|(setting, _)| *setting == side_by_side::SETTING);
+            if leading.len() > 1 {
+                return Err(ChartError::SeveralSettings { listed: listed() });
+            }
+            leading.extend(of_results);
+            leading.first().copied()
+        }
+    };
+    let drawn = chosen.and_then(|(setting, short)| {
+        let sweep = Sweep::of(&series, &names, setting)?;
+        titled(folder, &sweep, short)
+    });
+    Ok(drawn)
+}
+
+/// Whether there is a setting to draw against.
+pub(super) fn any_varies(result: &RunResult) -> bool {
+    let series = Series::of(result);
+    let names = SettingNames::of(result);
+    let mut settings = names.iter();
+    settings.any(|(setting, _)| values(&series, setting).len() > 1)
+}
+
+/// Every value of a setting, by first appearance.
+fn values(series: &[Series<'_>], setting: &str) -> Vec<String> {
+    let mut texts: Vec<String> = Vec::new();
+    for text in series.iter().filter_map(|one| one.settings.get(setting)) {
+        if !texts.contains(text) {
+            texts.push(text.clone());
+        }
+    }
+    texts
+}
+
+fn titled(folder: &ResultFolder, sweep: &Sweep<'_>, short: &str) -> Option<Figure> {
+    let figure = figure(folder, sweep)?;
+    Some(Figure {
+        name: format!("against-{}", file_name(short)),
+        title: format!("{} against {short}", figure.title),
+        ..figure
+    })
 }
 
 /// The stacks side by side, for runs of one size and no sweep.
@@ -63,7 +145,7 @@ pub(super) fn by_stack(folder: &ResultFolder) -> Option<Figure> {
     Some(Figure {
         // The file that readers look for, whatever the number of sizes.
         name: "busbw-vs-size".to_owned(),
-        title: "Bus bandwidth and delay by stack".to_owned(),
+        title: format!("{} by stack", figure.title),
         ..figure
     })
 }
@@ -141,15 +223,16 @@ impl Scale {
 impl<'a> Sweep<'a> {
     /// Nothing if the setting has but one value.
     fn of(series: &'a [Series<'a>], names: &SettingNames<'_>, setting: &'a str) -> Option<Self> {
-        let mut texts: Vec<String> = Vec::new();
-        for text in series.iter().filter_map(|one| one.settings.get(setting)) {
-            if !texts.contains(text) {
-                texts.push(text.clone());
-            }
-        }
+        let texts = values(series, setting);
         if texts.len() < 2 {
             return None;
         }
+        // What moves with it tells nothing apart, even where it leads.
+        let without: Vec<&str> = names
+            .iter()
+            .map(|(other, _)| other)
+            .filter(|other| *other == setting || names.move_together(setting, other))
+            .collect();
         let scale = Scale::of(&texts);
         let mut groups: Vec<(String, Vec<Option<&Series<'_>>>)> = Vec::new();
         for one in series {
@@ -157,7 +240,7 @@ impl<'a> Sweep<'a> {
                 continue;
             };
             let value = scale.values().iter().position(|value| value.1 == *text)?;
-            let label = names.label(one.stack, one.settings, Some(setting));
+            let label = names.label(one.stack, one.settings, &without);
             let known = groups.iter().position(|group| group.0 == label);
             let index = known.unwrap_or_else(|| {
                 groups.push((label, vec![None; texts.len()]));
@@ -238,7 +321,7 @@ impl<'a> Sweep<'a> {
     }
 }
 
-/// All panels of a sweep, without a name and a title.
+/// All panels of a sweep, without a name; its title says what they show.
 fn figure(folder: &ResultFolder, sweep: &Sweep<'_>) -> Option<Figure> {
     let all = || {
         sweep
@@ -292,8 +375,21 @@ fn figure(folder: &ResultFolder, sweep: &Sweep<'_>) -> Option<Figure> {
         .collect();
     unit::fit(&mut panels, "bus bandwidth", "Mbit/s");
     let bounded = all().any(|series| series.bound().is_some()) && !panels.is_empty();
+    let mut shown: Vec<&str> = Vec::new();
+    if !panels.is_empty() {
+        shown.push("Bus bandwidth");
+    }
+    let (measured, left_out) = measured(&folder.result, sweep);
+    if !measured.is_empty() {
+        shown.push(match shown.is_empty() {
+            true => "What was measured",
+            false => "what programs measured",
+        });
+    }
+    panels.extend(measured);
+    notes.extend(left_out);
     let paths = paths(folder);
-    panels.extend(sweep.panel(
+    let delay = sweep.panel(
         "one-way delay, 99th percentile".to_owned(),
         "above the described (ms)",
         |series| {
@@ -302,7 +398,14 @@ fn figure(folder: &ResultFolder, sweep: &Sweep<'_>) -> Option<Figure> {
             stats::percentile(&stats::sorted(&delays.collect::<Vec<_>>()), 99.0)
         },
         |_| None,
-    ));
+    );
+    if delay.is_some() {
+        shown.push(match shown.is_empty() {
+            true => "Delay",
+            false => "delay",
+        });
+    }
+    panels.extend(delay);
     if panels.is_empty() {
         return None;
     }
@@ -328,7 +431,10 @@ fn figure(folder: &ResultFolder, sweep: &Sweep<'_>) -> Option<Figure> {
     }
     Some(Figure {
         name: String::new(),
-        title: String::new(),
+        title: match &shown[..] {
+            [first @ .., last] if !first.is_empty() => format!("{} and {last}", first.join(", ")),
+            _ => shown.concat(),
+        },
         subtitle: subtitle + " · delay of all paths pooled",
         layout: Layout::Grid,
         warning: None,
@@ -336,6 +442,22 @@ fn figure(folder: &ResultFolder, sweep: &Sweep<'_>) -> Option<Figure> {
         legend,
         notes,
     })
+}
+
+/// A panel for each figure that programs tell, or that a replay's steps took: the mean over hosts and repeats; and what the reader should
+/// know of those left out.
+fn measured(result: &RunResult, sweep: &Sweep<'_>) -> (Vec<Panel>, Option<String>) {
+    let (subjects, left_out) = measures::figures(result);
+    let panels = subjects.into_iter().filter_map(|(name, unit)| {
+        let mean = |series: &Series<'_>| {
+            let told = series.measures().into_iter();
+            let told = told.filter(|(measure, _)| measure.name == name);
+            let means: Vec<f64> = told.map(|(_, summary)| summary.mean * unit.scale).collect();
+            stats::mean(&means)
+        };
+        sweep.panel(format!("{name}, mean"), &unit.label(name), mean, |_| None)
+    });
+    (panels.collect(), left_out)
 }
 
 /// The numbers that all of the texts are, if they are of one unit, or of one quantity of the topology's units.
@@ -373,6 +495,7 @@ fn file_name(setting: &str) -> String {
 mod tests {
     use super::*;
     use crate::example::{self, Shape};
+    use crate::folder::Opened;
     use crate::result::metric;
 
     fn scale(texts: &[&str]) -> Scale {
@@ -419,6 +542,96 @@ mod tests {
             .collect();
         assert_eq!(told, [("cubic", 3), ("bbr", 3), (BOUND, 3)]);
         figures[0].draw().assert_texts_apart("a size that follows");
+    }
+
+    /// A sweep of queues, with a rate that moves with it, and one of a loss.
+    fn two_settings() -> ResultFolder {
+        let (mut result, telemetry) = example::run(&Shape {
+            sweep: ("links.0.queue", &["0.5bdp", "1bdp", "4bdp"]),
+            sizes: &[1 << 20],
+            seconds: 1.0,
+            ..Shape::default()
+        });
+        let few = result.points.clone();
+        for loss in ["0%", "1%"] {
+            for point in &few {
+                let mut point = point.clone();
+                point.index = result.points.len();
+                point.settings.insert("loss".to_owned(), loss.to_owned());
+                let queue = &point.settings["links.0.queue"];
+                let rate = queue.replace("bdp", "Gbit");
+                point.settings.insert("rate".to_owned(), rate);
+                point.settings.insert("seed".to_owned(), "1".to_owned());
+                result.points.push(point);
+            }
+        }
+        result.points.drain(..few.len());
+        ResultFolder { result, telemetry }
+    }
+
+    #[test]
+    fn a_chart_is_drawn_against_the_setting_that_is_named() {
+        let folder = two_settings();
+        for (asked, label, lines) in [
+            ("queue", "links.0.queue", "cubic, loss 0%, seed 1"),
+            ("links.0.queue", "links.0.queue", "cubic, loss 0%, seed 1"),
+            // What leads it is not told beside it.
+            ("rate", "rate", "cubic, loss 0%, seed 1"),
+            ("loss", "loss", "cubic, queue 0.5bdp, seed 1"),
+        ] {
+            let figure = against_setting(&folder, Some(asked)).unwrap().unwrap();
+            let short = label.rsplit('.').next().unwrap();
+            assert_eq!(figure.title, format!("Bus bandwidth against {short}"));
+            let panel = &figure.panels[0];
+            assert_eq!(panel.x.label, label);
+            assert_eq!(panel.curves[0].name, lines);
+            let several = panel.curves[0].runs[0].len();
+            assert_eq!(several, if asked == "loss" { 2 } else { 3 });
+        }
+    }
+
+    #[test]
+    fn a_setting_that_cannot_be_drawn_against_is_told_with_those_that_can() {
+        let folder = two_settings();
+        let refused = |asked| against_setting(&folder, asked).unwrap_err().to_string();
+        let listed = "those that vary are queue, loss, rate";
+        assert_eq!(
+            refused(Some("delay")),
+            format!("no setting that was swept over is called delay: {listed}")
+        );
+        assert_eq!(
+            refused(Some("seed")),
+            format!("seed is 1 in every point: {listed}")
+        );
+        assert_eq!(
+            refused(None),
+            format!("more than one setting varies: name one with --setting; {listed}")
+        );
+        let (result, telemetry) = example::run(&Shape::default());
+        let alike = ResultFolder { result, telemetry };
+        assert!(against_setting(&alike, None).unwrap().is_none());
+        let error = against_setting(&alike, Some("queue")).unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .ends_with("no setting of this result varies"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn what_programs_measured_is_drawn_against_a_setting_and_results_are_one() {
+        let (result, telemetry) = example::programs();
+        let opened = Opened::from(ResultFolder { result, telemetry });
+        let combined = crate::combine(&[opened.clone(), opened]);
+        let figure = against_setting(&combined, None).unwrap().unwrap();
+        assert_eq!(figure.title, "What was measured and delay against result");
+        let titles: Vec<&str> = figure.panels.iter().map(|panel| &*panel.title).collect();
+        assert_eq!(titles[..2], ["throughput, mean", "rtt, mean"]);
+        assert_eq!(figure.panels[0].y.label, "throughput (Mbit/s)");
+        figure
+            .draw()
+            .assert_texts_apart("programs against a setting");
     }
 
     #[test]
