@@ -46,8 +46,8 @@ use crate::side_by_side::is_combined;
 use crate::theme;
 use crate::verification::Verification;
 
-/// Draws every chart that `folder` has data for into `out` (made if missing), each as SVG and PNG; returns the
-/// files in the order a reader wants them.
+/// Draws every chart that `folder` has data for into `out` (made if missing), each as SVG, and as PNG unless the font lacks letters of its
+/// texts; returns the files in the order a reader wants them.
 ///
 /// # Errors
 /// If a file cannot be written.
@@ -69,15 +69,19 @@ pub fn draw_verification(found: &Verification, out: &Path) -> Result<Vec<PathBuf
         return Ok(Vec::new());
     };
     fs::create_dir_all(out).map_err(io_error("make the folder", out))?;
-    write_both(&figure, out).map(Vec::from)
+    write_both(&figure, out)
 }
 
-fn write_both(figure: &Figure, out: &Path) -> Result<[PathBuf; 2], FolderError> {
+/// As SVG, and as PNG if its font has all letters.
+fn write_both(figure: &Figure, out: &Path) -> Result<Vec<PathBuf>, FolderError> {
     let canvas = figure.draw();
     let [svg, png] = ["svg", "png"].map(|ending| out.join(format!("{}.{ending}", figure.name)));
     canvas.write_svg(&svg, Paint::SVG)?;
-    canvas.write_png(&png, Paint::PNG)?;
-    Ok([svg, png])
+    match canvas.write_png(&png, Paint::PNG) {
+        Ok(()) => Ok(vec![svg, png]),
+        Err(FolderError::NoLetters { .. }) => Ok(vec![svg]),
+        Err(error) => Err(error),
+    }
 }
 
 /// Every chart of a run's folder that there is data for, in reading order, to be drawn in `width`.
@@ -562,6 +566,19 @@ mod tests {
                 figure.name
             );
         }
+    }
+
+    #[test]
+    fn a_chart_with_letters_that_the_font_lacks_is_drawn_as_svg_alone() {
+        let out = tempfile::tempdir().unwrap();
+        let mut folder = folder(&Shape {
+            seconds: 0.0,
+            ..Shape::default()
+        });
+        folder.result.name = "東京".to_owned();
+        let files = draw_all(&folder, out.path()).unwrap();
+        let endings = files.iter().map(|file| file.extension().unwrap().to_str());
+        assert!(files.len() > 1 && endings.into_iter().all(|ending| ending == Some("svg")));
     }
 
     /// Draws some shapes; `LONGHAUL_KEEP_CHARTS=DIR` draws all of them there, to be looked at.

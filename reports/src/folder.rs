@@ -69,6 +69,17 @@ pub enum FolderError {
         /// What is wrong with it, with the line where there is one.
         message: String,
     },
+    /// A PNG would show boxes.
+    #[error(
+        "cannot draw {}: the font of PNGs has no {letters}; draw it as .svg, whose readers have other fonts",
+        path.display()
+    )]
+    NoLetters {
+        /// Which file.
+        path: PathBuf,
+        /// What its font lacks.
+        letters: String,
+    },
     /// A result file ends in the middle, so early that nothing of it is of use.
     #[error("{} is cut off {at}: run it again, or name the folder that `longhaul run` wrote", path.display())]
     CutOff {

@@ -2,8 +2,10 @@
 
 use std::sync::LazyLock;
 
+use ab_glyph::{Font, FontRef, GlyphId};
 pub(crate) use plotters::style::RGBColor as Colour;
 use plotters::style::{FontStyle, FontTransform, IntoFont, register_font};
+use unicode_width::UnicodeWidthChar;
 
 /// DejaVu Sans, so that pictures look the same where no font is installed; licence in `assets/`.
 pub(crate) const FONT: &[u8] = include_bytes!("../assets/dejavu-sans.ttf");
@@ -265,13 +267,28 @@ pub(crate) fn font(size: f64) -> plotters::style::FontDesc<'static> {
         .transform(FontTransform::None)
 }
 
-/// How wide `text` is at a size, in pixels.
+/// Whether the embedded font has no such letter. A PNG cannot show it; the readers of an SVG have other fonts.
+pub(crate) fn lacks(letter: char) -> bool {
+    static FACE: LazyLock<FontRef<'static>> =
+        LazyLock::new(|| FontRef::try_from_slice(FONT).expect("the embedded font is a font"));
+    FACE.glyph_id(letter) == GlyphId(0)
+}
+
+/// How wide letters of other fonts are at most, as shares of their height, by how many cells they take on a terminal: accents, most scripts,
+/// and those of East Asia.
+const FOREIGN: [f64; 3] = [0.0, 0.75, 1.05];
+
+/// How wide `text` is at a size, in pixels; letters that the font lacks are taken to be as wide as they may be.
 pub(crate) fn text_width(text: &str, size: f64) -> f64 {
+    let (foreign, own): (String, String) = text.chars().partition(|letter| lacks(*letter));
+    let foreign = foreign
+        .chars()
+        .map(|letter| FOREIGN[letter.width().unwrap_or(0).min(2)]);
     // Measured large, because the answer is in whole pixels.
     let (width, _) = font(size * 10.0)
-        .box_size(text)
+        .box_size(&own)
         .expect("the embedded font measures any text");
-    f64::from(width) / 10.0
+    f64::from(width) / 10.0 + foreign.sum::<f64>() * size
 }
 
 #[cfg(test)]
@@ -305,6 +322,17 @@ mod tests {
                 assert!(contrast >= 4.5, "{name} {colour:?}: {contrast:.2}");
             }
         }
+    }
+
+    #[test]
+    fn the_font_has_latin_and_greek_and_of_other_letters_the_width_is_known() {
+        let lacked = |text: &str| text.chars().filter(|letter| lacks(*letter)).count();
+        assert_eq!(lacked("São Paulo → Łódź, 40 µs · Ω ≥ 1 “…” – ×"), 0);
+        assert_eq!((lacked("東京"), lacked("Москва"), lacked("🌍")), (2, 6, 1));
+        assert!(text_width("東京", 10.0) >= 20.0);
+        assert!(text_width("Москва", 10.0) >= 40.0);
+        let sum = text_width("Tokyo ", 10.0) + text_width("東京", 10.0);
+        assert!((text_width("Tokyo 東京", 10.0) - sum).abs() < 1.0);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! A canvas written as SVG and as PNG from the same drawing code.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use base64::Engine;
@@ -103,9 +104,26 @@ impl Canvas {
         file::replace(path, self.to_svg(paint).as_bytes()).map_err(io_error("write", path))
     }
 
-    /// Writes the picture as PNG.
+    /// Writes the picture as PNG; refused where its font lacks a letter.
     pub fn write_png(&self, path: &Path, paint: Paint) -> Result<(), FolderError> {
+        let lacking = self.lacking();
+        if !lacking.is_empty() {
+            return Err(FolderError::NoLetters {
+                path: path.to_owned(),
+                letters: lacking.into_iter().collect(),
+            });
+        }
         file::replace(path, &self.to_png(paint)).map_err(io_error("write", path))
+    }
+
+    /// Letters of its texts that the font lacks, each once.
+    fn lacking(&self) -> BTreeSet<char> {
+        let texts = self.shapes.iter().filter_map(|shape| match shape {
+            Shape::Label { label, .. } => Some(&label.text),
+            Shape::Line { .. } | Shape::Area { .. } | Shape::Dot { .. } => None,
+        });
+        let letters = texts.flat_map(|text| text.chars());
+        letters.filter(|letter| theme::lacks(*letter)).collect()
     }
 
     /// The picture as PNG.
@@ -320,6 +338,22 @@ mod tests {
         canvas.write_png(&path, Paint::PNG).unwrap();
         let read = std::fs::read(&path).unwrap();
         assert!(image::load_from_memory(&read).is_ok());
+    }
+
+    #[test]
+    fn a_png_of_letters_that_its_font_lacks_is_refused_and_an_svg_has_them() {
+        let out = tempfile::tempdir().unwrap();
+        let mut canvas = Canvas::new(200.0, 20.0);
+        let label = |text| crate::canvas::Label::new(text, 12.0, INK, Across::Left);
+        canvas.label((2.0, 10.0), label("Tōkyō 東京"));
+        let [png, svg] =
+            ["png", "svg"].map(|ending| out.path().join("chart").with_extension(ending));
+        let error = canvas.write_png(&png, Paint::PNG).unwrap_err().to_string();
+        let told = "chart.png: the font of PNGs has no 京東; draw it as .svg";
+        assert!(error.contains(told), "{error}");
+        assert!(!png.exists());
+        canvas.write_svg(&svg, Paint::SVG).unwrap();
+        assert!(std::fs::read_to_string(svg).unwrap().contains("東京"));
     }
 
     #[test]

@@ -40,7 +40,7 @@ pub fn draw_trend(trend: &Trend, out: &Path, name: &str) -> Result<Vec<PathBuf>,
         return Ok(Vec::new());
     };
     fs::create_dir_all(out).map_err(io_error("make the folder", out))?;
-    write_both(&figure, out).map(Vec::from)
+    write_both(&figure, out)
 }
 
 fn figure(trend: &Trend, name: &str) -> Option<Figure> {
