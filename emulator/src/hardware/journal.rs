@@ -96,6 +96,8 @@ pub struct Journal {
     file: Flock<File>,
     path: PathBuf,
     began: Timestamp,
+    /// The first line that cannot be read, and why.
+    damage: Option<(usize, String)>,
 }
 
 /// Why there is no journal to write to, or to read.
@@ -118,7 +120,11 @@ pub enum JournalError {
         path: PathBuf,
     },
     /// A line is none of longhaul's.
-    #[error("{}:{line} cannot be read ({reason}): what it says has to be put back by hand", path.display())]
+    #[error(
+        "{}:{line} cannot be read ({reason}): if it says what was written, that has to be put back by hand; `longhaul hardware restore --keep` \
+         closes the journal then",
+        path.display()
+    )]
     Damaged {
         /// Which journal.
         path: PathBuf,
@@ -177,6 +183,7 @@ impl Journal {
             file: lock(file, &path)?,
             path,
             began: Timestamp::now(),
+            damage: None,
         };
         // The name has to outlive a crash, too.
         File::open(folder)
@@ -202,8 +209,10 @@ impl Journal {
 
     /// Opens the one in `folder`, with what it says is to be put back, in the order in which it was written; `None` if there is none.
     ///
+    /// Lines that cannot be read are left out; see [`check`](Self::check).
+    ///
     /// # Errors
-    /// If another process is at it, or it is damaged.
+    /// If another process is at it, or it cannot be read.
     pub fn open(folder: &Path) -> Result<Option<(Self, Vec<Written>)>, JournalError> {
         let path = folder.join(OPEN);
         let opened = OpenOptions::new().read(true).append(true).open(&path);
@@ -225,16 +234,18 @@ impl Journal {
                 .and_then(|()| file.seek(SeekFrom::End(0)))
                 .map_err(|error| failed(&path, error))?;
         }
-        let mut began = None;
+        let (mut began, mut damage) = (None, None);
         let mut writes: Vec<Written> = Vec::new();
         let lines = text[..whole].split_inclusive(|&byte| byte == b'\n');
         for (index, line) in lines.enumerate() {
-            let damaged = |error: serde_json::Error| JournalError::Damaged {
-                path: path.clone(),
-                line: index + 1,
-                reason: error.to_string(),
+            let Line { at, entry } = match serde_json::from_slice(line) {
+                Ok(line) => line,
+                // The others are to be put back all the same.
+                Err(error) => {
+                    damage.get_or_insert((index + 1, error.to_string()));
+                    continue;
+                }
             };
-            let Line { at, entry } = serde_json::from_slice(line).map_err(damaged)?;
             began.get_or_insert(at);
             match entry {
                 Entry::Began { .. } | Entry::Note { .. } | Entry::Failed { .. } => {}
@@ -257,6 +268,7 @@ impl Journal {
             file,
             path,
             began: began.unwrap_or_else(Timestamp::now),
+            damage,
         };
         Ok(Some((journal, writes)))
     }
@@ -280,6 +292,21 @@ impl Journal {
             let _ = self.file.set_len(whole);
             failed(&self.path, error)
         })
+    }
+
+    /// The first line that cannot be read. What it says is not among what is to be put back.
+    ///
+    /// # Errors
+    /// [`JournalError::Damaged`].
+    pub fn check(&self) -> Result<(), JournalError> {
+        match &self.damage {
+            None => Ok(()),
+            Some((line, reason)) => Err(JournalError::Damaged {
+                path: self.path.clone(),
+                line: *line,
+                reason: reason.clone(),
+            }),
+        }
     }
 
     /// Where it is.

@@ -606,12 +606,24 @@ fn a_closed_journal_stays_as_a_log() {
 }
 
 #[test]
-fn a_line_that_is_none_of_longhauls_is_told_by_its_number() {
-    let rig = Rig::new();
-    fs::create_dir_all(rig.journals()).unwrap();
-    fs::write(rig.journals().join("open.jsonl"), "{\"entry\":\n").unwrap();
-    let told = Journal::open(&rig.journals()).unwrap_err().to_string();
-    assert!(told.contains("open.jsonl:1"), "{told}");
+fn a_line_that_is_none_of_longhauls_is_told_by_its_number_and_the_others_are_put_back() {
+    let mut rig = Rig::new();
+    let before = rig.state();
+    rig.apply(&of_nic("congestion: {rp_ai_rate: 10Mbit}"));
+    let path = rig.journals().join("open.jsonl");
+    let journal = fs::read_to_string(&path).unwrap();
+    let (first, others) = journal.split_once('\n').unwrap();
+    fs::write(&path, format!("{first}\n{{\"entry\":\n{others}")).unwrap();
+    let (journal, writes) = Journal::open(&rig.journals()).unwrap().unwrap();
+    assert_eq!(writes.len(), 1);
+    let told = journal.check().unwrap_err().to_string();
+    assert!(
+        told.contains("open.jsonl:2") && told.contains("--keep"),
+        "{told}"
+    );
+    drop(journal);
+    rig.restore(Over::Refuse);
+    assert_eq!(rig.state(), before);
 }
 
 #[test]

@@ -34,6 +34,7 @@ pub fn run(args: &HardwareRestoreArgs, output: Output) -> Result<Exit, Failure> 
         output.either(&json!({ "restored": returns, "log": null }), || {
             table(&returns, output.width())
         });
+        journal.check()?;
         return Ok(Exit::Fine);
     }
     let over = match args.force {
@@ -41,7 +42,7 @@ pub fn run(args: &HardwareRestoreArgs, output: Output) -> Result<Exit, Failure> 
         false => Over::Refuse,
     };
     let returns = restore(&writes, over, &mut machine, &mut journal)?;
-    let failure = failure(&returns);
+    let failure = failure(&returns).or_else(|| journal.check().err().map(Failure::from));
     let log = match &failure {
         None => Some(journal.close()?),
         Some(_) => None,
