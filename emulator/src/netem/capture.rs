@@ -10,6 +10,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
 use super::kernel;
+use crate::clocks::now;
 use crate::engine::EngineError;
 use crate::relay::listener::Listener;
 
@@ -70,18 +71,15 @@ impl Drop for Capture {
 }
 
 fn listen(mut listeners: Vec<Listener>, stop: &EventFd) -> io::Result<()> {
-    let mut going = true;
-    while going {
-        going = !wait(&listeners, stop.as_fd())?;
-        loop {
-            let mut more = false;
-            for listener in &mut listeners {
-                more |= listener.take()?;
-            }
-            if !more {
-                break;
-            }
+    while !wait(&listeners, stop.as_fd())? {
+        for listener in &mut listeners {
+            listener.take()?;
         }
+    }
+    // What arrives from now on is not of the capture: on a busy lane there would be no end to it.
+    let stopped = now();
+    for listener in &mut listeners {
+        while listener.take()? && listener.last_arrival() <= stopped {}
     }
     Ok(())
 }

@@ -8,6 +8,7 @@ use super::rings::{Rings, RingsSpec};
 use super::wiretap::{Wiretap, Wiretapped};
 use crate::capture::Tap;
 use crate::clocks::{Watch, now};
+use crate::time::Time;
 
 /// Bytes of the ring for single packets: a hundredth of a second of 400,000 packets a second. Every lane's end has rings of its own, so
 /// they are smaller than the relay's.
@@ -49,6 +50,11 @@ impl Listener {
     /// The sockets that become readable when there is something to [`take`](Self::take).
     pub(crate) fn sockets(&self) -> [BorrowedFd<'_>; 2] {
         self.rings.sockets()
+    }
+
+    /// When the last arrived that was taken; what is still to be taken came later.
+    pub(crate) fn last_arrival(&self) -> Time {
+        self.rings.last_arrival()
     }
 
     /// Takes some of what has arrived; answers whether there may be more.
