@@ -177,12 +177,13 @@ pub(crate) fn ssh_to(ssh: &SshSpec, master: &str, socket: Option<&Path>) -> Comm
     option("ControlPersist=no".to_owned());
     // A per cent sign begins a token.
     let path = match socket {
-        Some(path) => path.to_string_lossy().replace('%', "%%"),
+        Some(path) => word(&path.to_string_lossy().replace('%', "%%")),
         None => "none".to_owned(),
     };
     option(format!("ControlPath={path}"));
     if let Some(known_hosts) = &ssh.known_hosts {
-        option(format!("UserKnownHostsFile={}", known_hosts.display()));
+        let known_hosts = word(&known_hosts.to_string_lossy());
+        option(format!("UserKnownHostsFile={known_hosts}"));
         option("GlobalKnownHostsFile=none".to_owned());
     }
     if let Some(config) = &ssh.config {
@@ -202,6 +203,14 @@ pub(crate) fn ssh_to(ssh: &SshSpec, master: &str, socket: Option<&Path>) -> Comm
     }
     command.arg("--").arg(&ssh.destination);
     command
+}
+
+/// `text` as one word of ssh's configuration, which blanks end but within double quotes (ssh_config(5)).
+fn word(text: &str) -> String {
+    match text.contains(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '\\' | '#')) {
+        true => format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\"")),
+        false => text.to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -296,6 +305,22 @@ mod tests {
         mpirun --host n7 -np 1 /here/longhaul __host
         /here/longhaul __rank
         ");
+    }
+
+    #[test]
+    fn paths_with_blanks_are_one_word_to_ssh() {
+        let mut host = launcher(ssh(), Some("/opt/longhaul")).host;
+        if let Launch::Ssh(ssh) = &mut host.launch {
+            ssh.known_hosts = Some("/my \"lab\"/known".into());
+        }
+        let launcher = Launcher::new(&host, "0123abcd", Path::new("/here"), Path::new("/my labs"));
+        let line = line(&launcher.first("__host"));
+        for part in [
+            r#"-o ControlPath="/my labs/east-0" -o"#,
+            r#"-o UserKnownHostsFile="/my \"lab\"/known" -o"#,
+        ] {
+            assert!(line.contains(part), "{line}");
+        }
     }
 
     #[test]
