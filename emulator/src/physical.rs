@@ -29,8 +29,9 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
-use nix::time::{ClockId, clock_gettime};
 use sha2::{Digest, Sha256};
+
+use crate::clocks;
 
 pub use error::{Ending, PhysicalError};
 pub use lab::PhysicalLab;
@@ -42,8 +43,7 @@ const DIGEST_BYTES: usize = 16;
 
 /// CLOCK_MONOTONIC of this machine, in nanoseconds.
 fn now_ns() -> u64 {
-    let now = clock_gettime(ClockId::CLOCK_MONOTONIC).expect("every Linux has CLOCK_MONOTONIC");
-    u64::try_from(std::time::Duration::from(now).as_nanos()).unwrap_or(u64::MAX)
+    clocks::now().as_nanos()
 }
 
 /// The digest of a file, as it names longhaul on other machines.

@@ -20,7 +20,7 @@ use crate::plan::{ChannelId, NodeId};
 
 pub use interface::InterfaceCounters;
 use interface::InterfaceFile;
-pub(crate) use interface::counters;
+pub(crate) use interface::{columns, counters};
 
 /// The state of a lab at one instant.
 #[derive(Clone, Debug)]

@@ -14,6 +14,7 @@ use super::inventory::{Interface, Nic};
 use super::tree::Tree;
 use crate::metrics::model::{self, Metric};
 use crate::metrics::{Measurement, Number};
+use crate::telemetry::columns;
 
 /// A counter's number as the kernel gives it: what machines tell each other.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -113,7 +114,7 @@ fn of_interface(tree: &Tree, interface: &Interface) -> Vec<(String, u64)> {
 }
 
 /// From /proc/net/dev, which is of the namespace that asks, as sysfs need not be. The names are those of the same numbers in sysfs
-/// (Documentation/ABI/testing/sysfs-class-net-statistics), the columns those of `dev_seq_printf_stats` (net/core/net-procfs.c).
+/// (Documentation/ABI/testing/sysfs-class-net-statistics).
 fn by_kernel(tree: &Tree, interface: &str) -> Option<Vec<(String, u64)>> {
     const COLUMNS: [(usize, &str); 8] = [
         (0, "rx_bytes"),
@@ -125,15 +126,10 @@ fn by_kernel(tree: &Tree, interface: &str) -> Option<Vec<(String, u64)>> {
         (10, "tx_errors"),
         (11, "tx_dropped"),
     ];
-    let text = tree.text("/proc/net/dev")?;
-    let line = text
-        .lines()
-        .find_map(|line| line.trim_start().strip_prefix(interface)?.strip_prefix(':'))?;
-    let fields: Vec<&str> = line.split_whitespace().collect();
-    let number = |column: usize| fields.get(column)?.parse().ok();
+    let numbers = columns(&tree.text("/proc/net/dev")?, interface)?;
     COLUMNS
         .iter()
-        .map(|&(column, name)| Some((name.to_owned(), number(column)?)))
+        .map(|&(column, name)| Some((name.to_owned(), *numbers.get(column)?)))
         .collect()
 }
 

@@ -3,12 +3,12 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use nix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 
 use super::kept;
 use super::links::Refusal;
 use super::wire::ChannelStatus;
+use crate::clocks;
 use crate::engine::{ChannelCounters, EngineKind};
 use crate::lab::Lab;
 use crate::links;
@@ -228,6 +228,5 @@ pub(super) fn idle(run: RunStatus, why: String) -> LabReading {
 
 /// Seconds on the monotonic clock, which no correction of the wall clock moves.
 fn now() -> f64 {
-    let now = clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(Duration::ZERO, Duration::from);
-    now.as_secs_f64()
+    Duration::from_nanos(clocks::now().as_nanos()).as_secs_f64()
 }

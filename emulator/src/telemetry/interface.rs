@@ -61,21 +61,24 @@ impl InterfaceFile {
     }
 }
 
-/// The counters of `interface` in the text of /proc/net/dev (`dev_seq_printf_stats` in `net/core/net-procfs.c`).
+/// The counters of `interface` in the text of /proc/net/dev.
 pub(crate) fn counters(text: &str, interface: &str) -> Option<InterfaceCounters> {
-    let fields = text
-        .lines()
-        .find_map(|line| line.trim_start().strip_prefix(interface)?.strip_prefix(':'))?;
-    let numbers: Vec<u64> = fields
-        .split_whitespace()
-        .map(|field| field.parse().ok())
-        .collect::<Option<_>>()?;
+    let numbers = columns(text, interface)?;
     Some(InterfaceCounters {
         received_bytes: *numbers.first()?,
         received_packets: *numbers.get(1)?,
         sent_bytes: *numbers.get(8)?,
         sent_packets: *numbers.get(9)?,
     })
+}
+
+/// All that it says of `interface` (`dev_seq_printf_stats` in `net/core/net-procfs.c`).
+pub(crate) fn columns(text: &str, interface: &str) -> Option<Vec<u64>> {
+    let fields = text
+        .lines()
+        .find_map(|line| line.trim_start().strip_prefix(interface)?.strip_prefix(':'))?;
+    let numbers = fields.split_whitespace().map(|field| field.parse().ok());
+    numbers.collect()
 }
 
 #[cfg(test)]

@@ -60,9 +60,7 @@ impl Channel {
             discipline: QueueDiscipline::DropTail,
         }
     }
-}
 
-impl Channel {
     /// The shortest and the longest that propagation takes: the delay with the ends of its variation.
     pub fn delay_range(&self) -> (Duration, Duration) {
         let Some(jitter) = &self.jitter else {

@@ -46,8 +46,11 @@ impl TopologySpec {
     /// One link of `topology` with its two sites, every lane and direction written out by itself, without its schedule.
     pub(crate) fn of_link(topology: &Topology, link: &Link) -> Self {
         let unscheduled = Link {
+            a: link.a,
+            b: link.b,
+            lanes: link.lanes.clone(),
+            spread: link.spread,
             schedule: Vec::new(),
-            ..link.clone()
         };
         let spec = LinkSpec {
             lanes: Some(LanesSpec::Each(link.lanes.iter().map(lane).collect())),
