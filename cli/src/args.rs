@@ -107,7 +107,7 @@ pub struct RunArgs {
     pub links: Links,
 
     /// Seeds everything random, over the experiment's own seed
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = seed)]
     pub seed: Option<u64>,
 
     /// Change a field of the experiment or its topology: `workload.iterations=20`, `topology.links.0.loss=0.1%`
@@ -234,7 +234,7 @@ pub struct ReproduceArgs {
     pub links: Links,
 
     /// Seeds everything random, over the experiments' own seeds
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = seed)]
     pub seed: Option<u64>,
 
     /// Change a field of the experiments, as `run` does; what is judged then is another experiment
@@ -337,6 +337,12 @@ fn names<T: Copy + Send + Sync + 'static, const N: usize>(
         let found = all.find(|(name, _)| *name == chosen);
         found.expect("the parser knows no other names").1
     })
+}
+
+/// What seeds random numbers.
+fn seed(text: &str) -> Result<u64, String> {
+    let wrong = |_| format!("write a whole number from 0 to {}", u64::MAX);
+    text.parse().map_err(wrong)
 }
 
 /// `3` or `2-5`.

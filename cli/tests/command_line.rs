@@ -215,7 +215,7 @@ fn what_virtual_labs_alone_have_is_refused_elsewhere() {
     ] {
         let words: Vec<&str> = command.split(' ').collect();
         let error = desk.error(&words, 2);
-        let told = ": only a virtual lab has a use for it";
+        let told = ": only a virtual lab that is brought up has a use for it";
         assert!(error.contains(told), "{command}: {error}");
     }
     let bytes = desk.error(&["run", "e.yaml", "--capture-bytes", "64"], 2);
@@ -234,6 +234,41 @@ fn the_help_and_the_readme_name_every_setting_that_a_link_takes() {
         let named = format!("`{setting}`");
         assert!(help.contains(&named), "{setting}: {help}");
         assert!(readme.contains(&named), "{setting}");
+    }
+}
+
+#[test]
+fn what_is_not_there_comes_with_the_way_to_get_it() {
+    let desk = Desk::new();
+    desk.write("e.yaml", experiment("b"));
+    desk.write("file", "");
+    let folder = "name the folder that `longhaul run` wrote";
+    let baseline = "`longhaul baseline save RESULT --to FILE` makes one";
+    for (command, told) in [
+        ("compare nosuch nosuch", folder),
+        ("baseline save file --to b.json", folder),
+        ("report nosuch", folder),
+        ("gate nosuch --baseline nosuch", baseline),
+        ("gate nosuch --baseline .", baseline),
+        ("run e.yaml --points 7", "--points 7: e.yaml has 1 point"),
+        (
+            "run e.yaml --points 7-8",
+            "--points 7-8: e.yaml has 1 point",
+        ),
+        ("run e.yaml --seed -1", "write a whole number from 0 to "),
+        ("verify campus --seed x", "write a whole number from 0 to "),
+        (
+            "sweep e.yaml --launcher local -- --lab physical",
+            "--lab physical: which machines?",
+        ),
+        (
+            "sweep e.yaml --launcher local -- --check-determinism",
+            "add --lab virtual",
+        ),
+    ] {
+        let words: Vec<&str> = command.split(' ').collect();
+        let error = desk.error(&words, 2);
+        assert!(error.contains(told), "{command}: {error}");
     }
 }
 

@@ -633,6 +633,23 @@ fn a_second_run_that_fails_says_why() {
     let document: Value = serde_json::from_slice(&done.stdout).unwrap();
     let message = document["error"]["message"].as_str().unwrap();
     assert!(message.contains("as the first: failed: "), "{message}");
+    assert_eq!(document["verdict"]["verdict"], "passed");
+}
+
+#[test]
+fn two_runs_that_are_the_same_are_told_with_what_came_of_the_first() {
+    let Some(longhaul) = Longhaul::new() else {
+        return;
+    };
+    let done = longhaul.run(&[&["--json"], &twice("dice.yaml")[..]].concat());
+    let document: Value = serde_json::from_slice(&done.stdout).unwrap();
+    assert_eq!(document["verdict"]["verdict"], "passed", "{document}");
+    assert_eq!(document["comparison"]["count"], 0);
+    // The second is removed, as there is nothing in it that the first has not.
+    let out = longhaul.path("out");
+    assert_eq!(document["comparison"]["a"], out.to_str().unwrap());
+    assert_eq!(document["comparison"]["b"], Value::Null);
+    assert!(!longhaul.path("out-again").exists());
 }
 
 #[test]

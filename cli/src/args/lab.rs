@@ -45,7 +45,7 @@ pub struct UpArgs {
     pub links: Links,
 
     /// Seeds everything random in the links; in a virtual lab, everything random
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(long, value_name = "N", default_value_t = 1, allow_negative_numbers = true, value_parser = super::seed)]
     pub seed: u64,
 
     /// What kernel TCP uses in the hosts unless a program asks for another: one of the kernel's, or `distance` where it can be had
@@ -199,7 +199,7 @@ pub struct VerifyArgs {
     pub lab: BuiltLab,
 
     /// Seeds everything random in the links of TOPOLOGY
-    #[arg(long, value_name = "N", default_value_t = 1, conflicts_with_all = ["name", "between"])]
+    #[arg(long, value_name = "N", default_value_t = 1, allow_negative_numbers = true, value_parser = super::seed, conflicts_with_all = ["name", "between"])]
     pub seed: u64,
 
     /// Change a field of TOPOLOGY: `links.0.loss=0.1%`

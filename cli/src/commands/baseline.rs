@@ -48,6 +48,13 @@ impl From<BaselineError> for Failure {
             BaselineError::NotPassed(_) | BaselineError::Empty => Exit::NotHeld,
             _ => Exit::Usage,
         };
-        Failure::new(exit, &error)
+        match &error {
+            BaselineError::Io { action: "read", .. } => Failure::with_help(
+                exit,
+                error.to_string(),
+                "a baseline is a file: `longhaul baseline save RESULT --to FILE` makes one",
+            ),
+            _ => Failure::new(exit, &error),
+        }
     }
 }

@@ -20,7 +20,7 @@ const PROGRAMS: ByteSize = ByteSize::from_bytes(1 << 30);
 /// Brings a topology up in the background.
 pub fn up(args: &UpArgs, output: Output) -> Result<Exit, Failure> {
     if args.lab != BuiltLab::Virtual {
-        virtual_lab::refuse_options(&args.virtual_lab)?;
+        virtual_lab::refuse_options(&args.virtual_lab, "add --lab virtual, or leave it out")?;
     }
     let (document, topology) = topologies::open(&args.topology, &args.set)?;
     let name = match &args.name {

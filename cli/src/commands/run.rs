@@ -2,10 +2,11 @@
 
 mod physical;
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use longhaul_ci::determinism;
+use longhaul_ci::determinism::{self, Comparison};
 use longhaul_ci::verdict::{Verdict, judge};
 use longhaul_emulator::guest::{self, Ended};
 use longhaul_emulator::keeper::{LabName, Purpose, Registration};
@@ -34,18 +35,8 @@ use crate::progress::Progress;
 
 /// Runs an experiment: everything a file can have wrong is said before anything is built.
 pub fn run(args: &RunArgs, output: Output) -> Result<Exit, Failure> {
-    if args.check_determinism && args.lab != LabKind::Virtual {
-        return Err(Failure::with_help(
-            Exit::Usage,
-            "--check-determinism: a lab by the wall clock never gives the same bytes twice",
-            "add --lab virtual",
-        ));
-    }
-    if args.lab != LabKind::Virtual {
-        virtual_lab::refuse_options(&args.virtual_lab)?;
-    }
-    let lab = args.lab.built().filter(|_| args.inventory.is_none());
-    let Some(lab) = lab else {
+    check_options(args)?;
+    let Some(lab) = args.lab.built() else {
         return physical::run(args, output);
     };
     let (experiment, files) = load(args, None)?;
@@ -79,6 +70,33 @@ pub fn run(args: &RunArgs, output: Output) -> Result<Exit, Failure> {
         desk: Some(Arc::new(desk)),
     };
     carry_out(&experiment, &options, args, output)
+}
+
+/// Refuses options that say nothing of the lab that is asked for, or want another.
+pub(super) fn check_options(args: &RunArgs) -> Result<(), Failure> {
+    if args.check_determinism && args.lab != LabKind::Virtual {
+        return Err(Failure::with_help(
+            Exit::Usage,
+            "--check-determinism: a lab by the wall clock never gives the same bytes twice",
+            "add --lab virtual",
+        ));
+    }
+    if args.lab != LabKind::Virtual {
+        virtual_lab::refuse_options(&args.virtual_lab, "add --lab virtual, or leave it out")?;
+    }
+    match (&args.inventory, args.lab.built()) {
+        (None, None) => Err(Failure::with_help(
+            Exit::Usage,
+            "--lab physical: which machines?",
+            "name them in a file: --inventory FILE (docs/physical.md has one to start from)",
+        )),
+        (Some(_), Some(_)) => Err(Failure::with_help(
+            Exit::Usage,
+            "--inventory: this lab is built, not found",
+            "add --lab physical",
+        )),
+        (Some(_), None) | (None, Some(_)) => Ok(()),
+    }
 }
 
 /// Runs the experiment here and shows what came of it.
@@ -166,27 +184,44 @@ fn run_inside(
         output.aside("interrupted: whether a second run gives the same bytes is not known");
         return Ok(Exit::Interrupted);
     }
-    let second = second?;
-    if exit.code() != done.exit.code() {
+    // What came of the first run stands, whatever becomes of the second.
+    let mut answer: Value =
+        serde_json::from_slice(&done.json).unwrap_or_else(|_| json!({ "folder": out }));
+    let compared = second.and_then(|second| compared(&second, done.exit, out, &again, output));
+    let comparison = match compared {
+        Ok(comparison) => comparison,
+        Err(failure) => return Ok(output.answered(answer, done.exit, Some(&failure))),
+    };
+    output.text(comparison.text(output.width()).trim_end());
+    answer["comparison"] = json!(comparison);
+    if !comparison.same() {
+        return Ok(output.answered(answer, Exit::NotHeld, None));
+    }
+    if std::fs::remove_dir_all(&again).is_ok() {
+        output.text("# b is removed: there is nothing in it that a has not");
+        answer["comparison"]["b"] = Value::Null;
+    }
+    Ok(output.answered(answer, done.exit, None))
+}
+
+/// Holds a second run against the first, which ended with `exit` and lies in `out`.
+fn compared(
+    second: &Done,
+    exit: Exit,
+    out: &Path,
+    again: &Path,
+    output: Output,
+) -> Result<Comparison, Failure> {
+    if second.exit.code() != exit.code() {
         output.text(String::from_utf8_lossy(&second.json).trim_end());
         let why = told(&second.json).map_or_else(String::new, |why| format!(": {why}"));
         return Err(Failure::with_help(
-            exit,
+            second.exit,
             format!("the second run did not end as the first{why}"),
             format!("what there is of it is in {}", again.display()),
         ));
     }
-    let comparison =
-        determinism::compare(out, &again).map_err(|error| Failure::new(Exit::NotHeld, &error))?;
-    output.either(&json!({ "folder": out, "comparison": comparison }), || {
-        comparison.text(output.width())
-    });
-    if !comparison.same() {
-        return Ok(Exit::NotHeld);
-    }
-    // There is nothing in it that the first has not.
-    let _ = std::fs::remove_dir_all(&again);
-    Ok(done.exit)
+    determinism::compare(out, again).map_err(|error| Failure::new(Exit::NotHeld, &error))
 }
 
 /// What a run came to, in words, if it printed JSON.
@@ -286,7 +321,11 @@ pub(super) fn load(
         return Err(Failure::with_help(
             Exit::Usage,
             format!(
-                "--points {first}-{last}: {} has {}",
+                "--points {}: {} has {}",
+                match first == last {
+                    true => first.to_string(),
+                    false => format!("{first}-{last}"),
+                },
                 args.experiment,
                 count(of, "point")
             ),
@@ -444,12 +483,22 @@ impl From<RunError> for Failure {
 
 impl From<FolderError> for Failure {
     fn from(error: FolderError) -> Self {
+        let is_absent = |kind| matches!(kind, ErrorKind::NotFound | ErrorKind::NotADirectory);
         match error {
             FolderError::Io {
                 action: "write",
                 path,
                 source,
             } => Failure::unwritten(&path, &source),
+            FolderError::Io {
+                action: "read" | "open",
+                ref source,
+                ..
+            } if is_absent(source.kind()) => Failure::with_help(
+                Exit::Usage,
+                error.to_string(),
+                "name the folder that `longhaul run` wrote: the last lines that it prints say which",
+            ),
             other => Failure::new(Exit::Usage, &other),
         }
     }

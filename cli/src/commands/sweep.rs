@@ -12,11 +12,10 @@ use clap::Parser;
 use longhaul_reports::sweep::{SCRIPT_FILE, Sweep};
 use serde_json::json;
 
-use crate::args::{self, Cli, LabKind, Launcher, RunArgs, SweepArgs};
+use crate::args::{self, Cli, Launcher, RunArgs, SweepArgs};
 use crate::commands::child::{Children, Ended};
-use crate::commands::run::{load, results};
+use crate::commands::run::{check_options, load, results};
 use crate::commands::shell::{command_line, quoted};
-use crate::commands::virtual_lab;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::{Output, count};
@@ -37,9 +36,7 @@ pub fn run(args: &SweepArgs, output: Output) -> Result<Exit, Failure> {
     }
     let words = run_words(args);
     let run = run_args(&words)?;
-    if run.lab != LabKind::Virtual {
-        virtual_lab::refuse_options(&run.virtual_lab)?;
-    }
+    check_options(&run)?;
     let (experiment, _) = load(&run, None)?;
     let folder = results(args.out.as_deref(), &experiment.name)?;
     let sweep = Sweep {

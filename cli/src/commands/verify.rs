@@ -44,7 +44,11 @@ const LONGEST: Duration = Duration::from_secs(600);
 pub fn run(args: &VerifyArgs, output: Output) -> Result<Exit, Failure> {
     let duration = duration(args.duration)?;
     if args.lab != BuiltLab::Virtual {
-        virtual_lab::refuse_options(&args.virtual_lab)?;
+        let help = match args.topology {
+            Some(_) => "add --lab virtual, or leave it out",
+            None => "leave it out",
+        };
+        virtual_lab::refuse_options(&args.virtual_lab, help)?;
     }
     let out = args.out.as_deref().map(new_folder).transpose()?;
     let task = Task {

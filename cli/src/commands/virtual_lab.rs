@@ -51,8 +51,8 @@ pub fn is_wanted(lab: BuiltLab) -> bool {
     lab == BuiltLab::Virtual && !longhaul_emulator::guest::init::is_guest()
 }
 
-/// Refuses, for a lab that is no virtual one, what would say nothing of it.
-pub fn refuse_options(args: &VirtualArgs) -> Result<(), Failure> {
+/// Refuses, for a lab that is no virtual one or is up already, what would say nothing of it; `help` is the way out.
+pub fn refuse_options(args: &VirtualArgs, help: &str) -> Result<(), Failure> {
     let given = [
         (args.memory.is_some(), "--memory"),
         (args.patience.is_some(), "--patience"),
@@ -63,8 +63,8 @@ pub fn refuse_options(args: &VirtualArgs) -> Result<(), Failure> {
         None => Ok(()),
         Some((_, option)) => Err(Failure::with_help(
             Exit::Usage,
-            format!("{option}: only a virtual lab has a use for it"),
-            "add --lab virtual, or leave it out",
+            format!("{option}: only a virtual lab that is brought up has a use for it"),
+            help,
         )),
     }
 }

@@ -9,7 +9,7 @@ use longhaul_topologies::Inventory;
 use longhaul_workloads::experiment::{self, CapturePlan, LabFacts, RunError, RunOptions};
 
 use super::{carry_out, command_line, folder, load};
-use crate::args::{LabKind, Links, RunArgs};
+use crate::args::{Links, RunArgs};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::Output;
@@ -17,23 +17,8 @@ use crate::output::Output;
 /// Runs an experiment on the machines of an inventory: nothing is built, so there is no sandbox, and nothing but what is asked of
 /// those machines leaves this one.
 pub(super) fn run(args: &RunArgs, output: Output) -> Result<Exit, Failure> {
-    let inventory = match (&args.inventory, args.lab) {
-        (Some(path), LabKind::Physical) => Inventory::read(path)?,
-        (None, _) => {
-            return Err(Failure::with_help(
-                Exit::Usage,
-                "--lab physical: which machines?",
-                "name them in a file: --inventory FILE (docs/physical.md has one to start from)",
-            ));
-        }
-        (Some(_), LabKind::Host | LabKind::Virtual) => {
-            return Err(Failure::with_help(
-                Exit::Usage,
-                "--inventory: this lab is built, not found",
-                "add --lab physical",
-            ));
-        }
-    };
+    let path = args.inventory.as_deref();
+    let inventory = Inventory::read(path.expect("the options were checked"))?;
     refuse_what_cannot_be(args)?;
     let (experiment, _) = load(args, Some(&inventory))?;
     if experiment.runs_programs() {
