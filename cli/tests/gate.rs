@@ -68,6 +68,38 @@ impl Desk {
     }
 }
 
+/// The block of the document that begins with such a line, without its fences.
+fn block<'a>(document: &'a str, beginning: &str) -> &'a str {
+    let (_, rest) = document.split_once(beginning).unwrap();
+    rest.split_once("```").unwrap().0
+}
+
+#[test]
+fn the_walk_through_is_of_the_library_and_the_recordings_that_there_are() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let document = fs::read_to_string(root.join("docs/gate.md")).unwrap();
+    let mut library = fs::read_to_string(root.join("ci/example/ring.py")).unwrap();
+    for change in block(&document, "```diff\n").split("\n\n") {
+        let side = |sign: char| -> String {
+            let lines = change.lines().filter_map(|line| line.strip_prefix(sign));
+            lines.map(|line| format!("{line}\n")).collect()
+        };
+        let (old, new) = (side('-'), side('+'));
+        assert!(library.contains(&old), "{old}");
+        library = library.replacen(&old, &new, 1);
+    }
+    assert!(library.contains("PIECE = 5000"), "{library}");
+
+    let desk = Desk::baseline("virtual-fast");
+    desk.result("new", "virtual-slow", |_| {});
+    let told = desk.gate("new", &[], 1);
+    let table = block(
+        &document,
+        "longhaul gate lib2 --baseline baseline.json\n```\n```\n",
+    );
+    assert_eq!(told, table);
+}
+
 /// Every repeat's bandwidths divided by `factor`.
 fn slow(result: &mut Value, factor: f64) {
     for point in result["points"].as_array_mut().unwrap() {
