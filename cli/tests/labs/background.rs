@@ -38,6 +38,13 @@ fn a_lab_in_the_background_from_up_to_down() {
         "{ended:?}"
     );
 
+    let paced = host.longhaul(&["exec", "frankfurt-0", "--pace", "free", "--", "hostname"]);
+    assert_eq!(paced.code, 2);
+    assert!(
+        paced.stderr.contains("first is no virtual lab"),
+        "{paced:?}"
+    );
+
     let ended = host.longhaul(&["up", "campus", "--name", "first"]);
     assert_eq!(ended.code, 2);
     assert!(
