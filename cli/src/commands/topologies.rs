@@ -128,7 +128,7 @@ fn check(names: &[String], output: Output) -> Result<Exit, Failure> {
 fn draw(name_or_path: &str, out: Option<PathBuf>, output: Output) -> Result<Exit, Failure> {
     let (_, topology) = open(name_or_path, &[])?;
     let file = out.unwrap_or_else(|| Path::new(&topology.name).with_extension("svg"));
-    map::draw(&topology, &file).map_err(|error| Failure::new(Exit::Usage, &error))?;
+    map::draw(&topology, &file)?;
     output.either(&json!({ "file": file }), || file.display().to_string());
     Ok(Exit::Fine)
 }
