@@ -191,6 +191,52 @@ mod tests {
         }
     }
 
+    #[test]
+    fn near_sites_with_long_and_foreign_names_are_told_on_the_map_or_below_it() {
+        let mut topology = catalogue_topologies()
+            .into_iter()
+            .find(|topology| topology.name == "three-continents")
+            .unwrap();
+        let names = [
+            "a very long name of a place that would reach over half of the map, and then some",
+            "東京都千代田区丸の内一丁目九番一号",
+            "Франкфурт-на-Майне",
+        ];
+        let sites = topology.sites.clone();
+        for number in 0..12 {
+            let mut site = sites[0].clone();
+            site.name = format!("near-{number}");
+            site.place = Some(format!("{}, {number}", names[number % names.len()]));
+            if let Some(place) = &mut site.coordinates {
+                place.latitude += 0.05 * number as f64;
+            }
+            topology.sites.push(site);
+        }
+        for width in [WIDTH, LEAST_WIDTH] {
+            let canvas = picture(&topology, width, &[]);
+            canvas.assert_texts_apart("near sites");
+            // None takes the room of others.
+            let long = canvas.labels().find(|(text, frame)| {
+                text.starts_with("a very long") && frame.right - frame.left > width * 0.4
+            });
+            assert_eq!(long.map(|(text, _)| text), None);
+            let texts: Vec<&str> = canvas.labels().map(|(text, _)| text).collect();
+            for site in &topology.sites {
+                let place = site.place.as_deref().unwrap_or(&site.name);
+                let tells = |text: &&str| {
+                    text.contains(place)
+                        || text.starts_with(&format!("{}: ", site.name))
+                        || **text == *site.name
+                };
+                assert!(
+                    texts.iter().any(|text| tells(text)),
+                    "{width}: {}",
+                    site.name
+                );
+            }
+        }
+    }
+
     /// Draws two; `LONGHAUL_KEEP_CHARTS=DIR` draws the whole catalogue there, to be looked at.
     #[test]
     fn the_ending_says_the_format() {

@@ -6,14 +6,18 @@ use longhaul_topologies::Topology;
 use longhaul_topologies::model::{Direction, Link, Site};
 
 use crate::canvas::{Across, Frame, Label, Place};
+use crate::chart::shorten;
 use crate::format::{plural, rate, time};
 use crate::map::Layout;
-use crate::theme::{BODY, INK, SMALL};
+use crate::theme::{BODY, INK, SMALL, text_width};
 
 /// On a narrower map sites have their bare names.
 const COMPACT: f64 = 600.0;
 
-/// Labels with their places, and the links that had no room for theirs.
+/// The longest name of a site on the map, as a share of its width.
+const LONGEST: f64 = 0.35;
+
+/// Labels with their places, and the sites and links that had no room for all of theirs.
 #[derive(Clone, Debug)]
 pub(super) struct Annotations {
     pub placed: Vec<Placed>,
@@ -41,12 +45,13 @@ pub(super) fn place(topology: &Topology, layout: &Layout) -> Annotations {
         unplaced: Vec::new(),
     };
     for (site, &at) in topology.sites.iter().zip(&layout.sites) {
-        let text = match layout.frame.right - layout.frame.left < COMPACT {
+        let width = layout.frame.right - layout.frame.left;
+        let is_compact = width < COMPACT;
+        let full = match is_compact {
             true => site.name.clone(),
             false => site_text(site),
         };
-        let label = |across| Label::new(&text, BODY, INK, across);
-        let candidates = [
+        let places = [
             ((11.0, 0.0), Across::Left),
             ((-11.0, 0.0), Across::Right),
             ((0.0, -18.0), Across::Middle),
@@ -58,13 +63,28 @@ pub(super) fn place(topology: &Topology, layout: &Layout) -> Annotations {
             ((0.0, -38.0), Across::Middle),
             ((0.0, 39.0), Across::Middle),
         ];
-        let candidates =
-            candidates.map(|((dx, dy), across)| ((at.0 + dx, at.1 + dy), label(across)));
-        if let Some(chosen) = best(candidates.into_iter(), &taken, layout, None) {
+        // A long name would take the room of others; the list below the map has it.
+        let most = width * LONGEST;
+        let texts = [full.clone(), shorten(&site.name, BODY, most)];
+        let fitting = texts.iter().filter(|text| text_width(text, BODY) <= most);
+        let chosen = fitting
+            .filter_map(|text| {
+                let label = |across| Label::new(text, BODY, INK, across);
+                let candidates =
+                    places.map(|((dx, dy), across)| ((at.0 + dx, at.1 + dy), label(across)));
+                best(candidates.into_iter(), &taken, layout, None)
+            })
+            .next();
+        let is_told = (chosen.as_ref()).is_some_and(|placed| placed.label.text == full);
+        if !is_told {
+            annotations.unplaced.push(match &site.place {
+                Some(_) if !is_compact => format!("{}: {full}", site.name),
+                _ => full,
+            });
+        }
+        if let Some(chosen) = chosen {
             taken.push(padded(chosen.label.frame(chosen.at)));
             annotations.placed.push(chosen);
-        } else {
-            annotations.unplaced.push(text);
         }
     }
     for (index, link) in topology.links.iter().enumerate() {
