@@ -147,17 +147,18 @@ impl Theme {
     /// A line as this theme draws it.
     pub(crate) fn line(self, line: Stroke) -> Stroke {
         let series = PALETTE.iter().position(|colour| *colour == line.colour);
-        let dash = match (self, line.dash, series) {
-            // Blocks of colour are lines as well.
+        // Blocks of colour are lines as well.
+        let series = series.filter(|_| self == Self::Print && line.width < 5.0);
+        let dash = series.and_then(|series| {
             // From each rhythm on, so that a colour has no rhythm twice.
-            (Self::Print, dash, Some(series)) if line.width < 5.0 => {
-                DASHES[(series + dash as usize) % DASHES.len()]
-            }
-            (_, dash, _) => dash,
-        };
+            [DASHES, BOUND_DASHES].iter().find_map(|dashes| {
+                let own = dashes.iter().position(|dash| *dash == line.dash)?;
+                Some(dashes[(series + own) % dashes.len()])
+            })
+        });
         Stroke {
             colour: self.shade(line.colour),
-            dash,
+            dash: dash.unwrap_or(line.dash),
             ..line
         }
     }
@@ -198,6 +199,26 @@ pub(crate) enum Dash {
     Solid,
     Dashed,
     Dotted,
+    // Of bounds and the like.
+    DashDot,
+    DashDotDot,
+    LongShort,
+    Long,
+}
+
+impl Dash {
+    /// Pixels that are drawn and left out, in turn; nothing if all are drawn.
+    pub fn rhythm(self) -> &'static [f64] {
+        match self {
+            Self::Solid => &[],
+            Self::Dashed => &[7.0, 4.0],
+            Self::Dotted => &[2.0, 3.0],
+            Self::DashDot => &[9.0, 3.0, 2.0, 3.0],
+            Self::DashDotDot => &[9.0, 3.0, 2.0, 3.0, 2.0, 3.0],
+            Self::LongShort => &[12.0, 3.0, 5.0, 3.0],
+            Self::Long => &[15.0, 5.0],
+        }
+    }
 }
 
 /// The shape of a data point.
@@ -230,6 +251,31 @@ impl Stroke {
 
 /// The rhythms of series, in their own order.
 const DASHES: [Dash; 3] = [Dash::Solid, Dash::Dashed, Dash::Dotted];
+
+/// The rhythms of their bounds.
+const BOUND_DASHES: [Dash; 3] = [Dash::DashDot, Dash::DashDotDot, Dash::LongShort];
+
+/// What is not measured, but asked, promised or computed: a bound, a described value. No series has its rhythm.
+pub(crate) const BOUND: Stroke = Stroke {
+    colour: INK,
+    width: 1.5,
+    dash: Dash::DashDot,
+};
+
+/// A bound of another kind beside [`BOUND`] or [`bound`].
+pub(crate) const OTHER_BOUND: Stroke = Stroke {
+    dash: Dash::Long,
+    ..BOUND
+};
+
+/// The bound of the series of that index, where each has its own: the colours of the series, in other rhythms.
+pub(crate) fn bound(series: usize) -> Stroke {
+    Stroke {
+        colour: PALETTE[series % PALETTE.len()],
+        dash: BOUND_DASHES[series / PALETTE.len() % BOUND_DASHES.len()],
+        ..BOUND
+    }
+}
 
 /// As many series have lines that differ.
 pub(crate) const STROKES: usize = PALETTE.len() * DASHES.len();
@@ -344,6 +390,25 @@ mod tests {
                 assert_eq!(first, Some(index), "{name}");
             }
         }
+    }
+
+    #[test]
+    fn bounds_look_like_no_series_and_like_no_other_bound_in_every_theme() {
+        for (name, theme) in Theme::ALL {
+            let series: Vec<Dash> = (0..STROKES).map(|i| theme.line(stroke(i)).dash).collect();
+            // A lone bound has none of the others beside it.
+            let all = (0..STROKES).map(bound).chain([OTHER_BOUND]);
+            let bounds: Vec<Stroke> = all.map(|line| theme.line(line)).collect();
+            for (index, bound) in bounds.iter().enumerate() {
+                // Whatever the colour: who does not see it goes by the rhythm.
+                assert!(!series.contains(&bound.dash), "{name} {bound:?}");
+                let first = bounds.iter().position(|other| other == bound);
+                assert_eq!(first, Some(index), "{name}");
+            }
+            assert!(!series.contains(&theme.line(BOUND).dash), "{name}");
+        }
+        let dashes: Vec<Dash> = (0..3).map(|i| Theme::Print.line(bound(i)).dash).collect();
+        assert_eq!(dashes, BOUND_DASHES);
     }
 
     #[test]

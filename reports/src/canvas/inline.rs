@@ -4,7 +4,7 @@
 use std::fmt::Write;
 
 use crate::canvas::{Across, Canvas, Direction, Place, Plot, Scale, Shape, Trace};
-use crate::theme::{self, Colour, Dash};
+use crate::theme::{self, Colour};
 
 /// Sizes of text are from the highest to the lowest stroke of the font, as the other backends take them; a style sheet means its em
 /// (plotters-svg divides by the same).
@@ -81,10 +81,15 @@ fn alike(a: &Shape, b: &Shape) -> bool {
 fn draw(svg: &mut String, shapes: &[Shape]) -> std::fmt::Result {
     match &shapes[0] {
         Shape::Line { stroke, trace, .. } => {
-            let dash = match stroke.dash {
-                Dash::Solid => "",
-                Dash::Dashed => r#" stroke-dasharray="7 4""#,
-                Dash::Dotted => r#" stroke-dasharray="2 3""#,
+            let rhythm: Vec<String> = stroke
+                .dash
+                .rhythm()
+                .iter()
+                .map(|one| number(*one))
+                .collect();
+            let dash = match rhythm.is_empty() {
+                true => String::new(),
+                false => format!(r#" stroke-dasharray="{}""#, rhythm.join(" ")),
             };
             let (colour, width, path) =
                 (paint(stroke.colour), number(stroke.width), path(shapes, ""));

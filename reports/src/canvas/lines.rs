@@ -1,19 +1,18 @@
 //! What lines are made of where a backend cannot draw them: dashes, and thick segments.
 
 use crate::canvas::Place;
-use crate::theme::{Dash, Stroke};
+use crate::theme::Stroke;
 
 /// The drawn pieces of a line.
 pub(super) fn dashes(points: &[Place], stroke: Stroke) -> Vec<Vec<Place>> {
-    let (on, off) = match stroke.dash {
-        Dash::Solid => return vec![points.to_vec()],
-        Dash::Dashed => (7.0, 4.0),
-        Dash::Dotted => (2.0, 3.0),
-    };
+    let rhythm = stroke.dash.rhythm();
+    if rhythm.is_empty() {
+        return vec![points.to_vec()];
+    }
     let mut pieces = Vec::new();
     let mut piece: Vec<Place> = points.first().copied().into_iter().collect();
-    // How much of the current dash or gap is left.
-    let (mut drawing, mut left) = (true, on);
+    // Which dash or gap it is, and how much of it is left.
+    let (mut step, mut left) = (0, rhythm[0]);
     for pair in points.windows(2) {
         let (mut from, to) = (pair[0], pair[1]);
         let mut length = (to.0 - from.0).hypot(to.1 - from.1);
@@ -24,17 +23,17 @@ pub(super) fn dashes(points: &[Place], stroke: Stroke) -> Vec<Vec<Place>> {
                 from.1 + (to.1 - from.1) * share,
             );
             length -= left;
-            if drawing {
+            if step % 2 == 0 {
                 piece.push(from);
                 pieces.push(std::mem::take(&mut piece));
             } else {
                 piece.push(from);
             }
-            drawing = !drawing;
-            left = if drawing { on } else { off };
+            step = (step + 1) % rhythm.len();
+            left = rhythm[step];
         }
         left -= length;
-        if drawing {
+        if step % 2 == 0 {
             piece.push(to);
         }
     }

@@ -11,7 +11,7 @@ use crate::format;
 use crate::result::{Placement, RunResult, Workload};
 use crate::series::Series;
 use crate::stats;
-use crate::theme::{self, MUTED, Stroke};
+use crate::theme;
 
 /// More sizes than this are too many small panels; the largest are shown.
 const MOST_SIZES: usize = 6;
@@ -61,12 +61,12 @@ pub(super) fn busbw_vs_size(folder: &ResultFolder) -> Option<Figure> {
     let bounds = distinct_bounds(&drawn);
     let alone = bounds.len() == 1;
     lines.extend(bounds.into_iter().map(|(index, label, run)| {
-        let (colour, text) = if alone {
-            (MUTED, "bound of that size".to_owned())
+        let (stroke, text) = if alone {
+            (theme::BOUND, "bound of that size".to_owned())
         } else {
-            (theme::stroke(index).colour, format!("bound, {label}"))
+            (theme::bound(index), format!("bound, {label}"))
         };
-        (Key::line(Stroke::dashed(colour, 1.5)), run, text)
+        (Key::line(stroke), run, text)
     }));
     let highest = |lines: &[(Key, Run, String)]| {
         let points = lines.iter().flat_map(|line| &line.1);
@@ -77,10 +77,7 @@ pub(super) fn busbw_vs_size(folder: &ResultFolder) -> Option<Figure> {
         let asymptote = bps / 1e6;
         // It is drawn where it does not press the data into a corner.
         if asymptote < 3.0 * highest(&lines) {
-            let key = Key::line(Stroke {
-                dash: theme::Dash::Dotted,
-                ..Stroke::solid(MUTED, 1.5)
-            });
+            let key = Key::line(theme::OTHER_BOUND);
             let run = vec![(x.low(), asymptote), (x.high(), asymptote)];
             lines.push((key, run, "bound of an endless message".to_owned()));
         } else {

@@ -12,7 +12,7 @@ use crate::format::ranges;
 use crate::result::{Point, RunResult};
 use crate::series::Series;
 use crate::stats;
-use crate::theme::{self, INK, Stroke};
+use crate::theme::{self, Stroke};
 
 /// So many means at most, over the whole run: what is more cannot be told apart.
 const MOST_BINS: f64 = 150.0;
@@ -105,10 +105,16 @@ pub(super) fn figure(
         ""
     };
     let described = (
-        Key::line(Stroke::dashed(INK, 1.3)),
+        Key::line(theme::BOUND),
         format!("{}{before}", about.described),
     );
     let any_described = pairs.iter().any(|pair| pair.described != [None; 2]);
+    if pairs.iter().any(|pair| differ(pair.described)) {
+        let what = about.described;
+        notes.push(format!(
+            "where directions differ, each {what} has its direction's colour"
+        ));
+    }
     let mut panels: Vec<Panel> = pairs
         .iter()
         .zip(marks.panels)
@@ -198,14 +204,22 @@ fn panel(
             runs,
         });
     }
-    let mut levels = pair.described.to_vec();
-    levels.dedup();
     // Above the data, which often lie right on it.
-    curves.extend(levels.into_iter().flatten().map(|level| Curve {
-        key: described.0,
-        name: described.1.clone(),
-        runs: vec![vec![(time.0, level), (time.1, level)]],
-    }));
+    let level = |(way, level): (usize, f64)| {
+        let (key, name) = match differ(pair.described) {
+            true => (
+                Key::line(theme::bound(way)),
+                format!("{}, {}", described.1, names[way]),
+            ),
+            false => described.clone(),
+        };
+        let runs = vec![vec![(time.0, level), (time.1, level)]];
+        Curve { key, name, runs }
+    };
+    let levels = pair.described.iter().enumerate();
+    let levels = levels.filter_map(|(way, level)| Some((way, (*level)?)));
+    let shown = if differ(pair.described) { 2 } else { 1 };
+    curves.extend(levels.take(shown).map(level));
     let drawn = curves.iter().flat_map(|curve| curve.runs.iter().flatten());
     let values = drawn.chain(areas.iter().flat_map(|area| &area.outline));
     let (low, high) = values.fold((f64::INFINITY, 0.0_f64), |(low, high), point| {
@@ -228,6 +242,11 @@ fn panel(
         spans: Vec::new(),
         marks: Vec::new(),
     }
+}
+
+/// Whether the description says something else of each way.
+fn differ(described: [Option<f64>; 2]) -> bool {
+    described[0] != described[1]
 }
 
 /// The look of a direction: thin, because series over time are dense.
@@ -393,6 +412,44 @@ mod tests {
             ]
         );
         assert_eq!((bins[1].least, bins[1].greatest), (0.0, 40.0));
+    }
+
+    #[test]
+    fn what_is_described_of_each_way_is_told_apart_where_it_differs() {
+        let (result, telemetry) = example::run(&Shape {
+            seconds: 1.0,
+            ..Shape::default()
+        });
+        let folder = ResultFolder { result, telemetry };
+        let about = About {
+            name: "",
+            title: "",
+            subtitle: "",
+            axis: "",
+            unit: None,
+            floor: Floor::Zero,
+            described: "described",
+            width: 1000.0,
+        };
+        let drawn = |described| {
+            let pair = Pair {
+                sites: ("a".to_owned(), "b".to_owned()),
+                ways: [vec![], vec![]],
+                described,
+            };
+            let figure = figure(&folder, about, &[pair], Vec::new()).unwrap();
+            let lines = figure.panels[0].curves[2..].iter();
+            let lines = lines.map(|curve| (curve.name.clone(), curve.key.stroke));
+            (lines.collect::<Vec<_>>(), figure.notes)
+        };
+        let (lines, notes) = drawn([Some(1.0), Some(1.0)]);
+        assert_eq!(lines, [("described".to_owned(), theme::BOUND)]);
+        assert!(notes.is_empty(), "{notes:?}");
+        let (lines, notes) = drawn([Some(1.0), Some(2.0)]);
+        let named = |name: &str, way| (format!("described, {name}"), theme::bound(way));
+        assert_eq!(lines, [named("a → b", 0), named("b → a", 1)]);
+        assert_eq!(notes.len(), 1);
+        assert_eq!(drawn([None, Some(2.0)]).0, [named("b → a", 1)]);
     }
 
     #[test]

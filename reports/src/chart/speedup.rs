@@ -9,7 +9,7 @@ use crate::chart::{marked_key, subject};
 use crate::folder::ResultFolder;
 use crate::format;
 use crate::series::Series;
-use crate::theme::{INK, Stroke};
+use crate::theme;
 
 /// Distances further apart than this factor are spread by their ratios.
 const LOG_FROM: f64 = 5.0;
@@ -145,7 +145,7 @@ fn axis(distances: &[f64]) -> Axis {
 }
 
 fn even_key() -> Key {
-    Key::line(Stroke::dashed(INK, 1.2))
+    Key::line(theme::BOUND)
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ use crate::result::RunResult;
 use crate::series::{Series, SettingNames};
 use crate::side_by_side;
 use crate::stats;
-use crate::theme::{self, INK, MUTED, Stroke};
+use crate::theme::{self, INK, Stroke};
 
 /// More sizes than this are too many small panels; the largest are shown.
 const MOST_SIZES: usize = 5;
@@ -211,11 +211,12 @@ impl Scale {
         }
     }
 
-    /// The look of a bound: solid over bars, which are too narrow for dashes.
-    fn bound_key(&self) -> Key {
-        Key::line(match self {
-            Self::Names(_) => Stroke::solid(INK, 1.5),
-            Self::Numbers(_) => Stroke::dashed(MUTED, 1.5),
+    /// The look of the only bound, or that of a group: solid over bars, which are too narrow for dashes, and stand below their own.
+    fn bound_key(&self, group: Option<usize>) -> Key {
+        Key::line(match (self, group) {
+            (Self::Names(_), _) => Stroke::solid(INK, theme::BOUND.width),
+            (Self::Numbers(_), None) => theme::BOUND,
+            (Self::Numbers(_), Some(group)) => theme::bound(group),
         })
     }
 }
@@ -263,7 +264,8 @@ impl<'a> Sweep<'a> {
         measure: impl Fn(&Series<'_>) -> Option<f64>,
         bound: impl Fn(&Series<'_>) -> Option<f64>,
     ) -> Option<Panel> {
-        let (mut areas, mut curves, mut bounds) = (Vec::new(), Vec::new(), Vec::<Run>::new());
+        let (mut areas, mut curves, mut bounds) = (Vec::new(), Vec::new(), Vec::new());
+        let mut lines: Vec<(usize, Run)> = Vec::new();
         for (index, (name, series)) in self.groups.iter().enumerate() {
             let found = |of: &dyn Fn(&Series<'_>) -> Option<f64>| -> Run {
                 let places = self.scale.values().iter().zip(series);
@@ -276,8 +278,8 @@ impl<'a> Sweep<'a> {
             let (measured, limits) = (found(&measure), found(&bound));
             match self.scale {
                 Scale::Numbers(_) => {
-                    if !limits.is_empty() && !bounds.contains(&limits) {
-                        bounds.push(limits);
+                    if !limits.is_empty() && lines.iter().all(|known| known.1 != limits) {
+                        lines.push((index, limits));
                     }
                     curves.push(Curve {
                         key: marked_key(index),
@@ -301,13 +303,21 @@ impl<'a> Sweep<'a> {
         let drawn = curves.iter().flat_map(|curve| curve.runs.iter().flatten());
         let mut drawn = drawn.chain(areas.iter().flat_map(|area| &area.outline));
         let first = drawn.next()?;
-        let all = drawn.chain(bounds.iter().flatten()).chain([first]);
+        let limits = bounds.iter().chain(lines.iter().map(|line| &line.1));
+        let all = drawn.chain(limits.flatten()).chain([first]);
         let y = Axis::around_zero(label, all.map(|point| point.1));
-        curves.push(Curve {
-            key: self.scale.bound_key(),
-            name: BOUND.to_owned(),
-            runs: bounds,
-        });
+        match &lines[..] {
+            [_, _, ..] => curves.extend(lines.into_iter().map(|(index, run)| Curve {
+                key: self.scale.bound_key(Some(index)),
+                name: format!("{BOUND}, {}", self.groups[index].0),
+                runs: vec![run],
+            })),
+            _ => curves.push(Curve {
+                key: self.scale.bound_key(None),
+                name: BOUND.to_owned(),
+                runs: lines.into_iter().map(|line| line.1).chain(bounds).collect(),
+            }),
+        }
         Some(Panel {
             title,
             keys: Vec::new(),
@@ -374,7 +384,15 @@ fn figure(folder: &ResultFolder, sweep: &Sweep<'_>) -> Option<Figure> {
         })
         .collect();
     unit::fit(&mut panels, "bus bandwidth", "Mbit/s");
-    let bounded = all().any(|series| series.bound().is_some()) && !panels.is_empty();
+    let mut bounds: Vec<(Key, String)> = Vec::new();
+    for curve in panels.iter().flat_map(|panel| &panel.curves) {
+        let entry = (curve.key, curve.name.clone());
+        let is_bound =
+            curve.name.starts_with(BOUND) && curve.runs.iter().any(|run| !run.is_empty());
+        if is_bound && !bounds.contains(&entry) {
+            bounds.push(entry);
+        }
+    }
     let mut shown: Vec<&str> = Vec::new();
     if !panels.is_empty() {
         shown.push("Bus bandwidth");
@@ -422,9 +440,7 @@ fn figure(folder: &ResultFolder, sweep: &Sweep<'_>) -> Option<Figure> {
             (key, group.0.clone())
         })
         .collect();
-    if bounded {
-        legend.push((sweep.scale.bound_key(), BOUND.to_owned()));
-    }
+    legend.extend(bounds);
     let mut subtitle = subject(&folder.result);
     if let Some(placement) = placement {
         subtitle += &format!(" · {}, mean time", placement.name());
@@ -632,6 +648,30 @@ mod tests {
         figure
             .draw()
             .assert_texts_apart("programs against a setting");
+    }
+
+    #[test]
+    fn bounds_that_differ_look_different_and_are_in_the_legend() {
+        let mut folder = two_settings();
+        let drawn = |folder: &ResultFolder| {
+            let figure = against_setting(folder, Some("queue")).unwrap().unwrap();
+            let legend = figure.legend.into_iter();
+            legend
+                .filter(|(_, name)| name.starts_with(BOUND))
+                .map(|(key, name)| (key.stroke, name))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(drawn(&folder), [(theme::BOUND, BOUND.to_owned())]);
+        for point in &mut folder.result.points {
+            if point.settings["loss"] == "1%" {
+                let bound = point.bound.as_mut().unwrap();
+                bound.times.iter_mut().for_each(|time| time.time_us *= 2.0);
+            }
+        }
+        let bounds = drawn(&folder);
+        assert_eq!(bounds.len(), 2);
+        assert_ne!(bounds[0].0, bounds[1].0);
+        assert_eq!(bounds[0].1, format!("{BOUND}, cubic, loss 0%, seed 1"));
     }
 
     #[test]

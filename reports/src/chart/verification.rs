@@ -3,7 +3,7 @@
 use crate::chart::axis::Axis;
 use crate::chart::distribution::share_axis;
 use crate::chart::figure::{Curve, Figure, Key, Layout, Panel, Run};
-use crate::theme::{self, ALARM, INK, MUTED, Stroke};
+use crate::theme::{self, ALARM, MUTED, Stroke};
 use crate::verification::{ChannelDelays, Verification};
 
 /// More channels than this are too many small panels; those that are furthest off are shown.
@@ -168,11 +168,15 @@ fn varies(predicted: &[f64]) -> bool {
 }
 
 fn asked_key() -> Key {
-    Key::line(Stroke::dashed(INK, 1.2))
+    Key::line(theme::BOUND)
 }
 
 fn predicted_key() -> Key {
-    Key::line(Stroke::solid(MUTED, 3.5))
+    Key::line(Stroke {
+        colour: MUTED,
+        width: 2.5,
+        ..theme::OTHER_BOUND
+    })
 }
 
 #[cfg(test)]
