@@ -368,7 +368,10 @@ pub(super) fn spans(
             };
             one.points.iter().map(span).collect::<Vec<_>>()
         };
-        series.iter().flat_map(of).collect()
+        let mut spans: Vec<Span> = series.iter().flat_map(of).collect();
+        // Lines and names keep clear of those before them.
+        spans.sort_by(|a, b| a.from.total_cmp(&b.from));
+        spans
     };
     let spans = named(&|series, _| series.label.clone());
     if spans.len() < 2 || spans.iter().all(|span| span_fits(span, time, width)) {
@@ -471,9 +474,8 @@ mod tests {
         };
         let (names, note) = told(1000.0);
         assert_eq!((&*names[0], note), ("cubic", None));
-        let (mut names, note) = told(200.0);
-        names.sort();
-        assert_eq!(names, ["10", "11", "8", "9"]);
+        let (names, note) = told(200.0);
+        assert_eq!(names, ["8", "9", "10", "11"], "in the order of time");
         let numbers = |stack: &str| {
             let points = result.points.iter();
             ranges(points.filter(|one| one.stack == stack).map(|one| one.index))
