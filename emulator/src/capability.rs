@@ -25,7 +25,7 @@ use crate::hardware::tree::Tree;
 use crate::kernel::{KernelError, LabKernel};
 use crate::kernel_law::{self, KernelLaw, KernelLawError};
 use crate::plan::Families;
-use crate::sandbox::{Privilege, Sandbox, SandboxError};
+use crate::sandbox::{self, Privilege, Sandbox, SandboxError};
 use host::Machine;
 pub use memory::total_memory;
 pub(crate) use memory::{available_memory, size_field};
@@ -104,6 +104,9 @@ pub fn tool<'a>(tools: &'a [Capability], name: &str) -> Option<&'a Capability> {
 /// What entering a sandbox has shown: whose privileges labs run on, or why there can be none.
 pub fn sandbox_capability(outcome: Result<&Sandbox, &SandboxError>) -> Capability {
     let state = match outcome {
+        Ok(_) if !sandbox::has_own_proc() => {
+            State::missing(sandbox::MASKED_PROC, Some(sandbox::MASKED_PROC_HELP.into()))
+        }
         Ok(Sandbox {
             privilege: Privilege::Root,
             ..

@@ -110,6 +110,20 @@ pub fn current() -> Option<&'static Sandbox> {
     CURRENT.get()
 }
 
+/// Whether the sandbox that this process is in has a /proc of its own. Where it has not, what is in there of a process or thread is not
+/// found by the id that it has in the sandbox.
+pub fn has_own_proc() -> bool {
+    let own = std::process::id().to_string();
+    std::fs::read_link("/proc/self").is_ok_and(|shown| shown.as_os_str() == &*own)
+}
+
+/// Why there is none (`mount_too_revealing` in the kernel's fs/namespace.c).
+pub(crate) const MASKED_PROC: &str = "a container runtime masks parts of /proc, and so the kernel lets a user namespace have none of its own";
+
+/// What can be done about it (Docker's and Podman's `run`, Kubernetes' `securityContext`).
+pub(crate) const MASKED_PROC_HELP: &str = "start the container with `--security-opt systempaths=unconfined` (Docker), `--security-opt unmask=ALL` \
+                                           (Podman) or `procMount: Unmasked` (Kubernetes), or privileged with longhaul as root";
+
 /// Set once by [`enter_with`] in the lab process.
 static CURRENT: OnceLock<Sandbox> = OnceLock::new();
 

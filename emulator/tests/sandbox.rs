@@ -182,7 +182,12 @@ fn scene_masked_proc(_: &[String]) -> i32 {
         return 99;
     }
     let masked = std::fs::metadata(MASKED).is_ok_and(|meta| meta.file_type().is_char_device());
-    if masked { 0 } else { 98 }
+    // Labs refuse by that.
+    if masked && !sandbox::has_own_proc() {
+        0
+    } else {
+        98
+    }
 }
 
 /// Every kernel has it.

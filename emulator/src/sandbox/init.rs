@@ -121,7 +121,8 @@ fn mount_private(request: &Request) -> Result<(), Failure> {
     .map_err(|errno| ("mount a private tmpfs for the lab's files", errno.into()))?;
 
     // Where a container masks parts of /proc or /sys, a user namespace may not mount them afresh (mount_too_revealing()
-    // in fs/namespace.c). The old ones then stay: they show the host's processes and interfaces, which is untidy but harms no lab.
+    // in fs/namespace.c). The old ones then stay. They show the host's processes and interfaces: what needs its own asks
+    // for `has_own_proc`, as a lab does.
     let _ = mount(Some("proc"), "/proc", Some("proc"), quiet, none);
     let _ = mount_sys(folder, quiet);
     Ok(())
