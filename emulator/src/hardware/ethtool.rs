@@ -109,7 +109,7 @@ mod tests {
 
     /// A kernel whose driver has the next of `counts` counters each time it is asked for them.
     fn kernel(counts: &[u32]) -> impl FnMut(&mut [u8]) -> io::Result<()> {
-        let mut counts = counts.to_vec().into_iter();
+        let mut counts = counts.iter().copied();
         move |command| {
             let count = counts.next().unwrap();
             let asked = u32::from(command[0]);

@@ -118,7 +118,7 @@ pub(super) fn in_the_background(
         }
         ForkResult::Child => {
             drop(news);
-            leave_the_terminal(log, teller, |teller| rest(registration, teller))
+            leave_the_terminal(&log, teller, |teller| rest(registration, teller))
         }
     }
 }
@@ -177,7 +177,7 @@ pub(super) fn tell(teller: OwnedFd, news: &Result<(), Plea>) -> io::Result<()> {
 /// Goes on as a process of a session of its own, without a terminal and with `log` for what it prints, and ends with
 /// `rest`. Forks once more, so that the command that waits has no child whose end it would have to wait for.
 fn leave_the_terminal(
-    log: File,
+    log: &File,
     teller: OwnedFd,
     rest: impl FnOnce(OwnedFd) -> Result<(), Plea>,
 ) -> ! {
@@ -190,8 +190,8 @@ fn leave_the_terminal(
         }
         std::env::set_current_dir("/")?;
         dup2_stdin(File::open("/dev/null")?)?;
-        dup2_stdout(&log)?;
-        dup2_stderr(&log)?;
+        dup2_stdout(log)?;
+        dup2_stderr(log)?;
         Ok(())
     };
     let outcome = match left() {
