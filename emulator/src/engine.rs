@@ -68,11 +68,20 @@ pub trait LinkEngine: Send {
     /// If the engine has died, or the kernel does not answer.
     fn counters(&mut self) -> Result<Vec<(ChannelId, ChannelCounters)>, EngineError>;
 
-    /// Makes `id` behave as `channel` from now on. Packets under way keep their fate.
+    /// Makes channels behave as said from now on, in one go: what that takes of asking around does not grow with their number. Packets
+    /// under way keep their fate.
+    ///
+    /// # Errors
+    /// If the engine cannot express one of them; others may have been set.
+    fn set_all(&mut self, changes: &[(ChannelId, Channel)]) -> Result<(), EngineError>;
+
+    /// The same for one channel.
     ///
     /// # Errors
     /// If the engine cannot express `channel`.
-    fn set(&mut self, id: ChannelId, channel: &Channel) -> Result<(), EngineError>;
+    fn set(&mut self, id: ChannelId, channel: &Channel) -> Result<(), EngineError> {
+        self.set_all(&[(id, channel.clone())])
+    }
 
     /// A workload begins: traces start again, and lists of lost packets count from here. Packets under way keep their fate.
     ///

@@ -258,13 +258,11 @@ impl Lab {
     /// The same for the schedule, which had it at `due`.
     pub(crate) fn set_scheduled(
         &self,
-        id: ChannelId,
-        channel: &Channel,
+        changes: &[(ChannelId, Channel)],
         due: Instant,
     ) -> Result<(), EngineError> {
-        let wanted = [(id, channel.clone())];
         self.links()
-            .set(&wanted, Origin::Scheduled, Some(due))
+            .set(changes, Origin::Scheduled, Some(due))
             .map(drop)
     }
 

@@ -104,8 +104,8 @@ impl Links {
         origin: Origin,
         due: Option<Instant>,
     ) -> Result<Vec<LinkChange>, EngineError> {
-        let mut changes = Vec::new();
-        for (position, (id, to)) in wanted.iter().enumerate() {
+        let (mut differing, mut words) = (Vec::new(), Vec::new());
+        for (id, to) in wanted {
             let change = match channel(&self.now, *id) {
                 Some(before) => to.changes_from(before),
                 // The engine has the words for a channel that does not exist.
@@ -114,19 +114,25 @@ impl Links {
             if change.is_empty() && channel(&self.now, *id).is_some() {
                 continue;
             }
-            if let Err(error) = self.engine.set(*id, to) {
-                self.put_back(&wanted[..=position]);
-                return Err(error);
-            }
-            let at = Instant::now();
-            changes.push(LinkChange {
+            differing.push((*id, to.clone()));
+            words.push(change);
+        }
+        if !differing.is_empty()
+            && let Err(error) = self.engine.set_all(&differing)
+        {
+            self.put_back(&differing);
+            return Err(error);
+        }
+        let at = Instant::now();
+        let changes: Vec<LinkChange> = (differing.iter().zip(words))
+            .map(|((id, _), change)| LinkChange {
                 at,
                 late: due.map_or(Duration::ZERO, |due| at.saturating_duration_since(due)),
                 id: *id,
                 origin,
                 change,
-            });
-        }
+            })
+            .collect();
         for (id, to) in wanted {
             if let Some(channel) = channel_mut(&mut self.now, *id) {
                 channel.clone_from(to);
@@ -173,32 +179,36 @@ impl Links {
     /// # Errors
     /// If the engine has died.
     pub(crate) fn reset(&mut self, described: &Topology) -> Result<(), EngineError> {
+        let differs = |id: &ChannelId| {
+            let (to, now) = (channel(described, *id), channel(&self.now, *id));
+            to.zip(now)
+                .is_some_and(|(to, now)| !to.changes_from(now).is_empty())
+        };
+        let of = |id| channel(described, id).map(|to| (id, to.clone()));
+        let differing: Vec<(ChannelId, Channel)> =
+            ids(described).filter(differs).filter_map(of).collect();
+        if !differing.is_empty() {
+            self.engine.set_all(&differing)?;
+        }
         for id in ids(described) {
-            let (Some(to), Some(now)) = (channel(described, id), channel_mut(&mut self.now, id))
-            else {
-                continue;
-            };
-            if !to.changes_from(now).is_empty() {
-                self.engine.set(id, to)?;
+            if let (Some(to), Some(now)) = (channel(described, id), channel_mut(&mut self.now, id))
+            {
+                now.clone_from(to);
             }
-            now.clone_from(to);
         }
         Ok(())
     }
 
     /// Tells the engine again what it was told before the change that failed.
     fn put_back(&mut self, tried: &[(ChannelId, Channel)]) {
-        for (id, to) in tried {
-            let Some(before) = channel(&self.now, *id) else {
-                continue;
-            };
-            if to.changes_from(before).is_empty() {
-                continue;
-            }
-            if let Err(error) = self.engine.set(*id, before) {
-                // It was that a moment ago: the engine has died, and says so to whoever asks next.
-                tracing::warn!(%error, "a channel could not be put back");
-            }
+        let before: Vec<(ChannelId, Channel)> = (tried.iter())
+            .filter_map(|(id, _)| Some((*id, channel(&self.now, *id)?.clone())))
+            .collect();
+        if !before.is_empty()
+            && let Err(error) = self.engine.set_all(&before)
+        {
+            // They were that a moment ago: the engine has died, and says so to whoever asks next.
+            tracing::warn!(%error, "channels could not be put back");
         }
     }
 }

@@ -30,7 +30,7 @@ mod requests;
 mod spread;
 mod ways;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 
 use longhaul_topologies::model::{Channel, Direction};
@@ -188,6 +188,21 @@ impl Netem {
         })
     }
 
+    /// Makes the channel at `position`, whose counters were just read, `channel`.
+    fn replace(&mut self, position: usize, channel: &Channel) -> Result<(), EngineError> {
+        let attached = &mut self.channels[position];
+        let before = std::mem::replace(&mut attached.channel, channel.clone());
+        let before = bottleneck(&before, self.frame)?;
+        let near = attached.near;
+        if before.is_some() && channel.rate.is_none() {
+            let step = || format!("lift the rate of {}", attached.name);
+            self.sockets
+                .request(near.place, remove_root(near.index), step)?;
+        }
+        self.apply(position, before.as_ref())?;
+        self.ways.set(&mut self.sockets, near, channel.state)
+    }
+
     /// Sends what arrives at `from` out of `to`.
     fn redirect(&mut self, from: Port, to: Port) -> Result<(), EngineError> {
         let step = || format!("redirect interface {} to {}", from.index, to.index);
@@ -246,24 +261,23 @@ impl LinkEngine for Netem {
         Ok(read.collect())
     }
 
-    fn set(&mut self, id: ChannelId, channel: &Channel) -> Result<(), EngineError> {
-        let position = self.channels.iter().position(|attached| attached.id == id);
-        let position = position
-            .ok_or_else(|| inexpressible(format!("{id:?}, which is no channel of this lab")))?;
-        bottleneck(channel, self.frame)?;
-        // What was dropped until now was dropped by the channel as it was.
-        self.counters()?;
-        let attached = &mut self.channels[position];
-        let before = std::mem::replace(&mut attached.channel, channel.clone());
-        let before = bottleneck(&before, self.frame)?;
-        let near = attached.near;
-        if before.is_some() && channel.rate.is_none() {
-            let step = || format!("lift the rate of {}", attached.name);
-            self.sockets
-                .request(near.place, remove_root(near.index), step)?;
+    fn set_all(&mut self, changes: &[(ChannelId, Channel)]) -> Result<(), EngineError> {
+        let places: HashMap<ChannelId, usize> = (self.channels.iter().map(|attached| attached.id))
+            .zip(0..)
+            .collect();
+        let mut positions = Vec::with_capacity(changes.len());
+        for (id, channel) in changes {
+            positions.push(*places.get(id).ok_or_else(|| {
+                inexpressible(format!("{id:?}, which is no channel of this lab"))
+            })?);
+            bottleneck(channel, self.frame)?;
         }
-        self.apply(position, before.as_ref())?;
-        self.ways.set(&mut self.sockets, near, channel.state)
+        // What was dropped until now was dropped by the channels as they were.
+        self.counters()?;
+        for (position, (_, channel)) in positions.into_iter().zip(changes) {
+            self.replace(position, channel)?;
+        }
+        Ok(())
     }
 
     fn begin(&mut self) -> Result<(), EngineError> {

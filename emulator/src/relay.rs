@@ -48,6 +48,7 @@ mod vnet;
 mod wiretap;
 
 use std::any::Any;
+use std::collections::HashSet;
 use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Sender, SyncSender};
@@ -75,7 +76,7 @@ const ANSWER: Duration = Duration::from_secs(10);
 /// The relay at work on all lanes of a lab. Dropping it stops its thread and closes its sockets.
 #[derive(Debug)]
 pub struct Relay {
-    channels: Vec<ChannelId>,
+    channels: HashSet<ChannelId>,
     tuning: Tuning,
     /// Absent once the thread is gone.
     thread: Option<Thread>,
@@ -190,15 +191,15 @@ impl LinkEngine for Relay {
         self.ask(Command::Counters)
     }
 
-    fn set(&mut self, id: ChannelId, channel: &Channel) -> Result<(), EngineError> {
-        if !self.channels.contains(&id) {
+    fn set_all(&mut self, changes: &[(ChannelId, Channel)]) -> Result<(), EngineError> {
+        if let Some((id, _)) = changes.iter().find(|(id, _)| !self.channels.contains(id)) {
             let what = format!("a change of {id:?}, which this lab does not have");
             return Err(EngineError::Inexpressible {
                 engine: EngineKind::Relay,
                 what,
             });
         }
-        self.ask(|answer| Command::Set(id, Box::new(channel.clone()), answer))
+        self.ask(|answer| Command::Set(changes.to_vec(), answer))
     }
 
     fn begin(&mut self) -> Result<(), EngineError> {
@@ -252,7 +253,7 @@ fn message(panic: &(dyn Any + Send)) -> &str {
         .unwrap_or("without a message")
 }
 
-fn channels(plan: &LabPlan) -> Vec<ChannelId> {
+fn channels(plan: &LabPlan) -> HashSet<ChannelId> {
     let of = |lane: &crate::plan::Lane| {
         longhaul_topologies::model::Direction::BOTH.map(|direction| ChannelId {
             link: lane.link,

@@ -73,6 +73,16 @@ impl<'a> Player<'a> {
         Some(due)
     }
 
+    /// The next changes that are due at one and the same instant, and that.
+    fn due_together(&mut self, since: Duration) -> Option<(Duration, Vec<(ChannelId, Channel)>)> {
+        let at = self.next_at().filter(|at| *at <= since)?;
+        let together = std::iter::from_fn(|| self.due(at));
+        Some((
+            at,
+            together.map(|due| (due.id, due.channel.clone())).collect(),
+        ))
+    }
+
     fn change(&self, (link, entry): (LinkId, usize)) -> Due<'a> {
         let change = &self.topology.links[link.0].schedule[entry];
         Due {
@@ -167,8 +177,8 @@ fn play(lab: &Lab, began: Instant, stopped: &mpsc::Receiver<()>) -> Result<(), E
         if stopped.recv_timeout(wait) != Err(mpsc::RecvTimeoutError::Timeout) {
             return Ok(());
         }
-        while let Some(due) = player.due(began.elapsed()) {
-            lab.set_scheduled(due.id, due.channel, began + due.at)?;
+        while let Some((at, changes)) = player.due_together(began.elapsed()) {
+            lab.set_scheduled(&changes, began + at)?;
         }
     }
     Ok(())
@@ -225,6 +235,17 @@ links:
                 (3500, 0, Reverse)
             ],
         );
+    }
+
+    #[test]
+    fn changes_of_one_instant_are_made_together_and_those_of_different_ones_are_not() {
+        let topology = topology();
+        let mut player = Player::new(&topology);
+        let together = std::iter::from_fn(|| player.due_together(Duration::from_secs(100)));
+        let counts: Vec<(u64, usize)> = together
+            .map(|(at, changes)| (at.as_millis() as u64, changes.len()))
+            .collect();
+        assert_eq!(counts, [(0, 1), (1000, 2), (3000, 2), (3500, 1)]);
     }
 
     #[test]

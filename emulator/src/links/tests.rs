@@ -23,15 +23,17 @@ impl LinkEngine for Mock {
         Ok(Vec::new())
     }
 
-    fn set(&mut self, id: ChannelId, channel: &Channel) -> Result<(), EngineError> {
-        self.0.lock().unwrap().push((id, channel.clone()));
-        match channel.delay > Duration::from_secs(1) {
-            true => Err(EngineError::Inexpressible {
-                engine: EngineKind::Netem,
-                what: "such patience".to_owned(),
-            }),
-            false => Ok(()),
+    fn set_all(&mut self, changes: &[(ChannelId, Channel)]) -> Result<(), EngineError> {
+        for (id, channel) in changes {
+            self.0.lock().unwrap().push((*id, channel.clone()));
+            if channel.delay > Duration::from_secs(1) {
+                return Err(EngineError::Inexpressible {
+                    engine: EngineKind::Netem,
+                    what: "such patience".to_owned(),
+                });
+            }
         }
+        Ok(())
     }
 
     fn begin(&mut self) -> Result<(), EngineError> {
@@ -133,15 +135,17 @@ fn if_the_engine_refuses_one_channel_the_others_are_put_back() {
         .collect();
     let ms = Duration::from_millis;
     let [first, second] = [0, 1].map(|lane| id(lane, Direction::Forward));
+    let third = id(1, Direction::Reverse);
     assert_eq!(
         told,
         [
             (first, ms(60)),
             (second, ms(2000)),
             (first, ms(40)),
-            (second, ms(40))
+            (second, ms(40)),
+            (third, ms(40))
         ],
-        "one set, one refused (and maybe half done), both put back; the last one never tried"
+        "one set, one refused (and maybe half done), the last one never tried; all put back"
     );
     assert_eq!(*links.now(), topology);
     assert_eq!(followed.try_iter().count(), 0);

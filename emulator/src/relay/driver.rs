@@ -54,7 +54,7 @@ const LOOKS_PER_DELAY: u32 = 4;
 #[derive(Debug)]
 pub(super) enum Command {
     Counters(SyncSender<Vec<(ChannelId, ChannelCounters)>>),
-    Set(ChannelId, Box<Channel>, SyncSender<()>),
+    Set(Vec<(ChannelId, Channel)>, SyncSender<()>),
     Begin(SyncSender<()>),
     Capture(Vec<Tap>, SyncSender<()>),
     Lateness(SyncSender<Lateness>),
@@ -356,14 +356,17 @@ impl Driver {
                 Ok(Command::Lateness(answer)) => {
                     let _ = answer.send(self.punctuality.take());
                 }
-                Ok(Command::Set(id, channel, answer)) => {
+                Ok(Command::Set(changes, answer)) => {
                     self.receive_what_came_by(now());
-                    if let Some(at) = self.channels.find(id) {
-                        let carrier = self.channels.at(at);
-                        carrier.set(now(), &channel);
-                        self.schedule.set(at, carrier.model.next_event());
-                        self.pace();
+                    let now = now();
+                    for (id, channel) in changes {
+                        if let Some(at) = self.channels.find(id) {
+                            let carrier = self.channels.at(at);
+                            carrier.set(now, &channel);
+                            self.schedule.set(at, carrier.model.next_event());
+                        }
                     }
+                    self.pace();
                     let _ = answer.send(());
                 }
                 Ok(Command::Begin(answer)) => {
