@@ -11,7 +11,7 @@ use crate::exit::Exit;
 pub const ECHO: Duration = Duration::from_millis(500);
 
 /// Completes on the first Ctrl-C, SIGTERM or SIGHUP. A second one ends the process at once, as does the first when
-/// nothing waits for it any more: while charts are drawn.
+/// nothing waits for it any more.
 pub fn interrupted() -> std::io::Result<impl Future<Output = ()>> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;

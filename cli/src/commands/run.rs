@@ -6,6 +6,8 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use futures::FutureExt;
+use futures::future::Shared;
 use longhaul_ci::determinism::{self, Comparison};
 use longhaul_ci::verdict::{Verdict, judge};
 use longhaul_emulator::guest::{self, Ended};
@@ -110,10 +112,11 @@ fn carry_out(
     let mut progress = Progress::new(output);
     // Lives until the charts are drawn: it watches for signals.
     let runtime = runtime()?;
-    let result = runtime.block_on(async {
-        let interrupt = interrupted().map_err(|error| Failure::new(Exit::Lacking, &error))?;
-        Ok::<_, Failure>(experiment::run(experiment, options, &mut progress, interrupt).await?)
-    });
+    let interrupt = runtime.block_on(async { interrupted() });
+    let interrupt = interrupt.map_err(|error| Failure::new(Exit::Lacking, &error))?;
+    let interrupt = interrupt.shared();
+    let run = experiment::run(experiment, options, &mut progress, interrupt.clone());
+    let result = runtime.block_on(run);
     progress.finish();
     let result = result?;
     let verdict = judge(&result);
@@ -122,12 +125,42 @@ fn carry_out(
     // Drawing takes no virtual time, so a virtual lab would seem to stand still; and the command, which the report tells, is known
     // outside only.
     let charts = match args.no_charts || guest::init::is_guest() {
-        true => Ok(Vec::new()),
-        false => illustrate(out, output),
+        true => Some(Ok(Vec::new())),
+        false => runtime.block_on(unless(interrupt, {
+            let out = out.clone();
+            move || illustrate(&out, output)
+        })),
     };
-    let (charts, failure) = told_apart(charts);
+    // A chart that is half drawn is not waited for.
+    runtime.shutdown_background();
+    let exit = match charts {
+        Some(_) => exit(&verdict),
+        None => Exit::Interrupted,
+    };
+    let (charts, failure) = told_apart(charts.unwrap_or_else(|| Ok(Vec::new())));
     let answer = json!({ "folder": out, "verdict": verdict, "charts": charts, "result": result });
-    Ok(output.answered(answer, exit(&verdict), failure.as_ref()))
+    Ok(output.answered(answer, exit, failure.as_ref()))
+}
+
+/// What `work` comes to, on a thread of its own; nothing if there is an `interrupt` meanwhile. After an earlier one it ends the process.
+async fn unless<T: Send + 'static>(
+    interrupt: Shared<impl Future<Output = ()>>,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Option<T> {
+    let was_before = interrupt.peek().is_some();
+    let interrupted = async {
+        match was_before {
+            true => std::future::pending().await,
+            false => interrupt.await,
+        }
+    };
+    tokio::select! {
+        done = tokio::task::spawn_blocking(work) => match done {
+            Ok(done) => Some(done),
+            Err(error) => std::panic::resume_unwind(error.into_panic()),
+        },
+        () = interrupted => None,
+    }
 }
 
 /// The charts, or why there are none.

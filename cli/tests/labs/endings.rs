@@ -93,6 +93,24 @@ fn ctrl_c_ends_the_drawing_of_charts() {
 }
 
 #[test]
+fn ctrl_c_while_charts_are_drawn_leaves_json_whole() {
+    let Some(host) = Host::new() else { return };
+    let experiment = host.experiment(SHORT);
+    let mut run = host.start(&["--json", "run", &experiment, "--out", "out"]);
+    let charts = host.path("out/charts");
+    wait_until("charts are drawn", || {
+        assert!(!run.has_ended(), "{:?}", run.stderr());
+        charts.exists()
+    });
+    killpg(Pid::from_raw(run.pid()), Signal::SIGINT).unwrap();
+    let ended = run.end();
+    assert_eq!(ended.code, 130, "{ended:?}");
+    let answer: Value = serde_json::from_str(&ended.stdout).unwrap();
+    assert_eq!(answer["result"]["outcome"]["kind"], "finished");
+    assert_eq!(answer["charts"], json!([]));
+}
+
+#[test]
 fn charts_that_cannot_be_drawn_hide_no_verdict() {
     let Some(host) = Host::new() else { return };
     for (out, json) in [("text", false), ("json", true)] {
