@@ -264,7 +264,11 @@ impl Document {
             .split_once(", expected ")
             .filter(|_| message.starts_with("unknown "))
         else {
-            return self.point(&path, Part::Value, in_plain_words(&message));
+            let error = self.point(&path, Part::Value, in_plain_words(&message));
+            return match is_unquoted(&message) {
+                true => error.with_help("put it in quotes"),
+                false => error,
+            };
         };
         let part = if wrong.starts_with("unknown field") {
             Part::Key
@@ -284,6 +288,14 @@ impl Document {
         };
         self.point(&path, part, wrong.to_owned()).with_help(help)
     }
+}
+
+/// Whether serde says that YAML takes for a number, or for true or false, what is to be text.
+fn is_unquoted(message: &str) -> bool {
+    let kinds = ["integer ", "floating point ", "boolean "];
+    let found = message.strip_prefix("invalid type: ");
+    found.is_some_and(|found| kinds.iter().any(|kind| found.starts_with(kind)))
+        && message.ends_with(", expected a string")
 }
 
 /// serde's message without Rust's names for types.

@@ -69,6 +69,19 @@ fn a_wrong_value_is_told_by_line_and_column() {
 }
 
 #[test]
+fn text_that_yaml_takes_for_something_else_wants_quotes() {
+    for wrong in ["3", "0.5", "true"] {
+        let text = TEXT.replace("[virginia, dublin]", &format!("[virginia, {wrong}]"));
+        let document = Document::from_text("two.yaml", &text).unwrap();
+        let error = document.parse::<Whole>().unwrap_err();
+        assert_eq!(error.help.as_deref(), Some("put it in quotes"), "{error}");
+    }
+    let text = TEXT.replace("[virginia, dublin]", "[virginia, [dublin]]");
+    let document = Document::from_text("two.yaml", &text).unwrap();
+    assert_eq!(document.parse::<Whole>().unwrap_err().help, None);
+}
+
+#[test]
 fn an_unknown_field_is_told_at_its_key_with_the_closest_name() {
     let text = TEXT.replace("loss:", "los:");
     let error = Document::from_text("two.yaml", &text)
