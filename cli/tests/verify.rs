@@ -6,6 +6,7 @@ use std::fs;
 use std::process::Command;
 
 use host::{FAITHFUL_OR_NOT, Host, wait_until};
+use nix::mount::{MsFlags, mount, umount};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::{Pid, geteuid};
 use serde_json::Value;
@@ -104,11 +105,20 @@ fn a_topology_is_brought_up_measured_and_taken_down() {
 
 #[test]
 fn a_folder_that_takes_no_files_hides_no_figures() {
+    if !geteuid().is_root() {
+        println!("skipped: needs root for a disk that is full");
+        return;
+    }
     let Some(host) = Host::new() else { return };
-    // In /proc nobody makes folders.
-    let out = "/proc/longhaul/out";
+    let out = host.path("out");
+    fs::create_dir(&out).unwrap();
+    let (none, full) = (None::<&str>, Some("size=4k"));
+    mount(none, &out, Some("tmpfs"), MsFlags::empty(), full).unwrap();
+    let out = out.to_str().unwrap();
     let verify = ["verify", &topology(&host), "--duration", "1s", "--out", out];
     let ended = host.longhaul(&verify);
+    // Whatever a half-written file took is free again for the next.
+    let _ = fs::remove_file(host.path("out/verify.json"));
     let told = format!("cannot write to {out}: ");
     assert!(ended.stderr.contains(&told), "{ended:?}");
     assert!(ended.stdout.contains("one-way delay"), "{ended:?}");
@@ -119,6 +129,23 @@ fn a_folder_that_takes_no_files_hides_no_figures() {
     let faithful = answer["verification"]["faithful"].as_bool().unwrap();
     // A lab that was not faithful is worse.
     assert_eq!(json.code, if faithful { 2 } else { 4 });
+    umount(out).unwrap();
+}
+
+#[test]
+fn a_folder_that_cannot_be_made_is_told_before_anything_is_measured() {
+    let Some(host) = Host::new() else { return };
+    let topology = topology(&host);
+    // In /proc nobody makes folders.
+    let out = "/proc/longhaul/out";
+    let ended = host.longhaul(&["verify", &topology, "--out", out]);
+    assert_eq!((ended.code, ended.stdout.as_str()), (2, ""), "{ended:?}");
+    assert!(
+        ended
+            .stderr
+            .starts_with("error: cannot make /proc/longhaul: "),
+        "{ended:?}"
+    );
 }
 
 #[test]

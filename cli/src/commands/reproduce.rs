@@ -53,7 +53,7 @@ pub fn run(args: &ReproduceArgs, output: Output) -> Result<Exit, Failure> {
         asked.check(args, &out)?;
     }
     std::fs::create_dir_all(&out)
-        .map_err(|error| Failure::new_usage(&format!("{}: {error}", out.display())))?;
+        .map_err(|error| Failure::new_usage(&format!("cannot make {}: {error}", out.display())))?;
     let ended = in_turn(args, &claims, &out, &mut judgements, output);
     let mut found = json!({ "folder": out, "judgements": judgements });
     match ended {

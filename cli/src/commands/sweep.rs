@@ -181,7 +181,12 @@ fn in_turn(sweep: &Sweep, folder: &Path, output: Output) -> Result<Exit, Failure
     let mut children = Children::new()?;
     let mut all = Vec::new();
     for number in 0..parts {
-        let log = File::create(folder.join(format!("{number}.log"))).map_err(lacking)?;
+        let log = folder.join(format!("{number}.log"));
+        let log = File::create(&log).map_err(|error| Failure::Other {
+            exit: Exit::Lacking,
+            message: format!("cannot write {}: {error}", log.display()),
+            help: None,
+        })?;
         let mut part = tokio::process::Command::new("sh");
         part.arg(folder.join(SCRIPT_FILE))
             .arg(number.to_string())

@@ -27,7 +27,7 @@ use serde_json::json;
 
 use crate::args::{BuiltLab, VerifyArgs};
 use crate::commands::interrupt::interrupted;
-use crate::commands::virtual_lab::{self, Needs};
+use crate::commands::virtual_lab::{self, Made, Needs};
 use crate::commands::{lab, runtime, topologies};
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -51,6 +51,11 @@ pub fn run(args: &VerifyArgs, output: Output) -> Result<Exit, Failure> {
         virtual_lab::refuse_options(&args.virtual_lab, help)?;
     }
     let out = args.out.as_deref().map(new_folder).transpose()?;
+    // Before anything is measured: a folder that cannot be made is the command line's fault.
+    let mut made = Made::default();
+    if let Some(out) = &out {
+        made.folder(out)?;
+    }
     let task = Task {
         duration,
         out,

@@ -290,13 +290,13 @@ fn environment(named: &[String]) -> Result<BTreeMap<OsString, OsString>, Failure
     Ok(environment)
 }
 
-/// Folders made for a guest, to be removed again if it left nothing in them.
+/// Folders made for what is to come, to be removed again if nothing came into them.
 #[derive(Default)]
-struct Made(Vec<PathBuf>);
+pub struct Made(Vec<PathBuf>);
 
 impl Made {
     /// Makes `folder` and those above it that are missing.
-    fn folder(&mut self, folder: &Path) -> Result<(), Failure> {
+    pub fn folder(&mut self, folder: &Path) -> Result<(), Failure> {
         let missing: Vec<&Path> = folder
             .ancestors()
             .take_while(|path| !path.exists())
