@@ -228,11 +228,7 @@ mod tests {
                         || text.starts_with(&format!("{}: ", site.name))
                         || **text == *site.name
                 };
-                assert!(
-                    texts.iter().any(|text| tells(text)),
-                    "{width}: {}",
-                    site.name
-                );
+                assert!(texts.iter().any(tells), "{width}: {}", site.name);
             }
         }
     }

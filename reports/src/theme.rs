@@ -200,8 +200,8 @@ pub(crate) enum Dash {
     Dashed,
     Dotted,
     // Of bounds and the like.
-    DashDot,
-    DashDotDot,
+    OneDot,
+    TwoDots,
     LongShort,
     Long,
 }
@@ -213,8 +213,8 @@ impl Dash {
             Self::Solid => &[],
             Self::Dashed => &[7.0, 4.0],
             Self::Dotted => &[2.0, 3.0],
-            Self::DashDot => &[9.0, 3.0, 2.0, 3.0],
-            Self::DashDotDot => &[9.0, 3.0, 2.0, 3.0, 2.0, 3.0],
+            Self::OneDot => &[9.0, 3.0, 2.0, 3.0],
+            Self::TwoDots => &[9.0, 3.0, 2.0, 3.0, 2.0, 3.0],
             Self::LongShort => &[12.0, 3.0, 5.0, 3.0],
             Self::Long => &[15.0, 5.0],
         }
@@ -253,13 +253,13 @@ impl Stroke {
 const DASHES: [Dash; 3] = [Dash::Solid, Dash::Dashed, Dash::Dotted];
 
 /// The rhythms of their bounds.
-const BOUND_DASHES: [Dash; 3] = [Dash::DashDot, Dash::DashDotDot, Dash::LongShort];
+const BOUND_DASHES: [Dash; 3] = [Dash::OneDot, Dash::TwoDots, Dash::LongShort];
 
 /// What is not measured, but asked, promised or computed: a bound, a described value. No series has its rhythm.
 pub(crate) const BOUND: Stroke = Stroke {
     colour: INK,
     width: 1.5,
-    dash: Dash::DashDot,
+    dash: Dash::OneDot,
 };
 
 /// A bound of another kind beside [`BOUND`] or [`bound`].

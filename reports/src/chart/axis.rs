@@ -39,6 +39,10 @@ enum Ticks {
 /// No axis reaches farther, and one of ratios not nearer to 0: beyond it sums are infinite, and ticks without end.
 const FARTHEST: f64 = 1e300;
 
+/// Numbers with more digits than these have no room beside an axis.
+const MOST_IN_FULL: f64 = 1e6;
+const LEAST_STEP: f64 = 1e-4;
+
 impl Axis {
     /// Evenly spread; if there is nothing between the ends, with some room around.
     pub fn linear(label: impl Into<String>, low: f64, high: f64) -> Self {
@@ -215,7 +219,6 @@ impl Axis {
             .into_iter()
             .find(|&step| step >= rough * 0.999);
         let step = step.unwrap_or(10.0 * power);
-        let decimals = (-step.log10().floor()).clamp(0.0, 9.0) as usize;
         let first = (self.low / step - 1e-6).ceil() as i64;
         let last = (self.high / step + 1e-6).floor() as i64;
         if last - first < 1 {
@@ -223,8 +226,24 @@ impl Axis {
         }
         (first..=last)
             .map(|index| index as f64 * step)
-            .map(|value| (value, format!("{value:.decimals$}")))
+            .map(|value| (value, self.number(value, step)))
             .collect()
+    }
+
+    /// A value on a tick: in full where that is short, else as `1.2e7`.
+    fn number(&self, value: f64, step: f64) -> String {
+        let farthest = self.low.abs().max(self.high.abs());
+        let of_step = step.log10().floor();
+        if (LEAST_STEP..).contains(&step) && farthest < MOST_IN_FULL {
+            let decimals = (-of_step).max(0.0) as usize;
+            return format!("{value:.decimals$}");
+        }
+        // What is left of a sum of steps.
+        if value.abs() < step / 2.0 {
+            return "0".to_owned();
+        }
+        let decimals = (value.abs().log10().floor() - of_step).clamp(0.0, 9.0) as usize;
+        format!("{value:.decimals$e}")
     }
 
     fn time_ticks(&self, most: usize) -> Vec<(f64, String)> {
@@ -311,6 +330,26 @@ mod tests {
         assert_eq!(
             labels(&Axis::bytes("", 262_144.0, 16_777_216.0), 4),
             ["256 KiB", "1 MiB", "4 MiB", "16 MiB"]
+        );
+    }
+
+    #[test]
+    fn numbers_on_ticks_are_short() {
+        assert_eq!(
+            labels(&Axis::linear("", 0.0, 900_000.0), 4),
+            ["0", "500000"]
+        );
+        assert_eq!(
+            labels(&Axis::linear("", 0.0, 3e7), 4),
+            ["0", "1e7", "2e7", "3e7"]
+        );
+        assert_eq!(
+            labels(&Axis::linear("", -3e-6, 3e-6), 4),
+            ["-2e-6", "0", "2e-6"]
+        );
+        assert_eq!(
+            labels(&Axis::linear("", 9.9e6, 10.3e6), 3),
+            ["1.00e7", "1.02e7"]
         );
     }
 

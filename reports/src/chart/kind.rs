@@ -417,6 +417,111 @@ mod tests {
         assert!(numbers.contains(&line), "{line}\n{numbers}");
     }
 
+    /// Data that are not what a chart is made for.
+    fn degenerate() -> Vec<(&'static str, ResultFolder)> {
+        let changed = |change: &dyn Fn(&mut ResultFolder)| {
+            let (result, telemetry) = example::run(&Shape {
+                sweep: ("links.0.queue", &["1bdp", "4bdp"]),
+                changes: 2,
+                seconds: 2.0,
+                ..Shape::default()
+            });
+            let (programs, _) = example::programs();
+            let mut folder = ResultFolder { result, telemetry };
+            let measures = &programs.points[0].measures;
+            for point in &mut folder.result.points {
+                point.measures.clone_from(measures);
+            }
+            change(&mut folder);
+            folder
+        };
+        let all = |to: f64| {
+            changed(&move |folder| {
+                folder.telemetry.iter_mut().for_each(|row| row.value = to);
+                for point in &mut folder.result.points {
+                    point.samples.iter_mut().for_each(|one| one.time_us = to);
+                    for row in &mut point.summaries {
+                        row.busbw_gbps = to;
+                    }
+                    let values = point.measures.iter_mut().flat_map(|one| &mut one.values);
+                    values.for_each(|value| value.value = to);
+                    for measure in &mut point.measures {
+                        measure.summary.mean = to;
+                    }
+                    for time in point.bound.iter_mut().flat_map(|bound| &mut bound.times) {
+                        time.time_us = to;
+                    }
+                }
+            })
+        };
+        vec![
+            ("zeros", all(0.0)),
+            ("ones", all(1.0)),
+            ("negative", all(-5.0)),
+            ("huge", all(1e300)),
+            ("infinite", all(f64::INFINITY)),
+            ("no numbers", all(f64::NAN)),
+            (
+                "one of each",
+                changed(&|folder| {
+                    folder.result.points.truncate(1);
+                    folder.result.points[0].samples.truncate(2);
+                    folder.result.points[0].summaries.truncate(1);
+                    let mut seen = Vec::new();
+                    folder.telemetry.retain(|row| {
+                        let of = (row.name.clone(), row.metric.clone());
+                        let is_new = !seen.contains(&of);
+                        seen.push(of);
+                        is_new
+                    });
+                }),
+            ),
+            (
+                "a moment",
+                changed(&|folder| {
+                    folder.telemetry.iter_mut().for_each(|row| row.time_s = 3.0);
+                    for point in &mut folder.result.points {
+                        (point.began_s, point.ended_s) = (3.0, 3.0);
+                    }
+                }),
+            ),
+            (
+                "nothing",
+                changed(&|folder| {
+                    folder.telemetry.clear();
+                    for point in &mut folder.result.points {
+                        (point.samples, point.summaries) = (Vec::new(), Vec::new());
+                        point.measures.clear();
+                    }
+                }),
+            ),
+        ]
+    }
+
+    /// `LONGHAUL_KEEP_CHARTS=DIR` draws all of them there, to be looked at.
+    #[test]
+    fn whatever_the_data_every_chart_is_drawn_readably_or_refused() {
+        let keep = std::env::var_os("LONGHAUL_KEEP_CHARTS").map(PathBuf::from);
+        for (name, folder) in degenerate() {
+            for kind in Kind::ALL {
+                let drawn = Picture::draw(kind, &folder, &Look::default());
+                let picture = match drawn {
+                    Ok(picture) => picture,
+                    Err(ChartError::Nothing { .. }) => continue,
+                    Err(error) => panic!("{name}/{}: {error}", kind.name()),
+                };
+                let told = format!("{name}/{}", kind.name());
+                picture.canvas.assert_texts_apart(&told);
+                let svg = picture.canvas.to_inline_svg("");
+                assert!(!svg.contains("NaN") && !svg.contains("inf"), "{told}");
+                if let Some(out) = &keep {
+                    let file = out.join(format!("{name}-{}.png", kind.name()));
+                    picture.write(&file, Format::Png).unwrap();
+                }
+            }
+        }
+    }
+
     #[test]
     fn what_cannot_be_drawn_says_what_it_takes() {
         let error = |kind, look: &Look| {

@@ -85,6 +85,7 @@ pub(super) fn figure(
         return None;
     }
     let time = time_range(folder);
+    let pairs = &near(pairs, time);
     let bin = bin_width(time.1 - time.0).filter(|&bin| {
         let stretches = pairs.iter().flat_map(|pair| pair.ways.iter().flatten());
         period(stretches).is_some_and(|period| bin >= LEAST_SAMPLES_PER_BIN * period)
@@ -137,6 +138,21 @@ pub(super) fn figure(
         legend: any_described.then_some(described).into_iter().collect(),
         notes,
     })
+}
+
+/// Without what was not observed near the time that is shown: of a probe whose delay makes no sense, neither does when it was sent.
+fn near(pairs: &[Pair], (from, to): (f64, f64)) -> Vec<Pair> {
+    let room = to - from;
+    let is_near =
+        |one: &Observation| one.from >= from - room && one.to <= to + room && one.value.is_finite();
+    let mut pairs = pairs.to_vec();
+    for stretch in pairs
+        .iter_mut()
+        .flat_map(|pair| pair.ways.iter_mut().flatten())
+    {
+        stretch.retain(is_near);
+    }
+    pairs
 }
 
 /// Samples in time order, cut where none came for longer than the usual period.
@@ -265,8 +281,11 @@ struct Bin {
     greatest: f64,
 }
 
-/// The shortest round time that parts `span` seconds into few enough bins.
+/// The shortest round time that parts `span` seconds into few enough bins; nothing parts a moment.
 fn bin_width(span: f64) -> Option<f64> {
+    if span <= 0.0 {
+        return None;
+    }
     let least = span / MOST_BINS;
     let power = 10_f64.powf(least.log10().floor());
     [1.0, 2.0, 5.0, 10.0]

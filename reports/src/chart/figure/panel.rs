@@ -128,6 +128,7 @@ impl Panel {
         for (value, text) in self.y.ticks(((frame.bottom - frame.top) / 30.0) as usize) {
             let (_, y) = self.place(frame, (self.x.low(), value));
             canvas.line(vec![(frame.left, y), (frame.right, y)], grid);
+            let text = shorten(&text, SMALL, LEFT - 7.0 - 20.0);
             canvas.label(
                 (frame.left - 7.0, y),
                 Label::new(text, SMALL, MUTED, Across::Right),
@@ -201,7 +202,11 @@ impl Panel {
     }
 
     fn draw_data(&self, canvas: &mut Canvas, frame: Frame) {
+        let is_number = |(x, y): &(f64, f64)| x.is_finite() && y.is_finite();
         for area in &self.areas {
+            if !area.outline.iter().all(is_number) {
+                continue;
+            }
             let outline = area.outline.iter();
             let outline = outline.map(|&point| self.place(frame, point)).collect();
             canvas.told_area(outline, area.colour, area.opacity, self.tip(area));
@@ -209,7 +214,9 @@ impl Panel {
         for curve in &self.curves {
             // A run of one value is a dot.
             let mut lone = Vec::new();
-            for run in &curve.runs {
+            // What is no number is a gap.
+            let runs = curve.runs.iter();
+            for run in runs.flat_map(|run| run.split(|point| !is_number(point))) {
                 let places = run.iter().map(|&point| self.place(frame, point));
                 let points = thin(&places.collect::<Vec<_>>());
                 match points[..] {
@@ -224,7 +231,7 @@ impl Panel {
         }
         // Markers above all lines, so that none is hidden.
         for curve in &self.curves {
-            for &point in curve.runs.iter().flatten() {
+            for &point in curve.runs.iter().flatten().filter(|point| is_number(point)) {
                 if let Some(marker) = curve.key.marker {
                     canvas.marker(self.place(frame, point), marker, curve.key.stroke.colour);
                 }
