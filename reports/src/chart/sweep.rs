@@ -10,7 +10,7 @@ use crate::chart::axis::{Axis, Spread};
 use crate::chart::bandwidth::{bound_busbw_mbps, placement};
 use crate::chart::delay::{above_described, paths};
 use crate::chart::figure::{Area, Curve, Figure, Key, Layout, Panel, Run};
-use crate::chart::{ChartError, marked_key, measures, subject, unit};
+use crate::chart::{ChartError, many, marked_key, measures, subject, unit};
 use crate::folder::ResultFolder;
 use crate::format;
 use crate::result::RunResult;
@@ -43,7 +43,7 @@ pub(super) fn against_settings(folder: &ResultFolder) -> Vec<Figure> {
         .filter(|(setting, _)| !names.follows(setting))
         .filter_map(|(setting, short)| {
             let sweep = Sweep::of(&series, &names, setting)?;
-            titled(folder, &sweep, short)
+            titled(folder, sweep, short)
         })
         .collect()
 }
@@ -98,7 +98,7 @@ pub(super) fn against_setting(
     };
     let drawn = chosen.and_then(|(setting, short)| {
         let sweep = Sweep::of(&series, &names, setting)?;
-        titled(folder, &sweep, short)
+        titled(folder, sweep, short)
     });
     Ok(drawn)
 }
@@ -122,8 +122,10 @@ fn values(series: &[Series<'_>], setting: &str) -> Vec<String> {
     texts
 }
 
-fn titled(folder: &ResultFolder, sweep: &Sweep<'_>, short: &str) -> Option<Figure> {
-    let figure = figure(folder, sweep)?;
+fn titled(folder: &ResultFolder, mut sweep: Sweep<'_>, short: &str) -> Option<Figure> {
+    let left_out = sweep.leave_out();
+    let mut figure = figure(folder, &sweep)?;
+    figure.notes.extend(left_out);
     Some(Figure {
         name: format!("against-{}", file_name(short)),
         title: format!("{} against {short}", figure.title),
@@ -254,6 +256,22 @@ impl<'a> Sweep<'a> {
             scale,
             groups,
         })
+    }
+
+    /// Keeps as many groups as have lines that differ, by their mean bandwidth; what to tell the reader, if that is not all.
+    fn leave_out(&mut self) -> Option<String> {
+        let mean = |(_, series): &(String, Vec<Option<&Series<'_>>>)| {
+            let rows = series.iter().flatten().flat_map(|one| one.summaries());
+            stats::mean(&rows.map(|row| row.busbw_gbps).collect::<Vec<_>>()).unwrap_or(0.0)
+        };
+        let means: Vec<f64> = self.groups.iter().map(mean).collect();
+        let (chosen, note) = many::choose(&means, many::MOST, "series");
+        let mut index = 0;
+        self.groups.retain(|_| {
+            index += 1;
+            chosen.contains(&(index - 1))
+        });
+        note
     }
 
     /// A panel of what `measure` finds for each series, and what `bound` sets over it.
@@ -648,6 +666,33 @@ mod tests {
         figure
             .draw()
             .assert_texts_apart("programs against a setting");
+    }
+
+    #[test]
+    fn of_more_series_than_lines_that_differ_some_are_drawn_and_the_reader_is_told() {
+        let mut folder = two_settings();
+        let few = folder.result.points.clone();
+        for number in 0..30 {
+            folder.result.points.extend(few.iter().map(|point| {
+                let mut point = point.clone();
+                point.stack = format!("stack-{number}");
+                point
+            }));
+        }
+        let figure = against_setting(&folder, Some("queue")).unwrap().unwrap();
+        let looks = figure.panels[0].curves.iter().map(|curve| curve.key.stroke);
+        let looks: Vec<Stroke> = looks.collect();
+        assert_eq!(looks.len(), many::MOST + 1);
+        let is_first = |(index, look)| looks.iter().position(|other| other == look) == Some(index);
+        assert!(looks.iter().enumerate().all(is_first));
+        assert!(
+            figure
+                .notes
+                .iter()
+                .any(|note| note.starts_with("21 of 64 series")),
+            "{:?}",
+            figure.notes
+        );
     }
 
     #[test]

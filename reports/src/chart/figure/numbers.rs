@@ -1,4 +1,4 @@
-//! The numbers behind a figure, as CSV: a line per value, nothing thinned.
+//! The numbers behind a figure, as CSV: a line per value. Of what is drawn none is left out.
 
 use crate::chart::figure::{Area, Figure, Panel, Part};
 
