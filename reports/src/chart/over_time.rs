@@ -111,10 +111,8 @@ pub(super) fn figure(
     );
     let any_described = pairs.iter().any(|pair| pair.described != [None; 2]);
     if pairs.iter().any(|pair| differ(pair.described)) {
-        let what = about.described;
-        notes.push(format!(
-            "where directions differ, each {what} has its direction's colour"
-        ));
+        let told = "what is described differently of each direction has the direction's colour";
+        notes.push(told.to_owned());
     }
     let mut panels: Vec<Panel> = pairs
         .iter()
