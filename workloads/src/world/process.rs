@@ -9,6 +9,8 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWriteExt, BufReader};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::sync::mpsc::UnboundedSender;
@@ -116,6 +118,8 @@ async fn supervise(
     reader: ChildStdout,
     events: UnboundedSender<Event>,
 ) {
+    // Dropped before the child, which is killed on drop, too.
+    let mut group = Group(child.id());
     let words = tokio::spawn(last_words(rank, child.stderr.take()));
     let mut lines = BufReader::new(reader).lines();
     while let Ok(Some(line)) = lines.next_line().await {
@@ -129,6 +133,7 @@ async fn supervise(
     let Ok(status) = child.wait().await else {
         return;
     };
+    group.0 = None;
     // A grandchild might hold its standard error open.
     let words = tokio::time::timeout(Duration::from_millis(200), words).await;
     let words = words.ok().and_then(Result::ok).unwrap_or_default();
@@ -137,6 +142,18 @@ async fn supervise(
         at_ns: now_ns(),
         news: News::Ended(describe(status, &words)),
     });
+}
+
+/// What a launcher has started here, a jump's ssh or srun's helpers, killed with it before its time. A child that leads no group is none.
+struct Group(Option<u32>);
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if let Some(leader) = self.0 {
+            // Nobody else's number: the child has not been waited for.
+            let _ = killpg(Pid::from_raw(leader.cast_signed()), Signal::SIGKILL);
+        }
+    }
 }
 
 async fn last_words(rank: usize, stderr: Option<impl AsyncRead + Unpin>) -> String {
@@ -164,4 +181,39 @@ fn describe(status: ExitStatus, words: &str) -> String {
         how = format!("{how}: {words}");
     }
     how
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::io::Read;
+    use std::os::unix::process::CommandExt;
+
+    use super::super::RankClock;
+    use super::*;
+
+    #[tokio::test]
+    async fn a_rank_that_is_killed_takes_along_what_its_launcher_started() {
+        let folder = tempfile::tempdir().unwrap();
+        let fifo = folder.path().join("held");
+        nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let mut command = std::process::Command::new("sh");
+        // Neither heeds the end of its input, and the one in the background holds the pipe.
+        let script = format!("sleep 1000 >{} & wait", fifo.display());
+        command.args(["-c", &script]).process_group(0);
+        let spec = RankSpec {
+            host: "east-0".to_owned(),
+            site: 0,
+            address: std::net::Ipv4Addr::LOCALHOST.into(),
+            command,
+            clock: RankClock::Ours,
+        };
+        let (events, _heard) = tokio::sync::mpsc::unbounded_channel();
+        let rank = RankHandle::spawn(0, spec, events).unwrap();
+        let open = tokio::task::spawn_blocking(move || File::open(fifo).unwrap());
+        let mut held = open.await.unwrap();
+        rank.stop().await;
+        let rest = tokio::task::spawn_blocking(move || held.read_to_end(&mut Vec::new()));
+        assert_eq!(rest.await.unwrap().unwrap(), 0);
+    }
 }
