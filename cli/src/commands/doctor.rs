@@ -18,15 +18,12 @@ pub fn run(output: Output) -> Result<Exit, Failure> {
     if entered.is_ok() {
         capabilities.extend(capability::lab_capabilities());
     }
+    let labs = entered.is_ok() && sandbox::has_own_proc();
     output.either(
-        &json!({ "labs": entered.is_ok(), "capabilities": capabilities }),
-        || describe(&capabilities, entered.is_ok()),
+        &json!({ "labs": labs, "capabilities": capabilities }),
+        || describe(&capabilities, labs),
     );
-    Ok(if entered.is_ok() {
-        Exit::Fine
-    } else {
-        Exit::Lacking
-    })
+    Ok(if labs { Exit::Fine } else { Exit::Lacking })
 }
 
 fn describe(capabilities: &[Capability], labs: bool) -> String {

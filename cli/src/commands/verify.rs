@@ -394,7 +394,10 @@ impl From<ProbeError> for Failure {
 
 impl From<LabError> for Failure {
     fn from(error: LabError) -> Self {
-        Failure::new(Exit::Lacking, &error)
+        match error.help() {
+            Some(help) => Failure::with_help(Exit::Lacking, error.to_string(), help),
+            None => Failure::new(Exit::Lacking, &error),
+        }
     }
 }
 
