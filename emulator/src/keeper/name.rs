@@ -15,7 +15,7 @@ pub struct LabName(String);
 /// Why a text is no lab's name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{}` cannot name a lab: it {fault}; use lower-case letters, digits and dashes, start with a letter, and keep to {} characters",
+    "`{}` cannot name a lab: it {fault}; a name is of lower-case letters, digits and dashes, begins with a letter and has at most {} characters",
     name.escape_debug(), LabName::LONGEST
 )]
 pub struct LabNameError {
@@ -115,7 +115,7 @@ mod tests {
         ] {
             let told = name.parse::<LabName>().unwrap_err().to_string();
             assert!(
-                told.contains(fault) && told.contains("keep to 20"),
+                told.contains(fault) && told.contains("at most 20"),
                 "{told}"
             );
         }
