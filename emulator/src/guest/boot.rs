@@ -284,13 +284,18 @@ fn start(spec: &GuestSpec, job: &Job, shared: &Shared, memory_place: &Path) -> i
             "quiet",
         ])
         .arg(parameter("init", &job.executable)?)
-        .arg(parameter(JOB, shared.path())?)
+        .arg(parameter(JOB, shared.path())?);
+    let hide = registers::are_wide();
+    if hide {
+        // What the kernel does not know of is in the environment of its init, which copies files and starts programs, too.
+        command.arg(format!("GLIBC_TUNABLES={}", registers::NARROW));
+    }
+    command
         .args(["--", "__guest"])
         .stdin(Stdio::null())
         .stdout(console.try_clone()?)
         .stderr(console);
     let parent = std::process::id();
-    let hide = registers::are_wide();
     let before = move || {
         setpgid(Pid::from_raw(0), Pid::from_raw(0))?;
         SigSet::empty().thread_set_mask()?;

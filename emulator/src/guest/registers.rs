@@ -12,8 +12,10 @@ pub fn are_wide() -> bool {
     fs::read_to_string("/proc/cpuinfo").is_ok_and(|text| text.contains("amx_tile"))
 }
 
-/// Makes the kernel fall back to the registers up to SSE, by refusing it the ptrace request that shows more. What a thread has
-/// in wider ones may be lost to another thread of its process: [`NARROW`] keeps the C library from using them.
+/// Makes the kernel fall back to the registers up to SSE, by refusing it the ptrace request that shows more. What a program has
+/// in wider ones is lost to another thread of its process, and at every page fault (`get_skas_faultinfo` of the kernel's
+/// arch/um/os-Linux/skas/process.c runs a signal handler in it, and puts back what it knows of): a copy that meets a page for the first time
+/// would have zeros in it. [`NARROW`] keeps the C library from using them, in init as in all others.
 ///
 /// To be called between fork and exec: it makes two system calls, and neither allocates nor locks.
 ///

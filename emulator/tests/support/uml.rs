@@ -180,6 +180,9 @@ fn run_kernel(job: &Path, memory: &str, timeout: Duration) -> Result<String, Str
         .stderr(errors)
         .process_group(0);
     let hide = registers::are_wide();
+    if hide {
+        command.arg(format!("GLIBC_TUNABLES={}", registers::NARROW));
+    }
     let before = move || {
         nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGTERM)?;
         if hide { registers::hide_wide() } else { Ok(()) }
