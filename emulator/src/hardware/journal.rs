@@ -189,9 +189,14 @@ impl Journal {
         File::open(folder)
             .and_then(|folder| folder.sync_all())
             .map_err(|error| failed(folder, error))?;
-        journal.append(Entry::Began {
+        let began = journal.append(Entry::Began {
             version: env!("CARGO_PKG_VERSION").to_owned(),
-        })?;
+        });
+        if let Err(error) = began {
+            // One in which there is no room for anything would keep the next from beginning.
+            let _ = fs::remove_file(&journal.path);
+            return Err(error);
+        }
         Ok(journal)
     }
 

@@ -44,8 +44,9 @@ pub(super) fn schedule(
                 Some(lane) => lane..lane + 1,
                 None => 0..lanes.count,
             };
+            let said = change.channel().said();
             for lane in of {
-                in_force[lane].turn(entry, change, turn);
+                in_force[lane].turn(entry, change, said, turn);
                 concerned.insert(lane);
             }
         }
@@ -84,12 +85,11 @@ enum Turn {
 struct InForce([[BTreeSet<usize>; 10]; 2]);
 
 impl InForce {
-    fn turn(&mut self, entry: usize, change: &ChangeSpec, turn: Turn) {
+    fn turn(&mut self, entry: usize, change: &ChangeSpec, said: [bool; 10], turn: Turn) {
         for (direction, settings) in Direction::BOTH.into_iter().zip(&mut self.0) {
             if !change.concerns(direction) {
                 continue;
             }
-            let said = change.channel().said();
             for (setting, _) in settings.iter_mut().zip(said).filter(|(_, said)| *said) {
                 match turn {
                     Turn::Begins => setting.insert(entry),
