@@ -56,9 +56,7 @@ impl Exit {
             Exit::Program(code) => code,
         }
     }
-}
 
-impl Exit {
     /// This one, unless all went as asked: then `other`.
     pub fn unless_fine(self, other: Exit) -> Exit {
         match self.code() {

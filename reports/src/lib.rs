@@ -2,7 +2,7 @@
 //!
 //! - [`result`]: what a run found, as it lies in `result.json`; its JSON Schema is generated from here.
 //! - [`verification`]: what `verify` found.
-//! - [`file`]: files that appear whole or not at all.
+//! - [`mod@file`]: files that appear whole or not at all.
 //! - [`folder`]: a result's folder, written as the run goes and read back.
 //! - [`sweep`]: a run that was made in parts, read as one result.
 //! - [`stats`]: percentiles, intervals, cumulative distributions.
