@@ -25,7 +25,7 @@ mod traces;
 mod verify;
 mod virtual_lab;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use longhaul_reports::file;
 use longhaul_reports::folder::Opened;
@@ -89,6 +89,14 @@ fn write(path: &Path, text: &str) -> Result<(), Failure> {
     spare_results(path)?;
     let written = file::replace(path, text.as_bytes());
     written.map_err(|error| Failure::unwritten(path, &error))
+}
+
+/// The files that were written, or why there are none.
+fn told_apart(files: Result<Vec<PathBuf>, Failure>) -> (Vec<PathBuf>, Option<Failure>) {
+    match files {
+        Ok(files) => (files, None),
+        Err(failure) => (Vec::new(), Some(failure)),
+    }
 }
 
 /// Splits every `key=value` of `--set`.

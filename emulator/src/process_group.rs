@@ -15,8 +15,7 @@ use nix::unistd::Pid;
 /// # Errors
 /// If the system refuses.
 pub(crate) fn has_ended(leader: &Child) -> io::Result<bool> {
-    let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
-    match waitid(Id::Pid(pid(leader)), flags) {
+    match look(leader) {
         Ok(WaitStatus::StillAlive) => Ok(false),
         // Reaped already.
         Ok(_) | Err(Errno::ECHILD) => Ok(true),
@@ -31,13 +30,18 @@ pub(crate) fn has_ended(leader: &Child) -> io::Result<bool> {
 /// # Errors
 /// If the system refuses.
 pub(crate) fn end(leader: &mut Child) -> io::Result<ExitStatus> {
-    let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
-    if waitid(Id::Pid(pid(leader)), flags) != Err(Errno::ECHILD) {
+    if look(leader) != Err(Errno::ECHILD) {
         let _ = killpg(pid(leader), Signal::SIGKILL);
         // Should it not lead a group yet, or no more.
         let _ = nix::sys::signal::kill(pid(leader), Signal::SIGKILL);
     }
     leader.wait()
+}
+
+/// How the child is, without reaping it.
+fn look(leader: &Child) -> nix::Result<WaitStatus> {
+    let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
+    waitid(Id::Pid(pid(leader)), flags)
 }
 
 fn pid(child: &Child) -> Pid {

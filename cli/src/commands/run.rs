@@ -29,7 +29,7 @@ use crate::commands::interrupt::interrupted;
 use crate::commands::shell::command_line;
 use crate::commands::subject::Subject;
 use crate::commands::virtual_lab::{self, Done, Needs};
-use crate::commands::{overrides, runtime, top};
+use crate::commands::{overrides, runtime, told_apart, top};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::{Output, count};
@@ -160,14 +160,6 @@ async fn unless<T: Send + 'static>(
             Err(error) => std::panic::resume_unwind(error.into_panic()),
         },
         () = interrupted => None,
-    }
-}
-
-/// The charts, or why there are none.
-fn told_apart(charts: Result<Vec<PathBuf>, Failure>) -> (Vec<PathBuf>, Option<Failure>) {
-    match charts {
-        Ok(charts) => (charts, None),
-        Err(failure) => (Vec::new(), Some(failure)),
     }
 }
 

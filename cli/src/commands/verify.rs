@@ -28,7 +28,7 @@ use serde_json::json;
 use crate::args::{BuiltLab, VerifyArgs};
 use crate::commands::interrupt::interrupted;
 use crate::commands::virtual_lab::{self, Made, Needs};
-use crate::commands::{lab, runtime, topologies};
+use crate::commands::{lab, runtime, told_apart, topologies};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::{Output, count};
@@ -277,14 +277,11 @@ impl Task {
         let table = table::verification(&report, output.width());
         output.text(format!("# {}{links}\n{}", report.subject, table.trim_end()));
         // Afterwards: a folder that takes no files keeps nobody from reading what was measured.
-        let saved = match &self.out {
-            Some(out) => save(&report, out),
-            None => Ok(Vec::new()),
-        };
-        let (files, failure) = match saved {
-            Ok(files) => (files, None),
-            Err(failure) => (Vec::new(), Some(failure)),
-        };
+        let saved = self
+            .out
+            .as_ref()
+            .map_or(Ok(Vec::new()), |out| save(&report, out));
+        let (files, failure) = told_apart(saved);
         for file in &files {
             output.text(file.display());
         }

@@ -10,6 +10,7 @@ use longhaul_topologies::model::LaneState;
 use longhaul_topologies::spec::TopologySpec;
 use longhaul_topologies::units::{QueueSize, Rate, TimeSpan};
 use nix::cmsg_space;
+use nix::errno::Errno;
 use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, recvmsg, sendmsg};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -203,13 +204,13 @@ impl Wire {
         } else {
             std::slice::from_ref(&rights)
         };
-        let sent = sendmsg::<()>(
-            self.0.as_raw_fd(),
-            &[IoSlice::new(&line)],
-            rights,
-            MsgFlags::MSG_NOSIGNAL,
-            None,
-        )?;
+        let (socket, whole) = (self.0.as_raw_fd(), [IoSlice::new(&line)]);
+        let sent = loop {
+            match sendmsg::<()>(socket, &whole, rights, MsgFlags::MSG_NOSIGNAL, None) {
+                Err(Errno::EINTR) => {}
+                sent => break sent?,
+            }
+        };
         self.0.write_all(&line[sent..])
     }
 
@@ -221,12 +222,13 @@ impl Wire {
             let mut chunk = vec![0; 64 << 10];
             let mut space = cmsg_space!([std::os::fd::RawFd; MOST_DESCRIPTORS]);
             let mut buffers = [IoSliceMut::new(&mut chunk)];
-            let received = recvmsg::<()>(
-                self.0.as_raw_fd(),
-                &mut buffers,
-                Some(&mut space),
-                MsgFlags::MSG_CMSG_CLOEXEC,
-            )?;
+            let received = loop {
+                let (socket, flags) = (self.0.as_raw_fd(), MsgFlags::MSG_CMSG_CLOEXEC);
+                match recvmsg::<()>(socket, &mut buffers, Some(&mut space), flags) {
+                    Err(Errno::EINTR) => {}
+                    received => break received?,
+                }
+            };
             for message in received.cmsgs()? {
                 if let ControlMessageOwned::ScmRights(fds) = message {
                     // SAFETY: the kernel has just installed them for this process, and nobody else knows them.
@@ -253,12 +255,15 @@ impl Wire {
 mod tests {
     use std::fs::File;
     use std::os::fd::AsFd;
+    use std::os::unix::thread::JoinHandleExt;
+
+    use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 
     use super::*;
 
     fn pair() -> (Wire, Wire) {
         let (a, b) = UnixStream::pair().unwrap();
-        let patience = Duration::from_secs(5);
+        let patience = Duration::from_secs(60);
         (
             Wire::new(a, patience).unwrap(),
             Wire::new(b, patience).unwrap(),
@@ -288,6 +293,28 @@ mod tests {
         let (answer, _) = client.receive::<Answer>().unwrap().unwrap();
         sender.join().unwrap();
         assert!(matches!(answer, Answer::NoSuchNode(nodes) if nodes == long));
+    }
+
+    #[test]
+    fn a_signal_ends_no_waiting() {
+        extern "C" fn caught(_: i32) {}
+        let action = SigAction::new(
+            SigHandler::Handler(caught),
+            SaFlags::empty(),
+            SigSet::empty(),
+        );
+        // SAFETY: the handler does nothing, and nothing else here uses the signal.
+        unsafe { sigaction(Signal::SIGUSR2, &action) }.unwrap();
+        let (mut client, mut server) = pair();
+        let receiver = std::thread::spawn(move || client.receive::<Answer>());
+        for _ in 0..20 {
+            std::thread::sleep(Duration::from_millis(2));
+            // SAFETY: the thread has not been joined.
+            unsafe { libc::pthread_kill(receiver.as_pthread_t(), libc::SIGUSR2) };
+        }
+        server.send(&Answer::Entered, &[]).unwrap();
+        let (answer, _) = receiver.join().unwrap().unwrap().unwrap();
+        assert!(matches!(answer, Answer::Entered));
     }
 
     #[test]
