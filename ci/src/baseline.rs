@@ -3,11 +3,10 @@
 //! JSON with one figure a line, sorted, so that a diff of two baselines shows which figures moved. Numbers are written with as
 //! many digits as it takes to read the same bits back.
 
-use std::fs::{self, Permissions};
-use std::io::{self, Write};
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
+use longhaul_reports::file;
 use longhaul_reports::result::RunResult;
 use serde::{Deserialize, Serialize};
 
@@ -128,26 +127,15 @@ impl Baseline {
     /// # Errors
     /// If there is an older file that is to be kept, or the system says no.
     pub fn save(&self, path: &Path, older: Older) -> Result<(), BaselineError> {
-        let folder = path.parent().filter(|folder| *folder != Path::new(""));
-        // With the permissions of any new file, not of a secret; and a name that no file of the user's has.
-        let file = tempfile::Builder::new()
-            .permissions(Permissions::from_mode(0o666))
-            .tempfile_in(folder.unwrap_or(Path::new(".")));
-        let mut file = file.map_err(io_error("write", path))?;
-        file.write_all(self.text().as_bytes())
-            .and_then(|()| file.as_file().sync_all())
-            .map_err(io_error("write", path))?;
+        let text = self.text();
         let saved = match older {
-            Older::Keep => file.persist_noclobber(path),
-            Older::Replace => file.persist(path),
+            Older::Keep => file::create(path, text.as_bytes()),
+            Older::Replace => file::replace(path, text.as_bytes()),
         };
-        match saved {
-            Ok(_) => Ok(()),
-            Err(refused) if refused.error.kind() == io::ErrorKind::AlreadyExists => {
-                Err(BaselineError::Exists(path.to_owned()))
-            }
-            Err(refused) => Err(io_error("write", path)(refused.error)),
-        }
+        saved.map_err(|error| match error.kind() {
+            io::ErrorKind::AlreadyExists => BaselineError::Exists(path.to_owned()),
+            _ => io_error("write", path)(error),
+        })
     }
 
     /// Reads one.
@@ -208,6 +196,8 @@ fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Base
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use longhaul_reports::result::LabKind;
 
     use super::*;

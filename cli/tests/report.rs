@@ -288,20 +288,30 @@ fn a_file_that_cannot_be_written_is_named_with_why_and_the_way_out() {
 fn standard_output_is_a_file_too_and_keeps_what_it_has() {
     let desk = Desk::new();
     fs::write(desk.path("log"), "before\n").unwrap();
-    let log = fs::File::options()
-        .append(true)
-        .open(desk.path("log"))
-        .unwrap();
-    let status = Process::new(env!("CARGO_BIN_EXE_longhaul"))
-        .args(["report", "run", "--export", "csv", "--to", "/dev/stdout"])
-        .current_dir(desk.0.path())
-        .stdout(log)
-        .status()
-        .unwrap();
-    assert!(status.success());
+    for arguments in [
+        ["--export", "csv"].as_slice(),
+        &["--chart", "delay-cdf", "--format", "svg"],
+    ] {
+        let log = fs::File::options()
+            .append(true)
+            .open(desk.path("log"))
+            .unwrap();
+        let status = Process::new(env!("CARGO_BIN_EXE_longhaul"))
+            .args(["report", "run", "--to", "/dev/stdout"])
+            .args(arguments)
+            .current_dir(desk.0.path())
+            .stdout(log)
+            .status()
+            .unwrap();
+        assert!(status.success());
+    }
     let log = desk.read("log");
     assert!(log.starts_with("before\nresult,point,stack"), "{log}");
-    assert!(log.ends_with("\n/dev/stdout\n"), "{log}");
+    let (numbers, chart) = log.split_once("<svg").unwrap();
+    assert!(!numbers.contains("/dev/stdout"), "{numbers}");
+    assert!(chart.trim_end().ends_with("</svg>"), "{chart}");
+    // A chart's numbers have no place beside it.
+    assert!(!Path::new("/dev/stdout.csv").exists());
 }
 
 #[test]

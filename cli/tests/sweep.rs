@@ -306,6 +306,20 @@ fn what_cannot_be_swept_is_told_before_anything_begins() {
             2,
             "--set seed: no value",
         ),
+        (
+            &[
+                "quickstart",
+                "--launcher",
+                "local",
+                "--",
+                "--lab",
+                "physical",
+                "--inventory",
+                "none.yaml",
+            ],
+            2,
+            "none.yaml",
+        ),
     ] {
         let assert = longhaul(arguments).assert().code(code);
         assert.stderr(predicates::str::contains(told));

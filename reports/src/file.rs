@@ -30,10 +30,8 @@ pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
         Target::Stream(path) => return stream(&path, bytes),
     };
     let Some(old) = old else {
-        // With the permissions of any new file, not of a secret.
-        let mut new = beside(&path, 0o666)?;
-        fill(&mut new, bytes)?;
-        return new.persist(&path).map(drop).map_err(|error| error.error);
+        fresh(&path, bytes)?.persist(&path)?;
+        return Ok(());
     };
     // A file that may not be written stays as it is, though its folder would let it be replaced.
     let mut in_place = File::options().write(true).open(&path)?;
@@ -58,6 +56,20 @@ pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
         Err(refused) if is_mounted(&refused.error) => over(),
         Err(refused) => Err(refused.error),
     }
+}
+
+/// As [`replace`], but only where there is nothing yet.
+///
+/// # Errors
+/// [`ErrorKind::AlreadyExists`] where there is; else if the system says no.
+pub fn create(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    fresh(path, bytes)?.persist_noclobber(path)?;
+    Ok(())
+}
+
+/// Whether `path` is no file, but what takes bytes as they come: a pipe, a terminal, `/dev/stdout`.
+pub fn is_stream(path: &Path) -> bool {
+    matches!(target(path), Ok(Target::Stream(_)))
 }
 
 /// What to do when a file cannot be written.
@@ -117,6 +129,13 @@ fn stream(path: &Path, bytes: &[u8]) -> io::Result<()> {
 fn all_to(mut stream: impl Write, bytes: &[u8]) -> io::Result<()> {
     stream.write_all(bytes)?;
     stream.flush()
+}
+
+/// A new file of these bytes in the same folder, with the permissions of any new file, not of a secret.
+fn fresh(path: &Path, bytes: &[u8]) -> io::Result<tempfile::NamedTempFile> {
+    let mut new = beside(path, 0o666)?;
+    fill(&mut new, bytes)?;
+    Ok(new)
 }
 
 /// A new file in the same folder, under a name that no file of the user's has; it goes if it does not become the file.

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use longhaul_reports::chart::{ChartError, Format, Kind, Look, Picture};
 use longhaul_reports::combine;
 use longhaul_reports::export::{Export, write_flent};
+use longhaul_reports::file;
 use longhaul_reports::folder::Opened;
 use longhaul_reports::html::{self, REPORT_FILE};
 use longhaul_reports::sweep::Sweep;
@@ -68,7 +69,12 @@ fn named(paths: &[PathBuf], output: Output) -> Result<Vec<&Path>, Failure> {
     Ok(named)
 }
 
+/// Says what was written, but not of what went down a pipe or to standard output, which is to hold nothing else.
 fn told(results: &[Opened], files: &[PathBuf], output: Output) {
+    let files: Vec<&PathBuf> = files.iter().filter(|one| !file::is_stream(one)).collect();
+    if files.is_empty() && !output.is_json() {
+        return;
+    }
     let remarks: Vec<&[String]> = results.iter().map(|one| one.remarks.as_slice()).collect();
     output.either(&json!({ "files": files, "remarks": remarks }), || {
         let files: Vec<String> = files
@@ -147,7 +153,7 @@ fn chart(kind: Kind, results: &[Opened], args: &ReportArgs) -> Result<Vec<PathBu
         setting: args.look.setting.clone(),
     };
     let picture = Picture::draw(kind, &combine(results), &look)?;
-    Ok(picture.write(&file, format)?.into())
+    Ok(picture.write(&file, format)?)
 }
 
 /// What was asked for, else what the file's name says.

@@ -1,6 +1,6 @@
 //! `run`: an experiment from its file to its charts.
 
-mod physical;
+pub(super) mod physical;
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};

@@ -14,7 +14,7 @@ use serde_json::json;
 
 use crate::args::{self, Cli, Launcher, RunArgs, SweepArgs};
 use crate::commands::child::{Children, Ended};
-use crate::commands::run::{check_options, load, results};
+use crate::commands::run::{check_options, load, physical, results};
 use crate::commands::shell::{command_line, quoted};
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -37,7 +37,10 @@ pub fn run(args: &SweepArgs, output: Output) -> Result<Exit, Failure> {
     let words = run_words(args);
     let run = run_args(&words)?;
     check_options(&run)?;
-    let (experiment, _) = load(&run, None)?;
+    let experiment = match run.lab.built() {
+        Some(_) => load(&run, None)?.0,
+        None => physical::checked(&run)?.0,
+    };
     let folder = results(args.out.as_deref(), &experiment.name)?;
     let sweep = Sweep {
         name: experiment.name.clone(),

@@ -216,7 +216,7 @@ impl Nvue {
 
     /// Waits until the revision is applied or refused.
     fn wait(&self, revision: &str, path: &str) -> Result<(), NvueError> {
-        let until = Instant::now() + self.patience;
+        let begun = Instant::now();
         loop {
             // A switch that restarts what forwards its packets may not be reachable for a while.
             let seen = match self.request(Method::GET, path, None) {
@@ -233,7 +233,7 @@ impl Nvue {
                         issues,
                     });
                 }
-                Seen::Working(what) if Instant::now() >= until => {
+                Seen::Working(what) if begun.elapsed() >= self.patience => {
                     let patience = self.patience.as_secs_f64();
                     let what = format!("was not done after {patience} s ({what})");
                     return Err(self.unsure(revision, what));

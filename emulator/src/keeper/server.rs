@@ -22,6 +22,9 @@ use crate::sandbox::{self, Privilege};
 /// How long a client may take over its own request: it is a program on this machine that has it ready.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// How long clients are left waiting before the system is asked again whether it has room for one.
+const NO_ROOM: Duration = Duration::from_millis(50);
+
 /// The signals that end a lab: what `kill`, a closed terminal and a shutdown send.
 const ENDING: [Signal; 3] = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP];
 
@@ -101,7 +104,7 @@ pub(super) fn serve(
                 return Ok(());
             }
             if is_ready(&sources[0])
-                && let Ok((client, _)) = listener.accept()
+                && let Some(client) = accept(listener)
             {
                 // A client that does not keep to the protocol, or is gone, gets no answer; one for whom there is no thread
                 // left gets none, too, and the lab lives on.
@@ -110,6 +113,17 @@ pub(super) fn serve(
             }
         }
     })
+}
+
+/// The next client, if there is one. What the system has no room for, by want of descriptors above all, waits to be accepted: `poll`
+/// would ask for it again at once.
+pub(super) fn accept(listener: &UnixListener) -> Option<UnixStream> {
+    match listener.accept() {
+        Ok((client, _)) => return Some(client),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+        Err(_) => std::thread::sleep(NO_ROOM),
+    }
+    None
 }
 
 /// The connection of a client, if that is one of this user's.
@@ -207,5 +221,25 @@ impl OwnNamespaces {
             ipc: open("ipc")?,
             user: rootless.then(|| open("user")).transpose()?,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_cannot_be_accepted_is_not_asked_for_again_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let listener = UnixListener::bind(folder.path().join("socket")).unwrap();
+        listener.set_nonblocking(true).unwrap();
+        assert!(accept(&listener).is_none());
+        let _client = UnixStream::connect(folder.path().join("socket")).unwrap();
+        assert!(accept(&listener).is_some());
+        // As if there were no descriptor left: no such socket takes clients.
+        let (deaf, _other) = UnixStream::pair().unwrap();
+        let begun = std::time::Instant::now();
+        assert!(accept(&UnixListener::from(OwnedFd::from(deaf))).is_none());
+        assert!(begun.elapsed() >= NO_ROOM);
     }
 }

@@ -196,7 +196,7 @@ impl Keeper {
             if let Some(said) = self.guest.end_what_spins(&self.reception) {
                 self.reception.note(&said);
             }
-            if client && let Ok((client, _)) = self.listener.accept() {
+            if client && let Some(client) = server::accept(&self.listener) {
                 self.attend(client);
             }
         }

@@ -330,11 +330,11 @@ impl Picture {
         Ok(picture(canvas, figure.to_csv()))
     }
 
-    /// Writes it, and its numbers beside it with the ending `.csv`; both files.
+    /// Writes it, and its numbers beside it with the ending `.csv`; both files. Beside a pipe, or `/dev/stdout`, there is no place.
     ///
     /// # Errors
     /// If a file cannot be written.
-    pub fn write(&self, file: &Path, format: Format) -> Result<[PathBuf; 2], FolderError> {
+    pub fn write(&self, file: &Path, format: Format) -> Result<Vec<PathBuf>, FolderError> {
         let paint = |dense: Paint| Paint {
             theme: self.look.theme,
             scale: match self.look.size {
@@ -347,9 +347,14 @@ impl Picture {
             Format::Svg => self.canvas.write_svg(file, paint(Paint::SVG))?,
             Format::Png => self.canvas.write_png(file, paint(Paint::PNG))?,
         }
-        let numbers = file.with_extension("csv");
-        file::replace(&numbers, self.numbers.as_bytes()).map_err(io_error("write", &numbers))?;
-        Ok([file.to_owned(), numbers])
+        let mut written = vec![file.to_owned()];
+        if !file::is_stream(file) {
+            let numbers = file.with_extension("csv");
+            file::replace(&numbers, self.numbers.as_bytes())
+                .map_err(io_error("write", &numbers))?;
+            written.push(numbers);
+        }
+        Ok(written)
     }
 }
 
@@ -399,17 +404,16 @@ mod tests {
         };
         let picture = Picture::draw(Kind::Busbw, &folder(), &look).unwrap();
         let file = out.path().join("chart.png");
-        let [png, numbers] = picture.write(&file, Format::Png).unwrap();
-        assert_eq!(
-            image::open(&png).unwrap().to_rgb8().dimensions(),
-            (700, 500)
-        );
-        let paper = image::open(&png).unwrap().to_rgb8().get_pixel(0, 0).0;
+        let written = picture.write(&file, Format::Png).unwrap();
+        let [png, numbers] = &written[..] else {
+            panic!("{written:?}");
+        };
+        assert_eq!(image::open(png).unwrap().to_rgb8().dimensions(), (700, 500));
+        let paper = image::open(png).unwrap().to_rgb8().get_pixel(0, 0).0;
         assert_eq!(paper, [0x17, 0x19, 0x1c]);
-        let [svg, _] = picture
-            .write(&out.path().join("chart.svg"), Format::Svg)
-            .unwrap();
-        let svg = fs::read_to_string(svg).unwrap();
+        let file = out.path().join("chart.svg");
+        picture.write(&file, Format::Svg).unwrap();
+        let svg = fs::read_to_string(file).unwrap();
         assert!(svg.contains(r#"width="700" height="500""#) && svg.contains("Mine"));
         let numbers = fs::read_to_string(numbers).unwrap();
         let row = &folder().result.points[0].summaries[0];

@@ -11,13 +11,13 @@ use longhaul_emulator::links::LinkChange;
 use longhaul_emulator::physical::probing::Probing;
 use longhaul_emulator::physical::{Interface, PhysicalLab};
 use longhaul_emulator::plan::{LabPlan, NodeKind};
-use longhaul_emulator::probe::{EcnField, ProbePath, ProbeSample, Prober};
+use longhaul_emulator::probe::{ProbePath, ProbeSample, Prober};
 use longhaul_emulator::telemetry::{Reading, Sampler};
 use longhaul_reports::result::{HostMachine, Machine, NetworkInterface};
 use longhaul_topologies::model::SiteId;
 
 use super::error::RunError;
-use super::points::{Experiment, RankPlace};
+use super::points::{Experiment, PointPlan, RankPlace};
 use super::runner::RunOptions;
 use crate::world::{RankClock, RankSpec};
 
@@ -103,14 +103,14 @@ impl Ground {
         }
     }
 
-    /// Begins to sample it; `paths` are probed, by packets that have `ecn` as data has.
+    /// Begins to sample it; `paths` are probed as `point` says, by packets that say of ECN what its data says.
     pub(super) async fn meters(
         &self,
         experiment: &Experiment,
+        point: &PointPlan,
         paths: &[(SiteId, SiteId)],
-        ecn: EcnField,
     ) -> Result<Meters, RunError> {
-        let interval = experiment.probe_interval;
+        let (interval, ecn) = (point.probe_interval, point.stack.ecn_field());
         match self {
             Self::Built(lab) => {
                 let watch = on_a_thread(lab, Watch::start).await?;

@@ -28,8 +28,6 @@ pub struct Experiment {
     pub description: String,
     /// Seeds everything random.
     pub seed: u64,
-    /// Time between two probes of a pair of sites.
-    pub probe_interval: Duration,
     /// Time between two readings of counters.
     pub telemetry_period: Duration,
     /// The topologies, each in the order it is first needed.
@@ -92,6 +90,8 @@ pub struct PointPlan {
     pub stack: StackSpec,
     /// What runs.
     pub workload: WorkloadPlan,
+    /// Time between two probes of a pair of sites.
+    pub probe_interval: Duration,
     /// Swept settings and their values here.
     pub settings: BTreeMap<String, String>,
     /// From 0.

@@ -11,6 +11,7 @@ use longhaul_reports::result::Placement;
 use longhaul_reports::sweep::MOST_POINTS;
 use longhaul_topologies::document::{DocumentPath, Setting};
 use longhaul_topologies::model::Topology;
+use longhaul_topologies::units::TimeSpan;
 use longhaul_topologies::{Document, InputError, Inventory, catalogue, validate};
 use serde_json::{Value, json};
 
@@ -132,7 +133,6 @@ impl ExperimentSource {
             name: spec.name.clone(),
             description: spec.description.clone(),
             seed: spec.seed,
-            probe_interval: spec.probes.interval.duration(),
             telemetry_period: spec.telemetry.period.duration(),
             topologies: Vec::new(),
             points: Vec::new(),
@@ -171,6 +171,7 @@ impl ExperimentSource {
             } else {
                 let spec = source.document.parse().map_err(refused)?;
                 source.check_stacks(&spec).map_err(refused)?;
+                source.check_periods(&spec).map_err(refused)?;
             }
             settings.insert(short(&setting.key).to_owned(), text);
         }
@@ -188,6 +189,7 @@ impl ExperimentSource {
                     topology: experiment.topologies.len() - 1,
                     stack: stack.clone(),
                     workload: workload.clone(),
+                    probe_interval: spec.probes.interval.duration(),
                     settings: settings.clone(),
                     repeat,
                     seed: derived_seed(spec.seed, number),
@@ -240,13 +242,18 @@ impl ExperimentSource {
             return refuse(&["stacks"], "at least one stack is needed");
         }
         self.check_stacks(spec)?;
+        self.check_periods(spec)
+    }
+
+    fn check_periods(&self, spec: &ExperimentSpec) -> Result<(), InputError> {
         let periods = [
-            ("probes", "interval", spec.probes.interval),
-            ("telemetry", "period", spec.telemetry.period),
+            ("probes", "interval", spec.probes.interval, LEAST_INTERVAL),
+            ("telemetry", "period", spec.telemetry.period, LEAST_PERIOD),
         ];
-        for (section, field, period) in periods {
-            if !(LEAST_PERIOD..=LONGEST_PERIOD).contains(&period.duration()) {
-                return refuse(&[section, field], "this is 1ms to 1min");
+        for (section, field, period, least) in periods {
+            if !(least..=LONGEST_PERIOD).contains(&period.duration()) {
+                let message = format!("this is {} to 1min", TimeSpan::from_duration(least));
+                return Err(self.document.error(&place(&[section, field]), message));
             }
         }
         Ok(())
@@ -527,7 +534,9 @@ const MOST_CONNECTIONS: usize = 64;
 /// Below it a chunk is mostly headers.
 const LEAST_CHUNK: u64 = 1 << 10;
 const MOST_CHUNK: u64 = 1 << 30;
-/// Below it probing or sampling would be the workload.
+/// Below it probing would be the workload.
+const LEAST_INTERVAL: Duration = Duration::from_micros(100);
+/// Below it sampling would be the workload.
 const LEAST_PERIOD: Duration = Duration::from_millis(1);
 /// Beyond it most points would hardly be probed or sampled.
 const LONGEST_PERIOD: Duration = Duration::from_secs(60);

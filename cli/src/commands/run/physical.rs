@@ -6,7 +6,9 @@ use std::sync::Arc;
 use longhaul_emulator::keeper::{LabName, Purpose, Registration};
 use longhaul_emulator::sandbox::Privilege;
 use longhaul_topologies::Inventory;
-use longhaul_workloads::experiment::{self, CapturePlan, LabFacts, RunError, RunOptions};
+use longhaul_workloads::experiment::{
+    self, CapturePlan, Experiment, LabFacts, RunError, RunOptions,
+};
 
 use super::{carry_out, command_line, folder, load};
 use crate::args::{Links, RunArgs};
@@ -17,17 +19,7 @@ use crate::output::Output;
 /// Runs an experiment on the machines of an inventory: nothing is built, so there is no sandbox, and nothing but what is asked of
 /// those machines leaves this one.
 pub(super) fn run(args: &RunArgs, output: Output) -> Result<Exit, Failure> {
-    let path = args.inventory.as_deref();
-    let inventory = Inventory::read(path.expect("the options were checked"))?;
-    refuse_what_cannot_be(args)?;
-    let (experiment, _) = load(args, Some(&inventory))?;
-    if experiment.runs_programs() {
-        return Err(Failure::with_help(
-            Exit::Usage,
-            RunError::ProgramsThere.to_string(),
-            "start the program there by its own launcher, or run this with --lab host or --lab virtual",
-        ));
-    }
+    let (experiment, inventory) = checked(args)?;
     let out = folder(args, &experiment)?;
     experiment::check(&experiment, &out)?;
     let links = args.links.into();
@@ -48,6 +40,22 @@ pub(super) fn run(args: &RunArgs, output: Output) -> Result<Exit, Failure> {
         desk: Some(Arc::new(desk)),
     };
     carry_out(&experiment, &options, args, output)
+}
+
+/// The experiment on the machines of its inventory, where it can run.
+pub(in crate::commands) fn checked(args: &RunArgs) -> Result<(Experiment, Inventory), Failure> {
+    let path = args.inventory.as_deref();
+    let inventory = Inventory::read(path.expect("the options were checked"))?;
+    refuse_what_cannot_be(args)?;
+    let (experiment, _) = load(args, Some(&inventory))?;
+    if experiment.runs_programs() {
+        return Err(Failure::with_help(
+            Exit::Usage,
+            RunError::ProgramsThere.to_string(),
+            "start the program there by its own launcher, or run this with --lab host or --lab virtual",
+        ));
+    }
+    Ok((experiment, inventory))
 }
 
 /// What is an engine's or a kernel's, or needs a desk.

@@ -48,11 +48,9 @@ impl Run<'_> {
             .begin(point, ground.plan(), &paths, flows, changes)?;
         self.start_capture(index, up).await?;
 
-        let meters = ground
-            .meters(self.experiment, &paths, plan.stack.ecn_field())
-            .await?;
+        let meters = ground.meters(self.experiment, plan, &paths).await?;
         let mut notes = up.notes.clone();
-        if meters.interval() > self.experiment.probe_interval {
+        if meters.interval() > plan.probe_interval {
             let (pairs, interval) = (paths.len(), meters.interval());
             let note = format!("{pairs} pairs of sites are probed every {interval:?} each");
             self.note(&mut notes, note);

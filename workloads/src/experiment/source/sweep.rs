@@ -123,10 +123,11 @@ fn together(
 }
 
 /// What is said of a field that a sweep may not set.
-const ELSEWHERE: &str = "a sweep is over fields of the topology, the workload or the stacks";
+const ELSEWHERE: &str =
+    "a sweep is over fields of the topology, the workload, the stacks or the probes";
 
 /// Whether a sweep may set that field.
 fn is_swept(key: &str) -> bool {
-    let sections = [TOPOLOGY, "workload.", "stacks."];
+    let sections = [TOPOLOGY, "workload.", "stacks.", "probes."];
     sections.iter().any(|section| key.starts_with(section))
 }

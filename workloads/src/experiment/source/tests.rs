@@ -344,9 +344,9 @@ fn errors_name_the_place_and_the_way_out() {
     two.yaml:7:3: a workload is either a collective, a trace or one program [write `collective: all_reduce`, `replay: {trace: gpt-data-parallel}`, or one of `command`, `iperf3`, `ping`, `torch`, `mpi`, `nccl-tests` and `perftest` with its settings]
     two.yaml:7:40: there is no host `c-0`; there are a-0, a-1, b-0, b-1
     two.yaml:6:17: there are two stacks named `cubic`
-    two.yaml:6:15: a sweep is over fields of the topology, the workload or the stacks [write for example `topology.links.0.loss`; fields that change together are a list of mappings: `pairs: [{topology.links.0.delay: 1ms, workload.sizes: [1MiB]}]`]
+    two.yaml:6:15: a sweep is over fields of the topology, the workload, the stacks or the probes [write for example `topology.links.0.loss`; fields that change together are a list of mappings: `pairs: [{topology.links.0.delay: 1ms, workload.sizes: [1MiB]}]`]
     two.yaml:6:43: each of these sets the same fields, at least one, in the same order
-    two.yaml:6:48: a sweep is over fields of the topology, the workload or the stacks
+    two.yaml:6:48: a sweep is over fields of the topology, the workload, the stacks or the probes
     two.yaml:6:65: `120%` is too large: at most 100%, which is certain
     two.yaml:6:37: `120%` is too large: at most 100%, which is certain
     two.yaml:6:33: `topology.links` has no entry 7: its entries are 0 to 0
