@@ -58,6 +58,8 @@ const SMALLEST: f64 = 4.0;
 /// As near to the rate at which there was congestion last, or to what the bottleneck carries, growth is not faster: that is where the
 /// queue begins, and a token bucket hides it for a while. Past it, the round trips count anew.
 const CREST: f64 = 0.03;
+/// Round trips without congestion after which it comes as a surprise.
+const QUIET: f64 = 8.0;
 /// Delay from which on there is congestion, the same for near and far.
 const FROM: Duration = Duration::from_nanos(7_500);
 /// Delay at which congestion is full.
@@ -112,6 +114,8 @@ impl Distance {
             rounds: Rounds::default(),
             last_sent: now,
             clear: 0.0,
+            quiet: 0.0,
+            unseen: 0.0,
             crest: 0.0,
             crowded: 0.0,
             balance: Balance::default(),
@@ -137,6 +141,10 @@ pub(super) struct Path {
     last_sent: Time,
     /// Round trips since there was congestion, or since the rate passed the crest.
     clear: f64,
+    /// Round trips since there was congestion.
+    quiet: f64,
+    /// What the rate grew by in the last round trip, of which nothing can have told yet.
+    unseen: f64,
     /// The rate at which there was congestion last; what the bottleneck was seen to carry, before that.
     crest: f64,
     /// Round trips of nothing but full congestion.
@@ -321,7 +329,8 @@ impl Path {
             let trip = self.round_trip();
             self.balance.count(growth, decrease, part, trip);
         }
-        self.set(self.rate * (part * change).exp());
+        let back = self.take_back(congestion, change, part);
+        self.set(self.rate * (part * change - back).exp());
         let seen = Seen {
             part,
             round_trip: self.round_trip(),
@@ -336,6 +345,22 @@ impl Path {
         }
     }
 
+    /// What is taken back where congestion begins after a long quiet: what the last round trip added.
+    fn take_back(&mut self, congestion: f64, change: f64, part: f64) -> f64 {
+        let is_surprise = congestion > 0.0 && self.quiet >= QUIET && !self.jitter.is_suspected();
+        let back = match is_surprise {
+            true => std::mem::take(&mut self.unseen),
+            false => 0.0,
+        };
+        self.quiet = if congestion > 0.0 {
+            0.0
+        } else {
+            self.quiet + part
+        };
+        self.unseen += (change.max(0.0) - self.unseen) * part.min(1.0);
+        back
+    }
+
     /// Growth less decrease, each faster where the flow is far from its share.
     fn hasten(&self, growth: f64, decrease: f64) -> f64 {
         let down = if self.jitter.is_suspected() {
@@ -344,8 +369,13 @@ impl Path {
         } else {
             self.balance.decrease()
         };
-        // Alone, or nearly, there is no share to come to.
-        let up = self.balance.growth().min(self.smallness());
+        let up = if self.balance.has_room() && !self.jitter.is_suspected() {
+            // All would come to a line that is about to be full the faster.
+            1.0
+        } else {
+            // Alone, or nearly, there is no share to come to.
+            self.balance.growth().min(self.smallness())
+        };
         up * growth - down * decrease
     }
 
@@ -601,6 +631,25 @@ mod tests {
         slice.limited = true;
         path.adjust(&slice, 1.0);
         assert_eq!(path.rate, 125e6);
+    }
+
+    #[test]
+    fn what_the_last_round_trip_added_is_taken_back_where_congestion_begins_after_a_quiet() {
+        let after = |quiet: u32| {
+            let (mut path, mut slice) = path(125e6, Duration::ZERO);
+            for _ in 0..quiet {
+                path.adjust(&slice, 1.0);
+            }
+            let before = path.rate;
+            slice.marked = 15;
+            path.adjust(&slice, 1.0);
+            path.rate / before
+        };
+        // A hundredth of the packets is marked: less than the rate bears.
+        let growth = after(4);
+        assert!(growth > 1.001, "{growth}");
+        let taken_back = after(12);
+        assert!((taken_back - growth / 1.003).abs() < 1e-3, "{taken_back}");
     }
 
     #[test]

@@ -12,6 +12,9 @@ const MEMORY_TIME: f64 = 0.02;
 const UNEVEN: f64 = 1.2;
 /// After a step by more than this much, what was felt before tells nothing of the new rate.
 const ALIKE: f64 = 1.5;
+/// Growth is this many times decrease where the line is not full. A hundredth of the share would grow by as many times what it shrinks by
+/// where it is: the rate's square root.
+const ROOM: f64 = 10.0;
 /// A flow moves faster by as many times more as that, but by no more than this.
 const FASTEST: f64 = 3.0;
 
@@ -43,6 +46,11 @@ impl Balance {
     /// How many times as fast to grow.
     pub fn growth(&self) -> f64 {
         haste(self.growth, self.decrease)
+    }
+
+    /// Whether there was so little to shrink by that the line has room for all: that tells nothing of shares.
+    pub fn has_room(&self) -> bool {
+        self.growth > ROOM * self.decrease
     }
 
     /// How many times as fast to shrink.
@@ -87,6 +95,16 @@ mod tests {
         assert_eq!(felt(&[]), [1.0, 1.0]);
         assert_eq!(felt(&[(0.01, 0.0); 8]), [1.0, 1.0]);
         assert_eq!(felt(&[(0.0, 0.01); 8]), [1.0, 1.0]);
+    }
+
+    #[test]
+    fn hardly_any_congestion_tells_of_room_and_not_of_a_share() {
+        let mut balance = Balance::default();
+        assert!(!balance.has_room(), "nothing is known");
+        balance.count(0.010, 0.002, 1.0, TRIP);
+        assert!(!balance.has_room() && balance.growth() > 1.0);
+        balance.count(0.011, 0.0, 1.0, TRIP);
+        assert!(balance.has_room());
     }
 
     #[test]
