@@ -98,6 +98,19 @@ fn a_field_of_the_stacks_can_be_swept() {
 }
 
 #[test]
+fn points_can_be_probed_as_often_as_their_length_asks_for() {
+    let text = format!(
+        "{TEXT}sweep: {{ways: [{{topology.links.0.rtt: 2ms, probes.interval: 100us}}, {{topology.links.0.rtt: 2s, probes.interval: 5ms}}]}}\n"
+    );
+    let experiment = source(&text).load().unwrap();
+    let intervals = experiment.points.iter().map(|point| point.probe_interval);
+    assert_eq!(
+        intervals.collect::<Vec<_>>(),
+        [Duration::from_micros(100), Duration::from_millis(5)]
+    );
+}
+
+#[test]
 fn a_part_of_the_points_is_as_it_is_in_the_whole() {
     let text = format!("{TEXT}stacks: [cubic, reno]\nrepeats: 3\n");
     let whole = source(&text).load().unwrap();
@@ -300,6 +313,7 @@ fn errors_name_the_place_and_the_way_out() {
             "sweep: {'stacks.*.connections': [1, 65]}\nstacks: [reno]\nworkload:",
         ),
         with("workload:", "telemetry: {period: 5000min}\nworkload:"),
+        with("workload:", "sweep: {probes.interval: [10us]}\nworkload:"),
         with(
             "workload:",
             "stacks: [{name: m, transport: message}]\nworkload:",
@@ -353,6 +367,7 @@ fn errors_name_the_place_and_the_way_out() {
     two.yaml:1:1: this sweep has more than 10000 points
     two.yaml:6:37: connections are 1 to 64 per pair of ranks
     two.yaml:6:21: this is 1ms to 1min
+    two.yaml:6:27: this is 100us to 1min
     two.yaml:6:10: the message transport needs a `congestion_control` [write for example `congestion_control: distance`]
     two.yaml:6:10: the message transport's congestion control `nothing`: unknown variant `nothing`, expected one of `distance`, `dcqcn`, `dctcp`, `timely`, `swift`, `hpcc`, `bbr`, `cubic`, `uno`, `gemini`, `doca-rtt`, `fixed-window` [write for example `congestion_control: distance`]
     two.yaml:6:10: `paths` is the message transport's, and this stack is kernel TCP [write `transport: message`, or leave it out]
