@@ -76,12 +76,15 @@ async fn figures(engine: EngineChoice) -> Figures {
         .map(|_| marks(QueueDiscipline::Red(red(Signal::Mark))))
         .sum();
     let step = marks(QueueDiscipline::Step(Step { at: frames(30) }));
-    pair.change(with(QueueDiscipline::CoDel(codel(Signal::Mark))));
-    // A guest that the machine gives no time does not overload the link: more tries only add marks.
-    let mut codel = 0;
+    let codel = QueueDiscipline::CoDel(codel(Signal::Mark));
+    // A guest that the machine gives no time does not overload the link.
+    let mut most = 0;
     for _ in 0..4 {
-        codel = codel.max(overload(&pair, Duration::from_millis(400), Ecn::Ect0).marks);
-        if codel >= 50 {
+        // CoDel goes on where it left off: each try has a new one.
+        pair.change(nothing);
+        pair.change(with(codel));
+        most = most.max(overload(&pair, Duration::from_millis(400), Ecn::Ect0).marks);
+        if most >= 50 {
             break;
         }
     }
@@ -95,7 +98,7 @@ async fn figures(engine: EngineChoice) -> Figures {
         dropped,
         red,
         step,
-        codel,
+        codel: most,
     }
 }
 
