@@ -22,7 +22,6 @@
 //! - `session`: what both sides know of a session. `reception`: where it is handed in. `door`: how it gets inside, which is also
 //!   when time passes. `agent`: the inside.
 //! - `tend`: a guest that stays, looked after.
-//! - [`registers`]: CPUs with more registers than User-mode Linux knows.
 //! - `memory`: how much a guest needs, and where it can lie.
 
 mod agent;
@@ -36,7 +35,6 @@ mod job;
 mod memory;
 mod notice;
 mod reception;
-pub mod registers;
 mod root;
 mod session;
 mod spinning;

@@ -20,8 +20,8 @@ use super::GuestError;
 use super::bond::Bond;
 use super::clock::{Clock, Gate, Open};
 use super::job::{EPOCH, GuestSpec, JOB, Job, Mount, Shared, Work};
+use super::memory;
 use super::reception::Reception;
-use super::{memory, registers};
 use crate::process_group;
 
 /// How long a kernel may take until its clock runs, which is among the first things that it does: less than a second, but the
@@ -284,13 +284,7 @@ fn start(spec: &GuestSpec, job: &Job, shared: &Shared, memory_place: &Path) -> i
             "quiet",
         ])
         .arg(parameter("init", &job.executable)?)
-        .arg(parameter(JOB, shared.path())?);
-    let hide = registers::are_wide();
-    if hide {
-        // What the kernel does not know of is in the environment of its init, which copies files and starts programs, too.
-        command.arg(format!("GLIBC_TUNABLES={}", registers::NARROW));
-    }
-    command
+        .arg(parameter(JOB, shared.path())?)
         .args(["--", "__guest"])
         .stdin(Stdio::null())
         .stdout(console.try_clone()?)
@@ -306,8 +300,7 @@ fn start(spec: &GuestSpec, job: &Job, shared: &Shared, memory_place: &Path) -> i
         }
         // Where things lie in the kernel must not differ from one run to the next.
         personality::set(personality::get()? | Persona::ADDR_NO_RANDOMIZE)?;
-        stay_on_one_cpu()?;
-        if hide { registers::hide_wide() } else { Ok(()) }
+        stay_on_one_cpu()
     };
     // SAFETY: between fork and exec only system calls are made.
     unsafe { command.pre_exec(before) };

@@ -17,7 +17,7 @@ use nix::unistd::Pid;
 use super::agent::Agent;
 use super::job::{End, JOB, Job, Shared, Work};
 use super::notice::NOTICE;
-use super::{registers, root};
+use super::root;
 use crate::capability::total_memory;
 
 /// How often, in virtual time, init looks for a signal from the host.
@@ -47,7 +47,7 @@ pub fn lab_kernel() -> Option<(String, String)> {
 }
 
 /// What every program in a guest finds in its environment, whatever the host has in its own.
-const ENVIRONMENT: [(&str, &str); 8] = [
+const ENVIRONMENT: [(&str, &str); 9] = [
     (
         "PATH",
         "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
@@ -59,6 +59,11 @@ const ENVIRONMENT: [(&str, &str); 8] = [
     ("LANG", "C.UTF-8"),
     ("TZ", "UTC"),
     ("TMPDIR", "/tmp"),
+    (
+        // A page that is touched for the first time costs a dozen microseconds here: memory that was given back is kept.
+        "GLIBC_TUNABLES",
+        "glibc.malloc.mmap_threshold=1099511627776:glibc.malloc.trim_threshold=1099511627776",
+    ),
 ];
 
 /// What a machine of one's own allows and a host has for its other users.
@@ -133,7 +138,6 @@ fn work(shared: &mut Shared) -> io::Result<End> {
         .iter()
         .map(|(name, value)| (name.into(), value.into()))
         .collect();
-    environment.push(("GLIBC_TUNABLES".into(), tunables().into()));
     let kernel = format!("{} {}", job.kernel.version, job.kernel.key);
     environment.push((KERNEL.into(), kernel.into()));
     environment.push((PROGRESS.into(), shared.progress().into()));
@@ -168,18 +172,6 @@ fn work(shared: &mut Shared) -> io::Result<End> {
         .name("signals".into())
         .spawn(move || pass_signals_on(&signals, child))?;
     wait_for(child)
-}
-
-/// How the C library is to behave here.
-fn tunables() -> String {
-    // A page that is touched for the first time costs a dozen microseconds here: memory that was given back is kept.
-    let keep =
-        "glibc.malloc.mmap_threshold=1099511627776:glibc.malloc.trim_threshold=1099511627776";
-    if registers::are_wide() {
-        format!("{keep}:{}", registers::NARROW)
-    } else {
-        keep.to_owned()
-    }
 }
 
 /// Sends the command the signals for which the host leaves a file. A folder is read anew each time, where a file's content would

@@ -17,9 +17,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use longhaul_emulator::guest::registers;
 use nix::errno::Errno;
 use nix::mount::{MsFlags, mount};
+
+mod registers;
 
 /// The environment variable that tells the guest's init which folder its job lies in.
 const JOB: &str = "LONGHAUL_UML_JOB";

@@ -5,15 +5,12 @@
 //! with its whole parity. Pieces differ in length and belong to different messages, so what is coded is a piece with its place,
 //! filled up to the longest.
 
-mod code;
-
 use std::collections::{BTreeMap, VecDeque};
 
 use longhaul_emulator::time::Time;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use self::code::Shard;
 use super::wire::{Parity, Piece};
 
 /// How much of it.
@@ -98,7 +95,7 @@ impl Encoder {
         }
         let (count, parity) = (self.block.len(), usize::from(self.erasure.parity));
         // Neither can fail: counts and lengths are in the code's bounds.
-        if let Ok(coded) = code::parity(&self.block, parity) {
+        if let Ok(coded) = reed_solomon_simd::encode(count, parity, &self.block) {
             let ready = (0..).zip(coded).map(|(index, bytes)| Ready {
                 first: self.first,
                 count: count as u8,
@@ -226,13 +223,16 @@ impl Decoder {
             padded.resize(block.shard, 0);
             ((sequence - first) as usize, padded)
         });
-        let known: Vec<Shard> = known.collect();
-        let parity = block.parity.into_iter();
-        let came: Vec<Shard> = parity
-            .map(|(index, bytes)| (usize::from(index), bytes))
-            .collect();
-        let (count, parity) = (block.count.into(), self.erasure.parity.into());
-        let decoded = code::restored(count, parity, &known, &came);
+        let parity = block
+            .parity
+            .into_iter()
+            .map(|(index, bytes)| (usize::from(index), bytes));
+        let decoded = reed_solomon_simd::decode(
+            block.count.into(),
+            self.erasure.parity.into(),
+            known.collect::<Vec<_>>(),
+            parity.collect::<Vec<_>>(),
+        );
         let decoded = decoded.into_iter().flatten();
         let mut recovered: Vec<Recovered> = decoded
             .map(|(index, bytes)| Recovered {

@@ -1,6 +1,5 @@
-//! CPUs with more registers than User-mode Linux knows.
+//! CPUs with more registers than Debian's User-mode Linux knows; the lab kernel knows them all.
 
-use std::sync::LazyLock;
 use std::{fs, io};
 
 /// The tunable (GLIBC_TUNABLES) that keeps the C library from registers wider than SSE's.
@@ -11,15 +10,6 @@ pub const NARROW: &str =
 /// program's registers ("ptrace set fp regs failed") and no program runs.
 pub fn are_wide() -> bool {
     fs::read_to_string("/proc/cpuinfo").is_ok_and(|text| text.contains("amx_tile"))
-}
-
-/// Whether this process may lose what it has in registers wider than SSE's, as [`hide_wide`] says: it runs in User-mode Linux. What
-/// chooses its instructions by the CPU and not by [`NARROW`] has to ask.
-pub fn are_lost() -> bool {
-    static LOST: LazyLock<bool> = LazyLock::new(|| {
-        fs::read_to_string("/proc/cpuinfo").is_ok_and(|text| text.contains("User Mode Linux"))
-    });
-    *LOST
 }
 
 /// Makes the kernel fall back to the registers up to SSE, by refusing it the ptrace request that shows more. What a program has
