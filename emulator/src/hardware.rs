@@ -11,6 +11,7 @@
 //! - [`switch`]: a switch, whatever it speaks; [`nvue`]: those with Cumulus Linux; [`sonic`]: those with SONiC.
 //! - [`counters`]: what NICs count, as metrics; `ethtool`: what their interfaces count.
 //! - [`controller`], [`firmware`] and `register`: what only the vendor's tools reach, `tool`: the congestion controls in the firmware, what it is configured to, and how it sends again.
+//! - `stamping`: which packets a NIC stamps by its clock.
 //! - [`dcb`]: priority flow control, buffers, the map from DSCPs to priorities and what is trusted; `buffers`, `dscp`: two of these as text; `netlink`: raw messages for both netlink families.
 
 pub mod apply;
@@ -34,6 +35,7 @@ pub mod plan;
 mod register;
 pub mod restore;
 pub mod sonic;
+pub(crate) mod stamping;
 pub mod switch;
 mod tool;
 pub mod tree;

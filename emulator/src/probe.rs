@@ -30,7 +30,7 @@ use crate::lab::Lab;
 use crate::plan::NodeId;
 
 use ledger::Ledger;
-pub(crate) use socket::{ProbeSocket, clock};
+pub(crate) use socket::{Packet, ProbeSocket, clock};
 
 /// The most probes a prober sends in a second, all paths together. At about 10 µs each they take 2 % of one core.
 const MOST_PER_SECOND: u32 = 2000;

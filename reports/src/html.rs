@@ -311,6 +311,7 @@ mod tests {
                 driver: Some("mlx5_core".into()),
                 speed_mbits: Some(400_000),
                 mtu: None,
+                clock: Some("ptp0".into()),
             },
         }
     }
@@ -341,6 +342,7 @@ mod tests {
             "mlx5_core",
             "400 Gbit/s",
             "",
+            "ptp0",
         ];
         for host in ["east-0", "west-0"] {
             let row = report.split("<tr>").find(|row| row.contains(host));

@@ -90,6 +90,9 @@ pub struct Nic {
     /// The priorities on which marked packets are answered and answers slow down; all others do not. Takes the vendor's driver.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ecn: Option<BTreeSet<Priority>>,
+    /// Which packets it stamps by its own clock, for all programs; longhaul's probes then go by that clock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timestamps: Option<Timestamps>,
     /// Parameters of the NIC's congestion control, by the kernel's names.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub congestion: BTreeMap<Parameter, Quantity>,
@@ -102,6 +105,18 @@ pub struct Nic {
     /// The congestion controls that its firmware has, by the names that it tells, or by the numbers of their slots. Takes `mlxreg` or `mstreg`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub controllers: BTreeMap<Label, Controller>,
+}
+
+/// Which packets a NIC stamps by its clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Timestamps {
+    /// None.
+    None,
+    /// Those that it sends, of programs that ask for it.
+    Sent,
+    /// Those, and all that it receives: not every NIC can.
+    All,
 }
 
 /// Which RoCE.

@@ -6,6 +6,9 @@ use std::os::fd::AsRawFd;
 
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
 
+/// The ioctl by which ethtool asks.
+pub(super) const IOCTL: libc::c_ulong = libc::SIOCETHTOOL as libc::c_ulong;
+
 /// ETHTOOL_GSSET_INFO.
 const COUNT_STRINGS: u32 = 0x37;
 /// ETHTOOL_GSTRINGS.
@@ -27,13 +30,7 @@ const TRIES: usize = 4;
 /// # Errors
 /// If there is no such interface, or its driver has no counters.
 pub(super) fn statistics(interface: &str) -> io::Result<Vec<(String, u64)>> {
-    let socket = socket(
-        AddressFamily::Inet,
-        SockType::Datagram,
-        SockFlag::SOCK_CLOEXEC,
-        None,
-    )?;
-    read(|command| ask(&socket, interface, command))
+    read(|command| ask(interface, IOCTL, command))
 }
 
 /// The same by way of `ask`. Their number may change between two of its calls, as a driver's queues do.
@@ -75,21 +72,31 @@ fn read(mut ask: impl FnMut(&mut [u8]) -> io::Result<()>) -> io::Result<Vec<(Str
     ))
 }
 
-/// Has the kernel fill in `command`, whose first number says what it is.
-fn ask(socket: &impl AsRawFd, interface: &str, command: &mut [u8]) -> io::Result<()> {
+/// Has the kernel read and fill in `data`, as the ioctl `what` of an interface has it.
+pub(super) fn ask<T: bytemuck::Pod>(
+    interface: &str,
+    what: libc::c_ulong,
+    data: &mut [T],
+) -> io::Result<()> {
     // SAFETY: a `struct ifreq` of zeros is one: an empty name and no data.
     let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
     let name = interface.as_bytes();
     if name.len() >= request.ifr_name.len() {
-        return Err(io::ErrorKind::InvalidInput.into());
+        return Err(io::Error::from_raw_os_error(libc::ENODEV));
     }
     for (to, from) in request.ifr_name.iter_mut().zip(name) {
         *to = from.cast_signed();
     }
-    request.ifr_ifru.ifru_data = command.as_mut_ptr().cast();
-    // SAFETY: the kernel writes into `command` as many names or values as the driver has, for which the caller made room, and `request`
-    // and `command` outlive the call.
-    let answer = unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCETHTOOL, &raw mut request) };
+    request.ifr_ifru.ifru_data = data.as_mut_ptr().cast();
+    let socket = socket(
+        AddressFamily::Inet,
+        SockType::Datagram,
+        SockFlag::SOCK_CLOEXEC,
+        None,
+    )?;
+    // SAFETY: the kernel writes into `data` as much as `what` has, or the driver has names or values, for which the caller made room; and
+    // `request` and `data` outlive the call.
+    let answer = unsafe { libc::ioctl(socket.as_raw_fd(), what as _, &raw mut request) };
     match answer {
         0 => Ok(()),
         _ => Err(io::Error::last_os_error()),

@@ -7,7 +7,7 @@ use std::path::{Component, Path};
 use std::str::FromStr;
 use std::time::Duration;
 
-use longhaul_topologies::hardware::{Login, Mark, Priority};
+use longhaul_topologies::hardware::{Login, Mark, Priority, Timestamps};
 use longhaul_topologies::units::ByteSize;
 
 use super::controller::{self, Controller, Parameter};
@@ -16,7 +16,7 @@ use super::place::{Access, AccessError, NONE, Place, UNSET, Value, at};
 use super::plan::{list, order};
 use super::switch::{self, Control, View};
 use super::tree::Tree;
-use super::{dcb, register};
+use super::{dcb, register, stamping};
 
 /// What a ConnectX's traffic class reads before its number (`traffic_class_show` in the vendor's mlx5_ib).
 const TRAFFIC_CLASS: &str = "Global tclass=";
@@ -103,17 +103,24 @@ impl Access for Machine {
                 first.unwrap_or(UNSET).to_owned()
             }
             Place::Pfc { interface } => {
-                list(&dcb::pfc(interface).map_err(|error| dcb_error(place, &error))?)
+                list(&dcb::pfc(interface).map_err(|error| interface_error(place, &error))?)
             }
             Place::Dscp { interface } => {
-                let map = dcb::dscp(interface).map_err(|error| dcb_error(place, &error))?;
+                let map = dcb::dscp(interface).map_err(|error| interface_error(place, &error))?;
                 map.to_string()
             }
             Place::TrustOrder { interface } => {
-                order(&dcb::trust(interface).map_err(|error| dcb_error(place, &error))?)
+                order(&dcb::trust(interface).map_err(|error| interface_error(place, &error))?)
+            }
+            Place::Timestamps { interface } => {
+                let stamping = stamping::stamping(interface);
+                stamping
+                    .map_err(|error| interface_error(place, &error))?
+                    .to_string()
             }
             Place::Buffers { interface } => {
-                let buffers = dcb::buffers(interface).map_err(|error| dcb_error(place, &error))?;
+                let buffers =
+                    dcb::buffers(interface).map_err(|error| interface_error(place, &error))?;
                 buffers.to_string()
             }
             Place::Register { pci, field } => register::read(place, pci, field)?,
@@ -154,22 +161,28 @@ impl Access for Machine {
             (Place::Pfc { interface }, Value::Text(text)) => {
                 self.must_be_this_machine(place)?;
                 let priorities = priorities(place, text)?;
-                dcb::set_pfc(interface, &priorities).map_err(|error| dcb_error(place, &error))
+                dcb::set_pfc(interface, &priorities).map_err(|error| interface_error(place, &error))
             }
             (Place::Dscp { interface }, Value::Text(text)) => {
                 self.must_be_this_machine(place)?;
                 let map = parse(place, text)?;
-                dcb::set_dscp(interface, &map).map_err(|error| dcb_error(place, &error))
+                dcb::set_dscp(interface, &map).map_err(|error| interface_error(place, &error))
             }
             (Place::TrustOrder { interface }, Value::Text(text)) => {
                 self.must_be_this_machine(place)?;
                 dcb::set_trust(interface, &marks(place, text)?)
-                    .map_err(|error| dcb_error(place, &error))
+                    .map_err(|error| interface_error(place, &error))
+            }
+            (Place::Timestamps { interface }, Value::Text(text)) => {
+                self.must_be_this_machine(place)?;
+                let which = parse(place, text)?;
+                stamping::set(interface, which).map_err(|error| interface_error(place, &error))
             }
             (Place::Buffers { interface }, Value::Text(text)) => {
                 self.must_be_this_machine(place)?;
                 let buffers = parse(place, text)?;
-                dcb::set_buffers(interface, &buffers).map_err(|error| dcb_error(place, &error))
+                dcb::set_buffers(interface, &buffers)
+                    .map_err(|error| interface_error(place, &error))
             }
             (Place::Register { pci, field }, Value::Text(text)) => {
                 self.must_be_this_machine(place)?;
@@ -216,12 +229,22 @@ impl Access for Machine {
         }
     }
 
+    fn can_stamp(&mut self, interface: &str, which: Timestamps) -> Result<bool, AccessError> {
+        let place = Place::Timestamps {
+            interface: interface.to_owned(),
+        };
+        self.must_be_this_machine(&place)?;
+        let abilities =
+            stamping::abilities(interface).map_err(|error| interface_error(&place, &error))?;
+        Ok(abilities.allow(which.into()))
+    }
+
     fn buffers_total(&mut self, interface: &str) -> Result<ByteSize, AccessError> {
         let place = Place::Buffers {
             interface: interface.to_owned(),
         };
         self.must_be_this_machine(&place)?;
-        dcb::buffers_total(interface).map_err(|error| dcb_error(&place, &error))
+        dcb::buffers_total(interface).map_err(|error| interface_error(&place, &error))
     }
 
     fn controllers(&mut self, pci: &str) -> Result<Vec<Controller>, AccessError> {
@@ -303,7 +326,7 @@ fn bringer(path: &Path) -> String {
     .to_owned()
 }
 
-fn dcb_error(place: &Place, error: &io::Error) -> AccessError {
+fn interface_error(place: &Place, error: &io::Error) -> AccessError {
     let lacks = match place {
         Place::Dscp { .. } => "the interface's driver has no priorities by DSCP",
         Place::Buffers { .. } => {
@@ -312,6 +335,7 @@ fn dcb_error(place: &Place, error: &io::Error) -> AccessError {
         Place::TrustOrder { .. } => {
             "the interface's driver has none, or Linux is older than 6.2; ConnectX trusts by `trust`"
         }
+        Place::Timestamps { .. } => "the interface's driver stamps no packets",
         _ => "the interface's driver has no priority flow control",
     };
     let place = place.to_string();

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
-use longhaul_topologies::hardware::Login;
+use longhaul_topologies::hardware::{Login, Timestamps};
 use longhaul_topologies::units::ByteSize;
 use serde::{Deserialize, Serialize};
 
@@ -39,6 +39,11 @@ pub enum Place {
     /// Which of a packet's marks an interface takes its priority from, by netlink: `dscp,pcp`.
     TrustOrder {
         /// Which interface.
+        interface: String,
+    },
+    /// Which packets an interface's NIC stamps by its clock: `on all`.
+    Timestamps {
+        /// Of which interface.
         interface: String,
     },
     /// How the memory of an interface's port is divided among priorities, by netlink.
@@ -137,6 +142,12 @@ pub trait Access {
         note: &mut dyn FnMut(&str),
     ) -> Result<(), AccessError>;
 
+    /// Whether the NIC of `interface` can stamp these packets.
+    ///
+    /// # Errors
+    /// If its driver does not tell.
+    fn can_stamp(&mut self, interface: &str, which: Timestamps) -> Result<bool, AccessError>;
+
     /// How much memory the port of `interface` has for buffers.
     ///
     /// # Errors
@@ -219,6 +230,7 @@ impl Place {
             | Place::Dscp { .. }
             | Place::TrustOrder { .. }
             | Place::Buffers { .. } => "dcb netlink",
+            Place::Timestamps { .. } => "SIOCSHWTSTAMP",
             Place::Firmware { .. } => "mlxconfig or mstconfig",
             Place::Register { .. }
             | Place::Controller { .. }
@@ -240,6 +252,7 @@ impl fmt::Display for Place {
             Place::Pfc { interface } => write!(f, "PFC of {interface}"),
             Place::Dscp { interface } => write!(f, "priorities by DSCP of {interface}"),
             Place::TrustOrder { interface } => write!(f, "order of trust of {interface}"),
+            Place::Timestamps { interface } => write!(f, "stamping of {interface}"),
             Place::Buffers { interface } => write!(f, "buffers of {interface}"),
             Place::Register { pci, field } => write!(f, "ROCE_ACCL.{field} of {pci}"),
             Place::Firmware { pci, name, .. } => write!(f, "{name} in the firmware of {pci}"),

@@ -3,7 +3,7 @@
 mod controller;
 mod nic;
 
-use longhaul_topologies::hardware::{Login, Mark, Priority, Settings, Switch};
+use longhaul_topologies::hardware::{Login, Mark, Priority, Settings, Switch, Timestamps};
 use longhaul_topologies::units::ByteSize;
 use serde::Serialize;
 
@@ -143,6 +143,19 @@ pub enum PlanError {
         value: u32,
         /// What it would take.
         reason: String,
+    },
+    /// The NIC's clock is for less.
+    #[error("{name}: its NIC cannot stamp {}: `ethtool -T {interface}` shows which it can", match which {
+        Timestamps::All => "all packets, but perhaps those that it sends (`timestamps: sent`)",
+        Timestamps::Sent | Timestamps::None => "packets",
+    })]
+    NotStamped {
+        /// Which NIC.
+        name: String,
+        /// By its interface.
+        interface: String,
+        /// What was asked for.
+        which: Timestamps,
     },
     /// The port has less.
     #[error("{name}: `buffers` are {wanted} together, and its port has {total}")]

@@ -8,7 +8,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use longhaul_topologies::Document;
-use longhaul_topologies::hardware::{self, Login, Parameter, Settings};
+use longhaul_topologies::hardware::{self, Login, Parameter, Settings, Timestamps};
 use longhaul_topologies::units::ByteSize;
 use proptest::prelude::*;
 
@@ -37,6 +37,7 @@ nics:
     trust: dscp
     dscp: {26: 5}
     trust_order: [dscp, pcp]
+    timestamps: all
     buffers: [{size: 192KiB}, {size: 64KiB, priorities: [3, 5]}]
     pfc: [3, 5]
     ecn: [0, 1, 2, 3, 4, 5, 6]
@@ -53,6 +54,7 @@ nics:
     traffic_class: 106
     trust: dscp
     trust_order: [dscp]
+    timestamps: all
     buffers: [{size: 256KiB}]
     pfc: [3]
     congestion: {np_cnp_prio: 6}
@@ -204,6 +206,7 @@ impl Access for Driver<'_> {
                 let key = place.to_string();
                 let default = match place {
                     Place::Pfc { .. } | Place::Dscp { .. } | Place::TrustOrder { .. } => NONE,
+                    Place::Timestamps { .. } => "on ptpv2-event",
                     Place::Buffers { .. } => "192KiB:0,1,2,3,4,5,6,7",
                     _ if key.contains("slow_restart") => "1",
                     _ => "0",
@@ -252,6 +255,10 @@ impl Access for Driver<'_> {
             self.rig.tree().write(other, &forced.to_string()).unwrap();
         }
         Ok(())
+    }
+
+    fn can_stamp(&mut self, interface: &str, _: Timestamps) -> Result<bool, AccessError> {
+        Ok(interface == "enp25s0f0np0")
     }
 
     fn buffers_total(&mut self, _: &str) -> Result<ByteSize, AccessError> {
@@ -378,6 +385,25 @@ fn buffers_are_divided_before_anything_pauses_on_them() {
     assert_eq!(settings[0].new, "192KiB:0,1,2,4,5,6,7 64KiB:3");
     assert_eq!(settings[1].setting, "pfc");
     assert_eq!(plan.steps[0].risk, Risk::StaysDivided);
+}
+
+#[test]
+fn what_is_stamped_is_told_by_ethtools_names_and_what_cannot_be_is_refused() {
+    let mut rig = Rig::new();
+    let plan_of = rig.plan(&of_nic("timestamps: all"));
+    let change = &plan_of.steps[0].changes[0];
+    assert_eq!(
+        [&change.old, &change.new].map(String::as_str),
+        ["on ptpv2-event", "on all"]
+    );
+    assert_eq!(plan_of.steps[0].place.how(), "SIOCSHWTSTAMP");
+    let nics = inventory(&rig.tree());
+    let wanted = settings("nics: [{name: mlx5_1, timestamps: all}]");
+    let told = plan(&wanted, &nics, &mut rig.driver()).unwrap_err();
+    assert_eq!(
+        told.to_string(),
+        "mlx5_1: its NIC cannot stamp all packets, but perhaps those that it sends (`timestamps: sent`): `ethtool -T enp25s0f1np1` shows which it can"
+    );
 }
 
 #[test]
@@ -693,6 +719,10 @@ fn what_a_nic_lacks_is_told_with_the_way_out() {
         (
             "nics: [{name: mlx5_0, trust_order: []}]",
             "order of trust of enp25s0f0np0 is not there: a copy of a machine's files",
+        ),
+        (
+            "nics: [{name: mlx5_0, timestamps: all}]",
+            "stamping of enp25s0f0np0 is not there: a copy of a machine's files",
         ),
         (
             "nics: [{name: mlx5_0}, {name: enp25s0f0np0}]",

@@ -3,7 +3,9 @@
 //! It changes nothing of its machine. When its standard input ends, so does it: with the launcher's connection, or with whoever
 //! started that.
 
+mod departures;
 mod interface;
+mod nic_clock;
 mod sounder;
 
 use std::fs::{self, File};
@@ -20,7 +22,7 @@ use nix::sys::time::TimeSpec;
 use serde_json::Value;
 
 use self::sounder::Sounder;
-use super::protocol::{Reply, Request};
+use super::protocol::{Interface, Reply, Request};
 use super::{digest, now_ns, streams};
 use crate::fidelity::CpuTime;
 use crate::hardware::counters::{self, Count};
@@ -180,7 +182,10 @@ impl Host {
         let sounder = Sounder::open(address, &name)?;
         let reply = Reply::Ready {
             address: sounder.address(),
-            interface: interface::facts(&name),
+            interface: Interface {
+                clock: sounder.clock(),
+                ..interface::facts(&name)
+            },
             congestion_controls: congestion_controls(),
         };
         self.sounder = Some(sounder);

@@ -126,4 +126,7 @@ pub struct Interface {
     pub speed_mbits: Option<u64>,
     /// The largest IP packet.
     pub mtu: Option<u32>,
+    /// The clock of its NIC that stamps probes: `ptp0`. The kernel does where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock: Option<String>,
 }

@@ -1,4 +1,4 @@
-//! UDP sockets in a network namespace whose arrivals the kernel stamps.
+//! UDP sockets in a network namespace whose arrivals the kernel stamps, and where asked to their departures; or their NIC both.
 //!
 //! They send without a checksum: the kernel would throw a corrupted probe away, and it would count as lost. A probe says itself
 //! whether it is as it was sent (see `payload`).
@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::sys::socket::{
-    ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, setsockopt, sockopt,
+    ControlMessageOwned, MsgFlags, SockaddrStorage, TimestampingFlag, recvmsg, setsockopt, sockopt,
 };
 use nix::sys::time::TimeSpec;
 use nix::time::{ClockId, clock_gettime};
@@ -30,18 +30,20 @@ pub(crate) struct ProbeSocket {
     address: SocketAddr,
 }
 
-/// A datagram that came in.
+/// A datagram that came in, or one that went out with all its headers.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Arrival {
-    /// Its payload's length.
+pub(crate) struct Packet {
+    /// Its length in bytes: of an arrival its payload's, of a departure the whole frame's.
     pub(crate) length: usize,
     /// The type of service that it came with.
     service: u8,
-    /// When the node's interface received it, CLOCK_REALTIME.
+    /// When the kernel received it or gave it to the driver, CLOCK_REALTIME; zero where only the NIC says.
     pub(crate) at: Duration,
+    /// When the NIC did, by its own clock, where it was asked to say.
+    pub(crate) by_nic: Option<Duration>,
 }
 
-impl Arrival {
+impl Packet {
     /// It was marked "congestion experienced" on the way.
     pub(crate) fn marked(&self) -> bool {
         self.service & CE == CE
@@ -120,11 +122,46 @@ impl ProbeSocket {
         }
     }
 
+    /// Whether departures are stamped from now on (Documentation/networking/timestamping.rst), by the NIC, or where it does not by the
+    /// kernel when it gives them to the driver; and arrivals by the NIC, too. [`departed`](Self::departed) tells them.
+    pub(crate) fn stamp_departures(&self, are: bool) -> io::Result<()> {
+        type Flag = TimestampingFlag;
+        let flags = match are {
+            true => {
+                Flag::SOF_TIMESTAMPING_RAW_HARDWARE
+                    | Flag::SOF_TIMESTAMPING_TX_HARDWARE
+                    | Flag::SOF_TIMESTAMPING_RX_HARDWARE
+                    | Flag::SOF_TIMESTAMPING_SOFTWARE
+                    | Flag::SOF_TIMESTAMPING_TX_SOFTWARE
+            }
+            false => Flag::empty(),
+        };
+        Ok(setsockopt(&self.socket, sockopt::Timestamping, &flags)?)
+    }
+
     /// The next datagram there is, if any.
-    pub(crate) fn receive(&self, buffer: &mut [u8]) -> io::Result<Option<Arrival>> {
-        let mut control = nix::cmsg_space!(libc::timespec, i32);
+    pub(crate) fn receive(&self, buffer: &mut [u8]) -> io::Result<Option<Packet>> {
+        let arrival = self.take(buffer, MsgFlags::empty())?;
+        // The kernel switches stamping on a moment after the first socket asks for it.
+        Ok(arrival.map(|arrival| match arrival.at.is_zero() {
+            true => Packet {
+                at: clock(),
+                ..arrival
+            },
+            false => arrival,
+        }))
+    }
+
+    /// The next departure that was stamped, if any. Where none is taken, the socket is always ready.
+    pub(crate) fn departed(&self, buffer: &mut [u8]) -> io::Result<Option<Packet>> {
+        self.take(buffer, MsgFlags::MSG_ERRQUEUE)
+    }
+
+    fn take(&self, buffer: &mut [u8], queue: MsgFlags) -> io::Result<Option<Packet>> {
+        // Beside the stamps, what says that a departure is no error: a `struct sock_extended_err` and an address.
+        let mut control = nix::cmsg_space!(libc::timespec, [libc::timespec; 3], i32, [u8; 64]);
         let mut slices = [IoSliceMut::new(buffer)];
-        let flags = MsgFlags::MSG_DONTWAIT;
+        let flags = MsgFlags::MSG_DONTWAIT | queue;
         match recvmsg::<SockaddrStorage>(
             self.socket.as_raw_fd(),
             &mut slices,
@@ -132,25 +169,27 @@ impl ProbeSocket {
             flags,
         ) {
             Ok(message) => {
-                let mut arrival = Arrival {
+                let mut packet = Packet {
                     length: message.bytes,
                     service: 0,
                     at: Duration::ZERO,
+                    by_nic: None,
                 };
                 for control in message.cmsgs()? {
                     match control {
-                        ControlMessageOwned::ScmTimestampns(at) => arrival.at = since_epoch(at),
-                        ControlMessageOwned::Ipv4Tos(field) => arrival.service = field,
+                        ControlMessageOwned::ScmTimestampns(at) => packet.at = since_epoch(at),
+                        ControlMessageOwned::ScmTimestampsns(stamps) => {
+                            let given = |at| Some(since_epoch(at)).filter(|at| !at.is_zero());
+                            packet.at = given(stamps.system).unwrap_or(packet.at);
+                            packet.by_nic = given(stamps.hw_raw);
+                        }
+                        ControlMessageOwned::Ipv4Tos(field) => packet.service = field,
                         // An octet, in a number of the system's size.
-                        ControlMessageOwned::Ipv6TClass(field) => arrival.service = field as u8,
+                        ControlMessageOwned::Ipv6TClass(field) => packet.service = field as u8,
                         _ => {}
                     }
                 }
-                // The kernel switches stamping on a moment after the first socket asks for it.
-                if arrival.at.is_zero() {
-                    arrival.at = clock();
-                }
-                Ok(Some(arrival))
+                Ok(Some(packet))
             }
             Err(Errno::EAGAIN | Errno::EINTR) => Ok(None),
             Err(error) => Err(error.into()),
@@ -207,11 +246,45 @@ mod tests {
 
     use super::*;
 
+    fn wait(socket: &ProbeSocket, event: PollFlags) {
+        let mut wait = [PollFd::new(socket.as_fd(), event)];
+        poll(&mut wait, PollTimeout::from(10_000u16)).unwrap();
+    }
+
     /// The type of service of the next packet that comes to `receiver`.
     fn service(receiver: &ProbeSocket) -> u8 {
-        let mut wait = [PollFd::new(receiver.as_fd(), PollFlags::POLLIN)];
-        poll(&mut wait, PollTimeout::from(10_000u16)).unwrap();
+        wait(receiver, PollFlags::POLLIN);
         receiver.receive(&mut [0; 64]).unwrap().unwrap().service
+    }
+
+    #[test]
+    fn a_departure_is_told_with_what_left_where_it_is_asked_for_and_only_there() {
+        for address in [
+            IpAddr::from(Ipv4Addr::LOCALHOST),
+            Ipv6Addr::LOCALHOST.into(),
+        ] {
+            let Ok(socket) = ProbeSocket::bind(address) else {
+                println!("skipped: no {address} here");
+                continue;
+            };
+            let mut buffer = [0; 128];
+            socket.stamp_departures(true).unwrap();
+            let before = clock();
+            assert!(socket.send(socket.address(), b"a probe").unwrap());
+            wait(&socket, PollFlags::POLLERR);
+            let departure = socket.departed(&mut buffer).unwrap().unwrap();
+            assert!(buffer[..departure.length].ends_with(b"a probe"));
+            let arrival = socket.receive(&mut buffer).unwrap().unwrap();
+            assert!(before <= departure.at && departure.at <= arrival.at);
+            // There is no NIC on the way to oneself.
+            assert_eq!([departure.by_nic, arrival.by_nic], [None, None]);
+
+            socket.stamp_departures(false).unwrap();
+            assert!(socket.send(socket.address(), b"a probe").unwrap());
+            wait(&socket, PollFlags::POLLIN);
+            assert!(socket.receive(&mut buffer).unwrap().is_some());
+            assert!(socket.departed(&mut buffer).unwrap().is_none());
+        }
     }
 
     #[test]

@@ -76,6 +76,10 @@ fn hosts(hosts: &BTreeMap<String, HostMachine>) -> Markup {
             told(interface.driver.clone()),
             told(interface.speed_mbits.map(|speed| rate(speed as f64 * 1e6))),
             told(interface.mtu.map(|mtu| mtu.to_string())),
+            interface
+                .clock
+                .clone()
+                .unwrap_or_else(|| "kernel".to_owned()),
         ];
         std::iter::once(name.clone())
             .chain(facts)
@@ -93,6 +97,7 @@ fn hosts(hosts: &BTreeMap<String, HostMachine>) -> Markup {
         "driver",
         "speed",
         "MTU",
+        "probes' clock",
     ];
     let rows: Vec<Vec<Markup>> = hosts.iter().map(row).collect();
     table(&head, &rows, usize::MAX)

@@ -49,6 +49,9 @@ pub struct NetworkInterface {
     pub speed_mbits: Option<u64>,
     /// The largest IP packet.
     pub mtu: Option<u32>,
+    /// The clock of its NIC by which probes were stamped: `ptp0`. By the kernel where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock: Option<String>,
 }
 
 /// Where a lab's kernel and its clock come from.

@@ -160,6 +160,7 @@ impl Ground {
                 driver: interface.driver.clone(),
                 speed_mbits: interface.speed_mbits,
                 mtu: interface.mtu,
+                clock: interface.clock.clone(),
             };
             (name.to_owned(), HostMachine { machine, interface })
         };

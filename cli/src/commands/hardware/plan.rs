@@ -129,6 +129,7 @@ impl From<PlanError> for Failure {
             PlanError::Same { .. }
             | PlanError::NoPart { .. }
             | PlanError::NotTaken { .. }
+            | PlanError::NotStamped { .. }
             | PlanError::TooLarge { .. } => Failure::new(Exit::Usage, &error),
         }
     }

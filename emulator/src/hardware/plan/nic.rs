@@ -9,6 +9,7 @@ use super::super::dscp::Map;
 use super::super::firmware::Boot;
 use super::super::inventory::Nic;
 use super::super::place::{Access, Place, Value};
+use super::super::stamping::Stamping;
 use super::{Change, PlanError, Risk, list, order};
 
 /// What a place should be set to.
@@ -116,6 +117,13 @@ pub(super) fn wanted(settings: &Settings, nic: &Nic) -> Result<Vec<Wanted>, Plan
         };
         all.push(Wanted::new(setting, place, &order(marks)));
     }
+    if let Some(which) = settings.timestamps {
+        let setting = "timestamps";
+        let place = Place::Timestamps {
+            interface: parts.interface(setting)?.to_owned(),
+        };
+        all.push(Wanted::new(setting, place, &Stamping::from(which)));
+    }
     // Before what pauses, for which they have to be large enough.
     if !settings.buffers.is_empty() {
         let setting = "buffers";
@@ -188,16 +196,26 @@ pub(super) fn wanted(settings: &Settings, nic: &Nic) -> Result<Vec<Wanted>, Plan
     Ok(all)
 }
 
-/// Refuses buffers that are larger together than what the port has.
+/// Refuses stamps that the NIC cannot give, and buffers that are larger together than what the port has.
 pub(super) fn fits(
     settings: &Settings,
     nic: &Nic,
     access: &mut dyn Access,
 ) -> Result<(), PlanError> {
+    let parts = Parts { settings, nic };
+    if let Some(which) = settings.timestamps {
+        let interface = parts.interface("timestamps")?;
+        if !access.can_stamp(interface, which)? {
+            return Err(PlanError::NotStamped {
+                name: settings.name.to_string(),
+                interface: interface.to_owned(),
+                which,
+            });
+        }
+    }
     if settings.buffers.is_empty() {
         return Ok(());
     }
-    let parts = Parts { settings, nic };
     let total = access.buffers_total(parts.interface("buffers")?)?;
     let wanted = Buffers::named(&settings.buffers).size();
     match wanted <= total {

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::AtomicBool;
 
 use longhaul_topologies::Document;
-use longhaul_topologies::hardware::{self, Login, Settings};
+use longhaul_topologies::hardware::{self, Login, Settings, Timestamps};
 use longhaul_topologies::units::ByteSize;
 
 use super::played::{Fault, Played};
@@ -59,6 +59,10 @@ impl Access for Reach {
         self.0
             .set(config, note)
             .map_err(|error| AccessError::of_switch(name, login, error))
+    }
+
+    fn can_stamp(&mut self, interface: &str, _: Timestamps) -> Result<bool, AccessError> {
+        panic!("{interface}")
     }
 
     fn buffers_total(&mut self, interface: &str) -> Result<ByteSize, AccessError> {

@@ -50,6 +50,7 @@ fn facts_below(classes: &Path, name: &str) -> Interface {
         // −1, or an error, while the link is down; a virtual one makes it up or has none.
         speed_mbits: read("speed").and_then(|text| text.trim().parse().ok()),
         mtu: read("mtu").and_then(|text| text.trim().parse().ok()),
+        clock: None,
     }
 }
 

@@ -9,11 +9,15 @@ use std::time::Duration;
 use super::super::mark::{Kind, Mark};
 use super::super::now_ns;
 use super::super::protocol::{Blast, Order, Seen};
-use crate::probe::{ProbeSocket, clock, payload};
+use super::departures::Departures;
+use super::nic_clock::NicClock;
+use crate::probe::{Packet, ProbeSocket, clock, payload};
 use crate::telemetry::{InterfaceCounters, counters};
 
 /// Arrivals that nobody has read yet: those of a train while this machine sends one of its own.
 const ROOM: usize = 8 << 20;
+/// A probe with all headers before it.
+const FRAME: usize = 256;
 /// What a train sends between two looks at the clock.
 const BATCH: usize = 16;
 
@@ -21,11 +25,15 @@ const BATCH: usize = 16;
 pub(super) struct Sounder {
     socket: ProbeSocket,
     interface: String,
+    /// Stamps packets, where the NIC is set to that.
+    clock: Option<NicClock>,
     order: Order,
     /// Whose turn it is, when, and the number of its next probe.
     turn: usize,
     due_ns: u64,
     numbers: Vec<u32>,
+    /// Those that the NIC is to stamp.
+    departures: Departures,
     seen: Seen,
 }
 
@@ -33,15 +41,24 @@ impl Sounder {
     pub(super) fn open(address: IpAddr, interface: &str) -> io::Result<Self> {
         let socket = ProbeSocket::bind(address)?;
         socket.reserve(ROOM)?;
-        Ok(Self {
+        let sounder = Self {
             socket,
             interface: interface.to_owned(),
+            clock: NicClock::of(interface),
             order: Order::default(),
             turn: 0,
             due_ns: 0,
             numbers: Vec::new(),
+            departures: Departures::default(),
             seen: Seen::default(),
-        })
+        };
+        sounder.socket.stamp_departures(sounder.clock.is_some())?;
+        Ok(sounder)
+    }
+
+    /// The NIC's clock that stamps packets: `ptp0`.
+    pub(super) fn clock(&self) -> Option<String> {
+        self.clock.as_ref().map(|clock| clock.name.clone())
     }
 
     pub(super) fn address(&self) -> SocketAddr {
@@ -57,6 +74,7 @@ impl Sounder {
         self.socket.mark_as(order.ecn)?;
         if order.nonce != self.order.nonce {
             self.seen = Seen::default();
+            self.departures = Departures::default();
         }
         self.numbers = vec![0; order.targets.len()];
         self.order = order;
@@ -73,9 +91,9 @@ impl Sounder {
         }
     }
 
-    /// Takes what has arrived, and sends what is due.
+    /// Takes what has arrived and what has left, and sends what is due.
     pub(super) fn turn(&mut self) -> io::Result<()> {
-        self.receive()?;
+        self.take()?;
         let targets = self.order.targets.len();
         let now = now_ns();
         if targets == 0 || now < self.due_ns {
@@ -91,7 +109,11 @@ impl Sounder {
         let probe = payload::write(mark.to_number(), payload::SHORTEST);
         let at = now_ns();
         if self.socket.send(to, &probe)? {
-            self.seen.sent.push((path, mark.number, at));
+            let sent = (path, mark.number, at);
+            match self.clock {
+                Some(_) => self.departures.sent(sent),
+                None => self.seen.sent.push(sent),
+            }
         }
         self.numbers[self.turn] = mark.number.wrapping_add(1);
         self.turn = (self.turn + 1) % targets;
@@ -105,6 +127,14 @@ impl Sounder {
 
     /// Sends a train; the moments at which its packets were sent.
     pub(super) fn blast(&mut self, blast: &Blast) -> io::Result<Vec<u64>> {
+        // A train is too fast to be told of each packet.
+        self.socket.stamp_departures(false)?;
+        let sent = self.train(blast);
+        self.socket.stamp_departures(self.clock.is_some())?;
+        sent
+    }
+
+    fn train(&self, blast: &Blast) -> io::Result<Vec<u64>> {
         self.socket.reserve_unsent(blast.waiting)?;
         let (path, to) = blast.target;
         let mut buffer = vec![0; blast.payload.max(payload::SHORTEST)];
@@ -141,7 +171,8 @@ impl Sounder {
 
     /// What was seen since this was last asked.
     pub(super) fn collect(&mut self) -> io::Result<Seen> {
-        self.receive()?;
+        self.take()?;
+        self.seen.sent.extend(self.departures.unstamped(now_ns()));
         let seen = std::mem::take(&mut self.seen);
         Ok(Seen {
             counters: self.counters()?,
@@ -154,9 +185,25 @@ impl Sounder {
         Ok(counters(&text, &self.interface).unwrap_or_default())
     }
 
-    fn receive(&mut self) -> io::Result<()> {
-        // The kernel stamps by CLOCK_REALTIME.
+    fn take(&mut self) -> io::Result<()> {
+        if let Some(clock) = &mut self.clock {
+            clock.compare()?;
+        }
+        // Stamps are of CLOCK_REALTIME.
         let behind = i128::from(now_ns()) - clock().as_nanos().cast_signed();
+        self.receive(behind)?;
+        self.depart(behind)
+    }
+
+    /// When the NIC or the kernel saw `packet`; the system's clocks are `behind` each other.
+    fn moment(&self, packet: &Packet, behind: i128) -> u64 {
+        let by_nic = self.clock.as_ref().zip(packet.by_nic);
+        let at = by_nic.map(|(clock, at)| clock.in_real_time(at));
+        let at = at.unwrap_or(packet.at).as_nanos().cast_signed() + behind;
+        u64::try_from(at).unwrap_or_default()
+    }
+
+    fn receive(&mut self, behind: i128) -> io::Result<()> {
         // The beginning of a train's packet tells its number.
         let mut buffer = [0; payload::SHORTEST];
         while let Some(arrival) = self.socket.receive(&mut buffer)? {
@@ -164,8 +211,7 @@ impl Sounder {
                 continue;
             };
             let mark = Mark::of_number(number);
-            let at = arrival.at.as_nanos().cast_signed() + behind;
-            let at = u64::try_from(at).unwrap_or_default();
+            let at = self.moment(&arrival, behind);
             match mark.kind {
                 _ if mark.nonce != self.order.nonce => {}
                 Kind::Probe => {
@@ -173,6 +219,23 @@ impl Sounder {
                     self.seen.arrived.push((mark.path, mark.number, at, whole));
                 }
                 Kind::Train => self.seen.trains.push((mark.path, mark.number, at)),
+            }
+        }
+        Ok(())
+    }
+
+    fn depart(&mut self, behind: i128) -> io::Result<()> {
+        let mut buffer = [0; FRAME];
+        while let Some(departure) = self.socket.departed(&mut buffer)? {
+            let probe = buffer[..departure.length].last_chunk::<{ payload::SHORTEST }>();
+            let Some((number, _)) = probe.and_then(|probe| payload::read(probe)) else {
+                continue;
+            };
+            let mark = Mark::of_number(number);
+            if mark.nonce == self.order.nonce {
+                let at = self.moment(&departure, behind);
+                let stamped = self.departures.stamped(mark.path, mark.number, at);
+                self.seen.sent.extend(stamped);
             }
         }
         Ok(())
