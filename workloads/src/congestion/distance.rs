@@ -55,8 +55,8 @@ const CLEAR: f64 = 16.0;
 const FASTEST: f64 = 0.05;
 /// … times up to this for a flow with a small part of the bottleneck.
 const SMALLEST: f64 = 4.0;
-/// As near to the rate at which there was congestion last, or to what the bottleneck carries, growth is not faster: that is where the
-/// queue begins, and a token bucket hides it for a while. Past it, the round trips count anew.
+/// As near to the rate at which there was congestion last or is to be expected, or to what the bottleneck carries, growth is not faster:
+/// that is where the queue begins, and a token bucket hides it for a while. Past it, the round trips count anew.
 const CREST: f64 = 0.03;
 /// Round trips without congestion after which it comes as a surprise.
 const QUIET: f64 = 8.0;
@@ -298,6 +298,8 @@ impl Path {
         if worth {
             self.balance.step(step);
             self.set((self.rate * step).max(self.capacity * LEAST_CLAIM));
+            // The line is full when all who found the same have grown by what was left.
+            self.crest = self.rate / CLAIM;
         }
         self.probe.found(worth);
     }
@@ -664,6 +666,25 @@ mod tests {
         };
         assert_eq!([after(0.98, 0.8), after(0.8, 0.8)], [0.0; 2]);
         assert!(after(0.9, 0.8) > 0.0);
+    }
+
+    #[test]
+    fn growth_is_no_faster_where_a_probe_says_that_the_line_is_full() {
+        let after = |grown: f64| {
+            let (mut path, slice) = path(125e6, Duration::ZERO);
+            path.rate = 0.4 * path.capacity;
+            let others = 0.4;
+            path.hear(Told::Others {
+                others,
+                queue: Duration::ZERO,
+            });
+            path.rate *= grown;
+            path.adjust(&slice, 1.0);
+            path.clear
+        };
+        // 0.95 of the line are taken.
+        assert!(after(1.0) > 0.0 && after(1.1) > 0.0);
+        assert_eq!(after(1.05), 0.0);
     }
 
     #[test]
