@@ -58,10 +58,12 @@ impl From<Timestamps> for Stamping {
 }
 
 impl Stamping {
-    /// Whether it stamps what any program sends or receives, and not only messages of PTP.
+    /// Whether it stamps what any program sends. Not where of what it receives it stamps messages of PTP alone: such NICs have room for
+    /// the stamp of one packet at a time, and that is for who keeps clocks by it.
     pub(crate) fn is_for_probes(self) -> bool {
-        let [sent, all] = [Timestamps::Sent, Timestamps::All].map(Stamping::from);
-        self.transmitted == sent.transmitted || self.received == all.received
+        [Timestamps::Sent, Timestamps::All]
+            .map(Self::from)
+            .contains(&self)
     }
 }
 
@@ -206,10 +208,11 @@ mod tests {
     }
 
     #[test]
-    fn probes_are_stamped_where_what_is_sent_or_all_that_is_received_is() {
+    fn probes_are_stamped_where_all_packets_are_and_no_clock_is_kept_by_few() {
         let is = |text: &str| text.parse::<Stamping>().unwrap().is_for_probes();
-        assert!(is("on all") && is("on ptpv2-event") && is("off all"));
-        assert!(!is("off none") && !is("off ptpv2-event") && !is("onestep-sync ptpv2-event"));
+        assert!(is("on all") && is("on none"));
+        assert!(!is("off none") && !is("off all"));
+        assert!(!is("on ptpv2-event") && !is("onestep-sync ptpv2-event"));
     }
 
     /// A loopback has the kernel's stamps alone.
