@@ -52,7 +52,9 @@ impl Sounder {
             departures: Departures::default(),
             seen: Seen::default(),
         };
-        sounder.socket.stamp_departures(sounder.clock.is_some())?;
+        if sounder.clock.is_some() {
+            sounder.socket.stamp_departures(true)?;
+        }
         Ok(sounder)
     }
 
@@ -127,10 +129,13 @@ impl Sounder {
 
     /// Sends a train; the moments at which its packets were sent.
     pub(super) fn blast(&mut self, blast: &Blast) -> io::Result<Vec<u64>> {
+        if self.clock.is_none() {
+            return self.train(blast);
+        }
         // A train is too fast to be told of each packet.
         self.socket.stamp_departures(false)?;
         let sent = self.train(blast);
-        self.socket.stamp_departures(self.clock.is_some())?;
+        self.socket.stamp_departures(true)?;
         sent
     }
 
@@ -192,7 +197,10 @@ impl Sounder {
         // Stamps are of CLOCK_REALTIME.
         let behind = i128::from(now_ns()) - clock().as_nanos().cast_signed();
         self.receive(behind)?;
-        self.depart(behind)
+        match self.clock {
+            Some(_) => self.depart(behind),
+            None => Ok(()),
+        }
     }
 
     /// When the NIC or the kernel saw `packet`; the system's clocks are `behind` each other.
