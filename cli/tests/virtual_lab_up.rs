@@ -109,14 +109,19 @@ impl Longhaul {
         i32::try_from(pid.as_i64().unwrap()).unwrap()
     }
 
-    /// Living processes whose working folder is the lab kernel's.
-    fn processes(&self, lab: &str) -> usize {
-        let folder = self.path("runtime").join(lab);
+    /// Living processes whose working folder is that of the kernel of the lab `n`.
+    fn processes(&self) -> usize {
+        let folder = self.path("runtime").join("n");
         let processes = fs::read_dir("/proc").unwrap();
         processes
             .filter_map(|entry| fs::read_link(entry.ok()?.path().join("cwd")).ok())
             .filter(|cwd| cwd.starts_with(&folder))
             .count()
+    }
+
+    /// What is killed takes a moment to be gone.
+    fn wait_for_its_kernels_end(&self) {
+        wait_until("the kernel of `n` is gone", || self.processes() == 0);
     }
 
     /// Removes what is left of labs whose keepers go, which may take them a moment.
@@ -492,7 +497,7 @@ fn down_takes_a_session_along_and_leaves_nothing() {
         text(&busy.stderr)
     );
     assert!(longhaul.left().is_empty(), "{:?}", longhaul.left());
-    assert_eq!(longhaul.processes("n"), 0);
+    longhaul.wait_for_its_kernels_end();
 }
 
 /// A guest keeps its labs where root's are kept on the host, and must not take the host's for its own.
@@ -546,7 +551,7 @@ fn a_lab_that_dies_says_what_from_and_is_cleaned_away() {
         "{}",
         text(&done.stderr)
     );
-    assert_eq!(longhaul.processes("n"), 0);
+    longhaul.wait_for_its_kernels_end();
     let later = longhaul.run(&["exec", "--name", "n", "a-0", "--", "true"]);
     assert_eq!(later.status.code(), Some(2));
     assert!(
@@ -574,7 +579,7 @@ fn a_keeper_that_is_killed_leaves_nothing_that_clean_does_not_remove() {
         "{}",
         text(&busy.stderr)
     );
-    wait_until("its kernel dies", || longhaul.processes("n") == 0);
+    longhaul.wait_for_its_kernels_end();
     longhaul.clean();
     longhaul.up("n", &[]);
 }
@@ -592,7 +597,7 @@ fn a_lab_whose_kernel_is_cut_off_ends_and_says_so() {
     let said = text(&busy.stderr);
     assert!(said.contains("runtime/n/guest is gone"), "{said}");
     assert!(longhaul.succeed(&["status"]).contains("is gone"));
-    assert_eq!(longhaul.processes("n"), 0);
+    longhaul.wait_for_its_kernels_end();
     longhaul.clean();
 
     longhaul.up("n", &[]);
@@ -600,7 +605,7 @@ fn a_lab_whose_kernel_is_cut_off_ends_and_says_so() {
     wait_until("one in which nothing runs dies, too", || {
         text(&longhaul.run(&["status"]).stdout).contains("dead: ")
     });
-    assert_eq!(longhaul.processes("n"), 0);
+    longhaul.wait_for_its_kernels_end();
     longhaul.clean();
 
     let mut up = longhaul.command(&["up", "pair.yaml", "--lab", "virtual", "--name", "n"]);
@@ -614,7 +619,7 @@ fn a_lab_whose_kernel_is_cut_off_ends_and_says_so() {
     let said = text(&up.stderr);
     assert!(!up.status.success(), "{said}");
     assert!(said.contains("runtime/n/guest is gone"), "{said}");
-    wait_until("that kernel dies", || longhaul.processes("n") == 0);
+    longhaul.wait_for_its_kernels_end();
     longhaul.clean();
 }
 
