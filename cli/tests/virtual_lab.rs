@@ -9,7 +9,7 @@ mod pcap;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
-use std::os::unix::process::CommandExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
@@ -569,6 +569,25 @@ fn an_interrupted_run_keeps_what_it_found_and_a_killed_one_leaves_nothing_runnin
     assert!(longhaul.labs().is_empty());
 }
 
+#[test]
+fn an_interrupt_while_charts_are_drawn_ends_that() {
+    let Some(longhaul) = Longhaul::new() else {
+        return;
+    };
+    let mut command = longhaul.command(&["run", "dice.yaml", "--lab", "virtual", "--out", "out"]);
+    command.stderr(Stdio::piped()).stdout(Stdio::piped());
+    let run = command.spawn().unwrap();
+    let charts = longhaul.path("out/charts");
+    wait_until("charts are drawn", || charts.is_dir());
+    let pid = nix::unistd::Pid::from_raw(run.id().cast_signed());
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGINT).unwrap();
+    let done = run.wait_with_output().unwrap();
+    assert_eq!(done.status.signal(), Some(2), "{}", text(&done.stdout));
+    assert!(!longhaul.path("out/report.html").exists());
+    assert!(longhaul.path("out/result.json").is_file());
+    assert!(longhaul.labs().is_empty());
+}
+
 /// What runs `experiment` once more to compare.
 fn twice(experiment: &str) -> [&str; 8] {
     [
@@ -675,7 +694,8 @@ fn a_run_whose_kernel_is_cut_off_ends_and_says_so() {
         "{}",
         text(&done.stderr)
     );
-    assert!(!is_used(&folder.join("elsewhere")));
+    let elsewhere = folder.join("elsewhere");
+    wait_until("its processes have ended", || !is_used(&elsewhere));
     assert!(longhaul.labs().is_empty());
 }
 

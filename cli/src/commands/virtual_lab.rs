@@ -92,6 +92,8 @@ pub fn run(
     args: &VirtualArgs,
     output: Output,
 ) -> Result<Done, Failure> {
+    // Before anything has threads, as they all have to leave the signals to it; and until all that is made here is gone.
+    let mut interrupts = Interrupts::catch()?;
     let mut spec = spec(needs, args)?;
     let claimed = Registration::claim(
         LabName::of_this_run(),
@@ -108,8 +110,6 @@ pub fn run(
         spec.arguments.extend(["--out".into(), out.into()]);
     }
     spec.environment.insert("COLUMNS".into(), columns(output));
-    // Before anything has threads: they all have to leave the signals to it.
-    let interrupts = Interrupts::catch()?;
     let shared = registration.hold()?.join("guest");
     let _lookout = registration.look_out(&shared)?;
     if let Some(collector) = &needs.collector {
@@ -121,7 +121,7 @@ pub fn run(
     };
     screen.progress.doing("booting the lab kernel");
     let guest = Guest::boot(&spec, &shared)?;
-    let ended = guest.watch(&interrupts, patience(args), &mut screen);
+    let ended = guest.watch(&mut interrupts, patience(args), &mut screen);
     screen.progress.finish();
     let ended = ended?;
     Ok(Done {

@@ -81,12 +81,17 @@ pub struct Ended {
     pub peak_memory: ByteSize,
 }
 
-/// The signals that end a guest; blocked while there is one.
+/// The signals that end a guest, blocked as long as this is there. One that nobody waited for does what it does by default after that.
 #[derive(Debug)]
-pub struct Interrupts(SignalFd);
+pub struct Interrupts {
+    signals: SigSet,
+    caught: SignalFd,
+    /// When the last came that was no echo.
+    heard: Option<Instant>,
+}
 
 impl Interrupts {
-    /// Catches Ctrl-C and its like from now on. To be made while the process has a single thread.
+    /// Catches Ctrl-C and its like from now on. To be made, and dropped, while the process has a single thread.
     ///
     /// # Errors
     /// If the system refuses.
@@ -97,24 +102,42 @@ impl Interrupts {
         let caught = signals.thread_block().and_then(|()| {
             SignalFd::with_flags(&signals, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
         });
-        Ok(Interrupts(caught.map_err(|errno| {
-            GuestError::step("watch for signals", errno)
-        })?))
+        let caught = caught.map_err(|errno| GuestError::step("watch for signals", errno))?;
+        Ok(Interrupts {
+            signals,
+            caught,
+            heard: None,
+        })
     }
 
-    /// Waits for one, but not for long.
-    fn wait(&self, most: Duration) -> io::Result<Option<Signal>> {
+    /// Waits for one, but not for long. An echo of the last is none.
+    fn wait(&mut self, most: Duration) -> io::Result<Option<Signal>> {
         let timeout = PollTimeout::try_from(most).unwrap_or(PollTimeout::MAX);
         match poll(
-            &mut [PollFd::new(self.0.as_fd(), PollFlags::POLLIN)],
+            &mut [PollFd::new(self.caught.as_fd(), PollFlags::POLLIN)],
             timeout,
         ) {
             Ok(0) | Err(nix::errno::Errno::EINTR) => return Ok(None),
             Ok(_) => {}
             Err(errno) => return Err(errno.into()),
         }
-        let found = self.0.read_signal()?;
-        Ok(found.and_then(|info| Signal::try_from(info.ssi_signo.cast_signed()).ok()))
+        let found = self.caught.read_signal()?;
+        let signal = found.and_then(|info| Signal::try_from(info.ssi_signo.cast_signed()).ok());
+        if signal.is_none() || self.heard.is_some_and(|at| at.elapsed() < ECHO) {
+            return Ok(None);
+        }
+        self.heard = Some(Instant::now());
+        Ok(signal)
+    }
+}
+
+impl Drop for Interrupts {
+    fn drop(&mut self) {
+        if self.heard.is_some_and(|at| at.elapsed() < ECHO) {
+            while let Ok(Some(_)) = self.caught.read_signal() {}
+        }
+        // It blocked them.
+        let _ = self.signals.thread_unblock();
     }
 }
 
@@ -127,7 +150,7 @@ impl Guest {
     /// If it did not come to its end.
     pub fn watch(
         mut self,
-        interrupts: &Interrupts,
+        interrupts: &mut Interrupts,
         patience: Duration,
         witness: &mut dyn Witness,
     ) -> Result<Ended, GuestError> {
@@ -146,8 +169,7 @@ impl Guest {
             if has_ended {
                 break;
             }
-            let echo = interrupted.is_some_and(|at| at.elapsed() < ECHO);
-            if let Some(signal) = signal.filter(|_| !echo) {
+            if let Some(signal) = signal {
                 if interrupted.replace(Instant::now()).is_some() {
                     return Err(GuestError::Killed);
                 }
