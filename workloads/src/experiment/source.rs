@@ -25,7 +25,7 @@ use crate::program::ProgramSpec;
 use crate::replay::source::TraceSource;
 use crate::replay::terms::Compute;
 
-use sweep::{Dimension, dimensions};
+use sweep::{Dimension, check_only, dimensions, runs};
 
 /// What the fields of a topology begin with.
 const TOPOLOGY: &str = "topology.";
@@ -117,6 +117,7 @@ impl ExperimentSource {
         let spec: ExperimentSpec = self.document.parse()?;
         self.check_plain(&spec)?;
         let dimensions = dimensions(&self.document, &spec)?;
+        check_only(&self.document, &spec, &dimensions)?;
         let lengths: Vec<usize> = dimensions
             .iter()
             .map(|dimension| dimension.steps.len())
@@ -142,6 +143,10 @@ impl ExperimentSource {
         for indices in combinations(&lengths) {
             self.add_points(&mut experiment, &dimensions, &indices)?;
         }
+        if experiment.points.is_empty() {
+            let message = "no stack runs anywhere: the values that `only` names never come together";
+            return Err(self.document.error(&place(&["stacks"]), message));
+        }
         Ok(experiment)
     }
 
@@ -161,7 +166,9 @@ impl ExperimentSource {
         }
         let mut settings = BTreeMap::new();
         let steps = dimensions.iter().zip(indices);
-        for setting in steps.flat_map(|(dimension, &index)| &dimension.steps[index]) {
+        let steps = steps.flat_map(|(dimension, &index)| &dimension.steps[index]);
+        let set: Vec<&sweep::Setting> = steps.collect();
+        for &setting in &set {
             let text = yaml(&setting.value);
             let refused = |error| self.told_at_its_cause(error, setting);
             let swept = Setting::bare(&setting.key, &text);
@@ -175,9 +182,13 @@ impl ExperimentSource {
             }
             settings.insert(short(&setting.key).to_owned(), text);
         }
-        let spec: ExperimentSpec = source.document.parse()?;
+        let mut spec: ExperimentSpec = source.document.parse()?;
         let topology = source.topology()?;
         let workload = source.workload(&spec.workload, &topology)?;
+        spec.stacks.retain(|stack| runs(stack, &set));
+        if spec.stacks.is_empty() {
+            return Ok(());
+        }
         if experiment.topologies.last() != Some(&topology) {
             experiment.topologies.push(topology);
         }

@@ -4,7 +4,7 @@ use longhaul_topologies::document::DocumentPath;
 use longhaul_topologies::{Document, InputError};
 use serde_json::Value;
 
-use super::super::spec::ExperimentSpec;
+use super::super::spec::{ExperimentSpec, StackSpec};
 use super::{TOPOLOGY, place};
 
 /// What a sweep goes through, one step after another.
@@ -89,6 +89,45 @@ pub(super) fn dimensions(
     }
     dimensions.sort_by_key(|dimension| !dimension.reaches(TOPOLOGY));
     Ok(dimensions)
+}
+
+/// Whether `stack` runs where the sweep's fields are `set` so.
+pub(super) fn runs(stack: &StackSpec, set: &[&Setting]) -> bool {
+    let is = |key: &String, values: &[Value]| {
+        set.iter()
+            .any(|setting| setting.key == *key && values.contains(&setting.value))
+    };
+    stack.only.iter().all(|(key, values)| is(key, values))
+}
+
+/// Sees that where a stack runs alone is somewhere.
+pub(super) fn check_only(
+    document: &Document,
+    spec: &ExperimentSpec,
+    dimensions: &[Dimension],
+) -> Result<(), InputError> {
+    let settings = || dimensions.iter().flat_map(|dimension| &dimension.steps);
+    for (index, stack) in spec.stacks.iter().enumerate() {
+        for (key, values) in &stack.only {
+            let at = place(&["stacks", &index.to_string(), "only", key]);
+            let swept = settings().flatten().filter(|setting| setting.key == *key);
+            let swept: Vec<&Value> = swept.map(|setting| &setting.value).collect();
+            if swept.is_empty() {
+                let error = document.error(&at, format!("the sweep has no `{key}`"));
+                return Err(error.with_help("name a place as `sweep` does"));
+            }
+            let strange = values.iter().position(|value| !swept.contains(&value));
+            if let Some(strange) = strange {
+                let message = format!("the sweep has no such `{key}`");
+                let error = document.error(&at.index(strange), message);
+                return Err(error.with_help("write the value as `sweep` does"));
+            }
+            if values.is_empty() {
+                return Err(document.error(&at, "a list names at least one"));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// The mappings at `at`, each of fields that are set together.

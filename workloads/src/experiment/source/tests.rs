@@ -273,6 +273,51 @@ fn fields_of_a_mapping_change_together() {
 }
 
 #[test]
+fn a_stack_runs_where_it_says_alone() {
+    let with = |stacks: &str| {
+        format!(
+            "{TEXT}stacks: [{stacks}]\nsweep: {{topology.links.0.rtt: [1ms, 9ms], workload.iterations: [1, 2]}}\n"
+        )
+    };
+    let near = "{name: near, only: {topology.links.0.rtt: [1ms], workload.iterations: [2]}}";
+    let experiment = source(&with(&format!("reno, {near}"))).load().unwrap();
+    let points = experiment.points.iter();
+    let seen: Vec<_> = points
+        .map(|point| {
+            let of = |key: &str| point.settings[key].as_str();
+            (of("links.0.rtt"), of("iterations"), &*point.stack.name)
+        })
+        .collect();
+    let expected = [
+        ("1ms", "1", "reno"),
+        ("1ms", "2", "reno"),
+        ("1ms", "2", "near"),
+        ("9ms", "1", "reno"),
+        ("9ms", "2", "reno"),
+    ];
+    assert_eq!(seen, expected);
+    assert_eq!(source(&with(near)).load().unwrap().topologies.len(), 1);
+
+    let only = |only: &str| refusal(&with(&format!("{{name: near, only: {{{only}}}}}")));
+    let apart = "w: [{topology.links.0.rtt: 1ms, workload.iterations: 1}, {topology.links.0.rtt: 9ms, workload.iterations: 2}]";
+    let nowhere = format!("{TEXT}stacks: [{near}]\nsweep: {{{apart}}}\n");
+    let errors = [
+        only("links.0.rtt: [1ms]"),
+        only("topology.links.0.rtt: [1ms, 2ms]"),
+        only("topology.links.0.rtt: []"),
+        only("topology.links.0.rtt: 1ms"),
+        refusal(&nowhere),
+    ];
+    insta::assert_snapshot!(errors.join("\n"), @"
+    two.yaml:9:43: the sweep has no `links.0.rtt` [name a place as `sweep` does]
+    two.yaml:9:58: the sweep has no such `topology.links.0.rtt` [write the value as `sweep` does]
+    two.yaml:9:52: a list names at least one
+    two.yaml:9:52: invalid type: string \"1ms\", expected a list
+    two.yaml:9:9: no stack runs anywhere: the values that `only` names never come together
+    ");
+}
+
+#[test]
 fn errors_name_the_place_and_the_way_out() {
     let with = |from: &str, to: &str| refusal(&TEXT.replace(from, to));
     let errors = [

@@ -1,6 +1,7 @@
 //! A stack: a transport with its congestion control, and how lanes are chosen.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt;
 
 use longhaul_emulator::probe::EcnField;
@@ -55,6 +56,9 @@ pub struct StackSpec {
     /// When messages are handed over, after they were sent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub playout: Option<TimeSpan>,
+    /// Swept places and their values at which alone it runs.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub only: BTreeMap<String, Vec<Value>>,
 }
 
 /// What carries the bytes between ranks.
@@ -124,6 +128,7 @@ impl StackSpec {
             telemetry_hops: None,
             credits: None,
             playout: None,
+            only: BTreeMap::new(),
         }
     }
 
@@ -333,6 +338,9 @@ struct Long {
     credits: Option<ByteSize>,
     /// Messages are handed over so long after they were sent (message transport); as soon as they are whole if absent.
     playout: Option<TimeSpan>,
+    /// It runs where the sweep's places have these values alone (`{topology.links.0.delay: [5us, 50us]}`); everywhere if absent.
+    #[serde(default)]
+    only: BTreeMap<String, Vec<Value>>,
 }
 
 impl JsonSchema for StackSpec {
@@ -382,6 +390,7 @@ impl<'de> Deserialize<'de> for StackSpec {
                     telemetry_hops: long.telemetry_hops,
                     credits: long.credits,
                     playout: long.playout,
+                    only: long.only,
                 })
             }
         }
