@@ -45,9 +45,12 @@ pub enum Stopped {
     /// It could not be read or written.
     #[error(transparent)]
     Access(#[from] AccessError),
-    /// Its old value could not be kept.
+    /// Its old value could not be kept, so it was not tried.
     #[error("the old value could not be kept: {0}")]
-    Journal(#[from] JournalError),
+    Journal(JournalError),
+    /// It was written, and that could not be.
+    #[error("what came of a write could not be logged: {0}")]
+    Unlogged(JournalError),
     /// The user wants no more.
     #[error("interrupted")]
     Interrupted,
@@ -70,7 +73,7 @@ impl Applied {
     pub fn state(&self, index: usize) -> StepState {
         let tried_next = matches!(
             self.stopped,
-            Some(Stopped::NotKept { .. } | Stopped::Access(_))
+            Some(Stopped::NotKept { .. } | Stopped::Access(_) | Stopped::Unlogged(_))
         );
         match index {
             _ if index < self.done => StepState::Done,
@@ -124,13 +127,14 @@ fn carry_out(
             planned: old.to_string(),
         });
     }
-    journal.append(Entry::Write(Box::new(Write {
+    let entry = Entry::Write(Box::new(Write {
         number,
         place: place.clone(),
         old: old.clone(),
         new: new.clone(),
         also: step.also.clone(),
-    })))?;
+    }));
+    journal.append(entry).map_err(Stopped::Journal)?;
     let outcome = write(step, number, access, journal);
     let entry = match &outcome {
         Ok(()) => Entry::Wrote { number },
@@ -141,7 +145,7 @@ fn carry_out(
     };
     let kept = journal.append(entry);
     outcome?;
-    Ok(kept?)
+    kept.map_err(Stopped::Unlogged)
 }
 
 fn write(
@@ -158,7 +162,7 @@ fn write(
         }
     });
     written?;
-    unkept?;
+    unkept.map_err(Stopped::Unlogged)?;
     let found = access.read(&step.place)?;
     match found.is_same(&step.new) {
         true => Ok(()),

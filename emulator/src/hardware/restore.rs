@@ -88,21 +88,20 @@ fn state(written: &Written, found: &Value, access: &mut dyn Access) -> ReturnSta
     }
 }
 
-/// Puts `writes` back, the last first, and says so in `journal`. If one fails the others are put back all the same.
-///
-/// # Errors
-/// If the journal cannot be written.
+/// Puts `writes` back, the last first, and says so in `journal`. If one fails, or the journal cannot be written, the others are put back
+/// all the same. What was done, and why not all of it is in the journal.
 pub fn restore(
     writes: &[Written],
     over: Over,
     access: &mut dyn Access,
     journal: &mut Journal,
-) -> Result<Vec<Return>, JournalError> {
+) -> (Vec<Return>, Option<JournalError>) {
     let mut returns = look(writes, access);
     let moved = |one: &Return| one.state == ReturnState::Moved;
     if over == Over::Refuse && returns.iter().any(moved) {
-        return Ok(returns);
+        return (returns, None);
     }
+    let mut unlogged = None;
     for (one, Written { write, .. }) in returns.iter_mut().zip(writes.iter().rev()) {
         let number = write.number;
         if one.state != ReturnState::ThereAlready {
@@ -111,11 +110,13 @@ pub fn restore(
                 Err(reason) => ReturnState::Failed(reason),
             };
         }
-        if !matches!(one.state, ReturnState::Failed(_)) {
-            journal.append(Entry::Restored { number })?;
+        if !matches!(one.state, ReturnState::Failed(_))
+            && let Err(error) = journal.append(Entry::Restored { number })
+        {
+            unlogged.get_or_insert(error);
         }
     }
-    Ok(returns)
+    (returns, unlogged)
 }
 
 fn put_back(write: &Write, access: &mut dyn Access, journal: &mut Journal) -> Result<(), String> {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::fd::AsRawFd;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
@@ -21,7 +22,7 @@ use super::journal::{Journal, JournalError};
 use super::machine::Machine;
 use super::place::{Access, AccessError, NONE, Place, UNSET, Value};
 use super::plan::{Plan, PlanError, Risk, plan};
-use super::restore::{Over, ReturnState, look, restore};
+use super::restore::{Over, Return, ReturnState, look, restore};
 use super::tree::Tree;
 
 const CONNECTX7: &str = include_str!("fixtures/connectx7.tree");
@@ -82,6 +83,8 @@ struct Driver<'a> {
     calls: usize,
     /// Before which of them all ends.
     crash_before: Option<usize>,
+    /// From which of them on the disk is full.
+    full_from: Option<usize>,
     /// A place that takes writes and keeps its value.
     deaf: Option<&'static str>,
 }
@@ -113,6 +116,7 @@ impl Rig {
             rig: self,
             calls: 0,
             crash_before: None,
+            full_from: None,
             deaf: None,
         }
     }
@@ -162,7 +166,8 @@ impl Rig {
     /// Restores as a new process would; whether all is back.
     fn restore(&mut self, over: Over) -> Vec<ReturnState> {
         let (mut journal, writes) = Journal::open(&self.journals()).unwrap().unwrap();
-        let returns = restore(&writes, over, &mut self.driver(), &mut journal).unwrap();
+        let (returns, unlogged) = restore(&writes, over, &mut self.driver(), &mut journal);
+        assert!(unlogged.is_none(), "{unlogged:?}");
         returns.into_iter().map(|one| one.state).collect()
     }
 }
@@ -184,6 +189,9 @@ impl Driver<'_> {
         if self.crash_before == Some(self.calls) {
             // Without the panic's message.
             resume_unwind(Box::new(Crash));
+        }
+        if self.full_from == Some(self.calls) {
+            fill(&self.rig.journals().join("open.jsonl"));
         }
         self.calls += 1;
     }
@@ -528,11 +536,69 @@ fn a_crash_while_putting_back_is_put_back_by_the_next() {
         driver.crash_before = Some(crash_before);
         let _ = catch_unwind(AssertUnwindSafe(|| {
             let (mut journal, writes) = Journal::open(&folder).unwrap().unwrap();
-            restore(&writes, Over::Refuse, &mut driver, &mut journal).unwrap();
+            restore(&writes, Over::Refuse, &mut driver, &mut journal);
         }));
         rig.restore(Over::Refuse);
         rig.is_as(&before, &format!("ended before {crash_before}"));
     }
+}
+
+/// Whatever this process has open as `path` takes no more, as on a full disk.
+fn fill(path: &Path) {
+    let full = fs::File::options().write(true).open("/dev/full").unwrap();
+    for entry in fs::read_dir("/proc/self/fd").unwrap() {
+        let link = entry.unwrap().path();
+        if fs::read_link(&link).is_ok_and(|open| open == path) {
+            let number = link.file_name().unwrap().to_str().unwrap();
+            // SAFETY: the number stays open; what it stands for is the journal's alone, which does nothing but write to it.
+            unsafe { libc::dup2(full.as_raw_fd(), number.parse().unwrap()) };
+        }
+    }
+}
+
+#[test]
+fn what_was_written_on_a_full_disk_is_known_and_comes_back() {
+    let wanted = settings(SOME);
+    for full_from in 0..12 {
+        let mut rig = Rig::new();
+        let plan = rig.plan(&wanted);
+        let before = rig.state();
+        let mut journal = Journal::begin(&rig.journals()).unwrap();
+        let mut driver = rig.driver();
+        driver.full_from = Some(full_from);
+        let applied = run(&plan, &mut driver, &mut journal);
+        drop(journal);
+        // Of a step: a look, a write, a look.
+        let was_tried = applied.state(full_from / 3) == StepState::Failed;
+        assert_eq!(was_tried, !full_from.is_multiple_of(3), "{applied:?}");
+        assert_eq!(applied.done, full_from / 3);
+        rig.restore(Over::Refuse);
+        rig.is_as(&before, &format!("full from {full_from} on"));
+    }
+}
+
+#[test]
+fn a_full_disk_keeps_nothing_from_being_put_back() {
+    let wanted = settings(SOME);
+    let mut rig = Rig::new();
+    rig.plan(&wanted);
+    let before = rig.state();
+    rig.apply(&wanted);
+    let (mut journal, writes) = Journal::open(&rig.journals()).unwrap().unwrap();
+    let mut driver = rig.driver();
+    driver.full_from = Some(0);
+    let (returns, unlogged) = restore(&writes, Over::Refuse, &mut driver, &mut journal);
+    assert!(unlogged.unwrap().to_string().contains("No space left"));
+    let is_back = |one: &Return| one.state == ReturnState::Restored;
+    assert!(returns.iter().all(is_back), "{returns:?}");
+    rig.is_as(&before, "with a full disk");
+    drop(journal);
+    let again = rig.restore(Over::Refuse);
+    assert!(
+        again
+            .iter()
+            .all(|state| *state == ReturnState::ThereAlready)
+    );
 }
 
 #[test]

@@ -100,7 +100,7 @@ fn finish(
 fn failure(stopped: &Stopped, plan: &Plan, applied: &Applied, is_kept: bool) -> Failure {
     let exit = match stopped {
         Stopped::Access(error) => exit(error),
-        Stopped::Journal(_) => Exit::Lacking,
+        Stopped::Journal(_) | Stopped::Unlogged(_) => Exit::Lacking,
         Stopped::Moved { .. } | Stopped::NotKept { .. } => Exit::NotHeld,
         Stopped::Interrupted => Exit::Interrupted,
     };

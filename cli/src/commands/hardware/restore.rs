@@ -41,8 +41,10 @@ pub fn run(args: &HardwareRestoreArgs, output: Output) -> Result<Exit, Failure> 
         true => Over::Write,
         false => Over::Refuse,
     };
-    let returns = restore(&writes, over, &mut machine, &mut journal)?;
-    let failure = failure(&returns).or_else(|| journal.check().err().map(Failure::from));
+    let (returns, unlogged) = restore(&writes, over, &mut machine, &mut journal);
+    let failure = failure(&returns)
+        .or_else(|| unlogged.map(Failure::from))
+        .or_else(|| journal.check().err().map(Failure::from));
     let log = match &failure {
         None => Some(journal.close()?),
         Some(_) => None,
