@@ -57,15 +57,21 @@ impl Pair {
     /// it is better. Infinite if something came of nothing.
     pub fn worsening(&self) -> Option<f64> {
         let (before, after) = (mean(&self.before)?, mean(&self.after)?);
-        let growth = match (self.ratio, after - before) {
-            (_, difference) if difference.abs() <= self.metric.grain() => 0.0,
-            (Some(ratio), _) => ratio.estimate - 1.0,
-            (None, difference) => difference.signum() * f64::INFINITY,
+        let difference = after - before;
+        let growth = match self.growth() {
+            _ if difference.abs() <= self.metric.grain() => 0.0,
+            Some(growth) => growth,
+            None => difference.signum() * f64::INFINITY,
         };
         Some(match self.metric.better() {
             Better::Higher => -growth,
             Better::Lower => growth,
         })
+    }
+
+    /// How much greater the second is, as a share of the first, which may be negative; `None` if there is no ratio.
+    pub(crate) fn growth(&self) -> Option<f64> {
+        Some((self.ratio?.estimate - 1.0) * mean(&self.before)?.signum())
     }
 
     /// The confidence interval of the ratio, for a table.

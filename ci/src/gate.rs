@@ -77,6 +77,13 @@ pub enum Ruling {
     },
 }
 
+impl Ruling {
+    /// Whether the run's figures say anything: its lab was faithful and its results were right.
+    pub fn tells(&self) -> bool {
+        !matches!(self, Self::Unfaithful { .. } | Self::Wrong { .. })
+    }
+}
+
 /// One figure with what it comes to.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Row {
@@ -150,7 +157,13 @@ pub fn gate(
         return Err(GateError::Interrupted(reason(&verdict)));
     }
     let pairs = pairs(&baseline.figures, &figures::of(result), run.lab);
-    let (ruled, rows) = rule_on(pairs, run.lab, tolerances);
+    let (ruled, mut rows) = rule_on(pairs, run.lab, tolerances);
+    if verdict != Verdict::Passed {
+        // Its figures are shown, and say nothing.
+        for row in &mut rows {
+            row.finding = Finding::NotJudged;
+        }
+    }
     let ruling = match verdict {
         Verdict::Unfaithful { .. } => Ruling::Unfaithful {
             reason: reason(&verdict),
@@ -280,9 +293,9 @@ impl Judgement {
 
 /// `-5.2 %`, from the second side's view; `=` if the same, `new` out of nothing.
 fn change(row: &Row) -> String {
-    match row.pair.ratio {
+    match row.pair.growth() {
         _ if row.pair.same() => "=".to_owned(),
-        Some(ratio) => percent(ratio.estimate - 1.0),
+        Some(growth) => percent(growth),
         None => "—".to_owned(),
     }
 }

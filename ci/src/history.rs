@@ -122,12 +122,12 @@ pub fn append(path: &Path, entry: &Entry) -> Result<(), HistoryError> {
     write().map_err(io_error("append to", path))
 }
 
-/// Earlier values of every figure of one experiment, oldest first.
+/// Earlier values of every figure of one experiment, oldest first, of runs that were judged.
 pub fn trails(entries: &[Entry], experiment: &str) -> BTreeMap<String, Vec<f64>> {
     let mut trails: BTreeMap<String, Vec<f64>> = BTreeMap::new();
     for entry in entries
         .iter()
-        .filter(|entry| entry.experiment == experiment)
+        .filter(|entry| entry.experiment == experiment && entry.ruling.tells())
     {
         for (name, &value) in &entry.figures {
             trails.entry(name.clone()).or_default().push(value);

@@ -25,7 +25,6 @@ pub mod gate;
 pub mod history;
 pub mod likeness;
 mod listing;
-mod markdown;
 pub mod metric;
 pub mod statistics;
 pub mod verdict;

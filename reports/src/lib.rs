@@ -25,6 +25,7 @@ pub mod folder;
 mod format;
 pub mod html;
 pub mod map;
+pub mod markdown;
 pub mod result;
 mod series;
 mod side_by_side;

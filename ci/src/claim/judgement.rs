@@ -1,12 +1,12 @@
 //! A run held against all that a claim expects.
 
+use longhaul_reports::markdown::escape;
 use longhaul_reports::result::RunResult;
 use serde::{Deserialize, Serialize};
 
 use super::Claim;
 use super::measure::Measure;
 use crate::listing::Listing;
-use crate::markdown::escape;
 use crate::verdict;
 
 /// Whether a claim was seen here.

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use longhaul_reports::markdown::escape;
+use longhaul_reports::stats::mean;
+
 use super::{Finding, Judgement, Ruling, change, word};
 use crate::comparison::value;
-use crate::markdown::escape;
 
 /// Eight heights, from the least value to the greatest.
 const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
@@ -28,7 +30,8 @@ pub(super) fn markdown(judgement: &Judgement, trails: &BTreeMap<String, Vec<f64>
         let pair = &row.pair;
         let name = pair.name();
         let trail: Vec<f64> = match trails.get(&name) {
-            Some(earlier) => earlier.iter().chain(&pair.after).copied().collect(),
+            // One value a run.
+            Some(earlier) => earlier.iter().copied().chain(mean(&pair.after)).collect(),
             None => pair.before.iter().chain(&pair.after).copied().collect(),
         };
         let strong = matches!(row.finding, Finding::Regressed | Finding::Missing);

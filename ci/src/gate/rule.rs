@@ -55,6 +55,7 @@ pub(super) fn rows(pairs: Vec<Pair>, lab: LabKind, tolerances: &Tolerances) -> V
             let tolerance = tolerance(pair.metric);
             let p = sampled.as_ref().and_then(|_| adjusted.next());
             let finding = match (&sampled, p) {
+                (Some(_), Some(_)) if pair.worsening() == Some(0.0) => Finding::Within,
                 (Some(sampled), Some(p)) => sampled.finding(p, count),
                 _ => exact(&pair, tolerance, lab),
             };
@@ -119,9 +120,11 @@ fn exact(pair: &Pair, tolerance: Option<Tolerance>, lab: LabKind) -> Finding {
             false => Finding::NotJudged,
         };
     }
+    // One that is worse by just that is allowed: its binary fraction may be a little more.
+    let most = tolerance.share() * (1.0 + 1e-9);
     match worsening {
-        worse if worse > tolerance.share() => Finding::Regressed,
-        worse if worse < -tolerance.share() => Finding::Improved,
+        worse if worse > most => Finding::Regressed,
+        worse if worse < -most => Finding::Improved,
         _ => Finding::Within,
     }
 }

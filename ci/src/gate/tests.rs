@@ -185,7 +185,67 @@ fn an_unfaithful_run_neither_passes_nor_fails() {
         result.points[0].fidelity.findings = vec!["late".to_owned()];
         let judgement = gate(&result, &baseline, &Tolerances::new()).unwrap();
         assert!(matches!(judgement.ruling, Ruling::Unfaithful { .. }));
+        assert_eq!(busbw(&judgement), Finding::NotJudged);
+        assert!(!judgement.markdown(&BTreeMap::new()).contains("**"));
     }
+}
+
+/// What is found of one figure.
+fn found(lab: LabKind, metric: Metric, before: &[f64], after: &[f64]) -> Row {
+    let figure = |values: &[f64]| Figure {
+        series: "cubic".to_owned(),
+        of: "signal (dBm)".to_owned(),
+        metric,
+        values: values.to_vec(),
+    };
+    let pairs = pairs(&[figure(before)], &[figure(after)], lab);
+    let (_, mut rows) = rule_on(pairs, lab, &Tolerances::new());
+    rows.remove(0)
+}
+
+#[test]
+fn figures_below_nothing_are_better_and_worse_the_same_way() {
+    let of = |metric, before, after| {
+        let row = found(LabKind::Virtual, metric, &[before], &[after]);
+        (row.finding, change(&row))
+    };
+    let told = |finding, change: &str| (finding, change.to_owned());
+    assert_eq!(
+        of(Metric::Cost, -10.0, -20.0),
+        told(Finding::Improved, "-100 %")
+    );
+    assert_eq!(
+        of(Metric::Cost, -20.0, -10.0),
+        told(Finding::Regressed, "+50 %")
+    );
+    assert_eq!(
+        of(Metric::Gain, -10.0, -5.0),
+        told(Finding::Improved, "+50 %")
+    );
+    assert_eq!(
+        of(Metric::Gain, -10.0, 5.0),
+        told(Finding::Improved, "+150 %")
+    );
+    assert_eq!(
+        of(Metric::Gain, 5.0, -5.0),
+        told(Finding::Regressed, "-200 %")
+    );
+}
+
+#[test]
+fn what_is_worse_by_just_its_tolerance_is_within_it() {
+    let of = |after| found(LabKind::Virtual, Metric::Busbw, &[100.0], &[after]).finding;
+    assert_eq!((of(99.0), of(98.99)), (Finding::Within, Finding::Regressed));
+}
+
+#[test]
+fn below_a_microsecond_no_time_is_worse_in_any_lab() {
+    let before = QUIET.map(|value| value / 20.0);
+    let by = |more: f64| {
+        let after = before.map(|value| value + more);
+        found(LabKind::Host, Metric::Delay, &before, &after).finding
+    };
+    assert_eq!((by(0.9), by(1.1)), (Finding::Within, Finding::Regressed));
 }
 
 #[test]

@@ -41,14 +41,15 @@ pub(super) fn text(judgement: &Judgement, width: usize) -> String {
             judgement.rows.len()
         );
     }
+    let tells = judgement.ruling.tells();
     let left_out = count(Row::is_left_out);
-    if left_out > 0 {
+    if left_out > 0 && tells {
         text += &format!(
             "# {left_out} are not judged although they have a tolerance: the baseline has a value that is not above 0, of which there is no share\n"
         );
     }
     let others = count(|row| row.finding == Finding::NotJudged) - left_out;
-    if others > 0 {
+    if others > 0 && tells {
         text += &format!(
             "# {others} others moved that are not judged: --json has them, --tolerance METRIC=PERCENT judges them\n"
         );

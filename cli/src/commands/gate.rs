@@ -183,9 +183,10 @@ fn draw(entries: &[Entry], judgement: &Judgement, path: &Path) -> Result<Vec<Pat
         figures: judged
             .map(|row| {
                 let name = row.pair.name();
-                let values = entries
-                    .iter()
-                    .map(|entry| entry.figures.get(&name).copied());
+                let values = entries.iter().map(|entry| {
+                    let told = entry.ruling.tells().then_some(&entry.figures);
+                    told?.get(&name).copied()
+                });
                 (name.clone(), values.collect())
             })
             .collect(),

@@ -97,17 +97,16 @@ fn figure(trend: &Trend, name: &str) -> Option<Figure> {
     })
 }
 
-/// Percent from the first value that is not 0, by the commit's index.
+/// Percent from the first value that is not 0, by the commit's index; what was before that is a change of no share.
 fn changes(values: &[Option<f64>]) -> Run {
-    let Some(first) = values.iter().flatten().find(|value| **value != 0.0) else {
+    let known = values.iter().enumerate();
+    let known = known.filter_map(|(index, value)| Some((index as f64, (*value)?)));
+    let mut known = known.skip_while(|(_, value)| *value == 0.0).peekable();
+    let Some(&(_, first)) = known.peek() else {
         return Vec::new();
     };
-    let change = |value: f64| (value / first - 1.0) * 100.0;
-    values
-        .iter()
-        .enumerate()
-        .filter_map(|(index, value)| Some((index as f64, change((*value)?))))
-        .collect()
+    let change = |value: f64| (value - first) / first.abs() * 100.0;
+    known.map(|(index, value)| (index, change(value))).collect()
 }
 
 /// How far a line goes from its beginning.
@@ -136,6 +135,24 @@ fn axis(commits: &[String]) -> Axis {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn changes_begin_at_the_first_value_that_is_not_nothing() {
+        let of = |values: &[f64]| {
+            let values: Vec<_> = values.iter().copied().map(Some).collect();
+            changes(&values)
+        };
+        assert_eq!(
+            of(&[0.0, 4.0, 2.0, 0.0]),
+            [(1.0, 0.0), (2.0, -50.0), (3.0, -100.0)]
+        );
+        assert_eq!(of(&[-10.0, -5.0]), [(0.0, 0.0), (1.0, 50.0)]);
+        assert_eq!(of(&[0.0, 0.0]), []);
+        assert_eq!(
+            changes(&[None, Some(2.0), None, Some(3.0)]),
+            [(1.0, 0.0), (3.0, 50.0)]
+        );
+    }
 
     fn trend(commits: usize, figures: usize) -> Trend {
         Trend {

@@ -2,6 +2,7 @@
 
 use crate::folder::Opened;
 use crate::format::{bytes, rate, sentence, time};
+use crate::markdown::escape;
 use crate::result::fidelity::Faithfulness;
 use crate::result::{RunResult, Summary};
 use crate::series::Series;
@@ -11,12 +12,12 @@ pub(super) fn text(results: &[Opened]) -> String {
     let mut text = String::new();
     for (opened, name) in results.iter().zip(side_by_side::names(results)) {
         let result = &opened.folder.result;
-        text += &format!("## {}\n\n", cell(&name));
+        text += &format!("## {}\n\n", escape(&name));
         if !result.description.is_empty() {
-            text += &format!("{}\n\n", cell(&result.description));
+            text += &format!("{}\n\n", escape(&result.description));
         }
         for remark in &opened.remarks {
-            text += &format!("- {}\n", cell(remark));
+            text += &format!("- {}\n", escape(remark));
         }
         text += &format!("{}\n\n", faithful(result));
         text += &summaries(result);
@@ -46,7 +47,7 @@ fn summaries(result: &RunResult) -> String {
     let rows: Vec<[String; 7]> = Series::of(result)
         .iter()
         .flat_map(|series| {
-            let label = cell(&series.label);
+            let label = escape(&series.label);
             let row = move |row: Summary| {
                 [
                     label.clone(),
@@ -83,8 +84,8 @@ fn delays(result: &RunResult) -> String {
         .flat_map(|point| {
             point.delays.iter().map(|delay| {
                 [
-                    format!("{} {}", point.index, cell(&point.stack)),
-                    cell(&format!("{} → {}", delay.from, delay.to)),
+                    format!("{} {}", point.index, escape(&point.stack)),
+                    escape(&format!("{} → {}", delay.from, delay.to)),
                     time(delay.described_us),
                     time(delay.delay_us.p50),
                     time(delay.delay_us.p99),
@@ -111,20 +112,4 @@ fn table<const N: usize>(head: [&str; N], rows: &[[String; N]], figures_from: us
     let mut text = line(&head.map(str::to_owned)) + &line(&rules);
     text.extend(rows.iter().map(|row| line(row)));
     text + "\n"
-}
-
-/// Text that stays within its cell and is nothing but text.
-fn cell(text: &str) -> String {
-    let mut safe = String::new();
-    for c in text.chars() {
-        match c {
-            '|' | '<' | '>' | '*' | '_' | '`' | '[' | ']' | '\\' | '#' => {
-                safe.push('\\');
-                safe.push(c);
-            }
-            '\n' | '\r' => safe.push(' '),
-            c => safe.push(c),
-        }
-    }
-    safe
 }

@@ -1,7 +1,7 @@
 //! What Markdown takes text for.
 
 /// `text` as it stands, in one line. Names and messages come from files and programs: nothing in them is markup.
-pub(crate) fn escape(text: &str) -> String {
+pub fn escape(text: &str) -> String {
     let mut escaped = String::new();
     for character in text.chars() {
         match character {
