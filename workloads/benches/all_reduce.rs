@@ -65,6 +65,7 @@ async fn times(connections: usize) -> Vec<Duration> {
             site: 0,
             address: IpAddr::V4(Ipv4Addr::LOCALHOST),
             command,
+            line_rate: None,
         }
     });
     let mut world = World::start(specs.collect(), transport, Duration::from_millis(100))

@@ -124,7 +124,9 @@ async fn transfer(pair: &Pair, message: Option<MessageOptions>) -> (f64, Duratio
         chunk_bytes: 256 << 10,
         message,
     };
-    let ranks = [(&pair.a, A), (&pair.b, B)].map(|(host, address)| rank(host, address));
+    let line_rate = message.as_ref().and_then(|message| message.line_rate);
+    let ranks = [(&pair.a, A), (&pair.b, B)];
+    let ranks = ranks.map(|(host, address)| rank(host, address, line_rate));
     let mut world = World::start(ranks.into(), transport, Duration::from_millis(100))
         .await
         .expect("ranks start");
@@ -153,7 +155,7 @@ async fn transfer(pair: &Pair, message: Option<MessageOptions>) -> (f64, Duratio
     ((SIZE * ITERATIONS * 8) as f64, median * ITERATIONS as u32)
 }
 
-fn rank(host: &Host, address: Ipv4Addr) -> RankSpec {
+fn rank(host: &Host, address: Ipv4Addr, line_rate: Option<Rate>) -> RankSpec {
     let mut command = Command::new(std::env::current_exe().expect("the bench runs from a file"));
     command.arg("__rank");
     let namespace = File::open(format!("/proc/self/task/{}/ns/net", host.thread()))
@@ -167,6 +169,7 @@ fn rank(host: &Host, address: Ipv4Addr) -> RankSpec {
         address: IpAddr::V4(address),
         command,
         clock: RankClock::Ours,
+        line_rate,
     }
 }
 

@@ -22,13 +22,12 @@ pub fn main() -> i32 {
         }
     };
     let mut session: Option<Session> = None;
-    let mut failed = None;
     loop {
         if let (Some(session), Some(awaited)) = (&mut session, control.awaited())
             && let Err(error) = session.serve(awaited)
+            && control.send(&error.into()).is_err()
         {
-            // The request that comes next is answered with it.
-            failed = Some(error);
+            return 0;
         }
         let request = match control.next_request() {
             Ok(Some(request)) => request,
@@ -44,26 +43,22 @@ pub fn main() -> i32 {
             }
         };
         if let Request::Clock = request {
-            // Whatever it has to tell besides is told with the next request: this one is timed.
             let now_ns = clock::now_ns();
             if control.send(&Reply::Clock { now_ns }).is_err() {
                 return 0;
             }
             continue;
         }
-        let answer = match (failed.take(), &mut session) {
-            (Some(error), _) => Err(error),
-            (None, Some(session)) => session.answer(request),
-            (None, None) => match request {
-                Request::SetClock { behind_ns } => {
-                    clock::set_behind(behind_ns);
-                    Ok(None)
-                }
-                request => Session::join(request).map(|(joined, reply)| {
-                    session = Some(joined);
-                    Some(reply)
-                }),
-            },
+        let answer = match (&mut session, request) {
+            (Some(session), request) => session.answer(request),
+            (None, Request::SetClock { behind_ns }) => {
+                clock::set_behind(behind_ns);
+                Ok(None)
+            }
+            (None, request) => Session::join(request).map(|(joined, reply)| {
+                session = Some(joined);
+                Some(reply)
+            }),
         };
         let sent = match answer {
             Ok(None) => Ok(()),

@@ -53,6 +53,8 @@ pub struct RankSpec {
     pub command: Command,
     /// By which clock it goes.
     pub clock: RankClock,
+    /// The rate of its host's interface; not known if absent.
+    pub line_rate: Option<Rate>,
 }
 
 /// By which clock a rank goes.
@@ -84,7 +86,7 @@ pub struct TransportOptions {
 pub struct MessageOptions {
     /// The congestion control.
     pub law: Law,
-    /// The rate of the hosts' interfaces, which laws of hardware start at; not known if absent.
+    /// The rate of the own host's interface, which laws of hardware start at; not known if absent. [`World`] has it of each rank.
     pub line_rate: Option<Rate>,
     /// How what is lost is sent again.
     pub recovery: Recovery,
@@ -200,7 +202,8 @@ pub struct ConnectionSample {
     pub pacing_rate_bps: Option<u64>,
     /// Delivery rate, bits per second.
     pub delivery_rate_bps: u64,
-    /// Bytes acknowledged so far.
+    /// Bytes acknowledged so far: TCP's without headers; of the message transport each message once, with the transport's own headers and
+    /// without parity.
     pub bytes_acked: u64,
     /// Bytes beyond those that have arrived as well (RFC 2018): how many segments did, times the maximum segment size. Always 0 where
     /// [`Self::bytes_acked`] counts whatever arrives.
@@ -296,14 +299,20 @@ impl World {
         );
         let nonce = nonce();
         let mut timekeeping = Timekeeping::new(ranks.iter().map(|spec| spec.clock));
-        let addresses: Vec<IpAddr> = ranks.iter().map(|spec| spec.address).collect();
+        let places: Vec<_> = ranks
+            .iter()
+            .map(|spec| (spec.address, spec.line_rate))
+            .collect();
         let mut handles = Vec::new();
         for (rank, spec) in ranks.into_iter().enumerate() {
             handles.push(RankHandle::spawn(rank, spec, events.clone())?);
         }
         timekeeping.set_clocks(&mut handles, &mut roll).await?;
-        for (rank, (handle, address)) in handles.iter_mut().zip(addresses).enumerate() {
-            let transport = transport.clone();
+        for (rank, (handle, (address, line_rate))) in handles.iter_mut().zip(places).enumerate() {
+            let mut transport = transport.clone();
+            if let Some(message) = &mut transport.message {
+                message.line_rate = line_rate;
+            }
             handle
                 .send(&Request::Join {
                     rank,

@@ -205,6 +205,8 @@ impl Model {
 
     fn advance(&mut self, ack: &Ack<'_>) {
         let flight = ack.in_flight as f64;
+        // A phase asks what was in flight when the acknowledgement came (`prior_in_flight`).
+        let prior = (ack.in_flight + ack.bytes) as f64;
         match self.phase {
             Phase::Startup if self.full_reached() => self.phase = Phase::Drain,
             Phase::Drain if flight <= self.flight(1.0) => self.enter_cycle(ack.now),
@@ -213,9 +215,9 @@ impl Model {
                 let long = ack.now.since(since) > rtt;
                 let over = match CYCLE[at] {
                     gain if gain > 1.0 => {
-                        long && (self.repair != Repair::None || flight >= self.flight(gain))
+                        long && (self.repair != Repair::None || prior >= self.flight(gain))
                     }
-                    gain if gain < 1.0 => long || flight <= self.flight(1.0),
+                    gain if gain < 1.0 => long || prior <= self.flight(1.0),
                     _ => long,
                 };
                 if over {

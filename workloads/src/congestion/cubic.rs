@@ -181,8 +181,13 @@ impl Controller for Curve {
     }
 
     fn on_timeout(&mut self, _now: Time) {
-        self.cut();
+        // After one that nothing answered, the threshold stays (RFC 5681, section 3.1).
+        if self.window > 1.0 {
+            self.cut();
+        }
         self.window = 1.0;
+        // RFC 9438, section 4.8: the curve begins flat, where avoidance does.
+        self.most = 0.0;
         self.slow_start = SlowStart::default();
     }
 
@@ -282,6 +287,19 @@ mod tests {
         let seconds = f64::from(reached.unwrap()) * 0.1;
         assert!((6.5..9.5).contains(&seconds), "{seconds}");
         assert!(curve.window > 1100.0);
+    }
+
+    #[test]
+    fn a_timeout_after_another_keeps_the_threshold_and_the_curve_begins_flat() {
+        let mut curve = Cubic::default().start(conditions(), Time::default());
+        curve.window = 100.0;
+        curve.on_timeout(Time::from_nanos(1));
+        curve.on_timeout(Time::from_nanos(2));
+        assert_eq!((curve.window, curve.threshold), (1.0, 70.0));
+        curve.window = 70.0;
+        curve.avoid(&acknowledged(Time::from_nanos(3)));
+        let epoch = curve.epoch.as_ref().unwrap();
+        assert_eq!((epoch.k, epoch.origin), (0.0, 70.0));
     }
 
     #[test]

@@ -95,7 +95,10 @@ impl Controller for Window {
     }
 
     fn on_timeout(&mut self, _now: Time) {
-        self.threshold = (self.window / 2.0).max(2.0 * self.packet);
+        // After one that nothing answered, the threshold stays (RFC 5681, section 3.1).
+        if self.window > self.packet {
+            self.threshold = (self.window / 2.0).max(2.0 * self.packet);
+        }
         self.window = self.packet;
     }
 
@@ -130,6 +133,15 @@ mod tests {
         ack.now = ack.now + Duration::from_micros(1);
         window.on_ack(&ack);
         assert!((window.window - 0.75e6).abs() < 1.0);
+    }
+
+    #[test]
+    fn a_timeout_after_another_keeps_the_threshold() {
+        let mut window = Dctcp::default().start(conditions(), Time::default());
+        window.window = 1e6;
+        window.on_timeout(Time::from_nanos(1));
+        window.on_timeout(Time::from_nanos(2));
+        assert_eq!((window.window, window.threshold), (window.packet, 5e5));
     }
 
     #[test]

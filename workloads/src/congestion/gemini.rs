@@ -145,7 +145,10 @@ impl Controller for Both {
     }
 
     fn on_timeout(&mut self, _now: Time) {
-        self.threshold = (self.window / 2.0).max(2.0);
+        // After one that nothing answered, the threshold stays (RFC 5681, section 3.1).
+        if self.window > 1.0 {
+            self.threshold = (self.window / 2.0).max(2.0);
+        }
         self.window = 1.0;
     }
 

@@ -124,6 +124,7 @@ impl Controller for Target {
     }
 
     fn on_loss(&mut self, loss: &Loss) {
+        self.timeouts = 0;
         if self.reaction.due_to(loss) {
             self.set(self.window * (1.0 - self.parameters.max_decrease.get()));
         }

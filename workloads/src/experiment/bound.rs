@@ -38,13 +38,12 @@ enum Port {
 }
 
 /// A port under the load of one collective.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Load {
     port: Port,
     payload: u64,
-    /// Lanes that the connections over it can fill.
-    lanes: u64,
-    rate: Rate,
+    /// Of the lanes that the connections over it can fill, the fastest first.
+    rates: Vec<Rate>,
     time: Duration,
 }
 
@@ -60,7 +59,7 @@ pub fn bound(
     let routes = Routes::new(topology);
     let packets = stack.packets(topology.mtu);
     let mut times = Vec::new();
-    let mut slowest = None;
+    let mut slowest: Option<(u64, Load)> = None;
     for &size in &plan.sizes {
         let work = Work::new(topology, &routes, plan, size)?;
         let Some(load) = work.slowest(stack.lanes(), packets) else {
@@ -73,7 +72,10 @@ pub fn bound(
             time_us: time.as_secs_f64() * 1e6,
         });
         // The greatest size has the least rounding to whole elements.
-        if slowest.is_none_or(|(greatest, _)| size >= greatest) {
+        if slowest
+            .as_ref()
+            .is_none_or(|(greatest, _)| size >= *greatest)
+        {
             slowest = Some((size, load));
         }
     }
@@ -140,16 +142,14 @@ impl<'a> Work<'a> {
             }
         }
         let timed = loads.into_iter().filter_map(|(port, (payload, flows))| {
-            let (rate, lanes) = self.capacity(port)?;
-            let lanes = lanes.min(flows);
+            let mut rates = self.rates(port)?;
+            rates.truncate(usize::try_from(flows).unwrap_or(usize::MAX));
             let bits = payload as f64 * overhead(packets) * 8.0;
-            let time =
-                Duration::from_secs_f64(bits / (rate.bits_per_second() as f64 * lanes as f64));
+            let time = Duration::from_secs_f64(bits / total(&rates).bits_per_second() as f64);
             Some(Load {
                 port,
                 payload,
-                lanes,
-                rate,
+                rates,
                 time,
             })
         });
@@ -181,16 +181,20 @@ impl<'a> Work<'a> {
         )
     }
 
-    fn capacity(&self, port: Port) -> Option<(Rate, u64)> {
+    /// Of its lanes, the fastest first; `None` if one has none.
+    fn rates(&self, port: Port) -> Option<Vec<Rate>> {
         match port {
             Port::Wan(link, direction) => {
-                let link = &self.topology.links[link.0];
-                Some((link.least_rate(direction)?, link.lanes.len() as u64))
+                let lanes = self.topology.links[link.0].lanes.iter();
+                let rates = lanes.map(|lane| lane.channel(direction).rate);
+                let mut rates: Vec<Rate> = rates.collect::<Option<_>>()?;
+                rates.sort_by(|one, other| other.cmp(one));
+                Some(rates)
             }
-            Port::Out(rank) | Port::In(rank) => Some((
-                self.topology.site(self.plan.ranks[rank].site).fabric.rate?,
-                1,
-            )),
+            Port::Out(rank) | Port::In(rank) => {
+                let site = self.topology.site(self.plan.ranks[rank].site);
+                Some(vec![site.fabric.rate?])
+            }
         }
     }
 
@@ -223,6 +227,10 @@ pub fn way<'a>(
     })
 }
 
+fn total(rates: &[Rate]) -> Rate {
+    Rate::from_bits_per_second(rates.iter().map(|rate| rate.bits_per_second()).sum())
+}
+
 /// Bytes of frames per byte of payload, in full packets.
 fn overhead(packets: Packets) -> f64 {
     let coded = packets.erasure.map_or(1.0, |Erasure { data, parity }| {
@@ -242,13 +250,14 @@ fn reason(
         let Erasure { data, parity } = erasure;
         format!(", and {parity} of parity for {data}")
     });
-    let lanes = if load.lanes > 1 {
-        format!(" on each of {} lanes", load.lanes)
-    } else {
-        String::new()
+    let lanes = load.rates.len();
+    let rate = match &load.rates[..] {
+        [first, .., last] if first == last => format!("{first} on each of {lanes} lanes"),
+        [_, _, ..] => format!("{} on {lanes} lanes together", total(&load.rates)),
+        rates => total(rates).to_string(),
     };
     format!(
-        "{} by {} over {} ranks sends {:.3} bytes per byte of the array over {}, at {}{lanes}; \
+        "{} by {} over {} ranks sends {:.3} bytes per byte of the array over {}, at {rate}; \
          each takes {:.4} bytes on the wire ({} of payload in a frame of {}{parity})",
         plan.collective,
         plan.algorithm,
@@ -259,7 +268,6 @@ fn reason(
             plan,
             port: load.port
         },
-        load.rate,
         overhead(packets),
         packets.payload,
         packets.bytes + ETHERNET_HEADER,
@@ -428,6 +436,29 @@ mod tests {
         };
         assert!((busbw(2) / busbw(1) - 2.0).abs() < 1e-6);
         assert!((busbw(8) / busbw(1) - 4.0).abs() < 1e-6);
+    }
+
+    #[test]
+    fn lanes_of_different_rates_are_filled_the_fastest_first() {
+        let link = "rate: 500Mbit, rtt: 20ms, lanes: [{}, {rate: 50Mbit}, {}]";
+        let topology = topology(1, link);
+        let plan = plan(&topology, Algorithm::Ring, RankOrder::SiteContiguous, SIZE);
+        let of = |connections| bound(&topology, &plan, &tcp(connections)).unwrap().unwrap();
+        assert!((of(2).busbw_bps / of(1).busbw_bps - 2.0).abs() < 1e-6);
+        assert!((of(3).busbw_bps / of(1).busbw_bps - 2.1).abs() < 1e-6);
+        let told = |connections| {
+            let bound = of(connections);
+            let (_, at) = bound.reason.split_once(" a>b, at ").unwrap();
+            at.split_once(';').unwrap().0.to_owned()
+        };
+        assert_eq!(
+            [told(1), told(2), told(3)],
+            [
+                "500Mbit",
+                "500Mbit on each of 2 lanes",
+                "1.05Gbit on 3 lanes together"
+            ]
+        );
     }
 
     #[test]

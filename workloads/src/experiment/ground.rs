@@ -75,7 +75,9 @@ impl Ground {
 
     /// A rank in its place, to be started.
     pub(super) fn rank(&self, place: RankPlace, options: &RunOptions) -> RankSpec {
-        let host = place.host_name(&self.plan().topology);
+        let topology = &self.plan().topology;
+        let host = place.host_name(topology);
+        let line_rate = topology.site(place.site).fabric.rate;
         let (address, command, clock) = match self {
             Self::Built(lab) => {
                 let node = lab.plan().node_named(&host);
@@ -100,6 +102,7 @@ impl Ground {
             address,
             command,
             clock,
+            line_rate,
         }
     }
 

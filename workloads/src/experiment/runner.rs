@@ -161,13 +161,13 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Where files of `kind` of point number `index` lie, in the result's folder.
+    /// Where files of `kind` of the point at `index` lie, in the result's folder: by its number, which it has in every part of the experiment.
     fn folder(&self, kind: &str, index: usize) -> PathBuf {
         let folder = self.recorder.writer().path().join(kind);
         match self.experiment.points.len() {
             // One point alone needs no folder of its own.
             1 => folder,
-            _ => folder.join(format!("point-{index}")),
+            _ => folder.join(format!("point-{}", self.experiment.points[index].number)),
         }
     }
 

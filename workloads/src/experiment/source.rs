@@ -144,7 +144,8 @@ impl ExperimentSource {
             self.add_points(&mut experiment, &dimensions, &indices)?;
         }
         if experiment.points.is_empty() {
-            let message = "no stack runs anywhere: the values that `only` names never come together";
+            let message =
+                "no stack runs anywhere: the values that `only` names never come together";
             return Err(self.document.error(&place(&["stacks"]), message));
         }
         Ok(experiment)

@@ -1,6 +1,7 @@
 //! Messages cut into pieces, kept until they have arrived.
 
 use std::collections::{BTreeSet, VecDeque};
+use std::ops::RangeInclusive;
 
 use longhaul_emulator::time::Time;
 
@@ -34,6 +35,8 @@ pub(super) struct Backlog {
     lost: BTreeSet<u64>,
     /// Bytes of pieces that were never sent.
     waiting: u64,
+    /// Pieces that have arrived, and their bytes.
+    delivered: (u64, u64),
     /// Buffers to use again.
     spare: Vec<Vec<u8>>,
 }
@@ -54,6 +57,7 @@ impl Backlog {
             floor: 0,
             lost: BTreeSet::new(),
             waiting: 0,
+            delivered: (0, 0),
             spare: Vec::new(),
         }
     }
@@ -81,6 +85,11 @@ impl Backlog {
     /// Bytes that were never sent.
     pub(super) fn waiting(&self) -> u64 {
         self.waiting
+    }
+
+    /// Pieces that have arrived, each once, and their bytes.
+    pub(super) fn delivered(&self) -> (u64, u64) {
+        self.delivered
     }
 
     /// Whether all has arrived.
@@ -152,7 +161,7 @@ impl Backlog {
 
     /// It has arrived.
     pub(super) fn arrive(&mut self, sequence: u64) {
-        self.arrived.insert(sequence..=sequence, |_| {});
+        self.count_delivered(sequence..=sequence);
         self.lost.remove(&sequence);
         if let Some(first) = self
             .arrived
@@ -166,10 +175,20 @@ impl Backlog {
     /// Everything before `floor` has arrived.
     pub(super) fn arrive_before(&mut self, floor: u64) {
         if (self.floor + 1..=self.next).contains(&floor) {
-            self.arrived.insert(self.floor..=floor - 1, |_| {});
+            self.count_delivered(self.floor..=floor - 1);
             self.lost = self.lost.split_off(&floor);
             let first = self.arrived.first().map_or(floor, |first| first.end() + 1);
             self.release(first);
+        }
+    }
+
+    fn count_delivered(&mut self, arrived: RangeInclusive<u64>) {
+        let mut fresh = Vec::new();
+        self.arrived.insert(arrived, |stretch| fresh.push(stretch));
+        for sequence in fresh.into_iter().flatten() {
+            let length = self.piece(sequence).map_or(0, |piece| piece.bytes.len());
+            self.delivered.0 += 1;
+            self.delivered.1 += length as u64;
         }
     }
 

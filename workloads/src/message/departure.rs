@@ -14,7 +14,7 @@ impl Sender {
         if let Some(index) = self.path_to_try(now) {
             return Some(self.transmit(now, index, None, out));
         }
-        if let Some(index) = self.probe.take() {
+        if let Some(index) = self.probes.pop_first() {
             let sequence = self.backlog.oldest();
             return Some(self.transmit(now, index, sequence, out));
         }

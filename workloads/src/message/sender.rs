@@ -1,5 +1,6 @@
 //! The sending end of a queue pair.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use longhaul_emulator::time::Time;
@@ -33,8 +34,8 @@ pub(crate) struct Sender {
     pub(super) allowance: u64,
     /// The path after the last used one, when they are taken in turn.
     pub(super) turn: usize,
-    /// The path to be sent on whatever the window says: a timeout passed there.
-    pub(super) probe: Option<usize>,
+    /// Paths to be sent on whatever the window says: a timeout passed there.
+    pub(super) probes: BTreeSet<usize>,
     /// When the peer was last heard, or something was first waited for.
     pub(super) heard: Time,
     pub(super) totals: Totals,
@@ -114,7 +115,7 @@ impl Sender {
             granted: 0,
             allowance: u64::MAX,
             turn: 0,
-            probe: None,
+            probes: BTreeSet::new(),
             heard: now,
             totals: Totals::default(),
             parameters,
@@ -171,6 +172,13 @@ impl Sender {
         if self.is_drained() && self.is_open() {
             self.state = State::Closing { byes: 0, due: now };
         }
+    }
+
+    /// Bytes of messages that have arrived, with the headers of the packets they need: neither repeats nor parity.
+    pub(crate) fn delivered(&self) -> u64 {
+        let (pieces, bytes) = self.backlog.delivered();
+        let around = self.parameters.datagram - self.parameters.piece();
+        bytes + pieces * around as u64
     }
 
     /// What it counted so far.
@@ -385,7 +393,11 @@ impl Sender {
     /// Whether this is the path to ask on whether the receiver has room again: its word may have been lost.
     fn waits_for_room(&self, path: usize) -> bool {
         Some(path) == self.paths.iter().position(Path::is_live)
-            && self.paths.iter().all(|path| path.in_flight == 0)
+            && self
+                .paths
+                .iter()
+                .filter(|path| path.is_live())
+                .all(|path| path.in_flight == 0)
             && self.backlog.is_held_back(self.granted)
     }
 
@@ -394,7 +406,7 @@ impl Sender {
     fn time_out(&mut self, now: Time, index: usize) {
         self.paths[index].count_timeout(now);
         if self.paths[index].timeouts == 1 {
-            self.probe = Some(index);
+            self.probes.insert(index);
             return;
         }
         let lost = self.paths[index].lose_all();
@@ -409,7 +421,7 @@ impl Sender {
                 interval,
             };
         } else {
-            self.probe = Some(index);
+            self.probes.insert(index);
         }
         if others && self.flows.len() == 1 {
             // The other paths of the same control are heard.

@@ -81,6 +81,8 @@ fn one() -> usize {
 const PORT: u16 = 5201;
 /// iperf3's own limit.
 const MOST_STREAMS: usize = 128;
+/// iperf3's own limit (`MAX_TIME`).
+const MOST_SECONDS: u64 = 86_400;
 /// iperf3's own limits.
 const INTERVALS: std::ops::RangeInclusive<Duration> =
     Duration::from_millis(100)..=Duration::from_secs(60);
@@ -106,8 +108,12 @@ impl Program for Iperf3Spec {
             return Err(Refusal::of("interval", "an interval is 100ms to 1min"));
         }
         let whole = |span: TimeSpan| span.duration().subsec_nanos() == 0;
-        if !whole(self.duration) || self.duration.duration().is_zero() {
-            return Err(Refusal::of("duration", "iperf3 sends for whole seconds"));
+        let seconds = self.duration.duration().as_secs();
+        if !whole(self.duration) || !(1..=MOST_SECONDS).contains(&seconds) {
+            return Err(Refusal::of(
+                "duration",
+                "iperf3 sends for whole seconds, a day at most",
+            ));
         }
         if self
             .omit

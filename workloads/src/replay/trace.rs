@@ -146,12 +146,14 @@ impl Trace {
         let mut nodes: Vec<Option<Node>> = nodes.into_iter().map(Some).collect();
         let sorted = order.iter().filter_map(|&old| nodes[old].take());
         let mut sorted: Vec<Node> = sorted.collect();
-        let mut last: BTreeMap<(usize, Stream), usize> = BTreeMap::new();
+        let mut streams: BTreeMap<Stream, usize> = BTreeMap::new();
+        let mut last: BTreeMap<(usize, usize), usize> = BTreeMap::new();
         for (index, node) in sorted.iter_mut().enumerate() {
-            let stream = node.stream();
+            let next = streams.len();
+            let stream = *streams.entry(node.stream()).or_insert(next);
             for (&rank, waits) in node.ranks.iter().zip(&mut node.after) {
                 waits.iter_mut().for_each(|old| *old = place[*old]);
-                waits.extend(last.insert((rank, stream.clone()), index));
+                waits.extend(last.insert((rank, stream), index));
                 waits.sort_unstable();
                 waits.dedup();
             }

@@ -207,6 +207,7 @@ mod tests {
             address: std::net::Ipv4Addr::LOCALHOST.into(),
             command,
             clock: RankClock::Ours,
+            line_rate: None,
         };
         let (events, _heard) = tokio::sync::mpsc::unbounded_channel();
         let rank = RankHandle::spawn(0, spec, events).unwrap();

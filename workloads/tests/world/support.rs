@@ -103,6 +103,7 @@ pub fn specs(tag: &str, sites: &[usize], address: IpAddr) -> Vec<RankSpec> {
             site,
             address,
             command,
+            line_rate: None,
         }
     };
     sites.iter().enumerate().map(spec).collect()

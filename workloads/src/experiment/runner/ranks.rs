@@ -21,13 +21,6 @@ impl Run<'_> {
         let places = point.workload.ranks().iter();
         let ranks = places.map(|&place| ground.rank(place, self.options));
         let ranks = ranks.collect();
-        let fabrics = ground
-            .plan()
-            .topology
-            .sites
-            .iter()
-            .map(|site| site.fabric.rate);
-        let line_rate = fabrics.flatten().min();
         // One draw for all that is compared: which flows share a lane is chance, and no stack's doing.
         let ports = derived_seed(self.experiment.seed, point.repeat);
         let transport = TransportOptions {
@@ -35,7 +28,7 @@ impl Run<'_> {
             connections: point.stack.connections,
             socket_buffer: point.stack.socket_buffer.map(ByteSize::bytes),
             chunk_bytes: point.stack.chunk.bytes(),
-            message: point.stack.message_options(line_rate, ports),
+            message: point.stack.message_options(ports),
         };
         World::start(ranks, transport, self.experiment.telemetry_period).await
     }

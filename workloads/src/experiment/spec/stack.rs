@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use longhaul_emulator::probe::EcnField;
-use longhaul_topologies::units::{ByteSize, Rate, TimeSpan};
+use longhaul_topologies::units::{ByteSize, TimeSpan};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Error, MapAccess, Visitor};
@@ -185,15 +185,15 @@ impl StackSpec {
         }
     }
 
-    /// The message transport's settings, if it is that, for hosts with interfaces of `line_rate` and ports drawn from `ports`.
-    pub fn message_options(&self, line_rate: Option<Rate>, ports: u64) -> Option<MessageOptions> {
+    /// The message transport's settings, if it is that, with ports drawn from `ports`.
+    pub fn message_options(&self, ports: u64) -> Option<MessageOptions> {
         let law = match self.transport {
             Transport::Tcp => return None,
             Transport::Message => self.law().ok()?,
         };
         Some(MessageOptions {
             law,
-            line_rate,
+            line_rate: None,
             recovery: self.recovery.unwrap_or_default(),
             erasure: self.erasure,
             paths: self.paths.unwrap_or_default(),

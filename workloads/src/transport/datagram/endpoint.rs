@@ -76,18 +76,24 @@ pub(crate) const JUMBO: usize = 9000;
 /// include/rdma/ib_verbs.h).
 const PORTS: std::ops::RangeInclusive<u16> = 0xC000..=0xFFFF;
 
-/// The ports of a rank's paths, no two alike.
-fn drawn_ports(seed: u64, rank: usize, paths: usize) -> Vec<u16> {
+/// How many ports that are taken are passed over before that is an error.
+const MOST_TAKEN: usize = 1000;
+
+/// Sockets for a rank's paths on ports that follow from `seed`. One that is taken is passed over: the next is that of the same draw.
+fn bind_drawn(address: IpAddr, seed: u64, rank: usize, paths: usize) -> io::Result<Vec<Socket>> {
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     random.set_stream(rank as u64);
-    let mut drawn = Vec::with_capacity(paths);
-    while drawn.len() < paths {
-        let port = random.random_range(PORTS);
-        if !drawn.contains(&port) {
-            drawn.push(port);
+    let mut sockets = Vec::with_capacity(paths);
+    let mut taken = 0;
+    while sockets.len() < paths {
+        match Socket::bind(address, random.random_range(PORTS)) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && taken < MOST_TAKEN => {
+                taken += 1;
+            }
+            bound => sockets.push(bound?),
         }
     }
-    drawn
+    Ok(sockets)
 }
 
 impl Endpoint {
@@ -103,19 +109,15 @@ impl Endpoint {
         most_message: usize,
     ) -> Result<Self, TransportError> {
         let paths = usize::from(options.paths.count.max(1));
-        let ports = match options.ports {
-            Some(seed) => drawn_ports(seed, rank, paths),
-            None => vec![0; paths],
+        let sockets = match options.ports {
+            Some(seed) => bind_drawn(address, seed, rank, paths),
+            None => (0..paths).map(|_| Socket::bind(address, 0)).collect(),
         };
-        let sockets = ports
-            .into_iter()
-            .map(|port| Socket::bind(address, port))
-            .collect::<io::Result<Vec<_>>>()
-            .map_err(system(format!("open UDP ports on {address}")))?;
+        let sockets = sockets.map_err(system(format!("open UDP ports on {address}")))?;
         let address = sockets[0]
             .address()
             .map_err(system("read the listening address".into()))?;
-        let port = Port::new(options.line_rate);
+        let port = Port::new(options.line_rate, address.ip());
         let credits = options.credits.map(Credits::new);
         Ok(Self {
             rank,
@@ -449,7 +451,7 @@ impl Connections for Endpoint {
     /// One for each path that this rank sends on; `at_ns` is now on CLOCK_MONOTONIC.
     fn sample(&self, at_ns: u64) -> Vec<ConnectionSample> {
         let states = self.outgoing.iter().flat_map(|(&to, sender)| {
-            let totals = sender.totals();
+            let (totals, delivered) = (sender.totals(), sender.delivered());
             sender.path_states().map(move |state| ConnectionSample {
                 at_ns,
                 from: self.rank,
@@ -462,7 +464,7 @@ impl Connections for Endpoint {
                 retransmits: totals.repeats,
                 pacing_rate_bps: state.pacing_rate.map(Rate::bits_per_second),
                 delivery_rate_bps: state.delivery_rate.map_or(0, Rate::bits_per_second),
-                bytes_acked: totals.arrived,
+                bytes_acked: delivered,
                 bytes_sacked: 0,
                 marked_bytes: Some(totals.marked),
             })
@@ -487,27 +489,38 @@ pub(super) fn failed(peer: usize) -> impl FnOnce(Failure) -> TransportError {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
+    use std::net::Ipv4Addr;
 
     use super::*;
     use crate::message::MOST_PATHS;
 
+    /// Addresses of this machine that no other test binds to.
+    const DRAWN: Ipv4Addr = Ipv4Addr::new(127, 71, 0, 1);
+    const TAKEN: Ipv4Addr = Ipv4Addr::new(127, 71, 0, 2);
+
+    /// The ports that a rank draws.
+    fn drawn(address: Ipv4Addr, seed: u64, rank: usize, paths: usize) -> Vec<u16> {
+        let sockets = bind_drawn(address.into(), seed, rank, paths).unwrap();
+        let port = |socket: &Socket| socket.address().unwrap().port();
+        sockets.iter().map(port).collect()
+    }
+
     #[test]
     fn the_same_draw_gives_the_same_ports_and_each_rank_its_own() {
-        assert_eq!(drawn_ports(7, 1, 8), drawn_ports(7, 1, 8));
-        assert_eq!(drawn_ports(7, 1, 8)[..3], drawn_ports(7, 1, 3));
-        assert_ne!(drawn_ports(7, 1, 8), drawn_ports(7, 2, 8));
-        assert_ne!(drawn_ports(7, 1, 8), drawn_ports(8, 1, 8));
-        let ports = drawn_ports(7, 1, 8);
+        let of = |seed, rank, paths| drawn(DRAWN, seed, rank, paths);
+        assert_eq!(of(7, 1, 8)[..3], of(7, 1, 3));
+        assert_ne!(of(7, 1, 8), of(7, 2, 8));
+        assert_ne!(of(7, 1, 8), of(8, 1, 8));
+        let ports = of(7, 1, MOST_PATHS.into());
         assert!(ports.iter().all(|port| PORTS.contains(port)), "{ports:?}");
     }
 
     #[test]
-    fn no_two_paths_draw_the_same_port() {
-        for seed in 0..100 {
-            let ports = drawn_ports(seed, 0, MOST_PATHS.into());
-            let different: BTreeSet<_> = ports.iter().collect();
-            assert_eq!(different.len(), ports.len(), "{ports:?}");
-        }
+    fn ports_that_are_taken_are_passed_over() {
+        let expected = drawn(TAKEN, 9, 0, 5);
+        let taken = Socket::bind(TAKEN.into(), expected[1]).unwrap();
+        let found = drawn(TAKEN, 9, 0, 4);
+        drop(taken);
+        assert_eq!(found, [expected[0], expected[2], expected[3], expected[4]]);
     }
 }

@@ -66,14 +66,9 @@ pub(super) struct Received {
 }
 
 impl Socket {
-    /// `port` of `address`; a free one if that is taken, or 0.
+    /// `port` of `address`; a free one if that is 0.
     pub(super) fn bind(address: IpAddr, port: u16) -> io::Result<Self> {
-        let socket = match UdpSocket::bind((address, port)) {
-            Err(error) if error.kind() == io::ErrorKind::AddrInUse && port != 0 => {
-                UdpSocket::bind((address, 0))
-            }
-            bound => bound,
-        }?;
+        let socket = UdpSocket::bind((address, port))?;
         socket.set_nonblocking(true)?;
         let options = socket2::SockRef::from(&socket);
         if setsockopt(&socket, sockopt::RcvBufForce, &KERNEL_BUFFER).is_err() {
@@ -266,16 +261,6 @@ mod tests {
     use std::time::{Duration, Instant};
 
     use super::*;
-
-    #[test]
-    fn instead_of_a_port_that_is_taken_there_is_another() {
-        let address = Ipv4Addr::LOCALHOST.into();
-        let one = Socket::bind(address, 0).unwrap().address().unwrap().port();
-        let sockets = [(); 2].map(|()| Socket::bind(address, one).unwrap());
-        let ports = sockets.map(|socket| socket.address().unwrap().port());
-        assert_eq!(ports[0], one);
-        assert_ne!(ports[1], one);
-    }
 
     #[test]
     fn a_batch_arrives_as_the_datagrams_that_were_sent() {
