@@ -2,6 +2,7 @@
 
 use longhaul_ci::baseline::{Baseline, BaselineError, Older};
 use longhaul_ci::verdict::Verdict;
+use longhaul_reports::file;
 use longhaul_reports::folder::ResultFolder;
 use serde_json::json;
 
@@ -54,6 +55,10 @@ impl From<BaselineError> for Failure {
                 error.to_string(),
                 "a baseline is a file: `longhaul baseline save RESULT --to FILE` makes one",
             ),
+            BaselineError::Io { source, .. } => match file::way_out(source) {
+                Some(help) => Failure::with_help(exit, error.to_string(), help),
+                None => Failure::new(exit, &error),
+            },
             _ => Failure::new(exit, &error),
         }
     }

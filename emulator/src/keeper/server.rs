@@ -19,8 +19,9 @@ use super::links::Refusal;
 use super::wire::{Answer, Request, Wire};
 use crate::sandbox::{self, Privilege};
 
-/// How long a client may take over its own request: it is a program on this machine that has it ready.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// How long a client may take over its own request: it is a program on this machine that has it ready. Less than a client waits for an
+/// answer, as others wait behind it.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// How long clients are left waiting before the system is asked again whether it has room for one.
 const NO_ROOM: Duration = Duration::from_millis(50);

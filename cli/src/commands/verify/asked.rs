@@ -12,6 +12,9 @@ use crate::failure::Failure;
 /// A link between two sites that only stand for the namespaces.
 const LINK: &str = "name: asked\nsites: [{name: a}, {name: b}]\nlinks: [{between: [a, b]}]\n";
 
+/// What links have and a single way has not.
+const OF_LINKS: [&str; 4] = ["between", "lanes", "spread", "schedule"];
+
 /// What `texts` ask for; nothing if there are none. Only what they name is judged.
 pub fn parse(texts: &[String]) -> Result<Asked, Failure> {
     let settings: Vec<&str> = texts.iter().flat_map(|text| split(text)).collect();
@@ -20,7 +23,7 @@ pub fn parse(texts: &[String]) -> Result<Asked, Failure> {
     }
     let mut document = Document::from_text("--asked", LINK)?;
     let mut judged = [BTreeSet::new(), BTreeSet::new()];
-    let mut delayed = false;
+    let (mut delayed, mut derived) = (false, false);
     for setting in settings {
         let Some((key, value)) = setting.split_once('=') else {
             return Err(Failure::with_help(
@@ -36,20 +39,26 @@ pub fn parse(texts: &[String]) -> Result<Asked, Failure> {
             _ => (&[0, 1][..], key),
         };
         let name = name.split('.').next().unwrap_or(name);
+        if OF_LINKS.contains(&name) {
+            return Err(Failure::with_help(
+                Exit::Usage,
+                format!(
+                    "--asked {setting}: a link has `{name}`, the way between two namespaces has not"
+                ),
+                "ask for its delay, jitter, rate, loss, duplication, corruption, reordering, queue or state",
+            ));
+        }
         for &way in ways {
             judged[way].extend(quantities(name));
         }
         delayed |= matches!(name, "delay" | "rtt");
+        derived |= matches!(name, "jitter" | "queue");
         let set = document.set(&format!("links.0.{key}"), value);
         set.map_err(|error| named(&error))?;
     }
     if !delayed {
         // A link has to have one. It is not judged; but what is derived from it must not be made up.
-        let derived = judged.iter().flatten();
-        if derived
-            .into_iter()
-            .any(|one| matches!(one, Quantity::Jitter | Quantity::Queue))
-        {
+        if derived {
             return Err(Failure::with_help(
                 Exit::Usage,
                 "--asked: a jitter or a queue without a delay",
@@ -137,6 +146,23 @@ mod tests {
         assert!(asked.judged[1].contains(&Quantity::Loss));
         assert_eq!(asked.lane.forward.delay, Duration::from_millis(40));
         assert_ne!(asked.lane.forward.loss, asked.lane.reverse.loss);
+    }
+
+    #[test]
+    fn a_way_that_is_down_needs_no_delay_and_what_only_links_have_is_refused() {
+        assert!(!asked("state=down").judged[0].is_empty());
+        for text in [
+            "lanes=2",
+            "lanes=[{delay: 9ms}]",
+            "between=[a, b]",
+            "delay=1ms,spread=1ms",
+        ] {
+            let refused = parse(&[text.to_owned()]).unwrap_err().render();
+            assert!(
+                refused.contains("the way between two namespaces has not"),
+                "{refused}"
+            );
+        }
     }
 
     #[test]
