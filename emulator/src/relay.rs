@@ -59,6 +59,7 @@ use longhaul_topologies::model::Channel;
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
 use self::driver::{Command, Driver, DriverError};
+pub(crate) use self::line::Line;
 pub(crate) use self::memory::bytes_held;
 pub use self::memory::{MemoryNeed, memory};
 pub use self::tuning::{Grant, Tuning};

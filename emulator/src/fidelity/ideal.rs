@@ -1,20 +1,22 @@
-//! What probes would show of a channel's jitter if the lab did exactly as described.
+//! What probes would show of a channel's jitter, and of a rate that changes, if the lab did exactly as described.
 //!
 //! Not the described shape itself: a packet that may not overtake waits for the one before it, so the closer the probes
 //! are, compared with the deviation, the longer and the more spread their delays. Probes 4 ms apart see a Pareto jitter of
-//! 3 ms nearly half as wide again, and that is as it should be.
+//! 3 ms nearly half as wide again, and that is as it should be. And where a trace lets nothing pass, probes wait until it does.
 //!
 //! How far a figure from so many probes may be off by chance is found out the same way: by many runs of as many probes. So it
 //! holds for delays that follow each other and for heavy tails, where a formula for independent normal ones would not.
 
 use std::time::Duration;
 
-use longhaul_topologies::model::{DelayTrace, Jitter, JitterShape, PacketOrder};
+use longhaul_topologies::model::{Channel, DelayTrace, Jitter, JitterShape, PacketOrder};
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::sample::{Sample, distance};
 use crate::distribution;
+use crate::relay::Line;
+use crate::time::Time;
 
 /// Enough for quantiles within 1 %: far less than a few hundred real probes leave open.
 const PROBES: usize = 10_000;
@@ -25,6 +27,15 @@ const MOST: usize = 1500;
 /// How much further off than the furthest of [`RUNS`] a figure may be. For a normal figure that is 3.6 standard deviations: one
 /// false alarm in three thousand.
 const MARGIN: f64 = 1.5;
+
+/// How probes are sent.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Probes {
+    /// Between two of them.
+    pub(super) interval: Duration,
+    /// Bytes of their frames.
+    pub(super) frame: u64,
+}
 
 /// The delays that a faithful lab would show, in microseconds above the channel's delay.
 #[derive(Debug)]
@@ -39,9 +50,9 @@ pub(super) struct Ideal {
 }
 
 impl Ideal {
-    /// For `count` probes, `interval` apart.
-    pub(super) fn new(jitter: &Jitter, interval: Duration, count: usize) -> Self {
-        let delays = variations(jitter, interval);
+    /// For `count` probes of `channel`.
+    pub(super) fn new(channel: &Channel, probes: Probes, count: usize) -> Self {
+        let delays = variations(channel, probes);
         let mut ideal = Ideal {
             median: 0.0,
             width: 0.0,
@@ -49,7 +60,7 @@ impl Ideal {
             delays,
         };
         for seed in 1..=RUNS {
-            let run = draw(jitter, interval, count.min(MOST), seed);
+            let run = draw(channel, probes, count.min(MOST), seed);
             let off = (run.median() - ideal.delays.median()).abs();
             ideal.median = ideal.median.max(off);
             let off = (run.width() - ideal.delays.width()).abs();
@@ -63,38 +74,71 @@ impl Ideal {
     }
 }
 
-/// How much longer than the channel's delay probes `interval` apart take. The same every time.
-pub(super) fn variations(jitter: &Jitter, interval: Duration) -> Sample {
-    draw(jitter, interval, PROBES, 0)
+/// How much longer than the channel's delay probes take. The same every time.
+pub(super) fn variations(channel: &Channel, probes: Probes) -> Sample {
+    draw(channel, probes, PROBES, 0)
 }
 
-fn draw(jitter: &Jitter, interval: Duration, count: usize, seed: u64) -> Sample {
-    Sample::new(walk(jitter, interval, count, seed))
+fn draw(channel: &Channel, probes: Probes, count: usize, seed: u64) -> Sample {
+    Sample::new(walk(channel, probes, count, seed))
 }
 
 /// The same one after another, for tests.
 #[cfg(test)]
-pub(super) fn in_order(jitter: &Jitter, interval: Duration, count: usize) -> Vec<f64> {
-    walk(jitter, interval, count, 0)
+pub(super) fn in_order(channel: &Channel, probes: Probes, count: usize) -> Vec<f64> {
+    walk(channel, probes, count, 0)
 }
 
 /// The delays of `count` probes, one after another, in microseconds.
-fn walk(jitter: &Jitter, interval: Duration, count: usize, seed: u64) -> Vec<f64> {
+fn walk(channel: &Channel, probes: Probes, count: usize, seed: u64) -> Vec<f64> {
     let mut draws = ChaCha8Rng::seed_from_u64(seed);
-    let variation = Variation::of(jitter, &mut draws);
-    let apart = interval.as_secs_f64() * 1e6;
+    let jitter = channel.jitter.as_ref();
+    let variation = jitter.map(|jitter| Variation::of(jitter, &mut draws));
+    let mut line = ChangingLine::of(channel, probes.frame, &mut draws);
+    let apart = probes.interval.as_secs_f64() * 1e6;
     let mut last = f64::NEG_INFINITY;
     let probe = |number| {
         let sent = number as f64 * apart;
-        let alone = sent + variation.next(sent, &mut draws);
-        let arrival = match jitter.order {
-            PacketOrder::Preserved => alone.max(last),
-            PacketOrder::ByDelay => alone,
+        let left = line.as_mut().map_or(sent, |line| line.left(sent));
+        let varied = variation.as_ref().map(|one| one.next(left, &mut draws));
+        let alone = left + varied.unwrap_or_default();
+        let arrival = match jitter.map(|jitter| jitter.order) {
+            Some(PacketOrder::Preserved) | None => alone.max(last),
+            Some(PacketOrder::ByDelay) => alone,
         };
         last = arrival;
         arrival - sent
     };
     (0..count).map(probe).collect()
+}
+
+/// A line whose rate changes: probes wait in its gaps, and for those before them.
+struct ChangingLine {
+    line: Line,
+    /// Where its trace was, in microseconds, when the first probe left.
+    began: f64,
+    /// Bytes of a probe.
+    frame: u64,
+}
+
+impl ChangingLine {
+    /// `None` where the rate does not change.
+    fn of(channel: &Channel, frame: u64, rng: &mut impl Rng) -> Option<Self> {
+        let period = channel.rate_trace.as_ref()?.period().as_secs_f64() * 1e6;
+        Some(ChangingLine {
+            line: Line::of(channel, Time::default(), Time::default())?,
+            began: rng.random::<f64>() * period,
+            frame,
+        })
+    }
+
+    /// When the last bit of a probe has left that was `sent` then, in microseconds.
+    fn left(&mut self, sent: f64) -> f64 {
+        let now = Time::from_nanos(((self.began + sent) * 1e3) as u64);
+        self.line.start(now);
+        let left = self.line.transmit(self.frame);
+        sent + left.since(now).as_secs_f64() * 1e6
+    }
 }
 
 /// Where the variation of one probe comes from.
@@ -134,7 +178,7 @@ impl<'a> Variation<'a> {
 
 #[cfg(test)]
 mod tests {
-    use longhaul_topologies::model::JitterDistribution;
+    use longhaul_topologies::model::{JitterDistribution, RateStep, RateTrace};
 
     use super::*;
 
@@ -146,6 +190,43 @@ mod tests {
             shape: JitterShape::Distribution(JitterDistribution::Normal),
             order,
         }
+    }
+
+    /// That of a channel with `jitter` alone.
+    fn variations(jitter: &Jitter, interval: Duration) -> Sample {
+        super::variations(&jittered(jitter), every(interval))
+    }
+
+    fn jittered(jitter: &Jitter) -> Channel {
+        Channel {
+            jitter: Some(jitter.clone()),
+            ..Channel::of_delay(Duration::ZERO)
+        }
+    }
+
+    fn every(interval: Duration) -> Probes {
+        Probes {
+            interval,
+            frame: 100,
+        }
+    }
+
+    #[test]
+    fn probes_wait_in_the_gaps_of_a_rate_for_as_long_as_these_last() {
+        let steps = [(Duration::ZERO, 20_000_000), (100 * MS, 0)];
+        let steps = steps.map(|(at, bits_per_second)| RateStep {
+            at,
+            bits_per_second,
+        });
+        let gaps = Channel {
+            rate_trace: Some(RateTrace::new(steps.into(), 200 * MS).unwrap()),
+            ..Channel::of_delay(Duration::ZERO)
+        };
+        let waits = super::variations(&gaps, every(4 * MS));
+        // 40 µs on the line; half of them up to 100 ms before it.
+        assert!((waits.quantile(0.25) - 40.0).abs() < 1.0);
+        assert!((waits.quantile(0.75) - 50_000.0).abs() < 4_500.0);
+        assert!(waits.quantile(1.0) <= 101_500.0);
     }
 
     #[test]
@@ -191,7 +272,8 @@ mod tests {
 
     #[test]
     fn fewer_probes_leave_more_to_chance() {
-        let chance = |count| Ideal::new(&jitter(PacketOrder::ByDelay), 2 * MS, count);
+        let channel = jittered(&jitter(PacketOrder::ByDelay));
+        let chance = |count| Ideal::new(&channel, every(2 * MS), count);
         let (few, many) = (chance(50), chance(1500));
         assert!(few.median > 2.0 * many.median && few.width > 2.0 * many.width);
         assert!(few.distance > 2.0 * many.distance && many.distance < 0.1);

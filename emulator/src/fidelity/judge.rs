@@ -14,10 +14,10 @@ pub(super) mod tests;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use longhaul_topologies::model::{Jitter, JitterShape, LaneState, PacketOrder};
+use longhaul_topologies::model::{JitterShape, LaneState, PacketOrder};
 use longhaul_topologies::units::ByteSize;
 
-use super::ideal::Ideal;
+use super::ideal::{Ideal, Probes};
 use super::quantity::{Bound, Measurement, Quantity, Requirement};
 use super::sample::{Sample, apart, distance};
 use super::subject::{Expected, Shaper};
@@ -44,6 +44,8 @@ const SHAPE_NOISE_US: f64 = 100.0;
 const SHAPE_FROM: f64 = 3.0;
 /// The share of probes that may be late by more than that.
 const SHAPE_LATE: f64 = 0.02;
+/// Probes that wait for longer in a gap of the rate may count as lost.
+const LONGEST_GAP: Duration = Duration::from_secs(1);
 /// Fewer samples than this say nothing about a median or a width.
 const FEWEST: usize = 10;
 
@@ -89,8 +91,8 @@ pub(super) enum Depth {
 pub(super) struct Found {
     pub(super) measurements: Vec<Measurement>,
     pub(super) skipped: Vec<String>,
-    /// The probes' delays and those of a faithful lab, in microseconds; both without what the probes themselves take on the
-    /// line.
+    /// The probes' delays and those of a faithful lab, in microseconds; both without what the probes themselves take on a
+    /// line of one rate.
     pub(super) delays: Option<Sample>,
     pub(super) predicted: Option<Sample>,
 }
@@ -186,14 +188,19 @@ impl Judging<'_> {
             self.skip("delay and jitter", &reason);
             return Some(raw);
         }
-        match &channel.jitter {
-            None => self.without_jitter(&seen),
-            Some(jitter) => self.with_jitter(jitter, &seen),
+        if let Some(reason) = self.long_gap() {
+            self.skip("delay and jitter", &reason);
+            return Some(raw);
+        }
+        match (&channel.jitter, &channel.rate_trace) {
+            (None, None) => self.alike(&seen),
+            (Some(_), _) | (None, Some(_)) => self.varying(&seen),
         }
         Some(raw)
     }
 
-    fn without_jitter(&mut self, seen: &Sample) {
+    /// Nothing makes one probe's delay another than the next one's.
+    fn alike(&mut self, seen: &Sample) {
         let (asked, count) = (micros(self.subject.channel.delay), seen.len());
         let bound = delay_noise(asked) + micros(self.observed.clocks);
         self.hold(Quantity::Delay, "us", asked, seen.median(), bound, count);
@@ -210,22 +217,30 @@ impl Judging<'_> {
 
     /// What is asked for is the mean and the standard deviation. What is measured are the median and the width of the middle two
     /// thirds, which late wake-ups change little, as the mean and the deviation that a jitter of this shape has which shows them.
-    fn with_jitter(&mut self, jitter: &Jitter, seen: &Sample) {
+    /// Where the rate changes, what probes wait for it is variation too, of which no mean and no deviation is stated.
+    fn varying(&mut self, seen: &Sample) {
         let count = seen.len();
-        let delay = micros(self.subject.channel.delay);
-        let ideal = Ideal::new(jitter, self.observed.interval, count);
-        let added = match &jitter.shape {
-            JitterShape::Trace(trace) => micros(trace.moments().0),
-            JitterShape::Distribution(_) | JitterShape::Table(_) => 0.0,
+        let channel = &self.subject.channel;
+        let delay = micros(channel.delay);
+        let probes = Probes {
+            interval: self.observed.interval,
+            frame: self.observed.frame,
+        };
+        let ideal = Ideal::new(channel, probes, count);
+        let jitter = channel.jitter.as_ref();
+        let added = match jitter.map(|jitter| &jitter.shape) {
+            Some(JitterShape::Trace(trace)) => micros(trace.moments().0),
+            Some(JitterShape::Distribution(_) | JitterShape::Table(_)) | None => 0.0,
         };
         let asked = delay + added;
         let measured = seen.median() - ideal.delays.median() + added;
         let bound = delay_noise(asked) + micros(self.observed.clocks) + ideal.median;
         self.hold(Quantity::Delay, "us", asked, measured, bound, count);
 
-        let deviation = micros(jitter.deviation);
+        let deviation = jitter.map_or(0.0, |jitter| micros(jitter.deviation));
         let width = ideal.delays.width();
-        let (asked, scale) = match width * MOST_STRETCH > deviation {
+        let is_stretched = channel.rate_trace.is_none() && width * MOST_STRETCH > deviation;
+        let (asked, scale) = match is_stretched {
             true => (deviation, deviation / width),
             false => (width, 1.0),
         };
@@ -234,7 +249,10 @@ impl Judging<'_> {
         self.hold(Quantity::Jitter, "us", asked, measured, bound, count);
 
         self.found.predicted = Some(ideal.delays.moved(delay));
-        if self.depth == Depth::Brief || !self.subject.judged.contains(&Quantity::Shape) {
+        if jitter.is_none()
+            || self.depth == Depth::Brief
+            || !self.subject.judged.contains(&Quantity::Shape)
+        {
             return;
         }
         if deviation < SHAPE_FROM * SHAPE_NOISE_US {
@@ -306,11 +324,12 @@ impl Judging<'_> {
         }
     }
 
-    /// What a probe itself takes on the line.
+    /// What a probe itself takes on the line, if that is always the same.
     fn own(&self) -> f64 {
+        let channel = &self.subject.channel;
         // Others than a line let a packet pass at once that finds none before it.
-        let rate = self.subject.channel.rate;
-        let rate = rate.filter(|_| self.subject.shaper == Shaper::Line);
+        let is_line = self.subject.shaper == Shaper::Line && channel.rate_trace.is_none();
+        let rate = channel.rate.filter(|_| is_line);
         rate.map_or(0.0, |rate| {
             micros(rate.time_for(ByteSize::from_bytes(self.observed.frame)))
         })
@@ -322,6 +341,13 @@ impl Judging<'_> {
             JitterShape::Trace(trace) => Some(trace.period()),
             JitterShape::Distribution(_) | JitterShape::Table(_) => None,
         }
+    }
+
+    /// Why probes that wait for the line may count as lost, if they may.
+    fn long_gap(&self) -> Option<String> {
+        let trace = self.subject.channel.rate_trace.as_ref()?;
+        let gap = trace.longest_gap();
+        (gap > LONGEST_GAP).then(|| format!("nothing passes for {gap:?} at a time"))
     }
 
     /// The period of a trace that was not seen as a whole.

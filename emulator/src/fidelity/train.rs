@@ -176,7 +176,9 @@ fn slope(arrivals: &[TrainArrival], frame_bits: f64) -> Option<f64> {
 
 #[cfg(test)]
 pub(super) mod tests {
-    use longhaul_topologies::model::{Jitter, JitterDistribution, JitterShape, PacketOrder};
+    use longhaul_topologies::model::{
+        Channel, Jitter, JitterDistribution, JitterShape, PacketOrder,
+    };
 
     use super::super::ideal;
     use super::*;
@@ -267,7 +269,15 @@ pub(super) mod tests {
         };
         let (rate, number) = (2e7, 165);
         let frame = Duration::from_secs_f64(12_000.0 / rate);
-        let late = ideal::in_order(&jitter, frame, number);
+        let jittered = Channel {
+            jitter: Some(jitter),
+            ..Channel::of_delay(Duration::ZERO)
+        };
+        let probes = ideal::Probes {
+            interval: frame,
+            frame: 1500,
+        };
+        let late = ideal::in_order(&jittered, probes, number);
         let mut train = Train {
             timing: Timing::Parts(1),
             ..train(rate, number as u32, 0)

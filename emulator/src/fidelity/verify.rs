@@ -57,7 +57,7 @@ pub struct VerifiedChannel {
     pub name: String,
     /// Quantity by quantity.
     pub measurements: Vec<Measurement>,
-    /// The delays of its probes in microseconds, in rising order; without what a probe takes on the line.
+    /// The delays of its probes in microseconds, in rising order; without what a probe takes on a line of one rate.
     pub delays_us: Vec<f64>,
     /// The same of a channel that is exactly as asked for; empty if nothing was asked.
     pub predicted_us: Vec<f64>,

@@ -13,7 +13,7 @@ const NANOSECONDS: u128 = 1_000_000_000;
 /// The transmitter. Instants are computed from the start of its busy period, never from each other, so that
 /// rounding to the nanosecond does not add up.
 #[derive(Clone, Debug)]
-pub(super) struct Line {
+pub(crate) struct Line {
     pace: Pace,
     /// When the busy period began.
     origin: Time,
@@ -42,7 +42,7 @@ struct Recorded {
 
 impl Line {
     /// The line of `channel`, free from `origin` on; `None` if nothing limits it. A trace begins at `began`.
-    pub(super) fn of(channel: &Channel, origin: Time, began: Time) -> Option<Self> {
+    pub(crate) fn of(channel: &Channel, origin: Time, began: Time) -> Option<Self> {
         let pace = match (&channel.rate_trace, channel.rate) {
             (Some(trace), _) => Pace::Trace(Arc::new(Recorded::new(trace.clone(), began))),
             (None, rate) => Pace::Constant(rate?),
@@ -60,7 +60,7 @@ impl Line {
     }
 
     /// Starts a busy period at `now` unless one is under way.
-    pub(super) fn start(&mut self, now: Time) {
+    pub(crate) fn start(&mut self, now: Time) {
         if self.free_at() <= now {
             self.origin = now;
             self.bits = 0;
@@ -68,7 +68,7 @@ impl Line {
     }
 
     /// Hands bytes over; answers when their last bit leaves.
-    pub(super) fn transmit(&mut self, bytes: u64) -> Time {
+    pub(crate) fn transmit(&mut self, bytes: u64) -> Time {
         self.bits += bytes * 8;
         self.free_at()
     }

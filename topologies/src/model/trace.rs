@@ -214,6 +214,23 @@ impl RateTrace {
         (bits > 0).then(|| Rate::from_bits_per_second(bits))
     }
 
+    /// The longest time in which nothing passes.
+    pub fn longest_gap(&self) -> Duration {
+        let ends = self.steps.iter().skip(1).map(|step| step.at);
+        let spans = self.steps.iter().zip(ends.chain([self.period]));
+        let gaps = spans.filter(|(step, _)| step.bits_per_second == 0);
+        let gaps: Vec<(Duration, Duration)> = gaps.map(|(step, end)| (step.at, end)).collect();
+        let longest = gaps.iter().map(|(from, to)| *to - *from).max();
+        // One at the end goes on where the trace begins again.
+        let around = match (gaps.first(), gaps.last()) {
+            (Some((Duration::ZERO, until)), Some((from, to))) if *to == self.period => {
+                *until + (*to - *from)
+            }
+            _ => Duration::ZERO,
+        };
+        longest.unwrap_or_default().max(around)
+    }
+
     /// The greatest rate of a step.
     pub fn greatest(&self) -> u64 {
         let rates = self.steps.iter().map(|step| step.bits_per_second);

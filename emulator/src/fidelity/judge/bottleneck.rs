@@ -137,11 +137,17 @@ impl Judging<'_> {
     /// where packets wait for each other's jitter, what they wait longer as they follow each other more closely.
     fn base(&self, flood: &Train, delays: &Sample, rate: f64) -> f64 {
         let longer = (flood.frame_bits - self.observed.frame as f64 * 8.0) / rate * 1e6;
-        let closer = self.subject.channel.jitter.as_ref().map_or(0.0, |jitter| {
+        let channel = &self.subject.channel;
+        let closer = if channel.jitter.is_some() {
             let apart = std::time::Duration::from_secs_f64(flood.frame_bits / rate);
-            let median = |interval| ideal::variations(jitter, interval).median();
+            let median = |interval| {
+                let frame = self.observed.frame;
+                ideal::variations(channel, ideal::Probes { interval, frame }).median()
+            };
             median(apart) - median(self.observed.interval)
-        });
+        } else {
+            0.0
+        };
         delays.median() + longer + closer
     }
 

@@ -58,6 +58,9 @@ impl Judging<'_> {
         if sent == 0 {
             return;
         }
+        if let Some(reason) = self.long_gap() {
+            return self.skip("loss", &reason);
+        }
         let lost = self
             .observed
             .samples

@@ -2,8 +2,8 @@ use std::net::Ipv4Addr;
 use std::os::fd::AsFd;
 
 use longhaul_topologies::model::{
-    Channel, DelayTrace, JitterDistribution, JitterTable, Loss, QueueDiscipline, QueueLimit,
-    Reordering, Step,
+    Channel, DelayTrace, Jitter, JitterDistribution, JitterTable, Loss, QueueDiscipline,
+    QueueLimit, RateStep, RateTrace, Reordering, Step,
 };
 use longhaul_topologies::units::{ByteSize, Probability, Rate};
 use proptest::prelude::*;
@@ -16,6 +16,10 @@ use super::*;
 use crate::probe::End;
 
 const MS: Duration = Duration::from_millis(1);
+const PROBES: Probes = Probes {
+    interval: Duration::from_millis(4),
+    frame: 66,
+};
 const NAME: &str = "virginia>dublin lane 0";
 
 /// Judged in everything. Its ends lead nowhere.
@@ -90,7 +94,11 @@ fn observed(delays_us: impl IntoIterator<Item = Option<u64>>) -> Observed {
 
 /// Probes that a jitter of `shape` gave, 40 ms added.
 fn drawn(jitter: &Jitter) -> Observed {
-    let delays = ideal::in_order(jitter, 4 * MS, 1500);
+    let jittered = Channel {
+        jitter: Some(jitter.clone()),
+        ..channel(0)
+    };
+    let delays = ideal::in_order(&jittered, PROBES, 1500);
     observed(
         delays
             .into_iter()
@@ -245,6 +253,58 @@ fn a_trace_of_delays_is_judged_over_whole_periods_or_not_at_all() {
         found.skipped[0].contains("repeats after 800ms only"),
         "{:?}",
         found.skipped
+    );
+}
+
+/// 20 Mbit/s and nothing in turn, so long each.
+fn gaps(each: Duration) -> Channel {
+    let steps = [(Duration::ZERO, 20_000_000), (each, 0)];
+    let steps = steps.map(|(at, bits_per_second)| RateStep {
+        at,
+        bits_per_second,
+    });
+    let trace = RateTrace::new(steps.into(), 2 * each).unwrap();
+    Channel {
+        rate: trace.mean(),
+        rate_trace: Some(trace),
+        ..channel(40)
+    }
+}
+
+#[test]
+fn what_probes_wait_in_the_gaps_of_a_rate_is_neither_delay_nor_jitter() {
+    let normal = jitter(5 * MS, JitterDistribution::Normal, PacketOrder::Preserved);
+    let jittered = Channel {
+        jitter: Some(normal),
+        ..gaps(100 * MS)
+    };
+    for asked in [gaps(100 * MS), jittered] {
+        let waits = ideal::in_order(&asked, PROBES, 1500);
+        let seen = |more: f64| {
+            let delay = |wait: &f64| Some((40_000.0 + more + wait) as u64);
+            observed(waits.iter().map(delay))
+        };
+        for quantity in [Quantity::Delay, Quantity::Jitter] {
+            let check = judged(&asked, &seen(0.0), quantity);
+            assert!(check.within, "{check:?}");
+        }
+        assert_eq!(judged(&asked, &seen(0.0), Quantity::Delay).asked, 40_000.0);
+        let still = observed((0..1500).map(|_| Some(40_000)));
+        assert!(!judged(&asked, &still, Quantity::Jitter).within);
+        assert!(!judged(&asked, &seen(40_000.0), Quantity::Delay).within);
+    }
+}
+
+#[test]
+fn probes_that_a_gap_may_keep_too_long_say_nothing_of_delay_and_loss() {
+    let seen = observed((0..200).map(|index| (index < 100).then_some(40_000)));
+    let found = found(&gaps(3000 * MS), &seen);
+    assert_eq!(
+        found.skipped[..2],
+        [
+            "virginia>dublin lane 0: delay and jitter, as nothing passes for 3s at a time",
+            "virginia>dublin lane 0: loss, as nothing passes for 3s at a time"
+        ]
     );
 }
 

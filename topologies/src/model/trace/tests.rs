@@ -206,6 +206,23 @@ fn a_table_is_its_delays_around_their_mean() {
     assert!(many.samples().is_sorted());
 }
 
+#[test]
+fn the_longest_gap_may_lie_around_the_end_of_a_trace() {
+    let gap = |rates: &[u64]| {
+        let step = |(at, &bits_per_second): (usize, &u64)| RateStep {
+            at: SECOND * at as u32,
+            bits_per_second,
+        };
+        let steps = rates.iter().enumerate().map(step).collect();
+        let trace = RateTrace::new(steps, SECOND * rates.len() as u32).unwrap();
+        trace.longest_gap().as_secs()
+    };
+    assert_eq!(gap(&[5, 9]), 0);
+    assert_eq!(gap(&[5, 0, 0, 9, 0]), 2);
+    assert_eq!(gap(&[0, 0, 9, 0, 0, 0]), 5);
+    assert_eq!(gap(&[0, 9, 0, 0, 0, 9]), 3);
+}
+
 proptest! {
     #[test]
     fn any_text_is_read_or_refused(text in "([0-9a-z.,#-]{0,9}\n){0,12}") {
