@@ -60,8 +60,8 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 
 use self::driver::{Command, Driver, DriverError};
 pub(crate) use self::line::Line;
-pub(crate) use self::memory::bytes_held;
 pub use self::memory::{MemoryNeed, memory};
+pub(crate) use self::memory::{bytes_held, scheduled};
 pub use self::tuning::{Grant, Tuning};
 use crate::capability::available_memory;
 use crate::capture::Tap;

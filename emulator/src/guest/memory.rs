@@ -3,13 +3,14 @@
 use std::path::PathBuf;
 
 use longhaul_topologies::Topology;
-use longhaul_topologies::model::Direction;
+use longhaul_topologies::model::Channel;
 use longhaul_topologies::units::ByteSize;
 use nix::sys::statvfs::{FsFlags, statvfs};
 
 use super::GuestError;
 use crate::capability::available_memory;
-use crate::relay::bytes_held;
+use crate::links::{channel, ids};
+use crate::relay::{bytes_held, scheduled};
 
 /// The kernel, its tables, longhaul and what else there is without any traffic.
 const BASE: u64 = 256 << 20;
@@ -35,16 +36,18 @@ impl GuestMemory {
         most: ByteSize::from_bytes(BASE),
     };
 
-    /// What the links and hosts of `topology` need: every lane's bandwidth-delay product in flight and its queue full.
-    /// The memory of what runs in its hosts comes on top.
+    /// What the links and hosts of `topology` need: every lane's bandwidth-delay product in flight and its queue full, as the
+    /// lane is or as its schedule makes it. The memory of what runs in its hosts comes on top.
     pub fn of_links(topology: &Topology) -> Self {
         let nodes: usize = topology.sites.iter().map(|site| site.hosts + 1).sum();
-        let lanes = topology.links.iter().flat_map(|link| &link.lanes);
-        let channels =
-            lanes.flat_map(|lane| Direction::BOTH.map(|direction| lane.channel(direction)));
-        let carried = channels
-            .map(|channel| bytes_held(channel, topology.mtu))
-            .fold(0, u64::saturating_add);
+        let mut scheduled = scheduled(topology);
+        let held = |channel: &Channel| bytes_held(channel, topology.mtu);
+        let most = ids(topology).map(|id| {
+            let to_be = scheduled.remove(&id).unwrap_or_default();
+            let all = channel(topology, id).into_iter().chain(to_be);
+            all.map(held).max().unwrap_or(0)
+        });
+        let carried = most.fold(0, u64::saturating_add);
         let fixed = BASE + nodes as u64 * NODE;
         GuestMemory {
             least: ByteSize::from_bytes(fixed.saturating_add(carried)),
@@ -124,4 +127,26 @@ pub(super) fn place(needed: ByteSize) -> Result<PathBuf, GuestError> {
         needed,
         tried: tried.join(", "),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use longhaul_topologies::{Document, validate};
+
+    use super::*;
+
+    #[test]
+    fn what_a_schedule_makes_of_a_lane_has_room_as_what_it_is_from_the_start() {
+        let of = |settings: &str| {
+            let text = format!(
+                "{{name: pair, sites: [{{name: a}}, {{name: b}}], links: [{{between: [a, b], rate: 1Gbit, queue: 1MB, {settings}}}]}}"
+            );
+            let document = Document::from_text("pair.yaml", &text).unwrap();
+            GuestMemory::of_links(&validate::topology(&document).unwrap())
+        };
+        let long = of("delay: 1s");
+        assert_eq!(of("delay: 1ms, schedule: [{at: 1s, delay: 1s}]"), long);
+        assert_eq!(of("delay: 1s, schedule: [{at: 1s, delay: 1ms}]"), long);
+        assert!(of("delay: 1ms").least < long.least);
+    }
 }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use longhaul_topologies::Topology;
 use longhaul_topologies::model::{Channel, Direction, LinkId, QueueLimit};
 use longhaul_topologies::units::{ByteSize, Rate};
 
@@ -35,17 +36,7 @@ pub struct MemoryNeed {
 pub fn memory(plan: &LabPlan) -> MemoryNeed {
     let (mut in_flight, mut queues, mut longest) = (0_u64, 0_u64, Duration::ZERO);
     let mut largest: Option<(ChannelId, ByteSize)> = None;
-    let mut scheduled: HashMap<ChannelId, Vec<&Channel>> = HashMap::new();
-    for (link, described) in plan.topology.links.iter().enumerate() {
-        for change in &described.schedule {
-            let id = ChannelId {
-                link: LinkId(link),
-                lane: change.lane,
-                direction: change.direction,
-            };
-            scheduled.entry(id).or_default().push(&change.channel);
-        }
-    }
+    let mut scheduled = scheduled(&plan.topology);
     for lane in &plan.lanes {
         for direction in Direction::BOTH {
             let channel = match direction {
@@ -80,6 +71,22 @@ pub fn memory(plan: &LabPlan) -> MemoryNeed {
         queues: ByteSize::from_bytes(queues),
         largest,
     }
+}
+
+/// What the schedules of `topology` make of its channels.
+pub(crate) fn scheduled(topology: &Topology) -> HashMap<ChannelId, Vec<&Channel>> {
+    let mut scheduled: HashMap<ChannelId, Vec<&Channel>> = HashMap::new();
+    for (link, described) in topology.links.iter().enumerate() {
+        for change in &described.schedule {
+            let id = ChannelId {
+                link: LinkId(link),
+                lane: change.lane,
+                direction: change.direction,
+            };
+            scheduled.entry(id).or_default().push(&change.channel);
+        }
+    }
+    scheduled
 }
 
 impl MemoryNeed {
@@ -156,7 +163,6 @@ fn mebibytes(size: ByteSize) -> String {
 
 #[cfg(test)]
 mod tests {
-    use longhaul_topologies::Topology;
     use longhaul_topologies::model::{
         Fabric, Jitter, JitterDistribution, JitterShape, Link, PacketOrder, ScheduledChange, Site,
         SiteId,
