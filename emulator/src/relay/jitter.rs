@@ -43,6 +43,14 @@ impl JitterModel {
         }
     }
 
+    /// Whether this plays `shape` back.
+    pub(super) fn plays(&self, shape: &JitterShape) -> bool {
+        match (self, shape) {
+            (JitterModel::Trace { trace, .. }, JitterShape::Trace(other)) => trace == other,
+            _ => false,
+        }
+    }
+
     /// `delay` as the next packet has it, which enters at `now`; never below zero.
     pub(super) fn vary(&self, delay: Duration, now: Time, rng: &mut impl Rng) -> Duration {
         match self {

@@ -54,6 +54,14 @@ impl Line {
         })
     }
 
+    /// When the trace began that it follows, if that is `trace`.
+    pub(super) fn began(&self, trace: Option<&RateTrace>) -> Option<Time> {
+        match &self.pace {
+            Pace::Trace(recorded) if trace == Some(&recorded.trace) => Some(recorded.began),
+            Pace::Trace(_) | Pace::Constant(_) => None,
+        }
+    }
+
     /// When the last bit handed over so far has left.
     pub(super) fn free_at(&self) -> Time {
         self.left_after(self.bits)

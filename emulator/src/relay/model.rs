@@ -203,11 +203,13 @@ impl<P: Handle> ChannelModel<P> {
     }
 
     /// Behaves as `channel` from `now` on. What is on the line or in propagation keeps its fate; what waits stays
-    /// admitted, unless the lane goes down: then it is lost. The random streams go on; traces begin.
+    /// admitted, unless the lane goes down: then it is lost. The random streams go on, and so do traces that do not change; others begin.
     pub(super) fn set(&mut self, now: Time, channel: &Channel) {
         self.advance(now);
         self.propagation.set(channel, now);
-        self.adopt(now, channel);
+        let line = self.line.as_ref();
+        let began = line.and_then(|line| line.began(channel.rate_trace.as_ref()));
+        self.adopt(now, channel, began.unwrap_or(now));
     }
 
     /// A workload begins at `now`: traces start again, and lists of lost packets count from here.
@@ -215,13 +217,13 @@ impl<P: Handle> ChannelModel<P> {
         self.advance(now);
         let channel = self.channel.clone();
         self.propagation.begin(&channel, now);
-        self.adopt(now, &channel);
+        self.adopt(now, &channel, now);
     }
 
-    /// The line and the queue as `channel` has them, from `now` on.
-    fn adopt(&mut self, now: Time, channel: &Channel) {
+    /// The line and the queue as `channel` has them, from `now` on; the trace of its rate began at `began`.
+    fn adopt(&mut self, now: Time, channel: &Channel, began: Time) {
         let free_at = self.burst.as_ref().map_or(now, |burst| burst.end);
-        self.line = Line::of(channel, free_at, now);
+        self.line = Line::of(channel, free_at, began);
         self.queue
             .set(&channel.discipline, channel.queue_limit, channel.rate);
         if channel.state == LaneState::Down {

@@ -125,10 +125,15 @@ impl<P: Handle> Propagation<P> {
         }
     }
 
-    /// Treats what comes from now on as `channel` says. A loss model that did not change keeps its state.
+    /// Treats what comes from now on as `channel` says. A loss model or a trace that did not change goes on; others begin.
     pub(super) fn set(&mut self, channel: &Channel, now: Time) {
         self.delay = channel.delay;
-        self.jitter = jitter(channel, now);
+        let goes_on = (self.jitter.as_ref())
+            .zip(channel.jitter.as_ref())
+            .is_some_and(|(before, after)| before.plays(&after.shape));
+        if !goes_on {
+            self.jitter = jitter(channel, now);
+        }
         self.order = order(channel);
         self.loss.set(&channel.loss);
         self.duplication = channel.duplication;
@@ -139,6 +144,7 @@ impl<P: Handle> Propagation<P> {
     /// Traces start again at `now`, and the loss model with its first packet.
     pub(super) fn begin(&mut self, channel: &Channel, now: Time) {
         self.loss = LossModel::new(channel.loss.clone());
+        self.jitter = None;
         self.set(channel, now);
     }
 

@@ -1,7 +1,7 @@
 use longhaul_topologies::model::{
-    CoDel, Direction, DualPi2, FqCoDel, Jitter, JitterDistribution, JitterShape, LinkId, Loss,
-    PacketOrder, Pie, QueueDiscipline, QueueLimit, RateStep, RateTrace, Red, Reordering, Signal,
-    Step,
+    CoDel, DelayTrace, Direction, DualPi2, FqCoDel, Jitter, JitterDistribution, JitterShape,
+    LinkId, Loss, PacketOrder, Pie, QueueDiscipline, QueueLimit, RateStep, RateTrace, Red,
+    Reordering, Signal, Step,
 };
 use longhaul_topologies::units::{ByteSize, Probability, Rate};
 use proptest::prelude::*;
@@ -867,4 +867,68 @@ fn stamps_tell_what_waited_and_what_was_sent() {
         sent: (number + 1) * 1514,
     };
     assert_eq!(stamps, [stamp(0), stamp(1), stamp(2)]);
+}
+
+#[test]
+fn a_change_beside_a_trace_lets_it_go_on_and_another_trace_begins() {
+    let rising = |most: u32| {
+        let points = vec![
+            (Duration::ZERO, Duration::ZERO),
+            (100 * MILLISECOND, most * MILLISECOND),
+        ];
+        let trace = DelayTrace::new(points).unwrap();
+        Jitter {
+            deviation: trace.moments().1,
+            shape: JitterShape::Trace(trace),
+            order: PacketOrder::Preserved,
+        }
+    };
+    let base = Channel {
+        jitter: Some(rising(100)),
+        ..channel(None, None, MILLISECOND)
+    };
+    let ms = |ms: u64| at(ms * 1_000_000);
+    let took = |model: &mut ChannelModel<u32>, now: u64| {
+        offer(model, ms(now), 0, shape(1));
+        drain(model)[0].release.since(ms(now))
+    };
+    let mut model = model(&base);
+    model.begin(ms(1000));
+    let lossy = Channel {
+        loss: Loss::Packets([999].into()),
+        ..base.clone()
+    };
+    model.set(ms(1050), &lossy);
+    assert_eq!(took(&mut model, 1060), 61 * MILLISECOND);
+    let other = Channel {
+        jitter: Some(rising(50)),
+        ..base
+    };
+    model.set(ms(1160), &other);
+    assert_eq!(took(&mut model, 1180), 11 * MILLISECOND);
+    model.begin(ms(1240));
+    assert_eq!(took(&mut model, 1260), 11 * MILLISECOND);
+}
+
+#[test]
+fn a_change_beside_a_trace_of_rates_lets_it_go_on() {
+    // Every 2.1 ms a packet passes in the first 700 µs.
+    let base = Channel {
+        rate_trace: rate_trace(&[17_302_858, 0, 0]),
+        ..channel(Some(5_767_619), None, MILLISECOND)
+    };
+    let mut model = model(&base);
+    let longer = Channel {
+        delay: 2 * MILLISECOND,
+        ..base
+    };
+    let now = at(1_000_000);
+    model.set(now, &longer);
+    offer(&mut model, now, 0, shape(1));
+    // In the second period, which begins at 2.1 ms.
+    let release = drain(&mut model)[0].release;
+    assert!(
+        (at(4_799_000)..=at(4_801_000)).contains(&release),
+        "{release:?}"
+    );
 }
