@@ -71,7 +71,8 @@ fn whole(topology: &Topology, link: &Link) -> LinkSpec {
     LinkSpec {
         between: [link.a, link.b].map(|end| topology.site(end).name.clone()),
         spread: Some(link.spread).filter(|spread| *spread != Spread::default()),
-        rtt: (link.lanes.iter().map(|lane| &lane.forward))
+        rtt: (link.lanes.iter())
+            .flat_map(|lane| Direction::BOTH.map(|direction| lane.channel(direction)))
             .find(|channel| channel.delay_source == DelaySource::HalfRtt)
             .map(|channel| TimeSpan::from_duration(channel.delay * 2)),
         schedule: link.schedule.iter().map(change).collect(),
@@ -83,7 +84,10 @@ fn link(topology: &Topology, link: &Link) -> LinkSpec {
     let first = &link.lanes[0];
     let alike = link.lanes.iter().all(|lane| lane == first);
     let mut spec = whole(topology, link);
-    if !alike {
+    // What takes the place of an `rtt` cannot stand beside it.
+    let is_half = |direction| first.channel(direction).delay_source == DelaySource::HalfRtt;
+    let mixed = spec.rtt.is_some() && !Direction::BOTH.into_iter().all(is_half);
+    if !alike || mixed {
         spec.lanes = Some(LanesSpec::Each(link.lanes.iter().map(lane).collect()));
         return spec;
     }
@@ -145,7 +149,8 @@ fn change(change: &ScheduledChange) -> ChangeSpec {
         }),
         state: Some(now.state),
         rate: settings.rate.or(Some(RateSpec::Word(RateWord::Unlimited))),
-        delay: settings.delay,
+        // Half of the RTT is stated, too: of a change before this one, another delay may be in force.
+        delay: (settings.delay).or(Some(DelaySpec::OneWay(now.delay.into()))),
         route_factor: settings.route_factor,
         jitter: settings.jitter.or(Some(JitterSpec::Deviation(none))),
         loss: settings
@@ -325,6 +330,12 @@ links:
       - {at: 1s, for: 500ms, lane: 1, state: down}
       - {at: 1.2s, delay: 30ms, direction: reverse, jitter: 0s, loss: 1%}
       - {at: 2s, rate: 10Mbit, queue: 2bdp, lane: 0}
+  - between: [b, d]
+    rtt: 80ms
+    jitter: 5ms
+    lanes: [{forward: {delay: 50ms}}]
+    schedule:
+      - {at: 1s, for: 1s, delay: 1ms, jitter: 0s}
 ";
         let topology = validate::topology(&Document::from_text("odd.yaml", text).unwrap()).unwrap();
         let written = serde_json::to_string(&TopologySpec::from(&topology)).unwrap();

@@ -263,7 +263,13 @@ impl Reader<'_> {
             ),
             None => match layers.find("delay", |settings| settings.delay) {
                 Some((DelaySpec::OneWay(time), path)) => {
-                    (time.duration(), DelaySource::OneWay, path)
+                    // As a change states it that gives the link its own delay back.
+                    let half = self.link.rtt.map(|rtt| rtt.duration() / 2);
+                    let source = match half == Some(time.duration()) {
+                        true => DelaySource::HalfRtt,
+                        false => DelaySource::OneWay,
+                    };
+                    (time.duration(), source, path)
                 }
                 Some((DelaySpec::Fibre, path)) => self.fibre(layers, ends, path)?,
                 None => {
