@@ -11,6 +11,7 @@ mod traces;
 use std::path::Path;
 
 use petgraph::unionfind::UnionFind;
+use serde_json::Value;
 
 use crate::document::{Document, DocumentPath, InputError};
 use crate::model::{Link, Topology};
@@ -33,6 +34,15 @@ const LONGEST_NAME: usize = 60;
 /// The first thing that is wrong, with its place and what would be right.
 pub fn topology(document: &Document) -> Result<Topology, InputError> {
     of_spec(document, document.parse()?)
+}
+
+/// Checks a topology that was written out in full, however long that is (files have limits). There are no lines for errors to point at
+/// but the name of the whole.
+///
+/// # Errors
+/// The first thing that is wrong.
+pub fn written_out(name: &str, spec: TopologySpec) -> Result<Topology, InputError> {
+    of_spec(&Document::from_value(name, Value::Null), spec)
 }
 
 /// The same for what `document` came down to, whose sites and links stand in it where a topology's would.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use longhaul_topologies::{Document, Topology, validate};
+use longhaul_topologies::{Topology, validate};
 use nix::sched::{CloneFlags, setns};
 
 use super::KeeperError;
@@ -35,7 +35,10 @@ pub fn attach(lab: &LabName) -> Result<Attached, KeeperError> {
     let mut keeper = Connection::open(&Registry::open()?, lab)?;
     let engine = keeper.detail()?.engine;
     let spec = keeper.topology()?;
-    let topology = read(&spec).map_err(|e| KeeperError::lab("understand", lab, e))?;
+    // What is written out in full is validated to the same topology again.
+    let topology = validate::written_out("the lab's topology", spec).map_err(|error| {
+        KeeperError::lab("understand", lab, io::Error::other(error.to_string()))
+    })?;
     let plan = LabPlan::new(topology);
     let mut networks = BTreeMap::new();
     let mut user = None;
@@ -76,12 +79,4 @@ impl Attached {
             self.networks[&self.plan.node(node).name].as_fd()
         })
     }
-}
-
-/// A topology written out in full is validated to the same one again.
-fn read(spec: &longhaul_topologies::spec::TopologySpec) -> io::Result<Topology> {
-    let text = serde_json::to_string(spec)?;
-    let document = Document::from_text("the lab's topology", &text);
-    let topology = document.and_then(|document| validate::topology(&document));
-    topology.map_err(|error| io::Error::other(error.to_string()))
 }

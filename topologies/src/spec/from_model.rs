@@ -292,6 +292,8 @@ fn loss(loss: &Loss) -> Option<LossSpec> {
 mod tests {
     use super::*;
     use crate::document::Document;
+    use crate::model::{QueueLimit, RateTrace};
+    use crate::units::ByteSize;
     use crate::validate;
 
     #[test]
@@ -341,5 +343,25 @@ links:
         let written = serde_json::to_string(&TopologySpec::from(&topology)).unwrap();
         let again = Document::from_text("result.json", &written).unwrap();
         assert_eq!(validate::topology(&again).unwrap(), topology);
+    }
+
+    #[test]
+    fn a_topology_longer_than_a_file_may_be_is_read_as_the_same_one() {
+        let text =
+            "{name: long, sites: [{name: a}, {name: b}], links: [{between: [a, b], delay: 1ms}]}";
+        let document = Document::from_text("long.yaml", text).unwrap();
+        let mut topology = validate::topology(&document).unwrap();
+        let step = |at: u32| RateStep {
+            at: at * Duration::from_millis(1),
+            bits_per_second: 1_000_000 + u64::from(at % 2),
+        };
+        let trace = RateTrace::new((0..300_000).map(step).collect(), Duration::from_secs(300));
+        let channel = &mut topology.links[0].lanes[0].forward;
+        channel.rate_trace = trace.ok();
+        channel.rate = Some(Rate::from_bits_per_second(1_000_000));
+        channel.queue_limit = Some(QueueLimit::Bytes(ByteSize::from_bytes(65_536)));
+        let spec = TopologySpec::from(&topology);
+        assert!(serde_json::to_string(&spec).unwrap().len() > 8 << 20);
+        assert_eq!(validate::written_out("long", spec).unwrap(), topology);
     }
 }
