@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::model::{Channel, DelaySource, LaneState, Loss, QueueLimit};
+use crate::model::{Channel, DelaySource, LaneState, Loss, QueueDiscipline, QueueLimit};
 use crate::units::ByteSize;
 
 const LAB: &str = "
@@ -63,6 +63,32 @@ fn nothing_set_is_nothing_changed() {
         let (id, lanes) = adjustment(from, to, &[]).lanes(&lab).unwrap();
         assert_eq!(id, LinkId(link));
         assert_eq!(lanes, lab.links[link].lanes);
+    }
+}
+
+#[test]
+fn thresholds_in_time_follow_the_rate_as_the_limit_does() {
+    for (discipline, thresholds) in [
+        ("red: {min: 10ms, max: 30ms}", [10, 30]),
+        ("step: {at: 20ms}", [20, 20]),
+    ] {
+        let text = format!(
+            "{{name: lab, sites: [{{name: virginia}}, {{name: dublin}}], links: [{{between: [virginia, dublin], delay: 10ms, rate: 100Mbit, queue: {{limit: 100ms, {discipline}}}}}]}}"
+        );
+        let document = Document::from_text("lab.yaml", &text).unwrap();
+        let lab = validate::topology(&document).unwrap();
+        let slower = adjustment("virginia", "dublin", &[("rate", "10Mbit")]);
+        let (_, lanes) = slower.lanes(&lab).unwrap();
+        let channel = &lanes[0].forward;
+        // 10 Mbit/s are 1250 bytes in a millisecond.
+        let after = |ms: u64| QueueLimit::Bytes(ByteSize::from_bytes(1250 * ms));
+        assert_eq!(channel.queue_limit, Some(after(100)));
+        let struck = match channel.discipline {
+            QueueDiscipline::Red(red) => [red.min, red.max],
+            QueueDiscipline::Step(step) => [step.at, step.at],
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(struck, thresholds.map(after));
     }
 }
 

@@ -39,6 +39,8 @@ pub struct Channel {
     pub queue_limit: Option<QueueLimit>,
     /// What the queue does beside.
     pub discipline: QueueDiscipline,
+    /// The thresholds of the discipline as written: `min` and `max` of RED, `at` of step marking.
+    pub thresholds: Vec<QueueSize>,
 }
 
 impl Channel {
@@ -58,6 +60,7 @@ impl Channel {
             queue: QueueSize::Bdp(1.0),
             queue_limit: None,
             discipline: QueueDiscipline::DropTail,
+            thresholds: Vec::new(),
         }
     }
 

@@ -189,9 +189,7 @@ fn channel(channel: &Channel) -> ChannelSpec {
                 chance,
                 depth: Some(depth),
             }),
-        queue: channel
-            .rate
-            .map(|_| queue::spec(channel.queue, &channel.discipline)),
+        queue: channel.rate.map(|_| queue::spec(channel)),
     }
 }
 
@@ -322,7 +320,7 @@ links:
     rate: 1Gbit
     reordering: {chance: 1%, depth: 3}
     lanes:
-      - {queue: {red: {min: 100KB, max: 400KB, chance: 10%}}}
+      - {queue: {limit: 5ms, red: {min: 100us, max: 0.2bdp, chance: 10%}}}
       - {delay: 12ms, loss: {four_state: {p13: 1%, p31: 20%, p14: 0.1%}}, queue: {limit: 10ms, step: {at: 100p}}}
       - {jitter: {samples: [1ms, 1.5ms, 9ms]}, queue: {codel: {target: 1ms}}, forward: {loss: {packets: [7, 3]}}}
       - {jitter: {points: [{at: 0s, delay: 1ms}, {at: 3s, delay: 4ms}]}, queue: {fq_codel: {quantum: 300b, ecn: false}}}

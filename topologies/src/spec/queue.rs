@@ -5,7 +5,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::model::{QueueDiscipline, QueueLimit, Signal};
+use crate::model::{Channel, QueueDiscipline, QueueLimit, Signal};
 use crate::units::{ByteSize, Probability, QueueSize, TimeSpan};
 
 /// How much a queue holds, or that and what it does beside.
@@ -181,24 +181,27 @@ pub struct DualPi2Spec {
     pub classic_share: Option<Probability>,
 }
 
-/// A queue written out in full.
-pub(super) fn spec(limit: QueueSize, discipline: &QueueDiscipline) -> QueueSpec {
+/// The queue of `channel` written out in full.
+pub(super) fn spec(channel: &Channel) -> QueueSpec {
+    let limit = channel.queue;
     let settings = QueueSettings {
         limit: Some(limit),
         ..QueueSettings::default()
     };
-    let size = |limit: QueueLimit| match limit {
-        QueueLimit::Bytes(bytes) => QueueSize::Bytes(bytes),
-        QueueLimit::Packets(packets) => QueueSize::Packets(packets),
+    // As written, so that one in time or `bdp` goes on to follow what it is measured by.
+    let threshold = |at: usize, resolved: QueueLimit| match (channel.thresholds.get(at), resolved) {
+        (Some(written), _) => *written,
+        (None, QueueLimit::Bytes(bytes)) => QueueSize::Bytes(bytes),
+        (None, QueueLimit::Packets(packets)) => QueueSize::Packets(packets),
     };
     let ecn = |signal: Signal| Some(signal == Signal::Mark);
     let span = |time: Duration| Some(TimeSpan::from(time));
-    QueueSpec::Full(Box::new(match discipline {
+    QueueSpec::Full(Box::new(match &channel.discipline {
         QueueDiscipline::DropTail => return QueueSpec::Limit(limit),
         QueueDiscipline::Red(red) => QueueSettings {
             red: Some(RedSpec {
-                min: size(red.min),
-                max: size(red.max),
+                min: threshold(0, red.min),
+                max: threshold(1, red.max),
                 chance: Some(red.chance),
                 weight: Some(red.weight),
                 ecn: ecn(red.signal),
@@ -206,7 +209,9 @@ pub(super) fn spec(limit: QueueSize, discipline: &QueueDiscipline) -> QueueSpec 
             ..settings
         },
         QueueDiscipline::Step(step) => QueueSettings {
-            step: Some(StepSpec { at: size(step.at) }),
+            step: Some(StepSpec {
+                at: threshold(0, step.at),
+            }),
             ..settings
         },
         QueueDiscipline::CoDel(codel) => QueueSettings {

@@ -57,6 +57,7 @@ pub(super) fn channel(
         size,
         limit,
         discipline,
+        thresholds,
     } = match rate {
         Some(rate) => queue::queue(document, layers, rate, round_trip, mtu)?,
         None => Queue::idle(),
@@ -80,6 +81,7 @@ pub(super) fn channel(
         queue: size,
         queue_limit: limit,
         discipline,
+        thresholds,
     })
 }
 

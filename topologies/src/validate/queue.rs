@@ -24,6 +24,8 @@ pub(super) struct Queue {
     pub(super) size: QueueSize,
     pub(super) limit: Option<QueueLimit>,
     pub(super) discipline: QueueDiscipline,
+    /// The discipline's, as written.
+    pub(super) thresholds: Vec<QueueSize>,
 }
 
 impl Queue {
@@ -33,6 +35,7 @@ impl Queue {
             size: DEFAULT,
             limit: None,
             discipline: QueueDiscipline::DropTail,
+            thresholds: Vec::new(),
         }
     }
 }
@@ -67,11 +70,15 @@ pub(super) fn queue(
         limit = QueueLimit::Bytes(bytes.max(LEAST_BDP_QUEUE));
     }
     reader.holds_a_packet(&limit_path, size, limit)?;
+    let (red, step) = (settings.red.as_ref(), settings.step.as_ref());
+    let thresholds = red.into_iter().flat_map(|red| [red.min, red.max]);
+    let thresholds = thresholds.chain(step.map(|step| step.at)).collect();
     let discipline = reader.discipline(settings)?;
     Ok(Queue {
         size,
         limit: Some(limit),
         discipline,
+        thresholds,
     })
 }
 
