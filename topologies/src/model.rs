@@ -182,6 +182,14 @@ impl Link {
             .expect("a link has at least one lane")
     }
 
+    /// Every channel that leads in `direction`: each lane's, and what the schedule makes of it.
+    pub fn channels(&self, direction: Direction) -> impl Iterator<Item = &Channel> {
+        let described = self.lanes.iter().map(move |lane| lane.channel(direction));
+        let scheduled = self.schedule.iter();
+        let scheduled = scheduled.filter(move |change| change.direction == direction);
+        described.chain(scheduled.map(|change| &change.channel))
+    }
+
     /// The least rate of a lane in `direction`; `None` if none is limited.
     pub fn least_rate(&self, direction: Direction) -> Option<Rate> {
         let rates = self.lanes.iter().map(|lane| lane.channel(direction).rate);

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use longhaul_topologies::model::{QueueLimit, SiteId, Topology};
+use longhaul_topologies::model::{Channel, JitterShape, QueueLimit, SiteId, Topology};
 use longhaul_topologies::route::Routes;
 use longhaul_topologies::units::Rate;
 
@@ -109,23 +109,39 @@ const TCP_BUFFER_MOST: u64 = 1 << 30;
 const UNLIMITED: Rate = Rate::from_bits_per_second(100_000_000_000);
 
 /// The bytes that one connection can have on the way from `from` to `to`: the bottleneck's rate × the round-trip time,
-/// and full queues.
+/// and full queues; of each link the most that a lane is, or is made by the schedule.
 fn most_in_flight(topology: &Topology, routes: &Routes, from: SiteId, to: SiteId) -> u64 {
-    let channels = |from, to| {
+    let links = |from, to| {
         let links = routes.path(from, to).into_iter();
-        links.map(|(link, direction)| topology.links[link.0].channel(direction))
+        links.map(|(link, direction)| topology.links[link.0].channels(direction))
     };
-    let rate = channels(from, to).filter_map(|channel| channel.rate).min();
-    let round_trip: Duration = channels(from, to)
-        .chain(channels(to, from))
-        .map(|channel| channel.delay)
+    let rate = links(from, to).filter_map(|link| link.map(greatest_rate).max());
+    let round_trip: Duration = links(from, to)
+        .chain(links(to, from))
+        .filter_map(|link| link.map(longest_delay).max())
         .sum();
-    let queued = channels(from, to)
-        .filter_map(|channel| channel.queue_limit)
-        .map(|limit| match limit {
+    let queued = links(from, to).filter_map(|link| {
+        let limits = link.filter_map(|channel| channel.queue_limit);
+        let bytes = limits.map(|limit| match limit {
             QueueLimit::Bytes(bytes) => bytes.bytes(),
             QueueLimit::Packets(packets) => u64::from(packets) * u64::from(topology.mtu),
         });
-    let product = rate.unwrap_or(UNLIMITED).size_in(round_trip).bytes();
-    queued.fold(product, u64::saturating_add)
+        bytes.max()
+    });
+    let rate = rate.min().unwrap_or(UNLIMITED);
+    queued.fold(rate.size_in(round_trip).bytes(), u64::saturating_add)
+}
+
+fn greatest_rate(channel: &Channel) -> Rate {
+    match &channel.rate_trace {
+        Some(trace) => Rate::from_bits_per_second(trace.greatest().max(1)),
+        None => channel.rate.unwrap_or(UNLIMITED),
+    }
+}
+
+fn longest_delay(channel: &Channel) -> Duration {
+    match channel.jitter.as_ref().map(|jitter| &jitter.shape) {
+        Some(JitterShape::Trace(trace)) => channel.delay + trace.range().1,
+        Some(JitterShape::Distribution(_) | JitterShape::Table(_)) | None => channel.delay,
+    }
 }

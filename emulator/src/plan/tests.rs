@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
-use longhaul_topologies::model::{Fabric, Link, QueueLimit, Site};
+use longhaul_topologies::model::{Direction, Fabric, Link, QueueLimit, ScheduledChange, Site};
 use longhaul_topologies::units::{ByteSize, Rate};
 use proptest::prelude::*;
 
@@ -229,6 +229,39 @@ fn tcp_buffers_follow_the_longest_path() {
         1 << 30,
         "never more than TCP can use"
     );
+}
+
+#[test]
+fn tcp_buffers_are_for_the_longest_lane_and_for_what_the_schedule_makes_of_it() {
+    let buffer = |change: &dyn Fn(&mut Link)| {
+        let mut topology = topology(&[1, 1], &[(0, 1, 2)], Some("200Mbit"));
+        change(&mut topology.links[0]);
+        sysctl::tcp_buffer(&topology, &Routes::new(&topology))
+    };
+    let long = Channel {
+        delay: Duration::from_millis(400),
+        ..channel(Some("200Mbit"))
+    };
+    let both_ways = |link: &mut Link| {
+        for direction in Direction::BOTH {
+            *link.lanes[1].channel_mut(direction) = long.clone();
+        }
+    };
+    let scheduled = |link: &mut Link| {
+        link.schedule = Direction::BOTH
+            .map(|direction| ScheduledChange {
+                at: Duration::from_secs(1),
+                lane: 0,
+                direction,
+                channel: long.clone(),
+            })
+            .into();
+    };
+    // 200 Mbit/s × 800 ms and a queue, four times.
+    let enough = 4 * (20_000_000 + 65_536);
+    assert_eq!(buffer(&both_ways), enough);
+    assert_eq!(buffer(&scheduled), enough);
+    assert_eq!(buffer(&|_| ()), 16 << 20);
 }
 
 #[test]
