@@ -4,7 +4,7 @@ use std::num::ParseFloatError;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{JitterShape, LONGEST_DELAY, quantiles};
+use super::{LONGEST_DELAY, quantiles};
 use crate::units::{Rate, TimeSpan};
 
 /// Entries of a trace: an hour of a mahimahi trace at 1 ms.
@@ -398,11 +398,10 @@ impl JitterTable {
         (least.saturating_add(span(mean)), span(deviation))
     }
 
-    /// How many deviations below the mean the least lies, as far as a table of netem reaches.
+    /// How many deviations below the mean the least lies that is drawn. (Of measured delays with a heavy tail the least lies less deep
+    /// than that: cutting the tail leaves less of a deviation, and what is drawn is stretched until it has the whole.)
     pub(crate) fn reach(&self) -> f64 {
-        let (mean, deviation) = self.moments();
-        ((mean - self.samples[0]).as_secs_f64() / deviation.as_secs_f64())
-            .min(JitterShape::MOST_REACH)
+        -f64::from(self.quantiles[0]) / quantiles::SCALE
     }
 }
 
