@@ -175,18 +175,22 @@ impl<P: Handle> Propagation<P> {
             }
             if let Some(Reordering { depth, .. }) = overtaken {
                 self.dispatch(entry, &mut run, PacketState::Intact);
-                run.push(segment, release, entered);
                 let state = match corrupted {
                     true => selected(&mut streams.corruption),
                     false => PacketState::Intact,
                 };
-                let delivery = self.delivery(entry, &mut run, state);
                 let until = release + self.delay.max(LEAST_WAIT);
-                self.overtaken.push_back(Overtaken {
-                    by: depth,
-                    until,
-                    delivery,
-                });
+                // A duplicate follows its original at once, and intact.
+                let copies = [Some(state), duplicated.then_some(PacketState::Intact)];
+                for state in copies.into_iter().flatten() {
+                    run.push(segment, release, entered);
+                    let delivery = self.delivery(entry, &mut run, state);
+                    self.overtaken.push_back(Overtaken {
+                        by: depth,
+                        until,
+                        delivery,
+                    });
+                }
                 continue;
             }
             self.last_release = self.last_release.max(release);

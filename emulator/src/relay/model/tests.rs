@@ -752,6 +752,25 @@ fn a_packet_that_is_struck_is_overtaken_by_just_so_many() {
 }
 
 #[test]
+fn a_duplicate_of_a_packet_that_is_overtaken_follows_it_all_the_same() {
+    let both = Channel {
+        duplication: chance(1.0),
+        reordering: Some(Reordering {
+            chance: chance(0.5),
+            depth: 1,
+        }),
+        ..channel(Some(100_000_000), None, 10 * MILLISECOND)
+    };
+    let mut model = model(&both);
+    for packet in 0..100 {
+        offer(&mut model, at(0), packet, shape(1));
+    }
+    let order: Vec<u32> = drain(&mut model).iter().map(|d| d.packet).collect();
+    assert_eq!(order.len(), 200);
+    assert!(order.chunks(2).all(|pair| pair[0] == pair[1]), "{order:?}");
+}
+
+#[test]
 fn a_packet_that_nothing_comes_to_overtake_arrives_all_the_same() {
     let all = Channel {
         reordering: Some(Reordering {
