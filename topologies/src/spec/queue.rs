@@ -171,7 +171,7 @@ pub struct DualPi2Spec {
     pub beta: Option<f64>,
     /// How strongly the two queues are coupled; 2 if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0.0, max = 100.0))]
+    #[schemars(range(min = 0.0, max = 1000.0))]
     pub coupling: Option<f64>,
     /// The delay of the scalable queue above which all its packets are marked; 1ms if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]

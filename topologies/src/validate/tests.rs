@@ -62,6 +62,20 @@ links:
 }
 
 #[test]
+fn a_coupling_may_be_as_strong_as_the_schema_says() {
+    let schema = serde_json::to_value(crate::spec::schema()).unwrap();
+    let most = &schema["$defs"]["DualPi2Spec"]["properties"]["coupling"]["maximum"];
+    assert_eq!(most.as_f64(), Some(1000.0));
+    let of = |coupling: &str| {
+        read(&format!(
+            "{{sites: [{{name: a}}, {{name: b}}], links: [{{between: [a, b], delay: 1ms, rate: 1Gbit, queue: {{dualpi2: {{coupling: {coupling}}}}}}}]}}"
+        ))
+    };
+    assert!(of("1000").is_ok());
+    assert!(of("1001").is_err());
+}
+
+#[test]
 fn an_rtt_is_halved() {
     let link = link("rtt: 81ms");
     assert_eq!(
