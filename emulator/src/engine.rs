@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use longhaul_topologies::Topology;
 use longhaul_topologies::model::Channel;
 use serde::{Deserialize, Serialize};
 
@@ -81,6 +82,14 @@ pub trait LinkEngine: Send {
     /// If the engine cannot express `channel`.
     fn set(&mut self, id: ChannelId, channel: &Channel) -> Result<(), EngineError> {
         self.set_all(&[(id, channel.clone())])
+    }
+
+    /// Makes sure that this machine has the memory for a topology whose channels are not those the engine was attached for.
+    ///
+    /// # Errors
+    /// [`EngineError::Memory`] if it has not.
+    fn make_room(&mut self, _wanted: &Topology) -> Result<(), EngineError> {
+        Ok(())
     }
 
     /// A workload begins: traces start again, and lists of lost packets count from here. Packets under way keep their fate.

@@ -171,6 +171,13 @@ impl Links {
                 })
             })
             .collect();
+        let mut after = self.now.clone();
+        for (id, to) in &wanted {
+            if let Some(channel) = channel_mut(&mut after, *id) {
+                channel.clone_from(to);
+            }
+        }
+        self.engine.make_room(&after)?;
         Ok(self.set(&wanted, Origin::Manual, None)?)
     }
 

@@ -55,7 +55,9 @@ use std::sync::mpsc::{self, Sender, SyncSender};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use longhaul_topologies::Topology;
 use longhaul_topologies::model::Channel;
+use longhaul_topologies::units::ByteSize;
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
 use self::driver::{Command, Driver, DriverError};
@@ -79,6 +81,8 @@ const ANSWER: Duration = Duration::from_secs(10);
 pub struct Relay {
     channels: HashSet<ChannelId>,
     tuning: Tuning,
+    /// What it may need, as this machine was found to have it.
+    granted: ByteSize,
     /// Absent once the thread is gone.
     thread: Option<Thread>,
     /// Its last words, once it is.
@@ -99,8 +103,9 @@ impl Relay {
     /// # Errors
     /// If the links may hold more than this machine's memory (see [`memory`]), an interface does not exist, the sockets or their memory are refused, or no thread can be started.
     pub fn attach(plan: &LabPlan, seed: u64) -> Result<Self, EngineError> {
+        let need = memory(plan);
         if let Some(available) = available_memory() {
-            memory(plan).check(plan, available)?;
+            need.check(plan, available)?;
         }
         let (commands, inbox) = mpsc::channel();
         let wake = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)
@@ -137,6 +142,7 @@ impl Relay {
             Ok(Ok(tuning)) => Ok(Relay {
                 channels: channels(plan),
                 tuning,
+                granted: need.total(),
                 thread: Some(thread),
                 last_words: String::new(),
             }),
@@ -201,6 +207,16 @@ impl LinkEngine for Relay {
             });
         }
         self.ask(|answer| Command::Set(changes.to_vec(), answer))
+    }
+
+    fn make_room(&mut self, wanted: &Topology) -> Result<(), EngineError> {
+        let plan = LabPlan::new(wanted.clone());
+        let need = memory(&plan);
+        if let Some(available) = available_memory() {
+            need.check_more_than(self.granted, &plan, available)?;
+        }
+        self.granted = self.granted.max(need.total());
+        Ok(())
     }
 
     fn begin(&mut self) -> Result<(), EngineError> {

@@ -1,6 +1,7 @@
 use std::sync::{Arc, Mutex};
 
 use longhaul_topologies::adjust::Named;
+use longhaul_topologies::units::Rate;
 use longhaul_topologies::{Document, validate};
 
 use super::*;
@@ -11,7 +12,7 @@ use crate::namespace::Namespace;
 /// What an engine was told, in order.
 type Told = Arc<Mutex<Vec<(ChannelId, Channel)>>>;
 
-/// An engine that takes everything down, but refuses delays above a second.
+/// An engine that takes everything down, but refuses delays above a second and has no memory for rates above 1 Gbit/s.
 struct Mock(Told);
 
 impl LinkEngine for Mock {
@@ -32,6 +33,20 @@ impl LinkEngine for Mock {
                     what: "such patience".to_owned(),
                 });
             }
+        }
+        Ok(())
+    }
+
+    fn make_room(&mut self, wanted: &Topology) -> Result<(), EngineError> {
+        let mut channels = ids(wanted).filter_map(|id| channel(wanted, id));
+        let most = Rate::from_bits_per_second(1_000_000_000);
+        if channels.any(|channel| channel.rate.is_some_and(|rate| rate > most)) {
+            return Err(EngineError::Memory {
+                total: "9 MiB".to_owned(),
+                parts: String::new(),
+                available: "8 MiB".to_owned(),
+                largest: String::new(),
+            });
         }
         Ok(())
     }
@@ -109,6 +124,27 @@ fn settings_reach_the_engine_for_the_channels_they_are_for_and_whoever_follows()
                 && change.late.is_zero())
     );
     assert_eq!(followed.try_iter().collect::<Vec<_>>(), changes);
+}
+
+#[test]
+fn what_the_machine_has_no_memory_for_never_reaches_the_engine() {
+    let (mut links, topology, told) = links();
+    let refused = links.adjust(&adjustment(&[("rate", "2Gbit")]));
+    assert!(
+        matches!(
+            refused,
+            Err(AdjustError::Engine(EngineError::Memory { .. }))
+        ),
+        "{refused:?}"
+    );
+    assert!(told.lock().unwrap().is_empty());
+    assert_eq!(*links.now(), topology);
+    assert!(
+        !links
+            .adjust(&adjustment(&[("rate", "1Gbit")]))
+            .unwrap()
+            .is_empty()
+    );
 }
 
 #[test]

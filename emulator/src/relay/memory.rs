@@ -123,6 +123,23 @@ impl MemoryNeed {
             largest,
         })
     }
+
+    /// The same for a relay that is at work and was `granted` so much: it has its rings, and what is `available` lies beside them.
+    ///
+    /// # Errors
+    /// As [`check`](Self::check).
+    pub(super) fn check_more_than(
+        &self,
+        granted: ByteSize,
+        plan: &LabPlan,
+        available: ByteSize,
+    ) -> Result<(), EngineError> {
+        if self.total() <= granted {
+            return Ok(());
+        }
+        let with_rings = available.bytes().saturating_add(self.rings.bytes());
+        self.check(plan, ByteSize::from_bytes(with_rings))
+    }
 }
 
 /// The buffers of what `channel` can have in flight and in its queue.
@@ -234,6 +251,19 @@ mod tests {
         assert_eq!(memory(&plan).in_flight, one.in_flight);
         assert_eq!(one.in_flight.bytes(), 2 * 250_000_000);
         assert_eq!(one.queues.bytes(), 0);
+    }
+
+    #[test]
+    fn links_may_become_what_was_granted_or_what_fits_and_nothing_else() {
+        let plan = plan(|_| {});
+        let need = memory(&plan);
+        let (none, little) = (ByteSize::from_bytes(0), ByteSize::from_bytes(1 << 20));
+        let check = |granted, available| need.check_more_than(granted, &plan, available);
+        assert!(check(need.total(), little).is_ok());
+        assert!(check(none, little).is_err());
+        // The rings are there already.
+        let beside = need.total().bytes() - need.rings.bytes();
+        assert!(check(none, ByteSize::from_bytes(beside)).is_ok());
     }
 
     #[test]
