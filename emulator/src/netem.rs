@@ -85,8 +85,17 @@ struct Attached {
     /// The other gateway, and its interface's number: where packets arrive.
     arrival: (NodeId, u32),
     channel: Channel,
+    qdiscs: Qdiscs,
     seeds: ChaCha8Rng,
     counted: Counted,
+}
+
+/// Whether the kernel's qdiscs are known to be those of a channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Qdiscs {
+    Known,
+    /// A request for another channel was refused half way.
+    Unknown,
 }
 
 impl Netem {
@@ -136,6 +145,7 @@ impl Netem {
                     far: to.1,
                     arrival: (end.gateway, to.0.index),
                     channel: channel.clone(),
+                    qdiscs: Qdiscs::Known,
                     seeds,
                     counted: Counted::default(),
                 });
@@ -194,13 +204,23 @@ impl Netem {
         let before = std::mem::replace(&mut attached.channel, channel.clone());
         let before = bottleneck(&before, self.frame)?;
         let near = attached.near;
-        if before.is_some() && channel.rate.is_none() {
+        let known = std::mem::replace(&mut attached.qdiscs, Qdiscs::Unknown);
+        let lifted = before.is_some() && channel.rate.is_none();
+        if lifted || known == Qdiscs::Unknown {
             let step = || format!("lift the rate of {}", attached.name);
-            self.sockets
-                .request(near.place, remove_root(near.index), step)?;
+            let removed = (self.sockets).request(near.place, remove_root(near.index), step);
+            match removed {
+                // Where it is not known what is there, there may be nothing.
+                Err(EngineError::Kernel { source, .. })
+                    if known == Qdiscs::Unknown && source.kind() == io::ErrorKind::NotFound => {}
+                removed => removed?,
+            }
         }
+        let before = before.filter(|_| known == Qdiscs::Known);
         self.apply(position, before.as_ref())?;
-        self.ways.set(&mut self.sockets, near, channel.state)
+        self.ways.set(&mut self.sockets, near, channel.state)?;
+        self.channels[position].qdiscs = Qdiscs::Known;
+        Ok(())
     }
 
     /// Sends what arrives at `from` out of `to`.
