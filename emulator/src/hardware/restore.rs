@@ -102,8 +102,17 @@ pub fn restore(
         return (returns, None);
     }
     let mut unlogged = None;
-    for (one, Written { write, .. }) in returns.iter_mut().zip(writes.iter().rev()) {
+    for (one, written) in returns.iter_mut().zip(writes.iter().rev()) {
+        let Written { write, .. } = written;
         let number = write.number;
+        // What could not be read before may be read now, and be somebody else's.
+        if over == Over::Refuse && matches!(one.state, ReturnState::Failed(_)) {
+            let found = access.read(&write.place);
+            if found.is_ok_and(|found| state(written, &found, access) == ReturnState::Moved) {
+                one.state = ReturnState::Failed("somebody else has set it since".to_owned());
+                continue;
+            }
+        }
         if one.state != ReturnState::ThereAlready {
             one.state = match put_back(write, access, journal) {
                 Ok(()) => ReturnState::Restored,

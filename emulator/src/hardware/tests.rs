@@ -87,6 +87,8 @@ struct Driver<'a> {
     full_from: Option<usize>,
     /// A place that takes writes and keeps its value.
     deaf: Option<&'static str>,
+    /// A place that cannot be read the first time.
+    dark: Option<&'static str>,
 }
 
 impl Rig {
@@ -118,6 +120,7 @@ impl Rig {
             crash_before: None,
             full_from: None,
             deaf: None,
+            dark: None,
         }
     }
 
@@ -200,6 +203,17 @@ impl Driver<'_> {
 impl Access for Driver<'_> {
     fn read(&mut self, place: &Place) -> Result<Value, AccessError> {
         self.call();
+        let place_name = place.to_string();
+        if self
+            .dark
+            .take_if(|dark| place_name.ends_with(*dark))
+            .is_some()
+        {
+            return Err(AccessError::Failed {
+                place: place_name,
+                reason: "try again".to_owned(),
+            });
+        }
         if let (
             Place::Firmware {
                 boot: Boot::Last, ..
@@ -662,6 +676,28 @@ fn what_somebody_else_set_since_is_only_written_over_when_asked() {
     assert_eq!(rig.state(), moved);
     rig.restore(Over::Write);
     assert_eq!(rig.state(), before);
+}
+
+#[test]
+fn what_somebody_else_set_stays_where_it_could_not_be_read_at_first() {
+    let mut rig = Rig::new();
+    rig.apply(&of_nic(
+        "congestion: {rp_ai_rate: 10Mbit, rp_hai_rate: 60Mbit}",
+    ));
+    rig.tree().write(format!("{CC}/rp_ai_rate"), "7").unwrap();
+    let (mut journal, writes) = Journal::open(&rig.journals()).unwrap().unwrap();
+    let mut driver = rig.driver();
+    driver.dark = Some("rp_ai_rate");
+    let returns = restore(&writes, Over::Refuse, &mut driver, &mut journal).unwrap();
+    let failed = |one: &&Return| matches!(one.state, ReturnState::Failed(_));
+    let failed: Vec<&Return> = returns.iter().filter(failed).collect();
+    assert_eq!(failed.len(), 1, "{returns:?}");
+    assert_eq!(
+        failed[0].state,
+        ReturnState::Failed("somebody else has set it since".to_owned())
+    );
+    let left = rig.tree().read(format!("{CC}/rp_ai_rate")).unwrap();
+    assert_eq!(left.trim(), "7");
 }
 
 #[test]
