@@ -101,7 +101,7 @@ fn scale(number: &str, factor: u128) -> Option<u128> {
     } else {
         whole.parse::<u128>().ok()?
     };
-    // Digits past the 18th are below half a base unit for every factor there is (the largest is 8 × 2^40).
+    // Digits past the 18th are below half a base unit for every factor there is (the largest is 2^40).
     let fraction = fraction.get(..18).unwrap_or(fraction);
     let part = if fraction.is_empty() {
         0
