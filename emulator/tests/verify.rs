@@ -11,7 +11,8 @@ use longhaul_emulator::engine::EngineChoice;
 use longhaul_emulator::fidelity::{self, Quantity, Subject, Verification};
 use longhaul_emulator::lab::{Lab, LabOptions};
 use longhaul_topologies::model::{
-    Channel, Jitter, JitterDistribution, JitterShape, Loss, PacketOrder, QueueLimit,
+    Channel, Jitter, JitterDistribution, JitterShape, Loss, PacketOrder, QueueLimit, RateStep,
+    RateTrace,
 };
 use longhaul_topologies::units::{ByteSize, Probability, Rate};
 use support::{eventually, test, topology};
@@ -21,6 +22,10 @@ fn main() -> ExitCode {
         test(
             "a_lab_is_measured_as_described_and_a_wrong_description_is_found",
             a_lab_is_measured_as_described_and_a_wrong_description_is_found,
+        ),
+        test(
+            "a_link_that_lets_nothing_pass_for_a_while_is_measured_as_described",
+            a_link_that_lets_nothing_pass_for_a_while_is_measured_as_described,
         ),
         test(
             "a_stopped_measurement_says_nothing",
@@ -55,8 +60,13 @@ fn described() -> Channel {
 }
 
 async fn up() -> Lab {
+    of(described()).await
+}
+
+/// Two sites, with such a link from the first to the second.
+async fn of(forward: Channel) -> Lab {
     let mut topology = topology(&[1, 1], &[(0, 1, 1)], Duration::from_millis(5));
-    topology.links[0].lanes[0].forward = described();
+    topology.links[0].lanes[0].forward = forward;
     let options = LabOptions {
         engine: EngineChoice::Relay,
         seed: 1,
@@ -182,6 +192,37 @@ async fn a_lab_is_measured_as_described_and_a_wrong_description_is_found() {
 fn deviate(channel: &mut Channel, deviation: Duration) {
     if let Some(jitter) = &mut channel.jitter {
         jitter.deviation = deviation;
+    }
+}
+
+async fn a_link_that_lets_nothing_pass_for_a_while_is_measured_as_described() {
+    let step = |at, bits_per_second| RateStep {
+        at: Duration::from_millis(at),
+        bits_per_second,
+    };
+    let steps = vec![step(0, 20_000_000), step(100, 0)];
+    let trace = RateTrace::new(steps, Duration::from_millis(200)).unwrap();
+    let gaps = Channel {
+        rate: trace.mean(),
+        rate_trace: Some(trace),
+        queue_limit: Some(QueueLimit::Bytes(ByteSize::from_bytes(150_000))),
+        ..Channel::of_delay(Duration::from_millis(20))
+    };
+    let lab = of(gaps).await;
+    let subjects = Subject::of_lab(&lab);
+    let wanted = [Quantity::Delay, Quantity::Jitter, Quantity::Loss];
+    let deadline = Instant::now() + DEADLINE;
+    loop {
+        let found = verify(&subjects);
+        let (asked, off) = verdicts(&found);
+        println!("off: {off:?}, not measured: {:?}", found.skipped);
+        if wanted
+            .iter()
+            .all(|one| asked.contains(one) && !off.contains(one))
+        {
+            break;
+        }
+        assert!(Instant::now() < deadline, "{:?}", found.channels[0]);
     }
 }
 
