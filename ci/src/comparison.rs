@@ -57,16 +57,22 @@ impl Pair {
     /// it is better. Infinite if something came of nothing.
     pub fn worsening(&self) -> Option<f64> {
         let (before, after) = (mean(&self.before)?, mean(&self.after)?);
-        let difference = after - before;
         let growth = match self.growth() {
-            _ if difference.abs() <= self.metric.grain() => 0.0,
+            _ if before == after || self.is_below_grain() => 0.0,
             Some(growth) => growth,
-            None => difference.signum() * f64::INFINITY,
+            None => (after - before).signum() * f64::INFINITY,
         };
         Some(match self.metric.better() {
             Better::Higher => -growth,
             Better::Lower => growth,
         })
+    }
+
+    /// Whether the two differ by less than counts at all.
+    pub(crate) fn is_below_grain(&self) -> bool {
+        let grain = self.metric.grain();
+        let means = mean(&self.before).zip(mean(&self.after));
+        grain > 0.0 && means.is_some_and(|(before, after)| (after - before).abs() <= grain)
     }
 
     /// How much greater the second is, as a share of the first, which may be negative; `None` if there is no ratio.

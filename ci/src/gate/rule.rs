@@ -55,7 +55,7 @@ pub(super) fn rows(pairs: Vec<Pair>, lab: LabKind, tolerances: &Tolerances) -> V
             let tolerance = tolerance(pair.metric);
             let p = sampled.as_ref().and_then(|_| adjusted.next());
             let finding = match (&sampled, p) {
-                (Some(_), Some(_)) if pair.worsening() == Some(0.0) => Finding::Within,
+                (Some(_), Some(_)) if pair.is_below_grain() => Finding::Within,
                 (Some(sampled), Some(p)) => sampled.finding(p, count),
                 _ => exact(&pair, tolerance, lab),
             };
