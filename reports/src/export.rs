@@ -1,6 +1,6 @@
 //! Results as what other programs read.
 //!
-//! - `rows`: what all of them tell, a row per point, size and placement.
+//! - `rows`: what all of them tell, a row per point, size and placement, or per point, figure and host.
 //! - `nics`: what NICs counted, a row per counter.
 //! - `nccl_tests`: what nccl-tests prints, to the column, for what parses that.
 //! - `markdown`: tables for a page or a pull request.
@@ -23,7 +23,7 @@ pub use parquet::{ParquetError, write_parquet};
 /// What an export is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Export {
-    /// A line per point, size and placement.
+    /// A line per point, size and placement, and one per figure that a program or a replay's steps tell.
     Csv,
     /// The same with what they were measured on.
     Json,
@@ -58,7 +58,8 @@ impl Export {
         named.map_or("", |(name, _)| name)
     }
 
-    /// The export as text; nothing for [`Export::Flent`] and [`Export::Parquet`], which are none.
+    /// The export as text, empty if it has no place for what these results are of; nothing for [`Export::Flent`] and
+    /// [`Export::Parquet`], which are none.
     pub fn text(self, results: &[Opened]) -> Option<String> {
         match self {
             Self::Csv => Some(rows::csv(results)),
@@ -135,6 +136,34 @@ mod tests {
         quickstart,0,cubic,links.0.queue=1bdp,0,1,virginia-0,mlx5_0,1,np_cnp_sent,longhaul.nic.cnp.count,{packet},12
         quickstart,0,cubic,links.0.queue=1bdp,0,1,virginia-0,mlx5_0,1,rx_prio3_pause_duration,longhaul.nic.pause.duration,s,0.0015
         ");
+    }
+
+    #[test]
+    fn what_programs_measured_is_in_every_export_but_that_of_collectives() {
+        let (result, telemetry) = example::programs();
+        let results = [Opened::from(ResultFolder { result, telemetry })];
+        let told = |export: Export| export.text(&results).unwrap();
+        let csv = told(Export::Csv);
+        insta::assert_snapshot!(csv.lines().take(3).collect::<Vec<_>>().join("\n"), @"
+        result,point,stack,settings,repeat,faithful,size_bytes,count,placement,iterations,time_us,algbw_gbps,busbw_gbps,p50_us,p95_us,p99_us,stdev_us,wrong,bound_share,figure,host,unit,values,mean,least,p50,p95,p99,greatest
+        quickstart,0,cubic,,0,true,,,,,,,,,,,,,,throughput,virginia-0,bit/s,6,340639935.8333333,316519255,331624439,363804234,363804234,363804234
+        quickstart,0,cubic,,0,true,,,,,,,,,,,,,,rtt,virginia-0,us,60,85434.53333333334,80082,85766,88606,88978,88978
+        ");
+        let markdown = told(Export::Markdown);
+        let table = markdown.lines().filter(|line| line.starts_with('|'));
+        insta::assert_snapshot!(table.take(4).collect::<Vec<_>>().join("\n"), @"
+        | series | figure | host | values | mean | least | p50 | p95 | p99 | greatest |
+        | --- | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |
+        | cubic | throughput | virginia-0 | 6 | 341 Mbit/s | 317 Mbit/s | 332 Mbit/s | 364 Mbit/s | 364 Mbit/s | 364 Mbit/s |
+        | cubic | rtt | virginia-0 | 60 | 85.4 ms | 80.1 ms | 85.8 ms | 88.6 ms | 89 ms | 89 ms |
+        ");
+        let json: serde_json::Value = serde_json::from_str(&told(Export::Json)).unwrap();
+        let measures = results[0].folder.result.points[0].measures.clone();
+        assert_eq!(
+            json["results"][0]["points"][0]["measures"],
+            serde_json::to_value(measures).unwrap()
+        );
+        assert_eq!(told(Export::NcclTests), "");
     }
 
     #[test]

@@ -201,6 +201,16 @@ fn exported(
         told(results, &files, output);
         return Ok(Exit::Fine);
     };
+    if text.is_empty() {
+        return Err(Failure::with_help(
+            Exit::Usage,
+            format!(
+                "--export {}: what was run here are replays or programs, no collective by size",
+                export.name()
+            ),
+            "take csv, json or markdown: they have what programs measured and what a replay's steps took",
+        ));
+    }
     match &args.to {
         Some(to) => {
             write(to, &text)?;

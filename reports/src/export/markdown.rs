@@ -1,10 +1,10 @@
 //! Tables for a page or a pull request.
 
 use crate::folder::Opened;
-use crate::format::{bytes, rate, sentence, time};
+use crate::format::{bytes, quantity, rate, sentence, time};
 use crate::markdown::escape;
 use crate::result::fidelity::Faithfulness;
-use crate::result::{RunResult, Summary};
+use crate::result::{Measure, Percentiles, RunResult, Summary};
 use crate::series::Series;
 use crate::side_by_side;
 
@@ -21,6 +21,7 @@ pub(super) fn text(results: &[Opened]) -> String {
         }
         text += &format!("{}\n\n", faithful(result));
         text += &summaries(result);
+        text += &measures(result);
         text += &delays(result);
         if let Some(details) = &result.run_details {
             text += &format!(
@@ -74,6 +75,38 @@ fn summaries(result: &RunResult) -> String {
         ],
         &rows,
         1,
+    )
+}
+
+fn measures(result: &RunResult) -> String {
+    let rows: Vec<[String; 10]> = Series::of(result)
+        .iter()
+        .flat_map(|series| {
+            let label = escape(&series.label);
+            let row = move |(measure, summary): (&Measure, Percentiles)| {
+                let cell = |value| escape(&quantity(value, &measure.unit));
+                [
+                    label.clone(),
+                    escape(&measure.name),
+                    escape(&measure.host),
+                    summary.count.to_string(),
+                    cell(summary.mean),
+                    cell(summary.min),
+                    cell(summary.p50),
+                    cell(summary.p95),
+                    cell(summary.p99),
+                    cell(summary.max),
+                ]
+            };
+            series.measures().into_iter().map(row)
+        })
+        .collect();
+    table(
+        [
+            "series", "figure", "host", "values", "mean", "least", "p50", "p95", "p99", "greatest",
+        ],
+        &rows,
+        3,
     )
 }
 

@@ -12,7 +12,12 @@ use crate::series::{Series, iterations};
 use crate::side_by_side;
 use crate::stats;
 
+/// Empty if nothing is of a collective.
 pub(super) fn text(results: &[Opened]) -> String {
+    let mut points = results.iter().flat_map(|one| &one.folder.result.points);
+    if !points.any(|point| matches!(point.workload, Workload::Collective { .. })) {
+        return String::new();
+    }
     let mut text = String::new();
     for (opened, name) in results.iter().zip(side_by_side::names(results)) {
         for series in Series::of(&opened.folder.result) {
@@ -32,7 +37,11 @@ fn block(text: &mut String, name: &str, series: &Series<'_>) -> std::fmt::Result
         ..
     } = series.workload()
     else {
-        return Ok(());
+        let label = &series.label;
+        return writeln!(
+            text,
+            "# {name}: {label}: left out: a replay or a program, no collective by size\n#\n"
+        );
     };
     let summaries = series.summaries();
     let iterations = iterations(&summaries);

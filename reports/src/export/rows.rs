@@ -1,16 +1,16 @@
-//! The summaries of every point, as lines and as JSON.
+//! The summaries of every point, and what its programs or its steps measured, as lines and as JSON.
 
 use serde_json::{Value, json};
 
 use crate::folder::Opened;
-use crate::result::{Point, Summary};
+use crate::result::{Measure, Percentiles, Point, Summary};
 use crate::side_by_side;
 
 /// Which point a line is of.
 const PLACE: [&str; 5] = ["result", "point", "stack", "settings", "repeat"];
 
-const COLUMNS: [&str; 14] = [
-    "faithful",
+/// What a summary has.
+const OF_SUMMARY: [&str; 13] = [
     "size_bytes",
     "count",
     "placement",
@@ -26,11 +26,17 @@ const COLUMNS: [&str; 14] = [
     "bound_share",
 ];
 
+/// What a measure has, all values in its unit.
+const OF_MEASURE: [&str; 10] = [
+    "figure", "host", "unit", "values", "mean", "least", "p50", "p95", "p99", "greatest",
+];
+
 pub(super) fn csv(results: &[Opened]) -> String {
-    lines(&COLUMNS, results, |point| {
+    let columns = [&["faithful"][..], &OF_SUMMARY, &OF_MEASURE].concat();
+    let none = |columns: usize| vec![String::new(); columns];
+    lines(&columns, results, |point| {
         let of_summary = |one: &Summary| {
-            vec![
-                point.fidelity.faithful.to_string(),
+            let cells = vec![
                 one.size_bytes.to_string(),
                 one.count.to_string(),
                 one.placement.name().to_owned(),
@@ -45,9 +51,30 @@ pub(super) fn csv(results: &[Opened]) -> String {
                 one.wrong.to_string(),
                 one.bound_share
                     .map_or_else(String::new, |share| share.to_string()),
-            ]
+            ];
+            [cells, none(OF_MEASURE.len())].concat()
         };
-        point.summaries.iter().map(of_summary).collect()
+        let of_measure = |one: &Measure| {
+            let Percentiles {
+                count,
+                mean,
+                min,
+                p50,
+                p95,
+                p99,
+                max,
+            } = one.summary;
+            let mut cells = none(OF_SUMMARY.len());
+            cells.extend([&one.name, &one.host, &one.unit].map(String::clone));
+            cells.push(count.to_string());
+            cells.extend([mean, min, p50, p95, p99, max].map(|value| value.to_string()));
+            cells
+        };
+        let summaries = point.summaries.iter().map(of_summary);
+        let all = summaries.chain(point.measures.iter().map(of_measure));
+        let faithful = point.fidelity.faithful.to_string();
+        all.map(|cells| [vec![faithful.clone()], cells].concat())
+            .collect()
     })
 }
 
@@ -116,9 +143,12 @@ fn one(opened: &Opened, name: &str) -> Value {
                 "faithful": point.fidelity.faithful,
                 "findings": point.fidelity.findings,
                 "summaries": point.summaries,
+                "measures": point.measures,
                 "bound": point.bound,
                 "delays": point.delays,
                 "channels": point.channels,
+                "flows": point.flows,
+                "shares": point.shares,
                 "nics": point.nics,
                 "timeline": point.timeline,
                 "commands": point.commands,
