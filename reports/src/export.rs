@@ -94,6 +94,20 @@ mod tests {
     }
 
     #[test]
+    fn columns_of_nccl_tests_are_as_wide_as_their_figures() {
+        let mut results = results();
+        for row in &mut results[0].folder.result.points[0].summaries {
+            (row.time_us, row.algbw_gbps, row.busbw_gbps) = (12_345_678.0, 0.000_597, 0.000_995);
+        }
+        let text = Export::NcclTests.text(&results).unwrap();
+        let block: Vec<&str> = text.lines().skip(3).step_by(2).take(2).collect();
+        insta::assert_snapshot!(block.join("\n"), @"
+        #       size         count      type   redop    root      time     algbw     busbw #wrong      time     algbw     busbw #wrong
+             1048576        262144     float     sum      -1  12345678  0.000597  0.000995      0  12345678  0.000597  0.000995      0
+        ");
+    }
+
+    #[test]
     fn markdown_of_a_run_without_a_point_calls_no_link_as_described() {
         let told = |results: &[Opened]| Export::Markdown.text(results).unwrap();
         let mut results = results();
@@ -128,17 +142,6 @@ mod tests {
     }
 
     #[test]
-    fn a_line_per_counter_of_a_nic() {
-        let text = Export::Nics.text(&results()).unwrap();
-        insta::assert_snapshot!(text.lines().take(4).collect::<Vec<_>>().join("\n"), @"
-        result,point,stack,settings,repeat,seconds,host,nic,port,counter,metric,unit,growth
-        quickstart,0,cubic,links.0.queue=1bdp,0,1,virginia-0,mlx5_0,1,port_xmit_data,longhaul.nic.io,By,16777216
-        quickstart,0,cubic,links.0.queue=1bdp,0,1,virginia-0,mlx5_0,1,np_cnp_sent,longhaul.nic.cnp.count,{packet},12
-        quickstart,0,cubic,links.0.queue=1bdp,0,1,virginia-0,mlx5_0,1,rx_prio3_pause_duration,longhaul.nic.pause.duration,s,0.0015
-        ");
-    }
-
-    #[test]
     fn what_programs_measured_is_in_every_export_but_that_of_collectives() {
         let (result, telemetry) = example::programs();
         let results = [Opened::from(ResultFolder { result, telemetry })];
@@ -164,6 +167,17 @@ mod tests {
             serde_json::to_value(measures).unwrap()
         );
         assert_eq!(told(Export::NcclTests), "");
+    }
+
+    #[test]
+    fn a_line_per_counter_of_a_nic() {
+        let text = Export::Nics.text(&results()).unwrap();
+        insta::assert_snapshot!(text.lines().take(4).collect::<Vec<_>>().join("\n"), @"
+        result,point,stack,settings,repeat,seconds,host,nic,port,counter,metric,unit,growth
+        quickstart,0,cubic,links.0.queue=1bdp,0,1,virginia-0,mlx5_0,1,port_xmit_data,longhaul.nic.io,By,16777216
+        quickstart,0,cubic,links.0.queue=1bdp,0,1,virginia-0,mlx5_0,1,np_cnp_sent,longhaul.nic.cnp.count,{packet},12
+        quickstart,0,cubic,links.0.queue=1bdp,0,1,virginia-0,mlx5_0,1,rx_prio3_pause_duration,longhaul.nic.pause.duration,s,0.0015
+        ");
     }
 
     #[test]

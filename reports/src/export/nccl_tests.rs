@@ -1,7 +1,7 @@
 //! What nccl-tests prints (src/common.cu, `BenchTime` and `TestMain`), a block per series, repeats pooled.
 //!
 //! Columns are nccl-tests' own, in its order and width; bandwidths have more decimals where two would tell less than three digits, as
-//! long links carry little of a gigabyte per second.
+//! long links carry little of a gigabyte per second. A column is wider where a figure is.
 
 use std::fmt::Write;
 
@@ -44,6 +44,7 @@ fn block(text: &mut String, name: &str, series: &Series<'_>) -> std::fmt::Result
         );
     };
     let summaries = series.summaries();
+    let widths = Widths::of(&summaries);
     let iterations = iterations(&summaries);
     writeln!(
         text,
@@ -53,11 +54,26 @@ fn block(text: &mut String, name: &str, series: &Series<'_>) -> std::fmt::Result
         plural(iterations, "iteration")
     )?;
     writeln!(text, "#")?;
+    let wider = widths.beyond_usual();
     writeln!(
         text,
-        "# {:>10}  {:>12}  {:>8}  {:>6}  {:>6}           out-of-place                       in-place          ",
-        "", "", "", "", ""
+        "# {:>10}  {:>12}  {:>8}  {:>6}  {:>6}{:>out$}{:>in_$}{:after$}",
+        "",
+        "",
+        "",
+        "",
+        "",
+        "out-of-place",
+        "in-place",
+        "",
+        out = 23 + wider,
+        in_ = 31 + 2 * wider,
+        after = 10 + wider
     )?;
+    let Widths {
+        time: t,
+        bandwidth: b,
+    } = widths;
     let columns = |text: &mut String, left: [&str; 5], right: [&str; 4]| {
         let [size, count, kind, op, root] = left;
         write!(
@@ -66,7 +82,7 @@ fn block(text: &mut String, name: &str, series: &Series<'_>) -> std::fmt::Result
         )?;
         for _ in 0..2 {
             let [time, algbw, busbw, wrong] = right;
-            write!(text, "  {time:>7}  {algbw:>6}  {busbw:>6} {wrong:>6}")?;
+            write!(text, "  {time:>t$}  {algbw:>b$}  {busbw:>b$} {wrong:>6}")?;
         }
         writeln!(text)
     };
@@ -95,15 +111,12 @@ fn block(text: &mut String, name: &str, series: &Series<'_>) -> std::fmt::Result
         for placement in [Placement::OutOfPlace, Placement::InPlace] {
             let mut rows = summaries.iter();
             let found = rows.find(|row| row.size_bytes == size && row.placement == placement);
-            match found {
-                Some(row) => write!(text, "{}", figures(row))?,
+            let [time, algbw, busbw, wrong] = match found {
+                Some(row) => figures(row),
                 // As nccl-tests says it of what it does not check.
-                None => write!(
-                    text,
-                    "  {:>7}  {:>6}  {:>6}  {:>5}",
-                    "N/A", "N/A", "N/A", "N/A"
-                )?,
-            }
+                None => ["N/A"; 4].map(str::to_owned),
+            };
+            write!(text, "  {time:>t$}  {algbw:>b$}  {busbw:>b$}  {wrong:>5}")?;
         }
         writeln!(text)?;
     }
@@ -115,19 +128,51 @@ fn block(text: &mut String, name: &str, series: &Series<'_>) -> std::fmt::Result
     writeln!(text, "#\n")
 }
 
-fn figures(row: &Summary) -> String {
+/// How wide the columns of a block are.
+#[derive(Clone, Copy)]
+struct Widths {
+    time: usize,
+    bandwidth: usize,
+}
+
+impl Widths {
+    /// nccl-tests' own.
+    const USUAL: Self = Self {
+        time: 7,
+        bandwidth: 6,
+    };
+
+    fn of(summaries: &[Summary]) -> Self {
+        let mut widths = Self::USUAL;
+        for row in summaries {
+            let [time, algbw, busbw, _] = figures(row).map(|text| text.len());
+            widths.time = widths.time.max(time);
+            widths.bandwidth = widths.bandwidth.max(algbw).max(busbw);
+        }
+        widths
+    }
+
+    /// How far a placement's columns go beyond nccl-tests' on either side of their middle.
+    fn beyond_usual(self) -> usize {
+        let wider = self.time - Self::USUAL.time + 2 * (self.bandwidth - Self::USUAL.bandwidth);
+        wider.div_ceil(2)
+    }
+}
+
+/// Time, bandwidth of the algorithm and of the bus, wrong elements.
+fn figures(row: &Summary) -> [String; 4] {
     let time = match row.time_us {
         time if time >= 10_000.0 => format!("{time:.0}"),
         time if time >= 100.0 => format!("{time:.1}"),
         time => format!("{time:.2}"),
     };
     let gbps = |value: f64| format!("{value:.0$}", bandwidth_decimals(value));
-    format!(
-        "  {time:>7}  {:>6}  {:>6}  {:>5}",
+    [
+        time,
         gbps(row.algbw_gbps),
         gbps(row.busbw_gbps),
-        row.wrong
-    )
+        row.wrong.to_string(),
+    ]
 }
 
 /// nccl-tests' names (`test_typenames`); others as they are.
