@@ -1,7 +1,7 @@
 //! One panel: its header, its axes, and what lies between them.
 
 use crate::canvas::{Across, Canvas, Direction, Frame, Label, Place, Plot};
-use crate::chart::figure::text::shorten;
+use crate::chart::figure::text::{shorten, shorten_label};
 use crate::chart::figure::{Area, KEY, KEY_GAP, LEFT, Layout, Panel, Part, RIGHT};
 use crate::format::significant;
 use crate::theme::{self, BODY, GRID, INK, MUTED, SMALL, Stroke};
@@ -87,7 +87,7 @@ impl Panel {
         let upright = Label {
             direction: Direction::Up,
             ..Label::new(
-                shorten(&self.y.label, SMALL, room),
+                shorten_label(&self.y.label, SMALL, room),
                 SMALL,
                 INK,
                 Across::Middle,

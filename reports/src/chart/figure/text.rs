@@ -17,6 +17,14 @@ pub(crate) fn shorten(text: &str, size: f64, width: f64) -> String {
     String::new()
 }
 
+/// The label of an axis, its name cut before its unit is: `exposed comm… (s)`.
+pub(super) fn shorten_label(label: &str, size: f64, width: f64) -> String {
+    let unit = label.rfind(" (").filter(|_| label.ends_with(')'));
+    let (name, unit) = label.split_at(unit.unwrap_or(label.len()));
+    let name = shorten(name, size, width - text_width(unit, size));
+    shorten(&(name + unit), size, width)
+}
+
 /// Lines of at most `width`, broken between words.
 pub(super) fn wrap(text: &str, size: f64, width: f64) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
@@ -47,5 +55,18 @@ mod tests {
                 .all(|line| text_width(line, BODY) <= 120.0)
         );
         assert_eq!(wrap(text, BODY, 120.0).join(" "), text);
+    }
+
+    #[test]
+    fn a_label_keeps_its_unit() {
+        let label = "exposed communication (s)";
+        let short = shorten_label(label, BODY, 120.0);
+        assert!(
+            short.ends_with("… (s)") && text_width(&short, BODY) <= 120.0,
+            "{short}"
+        );
+        assert_eq!(shorten_label(label, BODY, 400.0), label);
+        assert_eq!(shorten_label("a count", BODY, 400.0), "a count");
+        assert_eq!(shorten_label(label, BODY, 1.0), "");
     }
 }
