@@ -37,7 +37,7 @@ pub(super) fn speedup_over_distance(
             .map(|row| row.busbw_gbps)
             .filter(|busbw| *busbw > 0.0)
     };
-    let mut panels = Vec::new();
+    let (mut panels, mut unlike) = (Vec::new(), Vec::new());
     for &size in &sizes {
         let mut curves = Vec::new();
         for (index, stack) in stacks.iter().enumerate() {
@@ -60,7 +60,10 @@ pub(super) fn speedup_over_distance(
             });
         }
         let points = || curves.iter().flat_map(|curve| curve.runs.iter().flatten());
-        let high = points().map(|point| point.1).reduce(f64::max)?;
+        let Some(high) = points().map(|point| point.1).reduce(f64::max) else {
+            unlike.push(format::bytes(size as f64));
+            continue;
+        };
         let x = axis(&points().map(|point| point.0).collect::<Vec<_>>());
         curves.insert(
             0,
@@ -80,6 +83,13 @@ pub(super) fn speedup_over_distance(
             spans: Vec::new(),
             marks: Vec::new(),
         });
+    }
+    if panels.is_empty() {
+        return None;
+    }
+    if !unlike.is_empty() {
+        let sizes = unlike.join(", ");
+        notes.push(format!("not shown, as nothing has a ratio there: {sizes}"));
     }
     notes.push(
         "distance is the round-trip time that is described between the farthest sites".to_owned(),
@@ -188,6 +198,27 @@ mod tests {
         figure.draw().assert_texts_apart("speed-up");
         let other = speedup_over_distance(&folder, Some("bbr")).unwrap();
         assert_eq!(other.legend[0].1, "cubic");
+    }
+
+    #[test]
+    fn a_size_without_a_ratio_is_left_out_and_named() {
+        let mut folder = folder();
+        let sizes = |figure: &Figure| -> Vec<String> {
+            let panels = figure.panels.iter();
+            panels.map(|panel| panel.title.clone()).collect()
+        };
+        let all = sizes(&speedup_over_distance(&folder, None).unwrap());
+        let first = folder.result.points[0].summaries[0].size_bytes;
+        for point in &mut folder.result.points {
+            if point.stack == "cubic" {
+                point.samples.retain(|sample| sample.size_bytes != first);
+                point.summaries.retain(|row| row.size_bytes != first);
+            }
+        }
+        let figure = speedup_over_distance(&folder, None).unwrap();
+        assert_eq!(sizes(&figure), all[1..]);
+        let told = format!("not shown, as nothing has a ratio there: {}", all[0]);
+        assert!(figure.notes.contains(&told), "{:?}", figure.notes);
     }
 
     #[test]
