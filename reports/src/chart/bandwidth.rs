@@ -16,6 +16,9 @@ use crate::theme;
 /// More sizes than this are too many small panels; the largest are shown.
 const MOST_SIZES: usize = 6;
 
+/// What the line over what was measured is called: it is of one size, not that of an endless message.
+pub(super) const BOUND: &str = "bound of that size";
+
 /// How many sizes were measured.
 pub(super) fn sizes(result: &RunResult) -> usize {
     let rows = result.points.iter().flat_map(|point| &point.summaries);
@@ -62,7 +65,7 @@ pub(super) fn busbw_vs_size(folder: &ResultFolder) -> Option<Figure> {
     let alone = bounds.len() == 1;
     lines.extend(bounds.into_iter().map(|(index, label, run)| {
         let (stroke, text) = if alone {
-            (theme::BOUND, "bound of that size".to_owned())
+            (theme::BOUND, BOUND.to_owned())
         } else {
             (theme::bound(index), format!("bound, {label}"))
         };

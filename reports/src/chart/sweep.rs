@@ -7,7 +7,7 @@ use std::str::FromStr;
 use longhaul_topologies::units::{ByteSize, Rate, TimeSpan};
 
 use crate::chart::axis::{Axis, Spread};
-use crate::chart::bandwidth::{bound_busbw_mbps, placement};
+use crate::chart::bandwidth::{BOUND, bound_busbw_mbps, placement};
 use crate::chart::delay::{above_described, paths};
 use crate::chart::figure::{Area, Curve, Figure, Key, Layout, Panel, Run};
 use crate::chart::{ChartError, many, marked_key, measures, subject, unit};
@@ -27,9 +27,6 @@ const LOG_FROM: f64 = 5.0;
 
 /// Share of the room of a name that its bars fill.
 const BARS_WIDTH: f64 = 0.8;
-
-/// What the line over what was measured is called.
-const BOUND: &str = "bound of the slowest link";
 
 /// A panel has room for this many bars.
 const LEAST_BARS: f64 = 4.0;
