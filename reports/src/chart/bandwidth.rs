@@ -30,7 +30,7 @@ pub(super) fn busbw_vs_size(folder: &ResultFolder) -> Option<Figure> {
     let mut series = Series::of(&folder.result);
     let placement = placement(&series)?;
     let mut notes = vec!["bus bandwidth of the mean time, as in nccl-tests".to_owned()];
-    notes.extend(in_place_note(&series));
+    notes.extend(placement_note(&series, placement));
     let mut rows = folder.result.points.iter().flat_map(|one| &one.summaries);
     if rows.any(|row| row.size_bytes == 0) {
         notes.push("arrays of 0 B are left out: they have no place on this axis".to_owned());
@@ -206,22 +206,23 @@ pub(super) fn times_ms(series: &Series<'_>, placement: Placement, size: u64) -> 
         .collect()
 }
 
-/// How far in-place is from out-of-place, which is shown, where both were run.
-fn in_place_note(series: &[Series<'_>]) -> Option<String> {
+/// How far the placement that is not shown is from the one that is, where both were run.
+fn placement_note(series: &[Series<'_>], shown: Placement) -> Option<String> {
+    let other = match shown {
+        Placement::OutOfPlace => Placement::InPlace,
+        Placement::InPlace => Placement::OutOfPlace,
+    };
     let mut most: Option<(f64, u64, &str)> = None;
     for one in series {
         let rows = one.summaries();
-        for row in rows
-            .iter()
-            .filter(|row| row.placement == Placement::InPlace)
-        {
-            let other = rows.iter().find(|other| {
-                other.placement == Placement::OutOfPlace && other.size_bytes == row.size_bytes
-            });
-            let Some(other) = other.filter(|other| other.busbw_gbps > 0.0) else {
+        for row in rows.iter().filter(|row| row.placement == other) {
+            let drawn = rows
+                .iter()
+                .find(|drawn| drawn.placement == shown && drawn.size_bytes == row.size_bytes);
+            let Some(drawn) = drawn.filter(|drawn| drawn.busbw_gbps > 0.0) else {
                 continue;
             };
-            let difference = row.busbw_gbps / other.busbw_gbps - 1.0;
+            let difference = row.busbw_gbps / drawn.busbw_gbps - 1.0;
             if most.is_none_or(|most| difference.abs() > most.0.abs()) {
                 most = Some((difference, row.size_bytes, &one.label));
             }
@@ -229,7 +230,8 @@ fn in_place_note(series: &[Series<'_>]) -> Option<String> {
     }
     let (difference, size, label) = most?;
     Some(format!(
-        "in-place differs by up to {:.1} %: {} for {label} at {}",
+        "{} differs by up to {:.1} %: {} for {label} at {}",
+        other.name(),
         difference.abs() * 100.0,
         if difference < 0.0 { "slower" } else { "faster" },
         format::bytes(size as f64)
@@ -346,6 +348,26 @@ mod tests {
         figure
             .draw()
             .assert_texts_apart("a bandwidth without limit");
+    }
+
+    #[test]
+    fn the_note_tells_of_the_placement_that_is_not_drawn() {
+        let mut folder = stacks(2);
+        let note = |folder: &ResultFolder| {
+            let figure = busbw_vs_size(folder).unwrap();
+            let note = figure.notes.iter().find(|note| note.contains("differs by"));
+            note.unwrap().clone()
+        };
+        assert!(note(&folder).starts_with("in-place differs by"));
+        let point = &mut folder.result.points[0];
+        point
+            .samples
+            .retain(|one| one.placement == Placement::InPlace);
+        point
+            .summaries
+            .retain(|one| one.placement == Placement::InPlace);
+        let note = note(&folder);
+        assert!(note.starts_with("out-of-place differs by"), "{note}");
     }
 
     #[test]
