@@ -293,6 +293,19 @@ mod tests {
     }
 
     #[test]
+    fn a_result_that_cannot_be_written_leaves_nothing_behind() {
+        let (result, telemetry) = example::run(&Shape::default());
+        let dir = tempfile::tempdir().unwrap();
+        let mut writer = ResultWriter::create(dir.path()).unwrap();
+        writer.telemetry(&telemetry).unwrap();
+        // No file takes its place.
+        fs::create_dir(dir.path().join(RESULT_FILE)).unwrap();
+        let error = writer.result(&result).unwrap_err();
+        assert!(error.to_string().starts_with("cannot write"), "{error}");
+        assert!(!dir.path().join(UNDER_WAY_FILE).exists());
+    }
+
+    #[test]
     fn a_run_that_wrote_no_result_cannot_be_completed() {
         let dir = tempfile::tempdir().unwrap();
         let details = example::run(&Shape::default()).0.run_details.unwrap();

@@ -279,7 +279,10 @@ fn once(needs: &Needs, args: &RunArgs, out: &Path, output: Output) -> Result<Don
     });
     let (charts, failure) = told_apart(charts);
     if let Some(failure) = &failure {
-        output.aside(failure.render());
+        // Of a run that could not write its result, a full disk was told inside.
+        if done.exit.code() != failure.exit().code() {
+            output.aside(failure.render());
+        }
         done.exit = done.exit.unless_fine(failure.exit());
     }
     if let Ok(mut printed) = serde_json::from_slice::<Value>(&done.json)
@@ -473,6 +476,10 @@ fn exit(verdict: &Verdict) -> Exit {
 
 impl From<RunError> for Failure {
     fn from(error: RunError) -> Self {
+        let error = match error {
+            RunError::Folder(error) => return error.into(),
+            other => other,
+        };
         let exit = match &error {
             RunError::CongestionControl { source, .. } => {
                 return Failure::with_help(Exit::Lacking, error.to_string(), &source.help);
@@ -498,7 +505,7 @@ impl From<RunError> for Failure {
                 };
             }
             RunError::ProgramsThere => Exit::Usage,
-            RunError::Folder(_) | RunError::TooLong(_) | RunError::Unsupported(_) => Exit::Usage,
+            RunError::TooLong(_) | RunError::Unsupported(_) => Exit::Usage,
             RunError::Lab(_) | RunError::TooLarge { .. } => Exit::Lacking,
             _ => Exit::NotHeld,
         };

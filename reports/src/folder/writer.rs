@@ -95,7 +95,11 @@ pub(super) fn replace_result(folder: &Path, result: &RunResult) -> Result<(), Fo
         fs::rename(&beside, &file)?;
         File::open(folder)?.sync_all()
     };
-    replace().map_err(io_error("write", &file))
+    replace().map_err(|error| {
+        // On a full disk it is but room taken.
+        let _ = fs::remove_file(&beside);
+        io_error("write", &file)(error)
+    })
 }
 
 /// Makes a CSV file that has its header and nothing else.
