@@ -16,8 +16,8 @@ use crate::output::{Output, count};
 
 /// While there is nothing to count.
 const WAITING: &str = "{spinner} {elapsed:>4} {prefix}{wide_msg}";
-/// While iterations are counted.
-const COUNTING: &str = "{spinner} {elapsed:>4} {prefix}{bar:30} {pos}/{len} {wide_msg}";
+/// While iterations are counted; of 80 columns enough are left for what runs.
+const COUNTING: &str = "{spinner} {elapsed:>4} {bar:10} {pos}/{len} {prefix}{wide_msg}";
 /// How often a pipe is told how virtual time passes.
 const TELLING: Duration = Duration::from_secs(10);
 
@@ -182,21 +182,24 @@ impl Progress {
 
     /// Shows how virtual time passes.
     pub fn virtual_time(&mut self, passed: Passed) {
-        let mut text = format!(
-            "{:.1} virtual s, {:.1} a second",
-            passed.virtual_time.as_secs_f64(),
-            passed.speed()
-        );
-        if let Some(left) = self.course.left() {
-            text.push_str(&format!(", about {} s to go", left.as_secs()));
-        }
+        let seconds = passed.virtual_time.as_secs_f64();
+        let left = self.course.left();
+        let left = |about: &str| {
+            left.map_or_else(String::new, |left| {
+                format!(", {about}{} s to go", left.as_secs())
+            })
+        };
         match &self.sink {
-            Sink::Bar(bar) => bar.set_prefix(format!("[{text}] ")),
+            Sink::Bar(bar) => bar.set_prefix(format!("[{seconds:.0} virtual s{}] ", left(""))),
             Sink::Lines => {
                 let told = *self.course.told.get_or_insert_with(Instant::now);
                 if told.elapsed() >= TELLING {
                     self.course.told = Some(Instant::now());
-                    self.line(&format!("      {text}"));
+                    self.line(&format!(
+                        "      {seconds:.1} virtual s, {:.1} a second{}",
+                        passed.speed(),
+                        left("about ")
+                    ));
                 }
             }
             Sink::Silent | Sink::Host(_) => {}
