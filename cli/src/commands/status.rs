@@ -133,6 +133,9 @@ fn overview(labs: &[Shown], width: usize) -> String {
         let lab = &shown.lab;
         let record = lab.record.as_ref();
         let engine = lab.detail.as_ref().map(|detail| detail.engine.to_string());
+        // A virtual lab would have to be entered to tell: what was asked for stands here.
+        let asked = || serde_json::to_value(lab.virtual_lab.and(record)?.engine).ok();
+        let engine = engine.or_else(|| Some(asked()?.as_str()?.to_owned()));
         table.row([
             lab.name.to_string(),
             record
