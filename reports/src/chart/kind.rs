@@ -20,9 +20,9 @@ pub enum Kind {
     IterationTimeCdf,
     /// Box plots of iteration times.
     IterationTimeBox,
-    /// What external programs measured, over time.
+    /// What external programs measured or a replay's steps took, over time.
     Measures,
-    /// Box plots of what external programs measured.
+    /// Box plots of the same.
     MeasuresBox,
     /// Bus bandwidth, what programs measured, and delay against a setting.
     AgainstSetting,
@@ -93,7 +93,9 @@ impl Kind {
             Self::Busbw | Self::IterationTimeCdf | Self::IterationTimeBox => {
                 "the iterations of a collective"
             }
-            Self::Measures | Self::MeasuresBox => "what an external program measured",
+            Self::Measures | Self::MeasuresBox => {
+                "what an external program measured or the steps of a replay took"
+            }
             Self::AgainstSetting => {
                 "a setting that varies, as in a sweep or in several results; --setting names it"
             }
