@@ -91,7 +91,7 @@ fn way(topology: &Topology, link: &Link, direction: Direction, result: &RunResul
     }
 }
 
-/// `2 × 500 Mbit/s, 40 ms, queue 1bdp`.
+/// `2 × 500 Mbit/s, 40 ms, jitter 2 ms`.
 fn asked(link: &Link, direction: Direction) -> String {
     let channel: &Channel = link.channel(direction);
     let limit = link.least_rate(direction);

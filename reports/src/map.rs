@@ -96,10 +96,7 @@ pub(crate) fn picture(topology: &Topology, width: f64, tips: &[String]) -> Canva
         canvas.area(ring, crate::theme::LAND, 1.0);
     }
     for (link, path) in layout.paths.iter().enumerate() {
-        let stroke = Stroke {
-            width: 2.0,
-            ..Stroke::solid(crate::theme::stroke(link % 6).colour, 2.0)
-        };
+        let stroke = Stroke::solid(crate::theme::stroke(link % 6).colour, 2.0);
         for piece in path {
             match tips.get(link) {
                 Some(tip) => canvas.told_line(piece.clone(), stroke, tip.clone()),

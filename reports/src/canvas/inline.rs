@@ -226,7 +226,7 @@ fn paint(colour: Colour) -> String {
     }
 }
 
-/// Text inside an element or a quoted attribute; what XML cannot hold becomes a replacement character.
+/// Text inside an element or a quoted attribute; control characters, most of which XML cannot hold, become replacement characters.
 fn escaped(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for c in text.chars() {
