@@ -531,6 +531,17 @@ mod tests {
         for figure in comparing_figures(&combined) {
             assert!(figure.subtitle.contains("seed (1, 2)"), "{}", figure.name);
         }
+        let axes = |folder: &ResultFolder| -> Vec<String> {
+            let figures = figures(folder, WIDTH).into_iter();
+            let over_time = ["throughput-over-time", "delay-over-time"];
+            let figures = figures.filter(|one| over_time.contains(&one.name.as_str()));
+            figures.map(|one| one.panels[0].x.label.clone()).collect()
+        };
+        assert_eq!(
+            axes(&results[0].folder),
+            ["time since the run's start (s)"; 2]
+        );
+        assert_eq!(axes(&combined), ["time (s), one result after the other"; 2]);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::chart::axis::Axis;
 use crate::chart::figure::{Curve, Figure, Key, Layout, Panel, Run};
-use crate::chart::over_time::{spans, stretches, time_range};
+use crate::chart::over_time::{spans, stretches, time_label, time_range};
 use crate::chart::{many, subject, unit};
 use crate::folder::ResultFolder;
 use crate::result::{Entity, metric};
@@ -77,7 +77,7 @@ pub(super) fn flows_over_time(folder: &ResultFolder, width: f64) -> Option<Figur
         let mut panel = Panel {
             title: String::new(),
             keys: Vec::new(),
-            x: Axis::linear("time since the run's start (s)", time.0, time.1),
+            x: Axis::linear(time_label(&folder.result), time.0, time.1),
             y: Axis::from_zero(*label, high),
             areas: Vec::new(),
             curves,

@@ -11,6 +11,7 @@ use crate::folder::ResultFolder;
 use crate::format::ranges;
 use crate::result::{Point, RunResult};
 use crate::series::Series;
+use crate::side_by_side::is_combined;
 use crate::stats;
 use crate::theme::{self, Stroke};
 
@@ -118,6 +119,7 @@ pub(super) fn figure(
         .iter()
         .zip(marks.panels)
         .map(|(pair, marks)| Panel {
+            x: Axis::linear(time_label(&folder.result), time.0, time.1),
             spans: spans.clone(),
             marks,
             ..panel(pair, about, time, bin, &described)
@@ -173,6 +175,14 @@ pub(super) fn instants(samples: &[(f64, f64)]) -> Vec<Stretch> {
     };
     let stretch = |samples: Vec<_>| samples.iter().map(instant).collect();
     stretches(samples).into_iter().map(stretch).collect()
+}
+
+/// What the axis of times is called.
+pub(super) fn time_label(result: &RunResult) -> &'static str {
+    match is_combined(result) {
+        true => "time (s), one result after the other",
+        false => "time since the run's start (s)",
+    }
 }
 
 /// From the first to the last thing observed.
@@ -249,7 +259,7 @@ fn panel(
     Panel {
         title: String::new(),
         keys: keys.collect(),
-        x: Axis::linear("time since the run's start (s)", time.0, time.1),
+        x: Axis::linear("", time.0, time.1),
         y,
         areas,
         curves,
