@@ -386,16 +386,25 @@ fn folder(args: &RunArgs, experiment: &Experiment) -> Result<PathBuf, Failure> {
     results(args.out.as_deref(), &experiment.name)
 }
 
-/// A folder for the results of the experiment of that name: `out`, or one that is named for it and for now.
+/// A folder for the results of the experiment of that name: `out`, or one that is named for it and for now, and numbered where others began
+/// in the same second.
 pub(super) fn results(out: Option<&Path>, name: &str) -> Result<PathBuf, Failure> {
     let folder = out.map_or_else(
         || {
             let now = jiff::Zoned::now().strftime("%Y%m%d-%H%M%S").to_string();
-            Path::new("longhaul-results").join(format!("{name}-{now}"))
+            unused(&Path::new("longhaul-results").join(format!("{name}-{now}")))
         },
         Path::to_owned,
     );
     std::path::absolute(&folder).map_err(|error| Failure::new(Exit::Usage, &error))
+}
+
+/// `folder`, or the first of `folder-2`, `folder-3`, … that is not there.
+fn unused(folder: &Path) -> PathBuf {
+    let numbered = (2..).map(|number| format!("{}-{number}", folder.display()).into());
+    let mut folders = std::iter::once(folder.to_owned()).chain(numbered);
+    let unused = folders.find(|folder| !folder.exists());
+    unused.expect("there are more numbers than folders")
 }
 
 /// The charts and the report, and where they are, for people.
