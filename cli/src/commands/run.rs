@@ -279,10 +279,7 @@ fn once(needs: &Needs, args: &RunArgs, out: &Path, output: Output) -> Result<Don
     });
     let (charts, failure) = told_apart(charts);
     if let Some(failure) = &failure {
-        // Of a run that could not write its result, a full disk was told inside.
-        if done.exit.code() != failure.exit().code() {
-            output.aside(failure.render());
-        }
+        output.aside(failure.render());
         done.exit = done.exit.unless_fine(failure.exit());
     }
     if let Ok(mut printed) = serde_json::from_slice::<Value>(&done.json)

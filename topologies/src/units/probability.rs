@@ -58,8 +58,10 @@ impl FromStr for Probability {
             "" => Err(UnitError::NoUnit {
                 text: text.to_owned(),
                 write: match number.parse().ok().and_then(Probability::new) {
-                    Some(as_fraction) => format!("`{as_fraction}` or `{number}%`"),
-                    None => format!("`{number}%`"),
+                    Some(as_fraction) if as_fraction != Probability::ZERO => {
+                        format!("`{as_fraction}` or `{number}%`")
+                    }
+                    _ => format!("`{number}%`"),
                 },
             }),
             unit => Err(UnitError::UnknownUnit {
