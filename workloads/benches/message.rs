@@ -117,6 +117,7 @@ fn message(paths: u8, line_rate: Option<Rate>) -> MessageOptions {
 
 /// Broadcasts from one rank to the other: bits that were carried, and the median time of one array times how many.
 async fn transfer(pair: &Pair, message: Option<MessageOptions>) -> (f64, Duration) {
+    let line_rate = message.as_ref().and_then(|message| message.line_rate);
     let transport = TransportOptions {
         congestion_control: None,
         connections: 1,
@@ -124,7 +125,6 @@ async fn transfer(pair: &Pair, message: Option<MessageOptions>) -> (f64, Duratio
         chunk_bytes: 256 << 10,
         message,
     };
-    let line_rate = message.as_ref().and_then(|message| message.line_rate);
     let ranks = [(&pair.a, A), (&pair.b, B)];
     let ranks = ranks.map(|(host, address)| rank(host, address, line_rate));
     let mut world = World::start(ranks.into(), transport, Duration::from_millis(100))
