@@ -27,11 +27,6 @@ impl Figure {
     pub fn key(&self) -> (&str, &str, Metric) {
         (&self.series, &self.of, self.metric)
     }
-
-    /// `cubic · 1048576 in-place · busbw`.
-    pub fn name(&self) -> String {
-        format!("{} · {} · {}", self.series, self.of, self.metric.name())
-    }
 }
 
 /// What a figure is of; its order is the order of the figures.

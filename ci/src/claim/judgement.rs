@@ -127,6 +127,13 @@ impl Judgement {
         }
     }
 
+    /// Why it could not be judged, and why it is not seen whole, if it is not.
+    fn remarks(&self) -> impl Iterator<Item = &str> {
+        let open = self.verdict != Verdict::Reproduced;
+        let reason = self.reason.as_deref().filter(|_| open);
+        self.verdict.why().into_iter().chain(reason)
+    }
+
     /// For a terminal.
     pub fn text(&self, width: usize) -> String {
         let mut table = Listing::new(width);
@@ -145,12 +152,8 @@ impl Judgement {
             text += &table.render(0..0);
         }
         text += &format!("# source: {}\n# scaling: {}\n", self.source, self.scaling);
-        if let Some(why) = self.verdict.why() {
-            text += &format!("# {why}\n");
-        }
-        let open = !matches!(self.verdict, Verdict::Reproduced);
-        if let Some(reason) = self.reason.as_ref().filter(|_| open) {
-            text += &format!("# {reason}\n");
+        for remark in self.remarks() {
+            text += &format!("# {remark}\n");
         }
         text + &format!("{}: {}\n", self.claim, self.verdict.words())
     }
@@ -179,7 +182,7 @@ impl Judgement {
             escape(&self.source),
             escape(&self.scaling)
         );
-        for remark in self.verdict.why().into_iter().chain(self.reason.as_deref()) {
+        for remark in self.remarks() {
             text += &format!("\n{}\n", escape(remark));
         }
         text
