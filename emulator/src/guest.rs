@@ -28,6 +28,7 @@ mod agent;
 mod bond;
 mod boot;
 mod clock;
+mod cpu;
 mod door;
 mod error;
 pub mod init;

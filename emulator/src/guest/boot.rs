@@ -11,7 +11,6 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use longhaul_topologies::units::ByteSize;
-use nix::sched::{CpuSet, sched_setaffinity};
 use nix::sys::personality::{self, Persona};
 use nix::sys::signal::{SigSet, Signal};
 use nix::unistd::{Pid, setpgid};
@@ -19,6 +18,7 @@ use nix::unistd::{Pid, setpgid};
 use super::GuestError;
 use super::bond::Bond;
 use super::clock::{Clock, Gate, Open};
+use super::cpu::Cpu;
 use super::job::{EPOCH, GuestSpec, JOB, Job, Mount, Shared, Work};
 use super::memory;
 use super::reception::Reception;
@@ -59,6 +59,8 @@ pub struct Guest {
     pub(super) booted: Instant,
     pub(super) memory: ByteSize,
     pub(super) memory_place: PathBuf,
+    /// Its own as long as it is there.
+    _cpu: Cpu,
 }
 
 impl Guest {
@@ -114,8 +116,9 @@ impl Guest {
         fs::create_dir(shared.sessions()).map_err(failed("make a folder for sessions"))?;
         let listener =
             UnixListener::bind(shared.clock()).map_err(failed("make the lab kernel's clock"))?;
+        let cpu = Cpu::claim().map_err(failed("find a CPU for the lab kernel"))?;
         let booted = Instant::now();
-        let kernel = start(spec, &job, &shared, &memory_place).map_err(|error| {
+        let kernel = start(spec, &job, &shared, &memory_place, &cpu).map_err(|error| {
             GuestError::step(format!("start {}", spec.kernel.path.display()), error)
         })?;
         let mut kernel = Unattended(Some(kernel));
@@ -130,6 +133,7 @@ impl Guest {
             booted,
             memory: spec.memory,
             memory_place,
+            _cpu: cpu,
         })
     }
 }
@@ -256,7 +260,13 @@ fn links_to(file: &Path) -> Vec<PathBuf> {
 }
 
 /// Starts the kernel, with nothing of this process's environment.
-fn start(spec: &GuestSpec, job: &Job, shared: &Shared, memory_place: &Path) -> io::Result<Child> {
+fn start(
+    spec: &GuestSpec,
+    job: &Job,
+    shared: &Shared,
+    memory_place: &Path,
+    cpu: &Cpu,
+) -> io::Result<Child> {
     let console = File::create(shared.console())?;
     let mut command = Command::new(&spec.kernel.path);
     command
@@ -290,6 +300,7 @@ fn start(spec: &GuestSpec, job: &Job, shared: &Shared, memory_place: &Path) -> i
         .stdout(console.try_clone()?)
         .stderr(console);
     let parent = std::process::id();
+    let stay = cpu.keeper();
     let before = move || {
         setpgid(Pid::from_raw(0), Pid::from_raw(0))?;
         SigSet::empty().thread_set_mask()?;
@@ -300,7 +311,7 @@ fn start(spec: &GuestSpec, job: &Job, shared: &Shared, memory_place: &Path) -> i
         }
         // Where things lie in the kernel must not differ from one run to the next.
         personality::set(personality::get()? | Persona::ADDR_NO_RANDOMIZE)?;
-        stay_on_one_cpu()
+        stay()
     };
     // SAFETY: between fork and exec only system calls are made.
     unsafe { command.pre_exec(before) };
@@ -322,15 +333,6 @@ fn parameter(name: &str, path: &Path) -> io::Result<String> {
         true => format!("{name}=\"{path}\""),
         false => format!("{name}={path}"),
     })
-}
-
-/// Keeps the kernel and its programs on the CPU that this process is on now. One of them runs at a time, and they take turns at
-/// every system call: between two CPUs a turn takes three times as long (quickstart, 232 s instead of 80 s).
-fn stay_on_one_cpu() -> io::Result<()> {
-    let here = nix::sched::sched_getcpu()?;
-    let mut only = CpuSet::new();
-    only.set(here)?;
-    Ok(sched_setaffinity(Pid::from_raw(0), &only)?)
 }
 
 #[cfg(test)]
