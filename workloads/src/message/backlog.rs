@@ -182,14 +182,18 @@ impl Backlog {
         }
     }
 
-    fn count_delivered(&mut self, arrived: RangeInclusive<u64>) {
-        let mut fresh = Vec::new();
-        self.arrived.insert(arrived, |stretch| fresh.push(stretch));
-        for sequence in fresh.into_iter().flatten() {
-            let length = self.piece(sequence).map_or(0, |piece| piece.bytes.len());
-            self.delivered.0 += 1;
-            self.delivered.1 += length as u64;
-        }
+    fn count_delivered(&mut self, range: RangeInclusive<u64>) {
+        let (mut pieces, mut bytes) = self.delivered;
+        let mut arrived = std::mem::take(&mut self.arrived);
+        arrived.insert(range, |fresh| {
+            for sequence in fresh {
+                let length = self.piece(sequence).map_or(0, |piece| piece.bytes.len());
+                pieces += 1;
+                bytes += length as u64;
+            }
+        });
+        self.arrived = arrived;
+        self.delivered = (pieces, bytes);
     }
 
     fn release(&mut self, floor: u64) {
