@@ -133,12 +133,15 @@ pub struct Ack<'a> {
     pub rtt: Duration,
     /// The least round trip of all of them.
     pub least_rtt: Duration,
-    /// How long apart two of them left, one after the other, that arrived within an eighth of that, or the later one first: the longest, if any did.
+    /// How long apart two of them left, one after the other, that arrived within an eighth of that (as much less as the shorter one is
+    /// shorter than packets may be), or the later one first: the longest, if any did.
     pub met: Option<Duration>,
     /// The newest one's way there, where both ends read one clock.
     pub one_way: Option<Duration>,
     /// When the newest of them was sent.
     pub sent: Time,
+    /// The newest one's bytes.
+    pub newest_bytes: u64,
     /// Bytes of this controller known to have arrived in all, these included.
     pub delivered: u64,
     /// What `delivered` was when the newest of them was sent: a round has passed when this reaches an earlier `delivered`.

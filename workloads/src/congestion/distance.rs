@@ -277,6 +277,7 @@ impl Path {
                 if capacity > MORE * self.capacity && !self.jitter.is_certain() =>
             {
                 self.capacity = capacity.min(self.line);
+                self.jitter.forget_pairs();
                 self.probe.found_more();
             }
             Told::Capacity(_) => {}
@@ -511,7 +512,7 @@ impl Controller for Path {
         }
         self.base.on_ack(ack);
         if let Some(capacity) = self.known_capacity() {
-            self.jitter.see(ack, self.packet / capacity);
+            self.jitter.see(ack, self.packet, self.packet / capacity);
         }
         if let Phase::Start(start) = &mut self.phase {
             if let Some(Verdict { capacity, free }) = start.on_ack(ack, self.base.get()) {

@@ -29,6 +29,7 @@ pub(super) fn acknowledged(now: Time) -> Ack<'static> {
         met: None,
         one_way: None,
         sent: now,
+        newest_bytes: 1500,
         delivered: 1500,
         delivered_at_sending: 0,
         delivery_rate: None,

@@ -137,6 +137,7 @@ impl Sender {
             met: Some(told.met).filter(|met| !met.is_zero()),
             one_way: u64::try_from(told.way).ok().map(Duration::from_nanos),
             sent: newest.sent,
+            newest_bytes: newest.bytes,
             delivered: flow.delivered,
             delivered_at_sending: sample.delivered_at_sending,
             delivery_rate: sample.rate,

@@ -101,13 +101,16 @@ struct Path {
 struct Newest {
     number: u64,
     at: Time,
+    /// Its length, in parts of that of a full packet.
+    fullness: f64,
     way: i64,
     least_way: i64,
 }
 
-/// Two packets came at once if they did within this part of the time between their sendings: of those that left up to four packet times
-/// of a bottleneck apart, none do out of its queue.
-const AT_ONCE: u64 = 8;
+/// Two packets came at once if they did within this part of the time between their sendings, and as much less as the shorter one is shorter
+/// than a full packet: of those that left up to four packet times of a bottleneck apart, none do out of its queue. (A line sends the later one
+/// for its own time; a token bucket lets it go once the earlier one has been paid for.)
+const AT_ONCE: f64 = 0.125;
 
 /// Holes in the sequences at most. What would make another is dropped as if it were lost: a peer or a network that makes
 /// so many gets no memory for it.
@@ -337,8 +340,11 @@ impl Receiver {
                 let path = &mut self.paths[index];
                 path.pending = true;
                 path.out_of_order = true;
-                path.newest
-                    .get_or_insert(Newest::of(arrived.seen.came, transmission));
+                path.newest.get_or_insert(Newest::of(
+                    arrived,
+                    self.parameters.datagram,
+                    transmission,
+                ));
             }
             return;
         }
@@ -432,7 +438,7 @@ impl Receiver {
         if arrived.marked && is_new {
             path.marked += arrived.bytes;
         }
-        let this = Newest::of(arrived.seen.came, transmission);
+        let this = Newest::of(arrived, self.parameters.datagram, transmission);
         if let Some(newest) = path.newest.filter(|_| is_new) {
             path.met = path.met.max(this.met(newest));
         }
@@ -486,12 +492,14 @@ impl Receiver {
 }
 
 impl Newest {
-    fn of(came: Time, transmission: Transmission) -> Self {
+    fn of(arrived: Arrived<'_>, full: usize, transmission: Transmission) -> Self {
+        let came = arrived.seen.came;
         // Of two clocks, the sender's may be ahead.
         let way = came.as_nanos().wrapping_sub(transmission.sent.as_nanos()) as i64;
         Self {
             number: transmission.number,
             at: came,
+            fullness: arrived.bytes as f64 / full as f64,
             way,
             least_way: way,
         }
@@ -512,7 +520,8 @@ impl Newest {
         let left = u64::try_from(left).unwrap_or_default();
         // The later one may have come first.
         let came = u64::try_from(came).unwrap_or_default();
-        Duration::from_nanos(if came < left / AT_ONCE { left } else { 0 })
+        let at_once = (came as f64) < left as f64 * AT_ONCE * later.fullness.min(earlier.fullness);
+        Duration::from_nanos(if at_once { left } else { 0 })
     }
 }
 
@@ -526,6 +535,7 @@ mod tests {
         Newest {
             number,
             at: Time::from_nanos(came * 1000),
+            fullness: 1.0,
             way,
             least_way: way,
         }
@@ -543,6 +553,13 @@ mod tests {
 
         let not = (Duration::ZERO, Duration::ZERO);
         assert_eq!(apart(packet(8, 24, 506)), not);
+        // A short one follows, or is followed, sooner out of a queue.
+        let short = |packet| Newest {
+            fullness: 0.25,
+            ..packet
+        };
+        assert_eq!(apart(short(packet(8, 24, 502))), not);
+        assert_eq!(short(first).met(packet(8, 24, 502)), Duration::ZERO);
         assert_eq!(apart(packet(8, 0, 500)), not);
         // Others may have come between.
         assert_eq!(apart(packet(9, 24, 500)), not);

@@ -33,7 +33,8 @@ const DOUBTED: u32 = 3;
 const APART: f64 = 0.75;
 /// … and at most so many.
 const NEAR: f64 = 4.0;
-/// They have met if they arrive within so many.
+/// They have met if they arrive within so many, of what the shorter one takes: a line sends the later one for its own time, a token bucket
+/// lets it go once the earlier one has been paid for.
 const MET: f64 = 0.5;
 /// Pairs that tell, before they are believed…
 const PAIRS: f64 = 7.0;
@@ -64,10 +65,18 @@ pub(super) struct Jitter {
 /// Packets that left near each other.
 #[derive(Debug, Default)]
 struct Pairs {
-    /// When the newest packet left and arrived.
-    newest: Option<(Time, Time)>,
+    newest: Option<Arrival>,
     all: f64,
     met: f64,
+}
+
+/// A packet that arrived.
+#[derive(Clone, Copy, Debug)]
+struct Arrival {
+    sent: Time,
+    at: Time,
+    /// Its length, in parts of that of a full packet.
+    fullness: f64,
 }
 
 /// A slice of time, for [`Jitter::count`]. Times in seconds.
@@ -126,10 +135,15 @@ impl Jitter {
         }
     }
 
-    /// Sees a packet arrive, where a packet takes so long at the bottleneck (in seconds).
-    pub fn see(&mut self, ack: &Ack<'_>, packet_time: f64) {
+    /// Sees a packet arrive, where a full one of `packet` bytes takes `packet_time` seconds at the bottleneck.
+    pub fn see(&mut self, ack: &Ack<'_>, packet: f64, packet_time: f64) {
         let way = ack.one_way.unwrap_or(ack.rtt);
-        self.pairs.see(ack.sent, ack.sent + way, packet_time);
+        let arrival = Arrival {
+            sent: ack.sent,
+            at: ack.sent + way,
+            fullness: ack.newest_bytes as f64 / packet,
+        };
+        self.pairs.see(arrival, packet_time);
         // Those that one acknowledgement is of.
         if let Some(apart) = ack.met {
             self.pairs.count(apart.as_secs_f64() / packet_time, true);
@@ -144,6 +158,11 @@ impl Jitter {
     /// Whether there is some, whatever it does to delays.
     pub fn is_certain(&self) -> bool {
         self.delay > 0.0 || self.pairs.tell()
+    }
+
+    /// The bottleneck carries more than was known: pairs were counted by too long a packet time.
+    pub fn forget_pairs(&mut self) {
+        self.pairs = Pairs::default();
     }
 
     /// Whether there is, or may be, some.
@@ -235,23 +254,24 @@ impl Span {
 }
 
 impl Pairs {
-    fn see(&mut self, sent: Time, arrived: Time, packet_time: f64) {
-        let Some((before, met_at)) = self.newest else {
-            self.newest = Some((sent, arrived));
+    fn see(&mut self, this: Arrival, packet_time: f64) {
+        let Some(newest) = self.newest else {
+            self.newest = Some(this);
             return;
         };
-        let is_newer = sent > before;
+        let is_newer = this.sent > newest.sent;
         let gap = if is_newer {
-            sent.since(before)
+            this.sent.since(newest.sent)
         } else {
-            before.since(sent)
+            newest.sent.since(this.sent)
         };
         let times = |time: Duration| time.as_secs_f64() / packet_time;
+        let least = MET * this.fullness.min(newest.fullness);
         // An older one that comes later was overtaken.
-        let met = !is_newer || arrived <= met_at || times(arrived.since(met_at)) < MET;
+        let met = !is_newer || this.at <= newest.at || times(this.at.since(newest.at)) < least;
         self.count(times(gap), met);
         if is_newer {
-            self.newest = Some((sent, arrived));
+            self.newest = Some(this);
         }
     }
 
@@ -361,14 +381,24 @@ mod tests {
         assert!(matches!(jitter.belief, Belief::None));
     }
 
+    const PACKET: f64 = 12e-6;
+
+    /// A full packet that left and arrived at these packet times.
+    fn arrival(sent: f64, at: f64) -> Arrival {
+        let time = |times: f64| Time::default() + Duration::from_secs_f64(times * PACKET);
+        Arrival {
+            sent: time(sent),
+            at: time(at),
+            fullness: 1.0,
+        }
+    }
+
     /// Packets that leave every so many packet times and arrive after these ways (in packet times), over and over.
     fn pairs(gap: f64, ways: &[f64]) -> Pairs {
-        const PACKET: f64 = 12e-6;
         let mut pairs = Pairs::default();
         for (packet, way) in ways.iter().cycle().take(200).enumerate() {
-            let sent = Time::default() + Duration::from_secs_f64(packet as f64 * gap * PACKET);
-            let arrived = sent + Duration::from_secs_f64((1000.0 + way) * PACKET);
-            pairs.see(sent, arrived, PACKET);
+            let sent = packet as f64 * gap;
+            pairs.see(arrival(sent, sent + 1000.0 + way), PACKET);
         }
         pairs
     }
@@ -383,6 +413,21 @@ mod tests {
         assert!(!pairs(1.0, &rarely).tell());
         // Too far apart to meet.
         assert!(!pairs(5.0, &[4.0, 0.0]).tell());
+    }
+
+    #[test]
+    fn short_packets_follow_and_are_followed_sooner() {
+        let met = |earlier: f64, later: f64| {
+            let mut pairs = Pairs::default();
+            for (packet, fullness) in [(arrival(0.0, 10.0), earlier), (arrival(1.5, 10.2), later)] {
+                pairs.see(Arrival { fullness, ..packet }, PACKET);
+            }
+            pairs.met
+        };
+        assert_eq!(
+            [met(1.0, 1.0), met(1.0, 0.2), met(0.2, 1.0)],
+            [1.0, 0.0, 0.0]
+        );
     }
 
     #[test]

@@ -328,6 +328,7 @@ impl Sender {
             // Nothing waits on the way back.
             one_way: Some(rtt),
             sent,
+            newest_bytes: self.packet,
             delivered: self.delivered,
             delivered_at_sending,
             delivery_rate: delivery,
