@@ -31,14 +31,16 @@ const TRUSTED: u32 = 16;
 const DOUBTED: u32 = 3;
 /// Two packets tell whether there is jitter if they left at least so many packet times of the bottleneck apart…
 const APART: f64 = 0.75;
-/// … and at most so many.
+/// … and at most so many, or met: longer apart hardly any do, whatever jitter there is, but out of a queue none at all.
 const NEAR: f64 = 4.0;
 /// They have met if they arrive within so many, of what the shorter one takes: a line sends the later one for its own time, a token bucket
 /// lets it go once the earlier one has been paid for.
 const MET: f64 = 0.5;
 /// Pairs that tell, before they are believed…
 const PAIRS: f64 = 7.0;
-/// … and of which this part must have met.
+/// … of which so many must have met: one may be chance…
+const MEETINGS: f64 = 2.0;
+/// … and this part of all.
 const MET_PART: f64 = 0.125;
 /// From this part of them on there may be jitter…
 const SUSPECTED_PART: f64 = 0.03;
@@ -269,7 +271,8 @@ impl Pairs {
         let least = MET * this.fullness.min(newest.fullness);
         // An older one that comes later was overtaken.
         let met = !is_newer || this.at <= newest.at || times(this.at.since(newest.at)) < least;
-        self.count(times(gap), met);
+        let apart = times(gap);
+        self.count(if met { apart.min(NEAR) } else { apart }, met);
         if is_newer {
             self.newest = Some(this);
         }
@@ -305,7 +308,7 @@ impl Pairs {
 
     /// Whether there is jitter.
     fn tell(&self) -> bool {
-        self.all >= PAIRS && self.met > MET_PART * self.all
+        self.all >= PAIRS && self.met >= MEETINGS && self.met > MET_PART * self.all
     }
 }
 
@@ -411,8 +414,15 @@ mod tests {
         // One in nine is chance.
         let rarely: Vec<f64> = (0..9).map(|n| f64::from(u8::from(n > 0)) * 3.0).collect();
         assert!(!pairs(1.0, &rarely).tell());
-        // Too far apart to meet.
-        assert!(!pairs(5.0, &[4.0, 0.0]).tell());
+        let mut once = Pairs::default();
+        for pair in 0..8 {
+            once.count(1.0, pair == 0);
+        }
+        assert!(!once.tell());
+        // Too far apart to tell, unless they meet.
+        let far = pairs(5.0, &[4.0, 0.0]);
+        assert_eq!(far.all, 0.0);
+        assert!(pairs(5.0, &[5.0, 0.0]).tell());
     }
 
     #[test]
