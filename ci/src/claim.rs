@@ -9,6 +9,7 @@ mod catalogue;
 mod expectation;
 mod judgement;
 mod measure;
+mod ramp;
 #[cfg(test)]
 mod tests;
 

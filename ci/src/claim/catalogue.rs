@@ -31,6 +31,11 @@ claims![
     20 "edge-shaping",
     21 "any-distance",
     22 "any-distance-shared",
+    23 "quick-start",
+    24 "longer-way",
+    25 "outage",
+    26 "lane-failure",
+    27 "mixed-distances",
 ];
 
 /// Every embedded claim with its number, in that order.

@@ -3,12 +3,11 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use longhaul_reports::result::Point;
 use longhaul_topologies::units::ByteSize;
 use serde::{Deserialize, Serialize};
 
 use super::judgement::{Finding, Reading};
-use super::measure::Measure;
+use super::measure::{Measure, Run};
 
 /// Something that a run's figures must show.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -118,11 +117,11 @@ impl Expectation {
         Ok(())
     }
 
-    /// Holds it against the points of a run.
-    pub(super) fn judge(&self, points: &[Point]) -> Result<Finding, Unanswered> {
-        let mut readings = self.readings(points, &self.of)?;
+    /// Holds it against a run.
+    pub(super) fn judge(&self, run: &Run<'_>) -> Result<Finding, Unanswered> {
+        let mut readings = self.readings(run, &self.of)?;
         if let Some(over) = &self.over {
-            let below = self.readings(points, &over.within(&self.of))?;
+            let below = self.readings(run, &over.within(&self.of))?;
             for reading in &mut readings {
                 let divisor = below.iter().find(|below| below.at == reading.at);
                 let divisor = divisor.ok_or_else(|| self.missing(over))?;
@@ -148,14 +147,10 @@ impl Expectation {
     }
 
     /// The medians over repeats, in the run's order, one for each place along the axis.
-    fn readings(
-        &self,
-        points: &[Point],
-        selection: &Selection,
-    ) -> Result<Vec<Reading>, Unanswered> {
+    fn readings(&self, run: &Run<'_>, selection: &Selection) -> Result<Vec<Reading>, Unanswered> {
         let mut found: Vec<(String, Place, Vec<f64>)> = Vec::new();
-        for point in points {
-            for (size, value) in self.measure.read(point) {
+        for (point, rows) in run.points() {
+            for (size, value) in self.measure.read(point, rows) {
                 let place = Place {
                     stack: point.stack.clone(),
                     size,

@@ -1,11 +1,12 @@
 //! A run held against all that a claim expects.
 
+use longhaul_reports::folder::ResultFolder;
 use longhaul_reports::markdown::escape;
 use longhaul_reports::result::RunResult;
 use serde::{Deserialize, Serialize};
 
 use super::Claim;
-use super::measure::Measure;
+use super::measure::{Measure, Run};
 use crate::listing::Listing;
 use crate::verdict;
 
@@ -101,12 +102,13 @@ pub struct Judgement {
 }
 
 impl Judgement {
-    /// Holds `result` against `claim`.
-    pub fn of(claim: &Claim, result: &RunResult) -> Self {
+    /// Holds what is in `folder` against `claim`.
+    pub fn of(claim: &Claim, folder: &ResultFolder) -> Self {
+        let (result, run) = (&folder.result, Run::of(folder));
         let judged: Result<Vec<Finding>, _> = claim
             .expect
             .iter()
-            .map(|expectation| expectation.judge(&result.points))
+            .map(|expectation| expectation.judge(&run))
             .collect();
         let (verdict, findings) = match (undecided(result), judged) {
             (Some(verdict), judged) => (verdict, judged.unwrap_or_default()),

@@ -1,7 +1,33 @@
 //! What is read from a run.
 
-use longhaul_reports::result::{DelaySummary, LinkShares, Percentiles, Point, Summary, Workload};
+use std::collections::BTreeMap;
+
+use longhaul_reports::folder::ResultFolder;
+use longhaul_reports::result::{
+    DelaySummary, LinkShares, Percentiles, Point, Summary, TelemetryRow, Workload,
+};
 use serde::{Deserialize, Serialize};
+
+use super::ramp::{Ramp, ramp};
+
+/// The points of a run, each with its telemetry.
+pub(super) struct Run<'a>(Vec<(&'a Point, Vec<&'a TelemetryRow>)>);
+
+impl<'a> Run<'a> {
+    pub(super) fn of(folder: &'a ResultFolder) -> Self {
+        let mut rows: BTreeMap<usize, Vec<&TelemetryRow>> = BTreeMap::new();
+        for row in &folder.telemetry {
+            rows.entry(row.point).or_default().push(row);
+        }
+        let points = folder.result.points.iter();
+        let points = points.map(|point| (point, rows.remove(&point.index).unwrap_or_default()));
+        Self(points.collect())
+    }
+
+    pub(super) fn points(&self) -> impl Iterator<Item = (&'a Point, &[&'a TelemetryRow])> {
+        self.0.iter().map(|(point, rows)| (*point, rows.as_slice()))
+    }
+}
 
 /// A figure of a point, or of each of its sizes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,6 +58,11 @@ pub enum Measure {
     StandingQueue,
     /// The same of probes that left in the time of [`Self::Utilisation`].
     SettledQueue,
+    /// Round trips from the first measured iteration's begin until the lanes of the busiest lane's link carry 90 % of what they can, for half
+    /// a round trip: the longest described one. As long as they carried anything, if they never do.
+    StartUp,
+    /// The same from the last change of that link on, of what the lanes can that are up then, until they stay so for ten round trips.
+    Recovery,
     /// Greatest sampled occupancy of a lane's queue, as the time to send it, milliseconds.
     PeakQueue,
     /// Bytes of frames over all WAN links, both ways, per byte of the arrays.
@@ -56,6 +87,7 @@ impl Measure {
             | Self::QueueingDelayP99
             | Self::Pdv
             | Self::PeakQueue => "ms",
+            Self::StartUp | Self::Recovery => "round trips",
             Self::BoundShare
             | Self::TimeSpread
             | Self::Fairness
@@ -67,8 +99,8 @@ impl Measure {
         }
     }
 
-    /// Its figures of `point`, each with its size if it is one of a size.
-    pub(super) fn read(self, point: &Point) -> Vec<(Option<u64>, f64)> {
+    /// Its figures of `point`, whose telemetry `rows` are, each with its size if it is one of a size.
+    pub(super) fn read(self, point: &Point, rows: &[&TelemetryRow]) -> Vec<(Option<u64>, f64)> {
         let one = |figure: Option<f64>| figure.map(|figure| (None, figure)).into_iter().collect();
         let sizes = |figure: &dyn Fn(&Summary) -> Option<f64>| {
             let figures = point.summaries.iter();
@@ -96,6 +128,16 @@ impl Measure {
             Self::Utilisation => one(utilisation(point)),
             Self::StandingQueue => one(queue(point, |path| Some(path.delay_us))),
             Self::SettledQueue => one(queue(point, |path| path.settled_us)),
+            Self::StartUp => {
+                let began = point.samples.iter().find(|sample| !sample.warmup);
+                one(began.and_then(|sample| fills(Ramp::Up, point, rows, sample.start_s)))
+            }
+            Self::Recovery => {
+                let link = busiest(point);
+                let mut changes = point.timeline.iter();
+                let last = changes.rfind(|change| Some(&change.link) == link);
+                one(last.and_then(|change| fills(Ramp::Again, point, rows, change.time_s)))
+            }
             Self::PeakQueue => {
                 let lanes = point.channels.iter();
                 let times = lanes.filter_map(|lane| {
@@ -119,27 +161,44 @@ const STANDING_SHARE: f64 = 0.02;
 
 /// 99th percentile of such delays above the described one, over what it should stay below; of the path where it is greatest.
 fn queue(point: &Point, of: impl Fn(&DelaySummary) -> Option<Percentiles>) -> Option<f64> {
-    let described = |from: &str, to: &str| {
-        let mut paths = point.delays.iter();
-        let path = paths.find(|path| path.from == from && path.to == to);
-        path.map_or(0.0, |path| path.described_us)
-    };
     let shares = point.delays.iter().filter_map(|path| {
         let delays = of(path).filter(|delays| delays.count > 0)?;
-        let round_trip = path.described_us + described(&path.to, &path.from);
+        let round_trip = path.described_us + way_back(point, path);
         let bound = (STANDING_SHARE * round_trip).max(STANDING_US);
         Some((delays.p99 - path.described_us) / bound)
     });
     shares.reduce(f64::max)
 }
 
-/// What flows had of the link whose lane was busiest for its rate.
-fn shares_of_busiest(point: &Point) -> Option<&LinkShares> {
+/// What the way back of `path` is described to take, microseconds.
+fn way_back(point: &Point, path: &DelaySummary) -> f64 {
+    let mut paths = point.delays.iter();
+    let back = paths.find(|back| back.from == path.to && back.to == path.from);
+    back.map_or(0.0, |back| back.described_us)
+}
+
+/// The link whose lane was busiest for its rate.
+fn busiest(point: &Point) -> Option<&String> {
     let lanes = point.channels.iter();
     let uses = lanes.filter_map(|lane| Some((lane, lane.bytes as f64 / lane.rate_bps? as f64)));
     let (busiest, _) = uses.max_by(|(_, a), (_, b)| a.total_cmp(b))?;
+    Some(&busiest.link)
+}
+
+/// What flows had of that link.
+fn shares_of_busiest(point: &Point) -> Option<&LinkShares> {
+    let link = busiest(point)?;
     let mut shares = point.shares.iter();
-    shares.find(|shares| shares.link == busiest.link)
+    shares.find(|shares| shares.link == *link)
+}
+
+/// Round trips, the longest described ones, from `from` on until that link is in use for half of one.
+fn fills(how: Ramp, point: &Point, rows: &[&TelemetryRow], from: f64) -> Option<f64> {
+    let paths = point.delays.iter();
+    let longest = paths.map(|path| path.described_us + way_back(point, path));
+    let round_trip = longest.reduce(f64::max)? / 1e6;
+    let seconds = ramp(how, point, rows, (busiest(point)?, from, round_trip))?;
+    Some(seconds / round_trip)
 }
 
 fn utilisation(point: &Point) -> Option<f64> {

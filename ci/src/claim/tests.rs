@@ -1,6 +1,10 @@
 //! Claims held against results that are made up.
 
-use longhaul_reports::result::{DelaySummary, LabKind, LinkShares, Outcome, Percentiles};
+use longhaul_reports::folder::ResultFolder;
+use longhaul_reports::result::{
+    DelaySummary, Entity, LabKind, LinkShares, Outcome, Percentiles, RunResult, TelemetryRow,
+    metric,
+};
 use longhaul_topologies::Document;
 
 use super::*;
@@ -12,6 +16,12 @@ fn claim(expect: &str) -> Claim {
         "name: made-up\ntitle: t\nclaim: c\nsource: s\nscaling: none\nexperiment: {{}}\nexpect:\n{expect}"
     );
     Claim::of(&Document::from_text("made-up", &text).unwrap()).unwrap()
+}
+
+/// A run without telemetry, held against `claim`.
+fn judgement(claim: &Claim, result: RunResult) -> Judgement {
+    let telemetry = Vec::new();
+    Judgement::of(claim, &ResultFolder { result, telemetry })
 }
 
 /// Of stacks `slow` and `fast` over `delay` 1ms and 10ms, with the busbw of each, twice.
@@ -33,7 +43,7 @@ fn judged(expect: &str, slow: [f64; 2], fast: [f64; 2]) -> Judgement {
             }
         }
     }
-    Judgement::of(&claim(expect), &result)
+    judgement(&claim(expect), result)
 }
 
 fn holds(expect: &str, slow: [f64; 2], fast: [f64; 2]) -> bool {
@@ -67,7 +77,7 @@ fn a_figure_that_is_no_number_is_undecided_and_not_left_out() {
     let row = &mut result.points[1].summaries[0];
     (row.p50_us, row.p99_us) = (0.0, 0.0);
     let claim = claim("- {says: s, measure: time-spread, must: {be_at_most: 2}}");
-    let judgement = Judgement::of(&claim, &result);
+    let judgement = judgement(&claim, result);
     assert_eq!(
         judgement.verdict.why(),
         Some("time-spread of any point is NaN, which is no figure to judge")
@@ -157,14 +167,14 @@ fn nothing_in_a_claim_or_a_message_is_markup_on_its_page() {
         "- {says: 'a | b', measure: busbw, along: stack, must: {be_at_least: 1, peak_at: ['a|b']}}";
     let mut result = example::run(LabKind::Virtual, &[1.0]);
     result.points[0].stack = "a|b".to_owned();
-    let page = Judgement::of(&claim(expect), &result).markdown();
+    let page = judgement(&claim(expect), result.clone()).markdown();
     assert!(page.contains(r"| a \| b | busbw (GB/s) |"), "{page}");
     assert!(page.contains(r"greatest at a\|b"), "{page}");
     assert!(page.contains(r"| a\|b: "), "{page}");
     result.outcome = Outcome::Failed {
         message: "it said:\n## <b>*all* is well".to_owned(),
     };
-    let page = Judgement::of(&claim(expect), &result).markdown();
+    let page = judgement(&claim(expect), result).markdown();
     assert!(
         page.contains(r"it said: \#\# &lt;b&gt;\*all\* is well"),
         "{page}"
@@ -177,7 +187,7 @@ fn an_unfaithful_run_proves_nothing() {
     result.points[0].fidelity.faithful = false;
     result.points[0].fidelity.findings = vec!["the loss was off".to_owned()];
     let expect = "- {says: s, measure: busbw, along: stack, must: {be_at_least: 0}}";
-    let judgement = Judgement::of(&claim(expect), &result);
+    let judgement = judgement(&claim(expect), result);
     let Verdict::Unfaithful { why } = &judgement.verdict else {
         panic!("{:?}", judgement.verdict);
     };
@@ -245,7 +255,7 @@ fn use_of_the_line_and_its_queue_are_read_from_a_point() {
         goodput_bps: Some(goodput_bps),
     };
     point.shares = vec![shares("b>a", 1e6), shares("a>b", 970e6)];
-    assert_eq!(Measure::Utilisation.read(&point), [(None, 0.97)]);
+    assert_eq!(Measure::Utilisation.read(&point, &[]), [(None, 0.97)]);
     let delays = |from: &str, to: &str, described_us: f64, p99: f64| DelaySummary {
         from: from.to_owned(),
         to: to.to_owned(),
@@ -266,15 +276,106 @@ fn use_of_the_line_and_its_queue_are_read_from_a_point() {
         delays("a", "b", 10_000.0, 10_200.0),
         delays("b", "a", 10_000.0, 10_000.0),
     ];
-    assert_eq!(Measure::StandingQueue.read(&point), [(None, 0.5)]);
+    assert_eq!(Measure::StandingQueue.read(&point, &[]), [(None, 0.5)]);
     // Of a short way, 100 µs.
     point.delays = vec![delays("a", "b", 50.0, 200.0), delays("b", "a", 50.0, 50.0)];
-    assert_eq!(Measure::StandingQueue.read(&point), [(None, 1.5)]);
+    assert_eq!(Measure::StandingQueue.read(&point, &[]), [(None, 1.5)]);
     // Once flows have settled: of probes then, or nothing.
-    assert!(Measure::SettledQueue.read(&point).is_empty());
+    assert!(Measure::SettledQueue.read(&point, &[]).is_empty());
     point.delays[0].settled_us = Some(Percentiles {
         p99: 75.0,
         ..point.delays[0].delay_us
     });
-    assert_eq!(Measure::SettledQueue.read(&point), [(None, 0.25)]);
+    assert_eq!(Measure::SettledQueue.read(&point, &[]), [(None, 0.25)]);
+}
+
+#[test]
+fn how_soon_lanes_are_in_use_is_read_from_their_telemetry() {
+    let mut point = example::run(LabKind::Virtual, &[1.0]).points[0].clone();
+    // Two lanes of 1 MB/s, and 20 ms there and back.
+    point.channels = [0, 1]
+        .map(|lane| {
+            serde_json::from_value(serde_json::json!({
+                "link": "a>b", "lane": lane, "rate_bps": 8_000_000, "bytes": 90, "packets": 1,
+                "queue_drops": 0, "losses": null, "queue_peak_bytes": 0
+            }))
+            .unwrap()
+        })
+        .into();
+    let path = |from: &str, to: &str| DelaySummary {
+        from: from.to_owned(),
+        to: to.to_owned(),
+        described_us: 10_000.0,
+        delay_us: Percentiles::default(),
+        settled_us: None,
+        pdv_us: 0.0,
+        rfc3550_us: 0.0,
+        sent: 0,
+        lost: 0,
+    };
+    point.delays = vec![path("a", "b"), path("b", "a")];
+    point.samples = serde_json::from_value(serde_json::json!([{
+        "size_bytes": 1, "count": 1, "placement": "out-of-place", "iteration": 0, "warmup": false,
+        "start_s": 1.0, "time_us": 1e6, "wrong": 0
+    }]))
+    .unwrap();
+    let change = |link: &str, time_s: f64| {
+        serde_json::from_value(serde_json::json!({
+            "time_s": time_s, "link": link, "lane": 1, "direction": "forward", "source": "scheduled",
+            "change": "up → down", "late_us": 0.0
+        }))
+        .unwrap()
+    };
+    point.timeline = vec![change("a>b", 1.5), change("b>a", 1.7)];
+    // Half of each lane from 1.02 s on and all of it from 1.06 s on. Then the second is down, and from 1.55 s on the first is full again.
+    let rates: [&[(f64, f64)]; 2] = [
+        &[
+            (0.0, 0.0),
+            (1.02, 5e5),
+            (1.06, 1e6),
+            (1.5, 0.0),
+            (1.55, 1e6),
+        ],
+        &[(0.0, 0.0), (1.02, 5e5), (1.06, 1e6), (1.5, 0.0)],
+    ];
+    let mut rows = Vec::new();
+    for (lane, rates) in rates.iter().enumerate() {
+        let mut carried = 0.0;
+        for milliseconds in 0..2000u32 {
+            let at = f64::from(milliseconds) / 1e3;
+            let mut row = |metric: &str, value: f64| {
+                rows.push(TelemetryRow {
+                    time_s: at,
+                    point: 0,
+                    entity: Entity::Channel,
+                    name: format!("a>b/{lane}"),
+                    metric: metric.to_owned(),
+                    value,
+                });
+            };
+            row(metric::BYTES, carried);
+            if lane == 1 && [0, 1500].contains(&milliseconds) {
+                row(metric::UP, f64::from(u8::from(milliseconds == 0)));
+            }
+            let rate = rates.iter().rfind(|(from, _)| *from <= at);
+            carried += rate.map_or(0.0, |(_, rate)| rate / 1e3);
+        }
+    }
+    let read = |measure: Measure, keep: &dyn Fn(&TelemetryRow) -> bool| {
+        let rows: Vec<_> = rows.iter().filter(|row| keep(row)).collect();
+        let figure = measure.read(&point, &rows);
+        figure
+            .first()
+            .map(|(_, figure)| (figure * 100.0).round() / 100.0)
+    };
+    // Windows of 10 ms: a tenth of the one that is 90 % full is at half.
+    assert_eq!(read(Measure::StartUp, &|_| true), Some(2.9));
+    assert_eq!(read(Measure::Recovery, &|_| true), Some(2.45));
+    // As long as it carried something, if it was never in use; nothing if it no longer did.
+    let until = |end: f64| move |row: &TelemetryRow| row.time_s < end;
+    assert_eq!(read(Measure::StartUp, &until(1.05)), Some(2.45));
+    assert_eq!(read(Measure::Recovery, &until(1.53)), None);
+    // Read every 10 ms, it tells nothing.
+    let sparse = |row: &TelemetryRow| (row.time_s * 100.0).fract() < 1e-6;
+    assert_eq!(read(Measure::StartUp, &sparse), None);
 }

@@ -35,14 +35,13 @@ pub fn run(args: &ReproduceArgs, output: Output) -> Result<Exit, Failure> {
     }
     let claims = claims(args)?;
     let mut judgements = Vec::new();
-    if let Some(result) = &args.result {
-        let folder = result;
-        let result = ResultFolder::open(folder)?.result;
+    if let Some(path) = &args.result {
+        let folder = ResultFolder::open(path)?;
         for Asked { claim, .. } in &claims {
-            is_of(claim, &result, folder)?;
+            is_of(claim, &folder.result, path)?;
         }
         for Asked { claim, .. } in &claims {
-            show(&mut judgements, Judgement::of(claim, &result), output);
+            show(&mut judgements, Judgement::of(claim, &folder), output);
         }
         output.json(&json!({ "judgements": judgements }));
         return Ok(exit(&judgements));
@@ -171,8 +170,8 @@ fn in_turn(
             .map_err(|error| Failure::new(Exit::Lacking, &error))?;
         let is_there = result.join(RESULT_FILE).is_file();
         if is_there {
-            let result = ResultFolder::open(&result)?.result;
-            show(judgements, Judgement::of(claim, &result), output);
+            let folder = ResultFolder::open(&result)?;
+            show(judgements, Judgement::of(claim, &folder), output);
             record(out, judgements)?;
         } else {
             // There is nothing to it, so that the same command can be typed again.

@@ -80,6 +80,10 @@ const CROWDED: f64 = 100.0;
 const CROWDED_TIME: f64 = 1.0;
 /// A queue this many times what full congestion is may be overload.
 const LARGE: f64 = 4.0;
+/// Part of a round trip without an acknowledgement after which what was lost says nothing of a queue…
+const SILENCE: f64 = 0.25;
+/// … and packets at the rate, where those take longer.
+const SILENCE_PACKETS: f64 = 16.0;
 /// In flight, of a round trip at the rate: room for a queue and late acknowledgements.
 const ROOM: f64 = 1.5;
 /// Packets in flight that ask whether a path is back, and that any pace may have.
@@ -235,6 +239,11 @@ impl Path {
 
     fn base_trip(&self) -> f64 {
         self.base.get().max(LEAST_LOOP).as_secs_f64()
+    }
+
+    /// Without an acknowledgement for so long, in seconds, the way is cut.
+    fn silence(&self) -> f64 {
+        (SILENCE * self.base_trip()).max(SILENCE_PACKETS * self.packet / self.rate)
     }
 
     /// Above the base round trip, in seconds.
@@ -503,7 +512,7 @@ impl Controller for Path {
     }
 
     fn on_ack(&mut self, ack: &Ack<'_>) {
-        self.overload.on_ack(ack);
+        self.overload.on_ack(ack, self.silence());
         if matches!(self.phase, Phase::Ask) {
             // What waited is gone: what comes now is the way as it is.
             self.base.relearn();

@@ -230,8 +230,8 @@ impl Path {
     /// When nothing will have been heard for too long; `waiting` is whether anything is waited for besides what is in flight.
     pub(super) fn timeout_at(&self, waiting: bool) -> Option<Time> {
         (self.in_flight > 0 || waiting).then(|| {
-            let backed_off = self.round_trip.timeout() * (1 << self.timeouts.min(16));
-            self.last_sent + backed_off.min(LONGEST_TIMEOUT)
+            let timeout = self.round_trip.timeout_after(self.timeouts);
+            self.last_sent + timeout.min(LONGEST_TIMEOUT)
         })
     }
 

@@ -9,6 +9,10 @@ use std::time::Duration;
 /// what is left is how late a thread may wake).
 const GRANULARITY: Duration = Duration::from_micros(500);
 
+/// Silence after which timeouts become ever longer. RFC 9002, section 6.2.1, doubles each; then a path that was cut for 200 ms is asked up to as much
+/// later whether it is back, which is many of its round trips if those are short. One packet in two of them is no load.
+const PATIENT: Duration = Duration::from_secs(1);
+
 /// The first timeout, before any sample: RFC 9002's kInitialRtt, tripled.
 const INITIAL_TIMEOUT: Duration = Duration::from_millis(999);
 
@@ -56,6 +60,17 @@ impl RoundTrip {
             .map(|estimate| estimate.smoothed.max(estimate.latest))
     }
 
+    /// How long to wait for a word after so many timeouts in a row: twice as long after the first, and doubled by each once they have taken a
+    /// second.
+    pub(super) fn timeout_after(&self, timeouts: u32) -> Duration {
+        let Some(more) = timeouts.checked_sub(1) else {
+            return self.timeout();
+        };
+        let twice = self.timeout() * 2;
+        let patient = (PATIENT.as_nanos() / twice.as_nanos().max(1)) as u32;
+        twice * (1 << more.saturating_sub(patient).min(16))
+    }
+
     /// The probe timeout (RFC 9002, section 6.2.1).
     pub(super) fn timeout(&self) -> Duration {
         self.estimate.map_or(INITIAL_TIMEOUT, |estimate| {
@@ -69,6 +84,20 @@ mod tests {
     use super::*;
 
     const WAY: Duration = Duration::from_millis(20);
+
+    #[test]
+    fn a_path_is_asked_as_often_for_a_second_and_then_ever_less() {
+        let mut short = RoundTrip::default();
+        (0..100).for_each(|_| short.sample(WAY, WAY));
+        let once = short.timeout();
+        let times = |timeouts| short.timeout_after(timeouts).div_duration_f64(once);
+        assert_eq!([0, 1, 2, 24].map(times), [1.0, 2.0, 2.0, 2.0]);
+        assert_eq!([26, 27].map(times), [4.0, 8.0]);
+        // Where one takes longer than that, each doubles.
+        let long = RoundTrip::default();
+        let seconds = [0, 1, 2, 3].map(|timeouts| long.timeout_after(timeouts).as_secs_f64());
+        assert_eq!(seconds, [0.999, 1.998, 3.996, 7.992]);
+    }
 
     #[test]
     fn answers_that_wait_at_a_host_make_timeouts_longer_and_not_the_round_trip() {

@@ -30,6 +30,10 @@ pub(super) struct Overload {
     window: Option<Window>,
     /// The least delay of the window before, and whether that was one of overload.
     before: Option<(f64, bool)>,
+    /// When something was heard last.
+    heard: Time,
+    /// When the first packet was sent that got through after a silence: what was lost of those before it was no overload.
+    through: Time,
     /// Bytes in this round trip.
     lost: u64,
     arrived: u64,
@@ -48,18 +52,26 @@ impl Overload {
             cut: None,
             window: None,
             before: None,
+            heard: Time::default(),
+            through: Time::default(),
             lost: 0,
             arrived: 0,
         }
     }
 
     pub fn on_loss(&mut self, loss: &Loss) {
-        if self.cut.is_none_or(|(at, ..)| loss.sent >= at) {
+        if loss.sent >= self.through && self.cut.is_none_or(|(at, ..)| loss.sent >= at) {
             self.lost += loss.bytes;
         }
     }
 
-    pub fn on_ack(&mut self, ack: &Ack<'_>) {
+    /// A silence of more than so many seconds is no queue, which goes on sending whatever it has no room for.
+    pub fn on_ack(&mut self, ack: &Ack<'_>, silence: f64) {
+        if ack.now.since(self.heard).as_secs_f64() > silence {
+            self.through = ack.sent;
+            (self.lost, self.arrived) = (0, 0);
+        }
+        self.heard = ack.now;
         if self.cut.is_none_or(|(at, ..)| ack.sent >= at) {
             self.arrived += ack.bytes;
         }
@@ -130,6 +142,7 @@ mod tests {
 
     const BASE: Duration = Duration::from_millis(10);
     const LEAST: f64 = 150e-6;
+    const SILENCE: f64 = 2.5e-3;
 
     /// Every 100 µs from one time (in µs) to another: the delay at that time. What the rate of 1 becomes at the end.
     fn watch(
@@ -141,7 +154,7 @@ mod tests {
         for at in micros.step_by(100) {
             let mut ack = acknowledged(Time::default() + Duration::from_micros(at.into()));
             ack.sent = Time::default() + Duration::from_micros(at.saturating_sub(10_000).into());
-            overload.on_ack(&ack);
+            overload.on_ack(&ack, SILENCE);
             rate = overload
                 .by_queue(&ack, delay(at), LEAST, BASE, rate)
                 .unwrap_or(rate);
@@ -191,16 +204,40 @@ mod tests {
             let mut overload = Overload::new();
             let ack = acknowledged(Time::default() + BASE);
             for _ in 0..10 {
-                overload.on_ack(&ack);
+                overload.on_ack(&ack, SILENCE);
             }
-            overload.on_loss(&Loss {
-                now: ack.now,
-                bytes: 1500 * lost,
-                packets: lost as u32,
-                sent: Time::default(),
-                in_flight: 0,
-            });
+            overload.on_loss(&losses(ack.now, lost));
             assert_eq!(overload.by_loss(&ack, 1.0).map(f64::recip), times, "{lost}");
+        }
+    }
+
+    #[test]
+    fn what_was_lost_while_nothing_was_heard_is_no_overload() {
+        let after = |silence: Duration| {
+            let mut overload = Overload::new();
+            let heard = Time::default() + BASE;
+            overload.on_ack(&acknowledged(heard), SILENCE);
+            // What was sent since then is found to be lost by the first packet that got through, before that counts…
+            overload.on_loss(&losses(heard + silence / 2, 10));
+            let mut ack = acknowledged(heard + silence);
+            overload.on_ack(&ack, SILENCE);
+            // … or later.
+            overload.on_loss(&losses(heard + silence / 2, 10));
+            ack.now = ack.now + BASE;
+            overload.by_loss(&ack, 1.0)
+        };
+        assert_eq!(after(BASE), None);
+        assert!(after(Duration::from_millis(2)).is_some());
+    }
+
+    /// So many packets of which the last left at `sent`.
+    fn losses(sent: Time, lost: u64) -> Loss {
+        Loss {
+            now: sent,
+            bytes: 1500 * lost,
+            packets: lost as u32,
+            sent,
+            in_flight: 0,
         }
     }
 }

@@ -14,8 +14,8 @@ use crate::congestion::{Ack, Conditions, Controller, Law, Loss, Measured, Sent};
 const REORDERING: u64 = 3;
 /// The least a timeout waits beyond the round trip: one of a host's timer.
 const TIMEOUT_GRAIN: Duration = Duration::from_millis(1);
-/// Timeouts in a row after which they no longer grow: something must tell that a path is back.
-const MOST_BACKOFF: u32 = 2;
+/// Timeouts in a row after which they no longer grow: something must tell that a path is back, as the message transport has it for a second.
+const MOST_BACKOFF: u32 = 1;
 
 /// What an acknowledgement on its way says.
 pub(super) struct Acknowledged {
