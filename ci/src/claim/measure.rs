@@ -59,7 +59,7 @@ pub enum Measure {
     /// The same of probes that left in the time of [`Self::Utilisation`].
     SettledQueue,
     /// Round trips from the first measured iteration's begin until the lanes of the busiest lane's link carry 90 % of what they can, for half
-    /// a round trip: the longest described one. As long as they carried anything, if they never do.
+    /// a round trip: the longest described one. As long as the workload took, if they never do.
     StartUp,
     /// The same from the last change of that link on, of what the lanes can that are up then, until they stay so for ten round trips.
     Recovery,
@@ -197,7 +197,10 @@ fn fills(how: Ramp, point: &Point, rows: &[&TelemetryRow], from: f64) -> Option<
     let paths = point.delays.iter();
     let longest = paths.map(|path| path.described_us + way_back(point, path));
     let round_trip = longest.reduce(f64::max)? / 1e6;
-    let seconds = ramp(how, point, rows, (busiest(point)?, from, round_trip))?;
+    let samples = point.samples.iter();
+    let end = samples.map(|sample| sample.start_s + sample.time_us / 1e6);
+    let during = from..end.reduce(f64::max).unwrap_or(point.ended_s);
+    let seconds = ramp(how, point, rows, busiest(point)?, during, round_trip)?;
     Some(seconds / round_trip)
 }
 

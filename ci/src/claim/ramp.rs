@@ -1,5 +1,7 @@
 //! How soon a link is in use, from what its lanes carried over time.
 
+use std::ops::Range;
+
 use longhaul_reports::result::{Entity, Point, TelemetryRow, metric};
 
 /// Part of what the lanes carry from which on they are in use.
@@ -28,13 +30,6 @@ impl Lane {
         Some(less + (at - left) / (right - left) * (more - less))
     }
 
-    /// When it carried something last, as far as was read.
-    fn last(&self) -> Option<f64> {
-        let &(_, all) = self.carried.last()?;
-        let whole = self.carried.partition_point(|(_, bytes)| *bytes < all);
-        Some(self.carried[whole].0)
-    }
-
     fn is_up(&self, at: f64) -> bool {
         let mut told = self.up.iter().rev();
         told.find(|(read, _)| *read <= at).is_none_or(|(_, up)| *up)
@@ -50,14 +45,16 @@ pub(super) enum Ramp {
     Again,
 }
 
-/// How many seconds after `from` all lanes of `link` that are up carry 90 % of what they can, for half of `round_trip` (seconds); how long they
-/// carried anything, if they never do. Nothing without rates, where nothing
-/// was carried any more, or where readings are too far apart to tell.
+/// How many seconds after `during` began all lanes of `link` that are up carry 90 % of what they can, for half of `round_trip` (seconds); all of it, if
+/// they never do. Nothing without rates, where
+/// it is over before, or where readings are too far apart to tell.
 pub(super) fn ramp(
     ramp: Ramp,
     point: &Point,
     rows: &[&TelemetryRow],
-    (link, from, round_trip): (&str, f64, f64),
+    link: &str,
+    during: Range<f64>,
+    round_trip: f64,
 ) -> Option<f64> {
     let lanes = point.channels.iter().filter(|lane| lane.link == link);
     let lanes = lanes.map(|lane| {
@@ -77,10 +74,13 @@ pub(super) fn ramp(
     });
     let lanes: Vec<Lane> = lanes.collect::<Option<_>>()?;
     let window = round_trip / 2.0;
-    let last = lanes.iter().filter_map(Lane::last).reduce(f64::max)?;
+    let Range { start, end } = during;
     let times = lanes.first()?.carried.iter().map(|(at, _)| *at);
-    let times: Vec<f64> = times.filter(|at| (from..=last).contains(at)).collect();
-    if times.len() as f64 * window < FEWEST * (last - from) {
+    let times: Vec<f64> = times
+        .filter(|at| (start..=end - window).contains(at))
+        .collect();
+    let readings = times.len() as f64;
+    if times.is_empty() || readings * window < FEWEST * (end - start - window) {
         return None;
     }
     let is_in_use = |at: f64| {
@@ -91,16 +91,12 @@ pub(super) fn ramp(
         let rate: f64 = up.map(|lane| lane.rate).sum();
         Some(rate > 0.0 && carried.sum::<Option<f64>>()? >= IN_USE * rate * window)
     };
-    let ends = times.partition_point(|at| at + window <= last);
-    let in_use = times[..ends].iter().map(|at| Some((*at, is_in_use(*at)?)));
-    let in_use: Vec<(f64, bool)> = in_use.collect::<Option<_>>()?;
-    if in_use.is_empty() {
-        return None;
-    }
+    let in_use = times.iter().filter_map(|at| Some((*at, is_in_use(*at)?)));
+    let in_use: Vec<(f64, bool)> = in_use.collect();
     let begin = match ramp {
         Ramp::Up => 0,
         Ramp::Again => {
-            let watched = in_use.partition_point(|(at, _)| *at <= from + WATCHED * round_trip);
+            let watched = in_use.partition_point(|(at, _)| *at <= start + WATCHED * round_trip);
             let lapse = in_use[..watched].iter().rposition(|(_, in_use)| !in_use);
             match lapse {
                 Some(lapse) => lapse,
@@ -109,5 +105,5 @@ pub(super) fn ramp(
         }
     };
     let reached = in_use[begin..].iter().find(|(_, in_use)| *in_use);
-    Some(reached.map_or(last, |(at, _)| *at) - from)
+    Some(reached.map_or(end, |(at, _)| *at) - start)
 }

@@ -2,8 +2,8 @@
 
 use longhaul_reports::folder::ResultFolder;
 use longhaul_reports::result::{
-    DelaySummary, Entity, LabKind, LinkShares, Outcome, Percentiles, RunResult, TelemetryRow,
-    metric,
+    DelaySummary, Entity, LabKind, LinkShares, Outcome, Percentiles, Point, RunResult,
+    TelemetryRow, metric,
 };
 use longhaul_topologies::Document;
 
@@ -361,21 +361,26 @@ fn how_soon_lanes_are_in_use_is_read_from_their_telemetry() {
             carried += rate.map_or(0.0, |(_, rate)| rate / 1e3);
         }
     }
-    let read = |measure: Measure, keep: &dyn Fn(&TelemetryRow) -> bool| {
-        let rows: Vec<_> = rows.iter().filter(|row| keep(row)).collect();
-        let figure = measure.read(&point, &rows);
+    let read = |measure: Measure, point: &Point, grain: u32| {
+        let is_read = |row: &&TelemetryRow| (row.time_s * 1e3).round() as u32 % grain == 0;
+        let rows: Vec<_> = rows.iter().filter(is_read).collect();
+        let figure = measure.read(point, &rows);
         figure
             .first()
             .map(|(_, figure)| (figure * 100.0).round() / 100.0)
     };
     // Windows of 10 ms: a tenth of the one that is 90 % full is at half.
-    assert_eq!(read(Measure::StartUp, &|_| true), Some(2.9));
-    assert_eq!(read(Measure::Recovery, &|_| true), Some(2.45));
-    // As long as it carried something, if it was never in use; nothing if it no longer did.
-    let until = |end: f64| move |row: &TelemetryRow| row.time_s < end;
-    assert_eq!(read(Measure::StartUp, &until(1.05)), Some(2.45));
-    assert_eq!(read(Measure::Recovery, &until(1.53)), None);
+    assert_eq!(read(Measure::StartUp, &point, 1), Some(2.9));
+    assert_eq!(read(Measure::Recovery, &point, 1), Some(2.45));
     // Read every 10 ms, it tells nothing.
-    let sparse = |row: &TelemetryRow| (row.time_s * 100.0).fract() < 1e-6;
-    assert_eq!(read(Measure::StartUp, &sparse), None);
+    assert_eq!(read(Measure::StartUp, &point, 10), None);
+    // As long as the workload took, if they were never in use; and what was over before a change has not recovered from it.
+    point.samples[0].time_us = 50e3;
+    assert_eq!(read(Measure::StartUp, &point, 1), Some(2.5));
+    assert_eq!(read(Measure::Recovery, &point, 1), None);
+    // What was never out of use is so at once.
+    point.samples[0].time_us = 1e6;
+    point.timeline.truncate(1);
+    point.timeline[0].time_s = 1.2;
+    assert_eq!(read(Measure::Recovery, &point, 1), Some(0.0));
 }
