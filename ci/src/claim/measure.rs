@@ -61,7 +61,7 @@ pub enum Measure {
     /// Round trips from the first measured iteration's begin until the lanes of the busiest lane's link carry 90 % of what they can, for half
     /// a round trip: the longest described one. As long as the workload took, if they never do.
     StartUp,
-    /// The same from the last change of that link on, of what the lanes can that are up then, until they stay so for ten round trips.
+    /// The same from the last change of that link on, of what the lanes can that are up then, until they stay so for twenty round trips.
     Recovery,
     /// Greatest sampled occupancy of a lane's queue, as the time to send it, milliseconds.
     PeakQueue,

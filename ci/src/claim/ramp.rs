@@ -9,7 +9,7 @@ const IN_USE: f64 = 0.9;
 /// Readings of a lane in a window below which they do not tell.
 const FEWEST: f64 = 2.0;
 /// Round trips that a link is to stay in use.
-const WATCHED: f64 = 10.0;
+const WATCHED: f64 = 20.0;
 
 /// A lane over time, seconds since the run's start.
 struct Lane {
@@ -41,7 +41,7 @@ impl Lane {
 pub(super) enum Ramp {
     /// From when on it first is.
     Up,
-    /// From when on it is again, and stays so for ten round trips from the beginning on; at once if it always is.
+    /// From when on it is again, and stays so for twenty round trips from the beginning on; at once if it always is.
     Again,
 }
 

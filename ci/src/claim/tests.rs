@@ -381,6 +381,6 @@ fn how_soon_lanes_are_in_use_is_read_from_their_telemetry() {
     // What was never out of use is so at once.
     point.samples[0].time_us = 1e6;
     point.timeline.truncate(1);
-    point.timeline[0].time_s = 1.2;
+    point.timeline[0].time_s = 1.07;
     assert_eq!(read(Measure::Recovery, &point, 1), Some(0.0));
 }
