@@ -90,6 +90,8 @@ const ROOM: f64 = 1.5;
 const LEAST_PACKETS: f64 = 4.0;
 /// The rate is not cut below so many packets per second: something must ask.
 const LEAST_PACE: f64 = 20.0;
+/// A bottleneck of which less is used, as a probe tells, has no queue.
+const EMPTY: f64 = 0.5;
 /// Of what is free, the start and a probe take this much.
 const CLAIM: f64 = 0.95;
 /// And of that the start takes this much, until a probe has looked again: others may have found the same free.
@@ -279,7 +281,12 @@ impl Path {
     fn hear(&mut self, told: Told) {
         match told {
             Told::Others { queue, .. } if self.is_crowded(queue) => self.probe.found(false),
-            Told::Others { others, .. } => self.take(others, false),
+            Told::Others { others, .. } => {
+                if others + self.rate / self.capacity < EMPTY {
+                    self.jitter.learn_floor();
+                }
+                self.take(others, false);
+            }
             Told::OthersAtStart(others) => self.take(others, true),
             // What jitter makes of a train's arrivals tells nothing.
             Told::Capacity(capacity)

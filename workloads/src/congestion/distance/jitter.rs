@@ -48,6 +48,8 @@ const SUSPECTED_PART: f64 = 0.03;
 const DENYING: f64 = 16.0;
 /// Of pairs, half are forgotten when there are so many, and after each span.
 const MANY_PAIRS: f64 = 256.0;
+/// Slices in which a line was all but empty that tell of delay without a queue.
+const FLOOR_SLICES: f64 = 8.0;
 /// With that certain, so much of the congestion that the rate bears is enough.
 const CERTAIN: f64 = 0.5;
 /// And more of it is believed once the rate is so many times what it was.
@@ -57,6 +59,8 @@ const FASTER: f64 = 1.1;
 #[derive(Debug)]
 pub(super) struct Jitter {
     delay: f64,
+    /// What there was of it where the line was all but empty.
+    floor: f64,
     belief: Belief,
     /// The rate when it was taken for that.
     taken_at: f64,
@@ -130,6 +134,7 @@ impl Jitter {
     pub fn new() -> Self {
         Jitter {
             delay: 0.0,
+            floor: 0.0,
             belief: Belief::None,
             taken_at: 0.0,
             span: Span::default(),
@@ -154,7 +159,14 @@ impl Jitter {
 
     /// Delay that is jitter, in seconds.
     pub fn delay(&self) -> f64 {
-        self.delay
+        self.delay.max(self.floor)
+    }
+
+    /// The line has turned out to have room for more than is sent: delay since the last judgement was none of a queue's.
+    pub fn learn_floor(&mut self) {
+        if self.span.slices >= FLOOR_SLICES {
+            self.floor = self.span.highest();
+        }
     }
 
     /// Whether there is some, whatever it does to delays.
@@ -359,6 +371,34 @@ mod tests {
         jitter.span.rate = 5.0;
         assert_eq!(spans(&mut jitter, 1, uneven), Some(5.0));
         assert!((500e-6..1.5e-3).contains(&jitter.delay()));
+    }
+
+    #[test]
+    fn delay_in_an_empty_line_is_jitter_for_good() {
+        let mut jitter = Jitter::new();
+        jitter.learn_floor();
+        assert_eq!(jitter.delay(), 0.0, "nothing was seen");
+        for slice in 0..8 {
+            let delay = uneven(slice) / 20.0;
+            let seen = Seen {
+                part: 0.125,
+                round_trip: 0.01,
+                congestion: 0.3,
+                borne: BORNE,
+                delay,
+                full: FULL,
+                room: true,
+            };
+            jitter.count(seen, 1.0);
+        }
+        jitter.learn_floor();
+        assert!(
+            (10e-6..100e-6).contains(&jitter.delay()),
+            "{}",
+            jitter.delay()
+        );
+        spans(&mut jitter, 1, |_| 0.0);
+        assert!(jitter.delay() > 0.0 && !jitter.is_suspected());
     }
 
     #[test]

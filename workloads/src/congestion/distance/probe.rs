@@ -18,7 +18,7 @@ use super::train::{ASKING, Train};
 const LONGEST: u32 = 64;
 /// … and at least: fewer tell too little…
 const SHORTEST: u32 = 16;
-/// … but for the one that ends the start, which is sent over any way.
+/// … but for the one that ends the start, which is sent over any way, and those that are sent in spite of congestion.
 const SHORTEST_FIRST: u32 = 8;
 /// The queue of others' packets behind a train may take at most so much of a round trip: some is there anyway.
 const PART: f64 = 1.0 / 90.0;
@@ -26,6 +26,12 @@ const PART: f64 = 1.0 / 90.0;
 const QUIET: f64 = 0.5;
 /// Quiet round trips before a train. What others make of theirs shows after one, and after another that of this one.
 const INTERVAL: f64 = 2.0;
+/// Round trips after which one is sent whatever the congestion, if others seem to use more than half: what is taken for a queue may be none…
+const PATIENCE: f64 = 16.0;
+/// … doubled up to this while they do.
+const LONGEST_PATIENCE: f64 = 64.0;
+/// See [`PATIENCE`].
+const HALF: f64 = 0.5;
 /// Round trips before the first: those who started at once have begun to send by then.
 const FIRST_INTERVAL: f64 = 0.25;
 /// The interval doubles up to this while trains find nothing worth taking.
@@ -54,6 +60,9 @@ pub(super) struct Probe {
     /// Quiet round trips, since the last one.
     quiet: f64,
     interval: f64,
+    /// All round trips since then, and how many there may be with a small rate and congestion.
+    unasked: f64,
+    patience: f64,
     /// Round trips of the law, and at which of them it is asked again what the bottleneck carries.
     trips: f64,
     again: f64,
@@ -94,6 +103,8 @@ impl Probe {
             behind: 0,
             quiet: 0.0,
             interval: INTERVAL,
+            unasked: 0.0,
+            patience: PATIENCE,
             trips: 0.0,
             again: FIRST_AGAIN,
             offset: 0.0,
@@ -126,7 +137,13 @@ impl Probe {
             return;
         };
         self.quiet = (self.quiet + part * (1.0 - congestion / QUIET)).max(0.0);
+        self.unasked += part;
         let length = length(carried, others);
+        let patience = self.patience * (1.0 + self.offset);
+        if self.unasked >= patience && others > HALF && length >= SHORTEST_FIRST {
+            self.ask(Asks::Others, length);
+            return;
+        }
         if self.quiet >= self.interval * (1.0 + self.offset) && length >= SHORTEST {
             self.ask(Asks::Others, length);
         }
@@ -148,6 +165,7 @@ impl Probe {
 
     fn rest(&mut self, now: Time) {
         self.quiet = 0.0;
+        self.unasked = 0.0;
         // No two flows do anything in the same nanosecond: as good as chance, and the same in each run.
         self.offset = (now.since(Time::default()).as_nanos() as f64 * GOLDEN).fract();
     }
@@ -233,6 +251,11 @@ impl Probe {
             INTERVAL
         } else {
             (self.interval * 2.0).min(LONGEST_INTERVAL)
+        };
+        self.patience = if something {
+            PATIENCE
+        } else {
+            (self.patience * 2.0).min(LONGEST_PATIENCE)
         };
     }
 }
@@ -389,6 +412,20 @@ mod tests {
         assert!((2..=4).contains(&asked.len()), "{asked:?}");
         let rarer = |pair: &[i32]| f64::from(pair[1]) >= RARER * f64::from(pair[0]);
         assert!(asked.windows(2).all(rarer), "{asked:?}");
+    }
+
+    #[test]
+    fn what_seems_to_be_others_is_looked_at_whatever_the_congestion() {
+        let asks = |others: f64| {
+            let mut probe = Probe::new();
+            // Once what the bottleneck carries was asked.
+            probe.again = f64::INFINITY;
+            for _ in 0..PATIENCE as u32 {
+                probe.wait(1.0, Some(1.0), CARRIED, others);
+            }
+            probe.train.is_some()
+        };
+        assert_eq!([0.4, 0.9].map(asks), [false, true]);
     }
 
     #[test]
