@@ -362,7 +362,8 @@ fn how_soon_lanes_are_in_use_is_read_from_their_telemetry() {
         }
     }
     let read = |measure: Measure, point: &Point, grain: u32| {
-        let is_read = |row: &&TelemetryRow| (row.time_s * 1e3).round() as u32 % grain == 0;
+        let is_read =
+            |row: &&TelemetryRow| ((row.time_s * 1e3).round() as u32).is_multiple_of(grain);
         let rows: Vec<_> = rows.iter().filter(is_read).collect();
         let figure = measure.read(point, &rows);
         figure

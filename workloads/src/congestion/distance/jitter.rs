@@ -2,6 +2,8 @@
 //!
 //! Two things tell it from a queue. From slice to slice it changes by more. And packets that left apart arrive at once, or one before the
 //! other: out of a queue they come no closer than the bottleneck sends them. That is certain, so less congestion is enough.
+//!
+//! And what delay there is in a line that a probe has found all but empty is none of a queue's either: a host's own.
 
 use std::time::Duration;
 

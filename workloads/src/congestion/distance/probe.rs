@@ -4,6 +4,8 @@
 //! trips, one train tells how full the bottleneck is, and all flows that find the same free part are to grow by the same factor: that
 //! fills it, and leaves their shares as they were. Packets after the train make up for it, so that it is no rate of its own.
 //!
+//! Where others seem to use more than half, one leaves from time to time whatever the congestion: what is taken for their queue may be none.
+//!
 //! What the bottleneck carries is asked again, too, ever less often, by a train that leaves as fast as it can: where several starts met,
 //! each saw as much of it as the others' trains left.
 
