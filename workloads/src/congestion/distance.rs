@@ -281,9 +281,9 @@ impl Path {
     fn hear(&mut self, told: Told) {
         match told {
             Told::Others { queue, .. } if self.is_crowded(queue) => self.probe.found(false),
-            Told::Others { others, .. } => {
+            Told::Others { others, queue } => {
                 if others + self.rate / self.capacity < EMPTY {
-                    self.jitter.learn_floor();
+                    self.jitter.learn_floor(queue.as_secs_f64());
                 }
                 self.take(others, false);
             }

@@ -164,10 +164,11 @@ impl Jitter {
         self.delay.max(self.floor)
     }
 
-    /// The line has turned out to have room for more than is sent: delay since the last judgement was none of a queue's.
-    pub fn learn_floor(&mut self) {
+    /// The line has turned out to have room for more than is sent, and a packet met this delay (in seconds) all the same: so is delay like it none
+    /// of a queue's. More, since the last judgement, may have been of a queue that is gone.
+    pub fn learn_floor(&mut self, met: f64) {
         if self.span.slices >= FLOOR_SLICES {
-            self.floor = self.span.highest();
+            self.floor = self.span.highest().min(HIDDEN * met);
         }
     }
 
@@ -378,7 +379,7 @@ mod tests {
     #[test]
     fn delay_in_an_empty_line_is_jitter_for_good() {
         let mut jitter = Jitter::new();
-        jitter.learn_floor();
+        jitter.learn_floor(25e-6);
         assert_eq!(jitter.delay(), 0.0, "nothing was seen");
         for slice in 0..8 {
             let delay = uneven(slice) / 20.0;
@@ -393,7 +394,9 @@ mod tests {
             };
             jitter.count(seen, 1.0);
         }
-        jitter.learn_floor();
+        jitter.learn_floor(0.0);
+        assert_eq!(jitter.delay(), 0.0, "of a queue that is gone");
+        jitter.learn_floor(25e-6);
         assert!(
             (10e-6..100e-6).contains(&jitter.delay()),
             "{}",
