@@ -45,9 +45,9 @@ pub(super) enum Ramp {
     Again,
 }
 
-/// How many seconds after `during` began all lanes of `link` that are up carry 90 % of what they can, for half of `round_trip` (seconds); all of it, if
-/// they never do. Nothing without rates, where
-/// it is over before, or where readings are too far apart to tell.
+/// How many seconds after `during` began all lanes of `link` that are up carry 90 % of what they can, for half of `round_trip`
+/// (seconds); all of it, if they never do. Nothing without rates, where it is over before, or where readings are too far apart to
+/// tell.
 pub(super) fn ramp(
     ramp: Ramp,
     point: &Point,

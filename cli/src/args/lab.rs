@@ -12,8 +12,8 @@ pub struct VirtualArgs {
     #[arg(long, value_name = "SIZE")]
     pub memory: Option<longhaul_topologies::units::ByteSize>,
 
-    /// Give up after this much wall time in which no virtual time passes and one program computes; a lab that stays up ends
-    /// that program instead
+    /// Give up after this much CPU time that the lab uses while no virtual time passes in it; one that stays up ends the program
+    /// that computes instead
     /// [default: 60s]
     #[arg(long, value_name = "TIME")]
     pub patience: Option<longhaul_topologies::units::TimeSpan>,

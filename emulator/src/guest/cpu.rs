@@ -23,7 +23,8 @@ impl Cpu {
     pub(super) fn claim() -> io::Result<Self> {
         let here = sched_getcpu()?;
         let allowed = sched_getaffinity(Pid::from_raw(0))?;
-        let others = (0..CpuSet::count()).filter(|&cpu| allowed.is_set(cpu).unwrap_or(false));
+        let others =
+            (0..CpuSet::count()).filter(|&cpu| cpu != here && allowed.is_set(cpu).unwrap_or(false));
         for number in std::iter::once(here).chain(others) {
             let address = SocketAddr::from_abstract_name(format!("longhaul/cpu/{number}"))?;
             if let Ok(claim) = UnixDatagram::bind_addr(&address) {

@@ -84,16 +84,14 @@ pub enum GuestError {
     NotStarted(String),
     /// No virtual time passed.
     #[error(
-        "no virtual time has passed for {} s of wall time: {culprit} has used {} s of CPU since; in virtual time computing takes no time, so a program that waits in a loop for others waits for ever: let it sleep or block instead (MPI: `mpi_yield_when_idle` alone is not enough), or give the lab longer with --patience",
-        wall.as_secs(), cpu.as_secs()
+        "no virtual time has passed while {culprit} computed for {} s: in virtual time computing takes no time, so a program that waits in a loop for others waits for ever; let it sleep or block instead (MPI: `mpi_yield_when_idle` alone is not enough), or give the lab longer with --patience",
+        computed.as_secs()
     )]
     Stalled {
-        /// The program that was running all the time.
+        /// The program that computed most.
         culprit: String,
-        /// For how long.
-        wall: Duration,
-        /// How much of it that program computed.
-        cpu: Duration,
+        /// CPU time of the lab since.
+        computed: Duration,
     },
     /// The user would not wait.
     #[error("killed, with the lab inside")]

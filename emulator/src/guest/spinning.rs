@@ -11,40 +11,69 @@ use nix::unistd::{SysconfVar, sysconf};
 
 use crate::capability::size_field;
 
-/// How much each of a guest's programs has computed so far.
+/// How much a guest has computed so far.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Busiest(BTreeMap<u32, Duration>);
+pub(super) struct Computed {
+    /// All of it: its kernel, its programs, and those that have ended.
+    total: Duration,
+    /// Each of its programs.
+    programs: BTreeMap<u32, Duration>,
+}
 
-impl Busiest {
+impl Computed {
     /// As the machine counts it now.
     pub(super) fn of(kernel: u32) -> Self {
         let children = fs::read_to_string(format!("/proc/{kernel}/task/{kernel}/children"));
-        let times = children.unwrap_or_default();
-        let times = times
+        let programs: BTreeMap<u32, Duration> = children
+            .unwrap_or_default()
             .split_whitespace()
             .filter_map(|pid| pid.parse().ok())
-            .filter_map(|pid| Some((pid, cpu_time(pid)?)));
-        Busiest(times.collect())
+            .filter_map(|pid| Some((pid, CpuTime::of(pid)?.own)))
+            .collect();
+        let kernel = CpuTime::of(kernel).unwrap_or_default();
+        Computed {
+            total: kernel.own + kernel.ended + programs.values().sum::<Duration>(),
+            programs,
+        }
     }
 
-    /// The program that has computed most since `before`, and for how long.
+    /// How much since `before`, and the program that did most of it.
     pub(super) fn since(&self, before: &Self) -> Option<(u32, Duration)> {
-        let new = |pid| before.0.get(pid).copied().unwrap_or_default();
-        self.0
+        let new = |pid| before.programs.get(pid).copied().unwrap_or_default();
+        let busiest = self
+            .programs
             .iter()
-            .map(|(pid, &time)| (*pid, time.saturating_sub(new(pid))))
-            .max_by_key(|&(_, time)| time)
+            .max_by_key(|&(pid, &time)| time.saturating_sub(new(pid)))?;
+        Some((*busiest.0, self.total.saturating_sub(before.total)))
     }
 }
 
-/// utime and stime of proc_pid_stat(5): what it computed, and what the host did for it.
-fn cpu_time(pid: u32) -> Option<Duration> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name may have blanks and brackets in it.
-    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
-    let ticks: u64 = fields.get(11)?.parse::<u64>().ok()? + fields.get(12)?.parse::<u64>().ok()?;
-    let second = u64::try_from(sysconf(SysconfVar::CLK_TCK).ok()??).ok()?;
-    Some(Duration::from_millis(ticks * 1000 / second.max(1)))
+/// What proc_pid_stat(5) counts of a process, in user mode and in the kernel.
+#[derive(Clone, Copy, Debug, Default)]
+struct CpuTime {
+    /// utime and stime: what it computed, and what the host did for it.
+    own: Duration,
+    /// cutime and cstime: the same of its children that have ended.
+    ended: Duration,
+}
+
+impl CpuTime {
+    fn of(pid: u32) -> Option<Self> {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        // The name may have blanks and brackets in it.
+        let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
+        let second = u64::try_from(sysconf(SysconfVar::CLK_TCK).ok()??).ok()?;
+        let both = |first: usize| -> Option<Duration> {
+            let ticks = fields.get(first..first + 2)?;
+            let ticks: Result<Vec<u64>, _> = ticks.iter().map(|field| field.parse()).collect();
+            let ticks: u64 = ticks.ok()?.iter().sum();
+            Some(Duration::from_millis(ticks * 1000 / second.max(1)))
+        };
+        Some(CpuTime {
+            own: both(11)?,
+            ended: both(13)?,
+        })
+    }
 }
 
 /// VmHWM of proc_pid_status(5): the most of a guest's memory that has been in use.
@@ -109,7 +138,7 @@ mod tests {
     fn this_process_has_computed_something_and_uses_memory() {
         let pid = std::process::id();
         let began = std::time::Instant::now();
-        while cpu_time(pid).unwrap() < Duration::from_millis(20) {
+        while CpuTime::of(pid).unwrap().own < Duration::from_millis(20) {
             assert!(
                 began.elapsed() < Duration::from_secs(20),
                 "no CPU time is counted"
@@ -120,17 +149,32 @@ mod tests {
 
     #[test]
     fn the_busiest_is_the_one_that_computed_since() {
-        let times = |pairs: &[(u32, u64)]| {
-            let pairs = pairs
+        let computed = |total: u64, programs: &[(u32, u64)]| Computed {
+            total: Duration::from_millis(total),
+            programs: programs
                 .iter()
-                .map(|&(pid, ms)| (pid, Duration::from_millis(ms)));
-            Busiest(pairs.collect())
+                .map(|&(pid, ms)| (pid, Duration::from_millis(ms)))
+                .collect(),
         };
-        let (before, after) = (
-            times(&[(1, 900), (2, 10)]),
-            times(&[(1, 950), (2, 90), (3, 70)]),
-        );
-        assert_eq!(after.since(&before), Some((2, Duration::from_millis(80))));
-        assert_eq!(times(&[]).since(&before), None);
+        let before = computed(1000, &[(1, 900), (2, 10)]);
+        let after = computed(1210, &[(1, 950), (2, 90), (3, 70)]);
+        assert_eq!(after.since(&before), Some((2, Duration::from_millis(210))));
+        assert_eq!(computed(10, &[]).since(&before), None);
+    }
+
+    #[test]
+    fn what_children_have_computed_that_ended_counts() {
+        let pid = std::process::id();
+        let before = Computed::of(pid).total;
+        let spin = "i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done";
+        for _ in 0..100 {
+            let mut command = std::process::Command::new("sh");
+            assert!(command.args(["-c", spin]).status().unwrap().success());
+            if CpuTime::of(pid).unwrap().ended >= Duration::from_millis(50) {
+                assert!(Computed::of(pid).total >= before + Duration::from_millis(50));
+                return;
+            }
+        }
+        panic!("no CPU time of children is counted");
     }
 }

@@ -13,12 +13,8 @@ use super::watch::{Passed, Stall};
 use super::{GuestError, Reception};
 use crate::pidfd::PidFd;
 
-/// How long a program may keep time from passing once a session was interrupted: the signal could reach it only then.
+/// How long a program may compute and keep time from passing once a session was interrupted: the signal could reach it only then.
 const INTERRUPTED: Duration = Duration::from_secs(2);
-
-/// How much of the time that passes a program must have computed to be what time waits for. Less than in a run: two that call
-/// each other for ever leave most of it to the kernel, and nothing computes where time waits for somebody outside.
-const SPINS: f64 = 0.03;
 
 /// A guest that stays.
 #[derive(Debug)]
@@ -40,7 +36,7 @@ impl Tended {
         Ok(Tended {
             guest,
             end,
-            stall: Stall::new(),
+            stall: Stall::default(),
             patience,
         })
     }
@@ -74,16 +70,16 @@ impl Tended {
             self.patience
         };
         let kernel = self.guest.kernel.id();
-        let found = self.stall.look(self.guest.clock.now(), kernel, SPINS)?;
-        if found.wall < patience {
+        let found = self.stall.look(self.guest.clock.now(), kernel)?;
+        if found.computed < patience {
             return None;
         }
         let culprit = spinning::describe(found.pid);
         kill(Pid::from_raw(found.pid.cast_signed()), Signal::SIGKILL).ok()?;
-        self.stall = Stall::new();
+        self.stall = Stall::default();
         Some(format!(
-            "no virtual time passed for {} s of wall time while {culprit} computed, so it was ended: in virtual time computing takes no time, and a program that waits in a loop for others waits for ever",
-            found.wall.as_secs()
+            "no virtual time passed while {culprit} computed for {} s, so it was ended: in virtual time computing takes no time, and a program that waits in a loop for others waits for ever",
+            found.computed.as_secs()
         ))
     }
 

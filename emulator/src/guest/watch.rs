@@ -14,7 +14,7 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use super::GuestError;
 use super::boot::{Guest, kill};
 use super::job::{End, Shared};
-use super::spinning::{self, Busiest};
+use super::spinning::{self, Computed};
 use crate::process_group;
 
 /// What comes this soon after a signal is the same one again: `timeout`, or a Ctrl-C that a parent passes on.
@@ -26,8 +26,6 @@ const GLANCE: Duration = Duration::from_millis(50);
 const SURVEY: Duration = Duration::from_secs(1);
 /// How long a guest may take to end once it was interrupted.
 const GRACE: Duration = Duration::from_secs(30);
-/// How much of the time that passes one program must have computed for it to be what time waits for; the machine may be busy.
-const SPINS: f64 = 0.2;
 /// The lines of a console that a message quotes.
 const QUOTED: usize = 5;
 /// A console is searched this far from its end.
@@ -143,8 +141,8 @@ impl Drop for Interrupts {
 
 impl Guest {
     /// Follows the guest to its end. The first signal that is caught meanwhile is passed to its command, so that it can
-    /// end in order; a second one kills it. One in which no time passes for `patience`, while a program computes, is
-    /// given up.
+    /// end in order; a second one kills it. One that computes for `patience` while no time passes
+    /// in it is given up.
     ///
     /// # Errors
     /// If it did not come to its end.
@@ -156,7 +154,7 @@ impl Guest {
     ) -> Result<Ended, GuestError> {
         let failed = |source| GuestError::step("follow what the lab kernel does", source);
         let mut files = Files::open(&self.shared).map_err(failed)?;
-        let mut stall = Stall::new();
+        let mut stall = Stall::default();
         let mut interrupted: Option<Instant> = None;
         let mut surveyed = Instant::now();
         let mut peak = ByteSize::from_bytes(0);
@@ -187,19 +185,19 @@ impl Guest {
                 }
                 let pid = self.kernel.id();
                 peak = peak.max(spinning::peak_memory(pid).unwrap_or(peak));
-                if let Some(spinning) = stall.look(self.clock.now(), pid, SPINS) {
-                    if spinning.wall >= patience {
+                if let Some(spinning) = stall.look(self.clock.now(), pid) {
+                    if spinning.computed >= patience {
                         return Err(GuestError::Stalled {
                             culprit: spinning::describe(spinning.pid),
-                            wall: spinning.wall,
-                            cpu: spinning.cpu,
+                            computed: spinning.computed,
                         });
                     }
-                    if spinning.wall >= patience / 2 && !std::mem::replace(&mut stall.told, true) {
+                    let long = spinning.computed >= patience / 2;
+                    if long && !std::mem::replace(&mut stall.told, true) {
                         witness.note(&format!(
-                            "no virtual time has passed for {} s: {} computes all the time",
-                            spinning.wall.as_secs(),
-                            spinning::describe(spinning.pid)
+                            "no virtual time has passed while {} computed for {} s",
+                            spinning::describe(spinning.pid),
+                            spinning.computed.as_secs()
                         ));
                     }
                 }
@@ -341,46 +339,35 @@ impl Files {
 }
 
 /// A time in which no virtual time passes.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Stall {
     /// Where virtual time stands.
     at: Duration,
-    since: Instant,
-    /// What each of the guest's programs had computed by then.
-    before: Busiest,
+    /// What the guest had computed by then.
+    before: Computed,
     told: bool,
 }
 
 /// A program that computes while no time passes.
 pub(super) struct Spinning {
     pub pid: u32,
-    pub wall: Duration,
-    pub cpu: Duration,
+    /// CPU time of the guest since, which does not depend on what else the machine does.
+    pub computed: Duration,
 }
 
 impl Stall {
-    pub(super) fn new() -> Self {
-        Stall {
-            at: Duration::ZERO,
-            since: Instant::now(),
-            before: Busiest::default(),
-            told: false,
-        }
-    }
-
-    /// Looks where virtual time is, and if it has not moved, what kept it: the program that has computed most, if for this
-    /// `share` of the time.
-    pub(super) fn look(&mut self, now: Duration, kernel: u32, share: f64) -> Option<Spinning> {
+    /// Looks where virtual time is, and if it has not moved, what keeps it: the program that has computed most.
+    pub(super) fn look(&mut self, now: Duration, kernel: u32) -> Option<Spinning> {
+        let computed = Computed::of(kernel);
         if now != self.at {
             *self = Stall {
                 at: now,
-                before: Busiest::of(kernel),
-                ..Stall::new()
+                before: computed,
+                told: false,
             };
             return None;
         }
-        let wall = self.since.elapsed();
-        let (pid, cpu) = Busiest::of(kernel).since(&self.before)?;
-        (cpu.as_secs_f64() >= share * wall.as_secs_f64()).then_some(Spinning { pid, wall, cpu })
+        let (pid, computed) = computed.since(&self.before)?;
+        Some(Spinning { pid, computed })
     }
 }

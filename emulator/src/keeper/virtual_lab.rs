@@ -33,7 +33,7 @@ const FOUNDING: Duration = Duration::from_secs(120);
 const FAREWELL: Duration = Duration::from_secs(5);
 
 /// Boots a lab kernel in the background, for a lab of that name; returns once it takes sessions, of which the first has to
-/// bring the lab up. A program that computes for `patience` of wall time while no virtual time passes is ended.
+/// bring the lab up. A program that computes for `patience` while no virtual time passes is ended.
 ///
 /// Must be called while the process has a single thread.
 ///
