@@ -259,10 +259,18 @@ fn start(asked: &Asked) {
 
 /// Until 90 % of the lanes are in use, for half a round trip.
 fn round_trips(outcome: &Outcome, from: Duration, rtt: Duration) -> String {
-    match outcome.reaches(0.9, from, rtt / 2) {
-        Some(time) => format!("{:.1}", time.as_secs_f64() / rtt.as_secs_f64()),
-        None => "never".to_owned(),
-    }
+    in_round_trips(outcome.reaches(0.9, from, rtt / 2), rtt)
+}
+
+/// The same after a change, and so for twenty round trips, in `part` of the lanes.
+fn back(outcome: &Outcome, part: f64, from: Duration, rtt: Duration) -> String {
+    in_round_trips(outcome.recovers(part, from, rtt / 2, rtt * 20), rtt)
+}
+
+fn in_round_trips(time: Option<Duration>, rtt: Duration) -> String {
+    time.map_or("never".to_owned(), |time| {
+        format!("{:.1}", time.as_secs_f64() / rtt.as_secs_f64())
+    })
 }
 
 fn mixed(asked: &Asked) {
@@ -316,7 +324,7 @@ fn mixed(asked: &Asked) {
 
 fn changes(asked: &Asked) {
     println!(
-        "\nlaw, rate, ms of round trip: round trips until 90 % of the line are in use again after 30 ms more of a way, a cut of 200 ms, a flow that moves in from a lane that failed (of the lane that is left)"
+        "\nlaw, rate, ms of round trip: round trips until 90 % of the line are in use again, and so for twenty, after 30 ms more of a way, a cut of 200 ms, a flow that moves in from a lane that failed (of the lane that is left)"
     );
     for rate in asked.rates() {
         for law in asked.laws() {
@@ -353,18 +361,14 @@ fn changes(asked: &Asked) {
                     vec![(at, Change::Down(1)), (at, Change::Move(1, 0))],
                     rtt,
                 );
-                // Half of both lanes is what is left.
-                let left = failed.reaches(0.45, at + rtt / 2, rtt / 2);
                 println!(
                     "{:<9} {rate:>6} {milliseconds:>4}: {:>6} {:>6} {:>6} drops {} {} {}",
                     law.name(),
                     // What is in use before the change is felt does not count.
-                    round_trips(&route, at + after, after),
-                    round_trips(&cut, at + pause, rtt),
-                    left.map_or("never".to_owned(), |time| format!(
-                        "{:.1}",
-                        time.as_secs_f64() / rtt.as_secs_f64()
-                    )),
+                    back(&route, 0.9, at + after, after),
+                    back(&cut, 0.9, at + pause, rtt),
+                    // Half of both lanes is what is left.
+                    back(&failed, 0.45, at + rtt / 2, rtt),
                     route.drops,
                     cut.drops,
                     failed.drops,

@@ -15,6 +15,7 @@ mod base;
 mod jitter;
 mod overload;
 mod probe;
+mod settle;
 mod start;
 mod train;
 
@@ -30,6 +31,7 @@ use self::base::Base;
 use self::jitter::{Jitter, Seen};
 use self::overload::Overload;
 use self::probe::{Probe, Told};
+use self::settle::{Settle, Step};
 use self::start::{Start, Verdict};
 use super::signal::{Rounds, rate};
 use super::{Ack, Conditions, Controller, Loss, Sent};
@@ -49,6 +51,8 @@ const SCALE: f64 = 1.25e9;
 const EVENNESS: f64 = 0.5;
 /// Both gains are larger, by up to this, for a flow with a small part of the bottleneck: it disturbs less, and shares sooner.
 const LIVELIEST: f64 = 1.4;
+/// … and smaller where growth would be more than this: all flows of a slow line would swing.
+const GENTLEST: f64 = 0.02;
 /// Round trips without congestion after which growth has doubled; it goes on with their square…
 const CLEAR: f64 = 16.0;
 /// … up to this, unless it begins above.
@@ -90,7 +94,7 @@ const ROOM: f64 = 1.5;
 const LEAST_PACKETS: f64 = 4.0;
 /// The rate is not cut below so many packets per second: something must ask.
 const LEAST_PACE: f64 = 20.0;
-/// A bottleneck of which less is used, as a probe tells, has no queue.
+/// A bottleneck of which less is used has no queue.
 const EMPTY: f64 = 0.5;
 /// Of what is free, the start and a probe take this much.
 const CLAIM: f64 = 0.95;
@@ -167,6 +171,8 @@ enum Phase {
     Start(Start),
     /// The law.
     Cruise,
+    /// After overload.
+    Settle(Settle),
     /// After silence: at half of what was learned until what was sent since then is acknowledged.
     Resume { since: Time },
     /// Nothing comes back: a few packets ask.
@@ -433,8 +439,9 @@ impl Path {
     /// What a round trip changes, with a loop that is answered so many times in one.
     fn gains(&self, quicker: f64) -> Gains {
         let small = self.smallness();
-        let lively = small.min(LIVELIEST);
-        let slow = lively * GROWTH * (SCALE / self.rate).powf(EVENNESS);
+        let growth = GROWTH * (SCALE / self.rate).powf(EVENNESS);
+        let lively = small.min(LIVELIEST).min(GENTLEST / growth);
+        let slow = lively * growth;
         let fast = slow * (1.0 + quicker * (self.clear / CLEAR).powi(2));
         let fastest = quicker * FASTEST * small.min(SMALLEST);
         Gains {
@@ -448,22 +455,35 @@ impl Path {
         let slice = std::mem::replace(&mut self.slice, Slice::new(ack.now));
         let took = ack.now.since(slice.since).as_secs_f64();
         let part = (took / self.round_trip()).min(4.0);
-        match &self.phase {
-            Phase::Start(_) | Phase::Ask => {}
-            &Phase::Resume { since } => {
-                if ack.sent >= since {
+        let delay = self.delay(&slice);
+        let queue = (delay - self.jitter.delay()).max(0.0);
+        let base = self.base.get();
+        match &mut self.phase {
+            Phase::Start(_) | Phase::Ask => return,
+            Phase::Resume { since } => {
+                if ack.sent >= *since {
                     self.phase = Phase::Cruise;
                 }
+                return;
             }
-            Phase::Cruise => {
-                self.adjust(&slice, part);
-                let least = LARGE * self.full() + self.jitter.delay();
-                let delay = self.delay(&slice);
-                let base = self.base.get();
-                if let Some(rate) = self.overload.by_queue(ack, delay, least, base, self.rate) {
-                    self.cut(rate, ack.now);
+            Phase::Cruise => self.adjust(&slice, part),
+            Phase::Settle(settle) => match settle.step(ack, queue, base.as_secs_f64() + took) {
+                Step::Stay => {}
+                Step::Drain(rate) => {
+                    self.set(rate);
+                    self.overload.answered(ack.now);
                 }
-            }
+                Step::Claim(share) => {
+                    self.set(share * CLAIM);
+                    self.crest = share;
+                    self.overload.answered(ack.now);
+                }
+                Step::Done => self.phase = Phase::Cruise,
+            },
+        }
+        let least = LARGE * self.full() + self.jitter.delay();
+        if let Some(rate) = self.overload.by_queue(ack, delay, least, base, self.rate) {
+            self.cut(rate, ack.now);
         }
     }
 
@@ -471,6 +491,7 @@ impl Path {
     fn cut(&mut self, rate: f64, now: Time) {
         self.set(self.rate.min(rate * CLAIM));
         self.balance = Balance::default();
+        self.phase = Phase::Settle(Settle::new(now));
         self.probe.abandon(now);
     }
 
@@ -495,6 +516,7 @@ impl Path {
         match &self.phase {
             Phase::Start(start) => start.pace(),
             Phase::Cruise => self.probe.pace(self.rate, self.capacity),
+            Phase::Settle(_) => self.rate,
             Phase::Resume { .. } | Phase::Ask => self.rate / 2.0,
         }
     }
@@ -507,13 +529,13 @@ impl Controller for Path {
         let silent = sent.now.since(self.last_sent).as_secs_f64() > silence;
         match &mut self.phase {
             Phase::Start(start) => start.on_sent(sent),
-            Phase::Cruise if silent && sent.in_flight <= sent.bytes => {
+            Phase::Cruise | Phase::Settle(_) if silent && sent.in_flight <= sent.bytes => {
                 self.phase = Phase::Resume { since: sent.now };
                 self.slice = Slice::new(sent.now);
                 self.probe.abandon(sent.now);
             }
             Phase::Cruise => self.probe.on_sent(sent),
-            Phase::Resume { .. } | Phase::Ask => {}
+            Phase::Settle(_) | Phase::Resume { .. } | Phase::Ask => {}
         }
         self.last_sent = sent.now;
     }
@@ -549,6 +571,10 @@ impl Controller for Path {
         if let Some(told) = self.probe.on_ack(ack, queue) {
             self.hear(told);
         }
+        if let Phase::Settle(settle) = &mut self.phase {
+            let met = self.base.above(ack.rtt, ack.one_way);
+            settle.on_ack(ack, self.rate, met.as_secs_f64());
+        }
         self.slice.count(ack);
         let long = ack.now.since(self.slice.since) >= GRAIN;
         if long && self.slice.packets >= SLICE_PACKETS {
@@ -582,7 +608,13 @@ impl Controller for Path {
         let window = match &self.phase {
             Phase::Start(start) => start.window(),
             Phase::Ask => LEAST_PACKETS * self.packet,
-            _ => self.rate * self.round_trip() * ROOM + 4.0 * LEAST_PACKETS * self.packet,
+            phase => {
+                let queue = match phase {
+                    Phase::Settle(settle) => settle.queue(),
+                    _ => 0.0,
+                };
+                self.rate * (self.round_trip() + queue) * ROOM + 4.0 * LEAST_PACKETS * self.packet
+            }
         };
         window as u64
     }

@@ -285,7 +285,7 @@ impl Pairs {
         let times = |time: Duration| time.as_secs_f64() / packet_time;
         let least = MET * this.fullness.min(newest.fullness);
         // An older one that comes later was overtaken.
-        let met = !is_newer || this.at <= newest.at || times(this.at.since(newest.at)) < least;
+        let met = !is_newer || times(this.at.since(newest.at)) < least;
         let apart = times(gap);
         self.count(if met { apart.min(NEAR) } else { apart }, met);
         if is_newer {

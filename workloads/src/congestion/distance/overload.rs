@@ -1,7 +1,7 @@
 //! Overload: a bottleneck that is offered so much more than it carries that small steps would take too long.
 //!
 //! How fast its queue grows, or what share of a round trip's packets finds no room in it, says by how much. All flows that see it are to send less by that
-//! factor, once: what comes in the round trip after that was sent before, and only counts if it shows more.
+//! factor, once: what comes in the round trip after that was sent before.
 
 use std::time::Duration;
 
@@ -15,8 +15,6 @@ const WINDOW: f64 = 1.0 / 16.0;
 const STEEP: f64 = 0.3;
 /// Losses of more than this in a round trip are, with or without a queue.
 const HEAVY_LOSS: f64 = 0.1;
-/// What shows while the last cut is under way must be so much more than that.
-const MORE: f64 = 1.05;
 /// The rate is cut to no less than this part at once…
 const LARGEST: f64 = 4.0;
 /// … and for losses than this: those of two round trips may be found in one.
@@ -25,8 +23,8 @@ const LARGEST_BY_LOSS: f64 = 2.0;
 /// What is seen of it.
 #[derive(Debug)]
 pub(super) struct Overload {
-    /// When the rate was cut, what it was before, and by how much too much was offered.
-    cut: Option<(Time, f64, f64)>,
+    /// What was sent before tells of what has been answered.
+    since: Time,
     window: Option<Window>,
     /// The least delay of the window before, and whether that was one of overload.
     before: Option<(f64, bool)>,
@@ -49,7 +47,7 @@ struct Window {
 impl Overload {
     pub fn new() -> Self {
         Overload {
-            cut: None,
+            since: Time::default(),
             window: None,
             before: None,
             heard: Time::default(),
@@ -60,7 +58,7 @@ impl Overload {
     }
 
     pub fn on_loss(&mut self, loss: &Loss) {
-        if loss.sent >= self.through && self.cut.is_none_or(|(at, ..)| loss.sent >= at) {
+        if loss.sent >= self.through.max(self.since) {
             self.lost += loss.bytes;
         }
     }
@@ -72,7 +70,7 @@ impl Overload {
             (self.lost, self.arrived) = (0, 0);
         }
         self.heard = ack.now;
-        if self.cut.is_none_or(|(at, ..)| ack.sent >= at) {
+        if ack.sent >= self.since {
             self.arrived += ack.bytes;
         }
     }
@@ -104,7 +102,9 @@ impl Overload {
         if !(overload && again) {
             return None;
         }
-        self.cut(ack, (1.0 + steepness).min(LARGEST), rate)
+        // By when they arrive: in the time in which that of one packet leaves, so many are offered.
+        let times = 1.0 / (1.0 - steepness.min(1.0 - 1.0 / LARGEST));
+        self.cut(ack, times, rate)
     }
 
     /// A round trip ended: what to cut `rate` to, if there was overload.
@@ -119,19 +119,17 @@ impl Overload {
     }
 
     fn cut(&mut self, ack: &Ack<'_>, times: f64, rate: f64) -> Option<f64> {
-        match &mut self.cut {
-            Some((at, before, by)) if ack.sent < *at => {
-                if times < *by * MORE {
-                    return None;
-                }
-                *by = times;
-                Some(*before / times)
-            }
-            _ => {
-                self.cut = Some((ack.now, rate, times));
-                Some(rate / times)
-            }
+        if ack.sent < self.since {
+            return None;
         }
+        self.answered(ack.now);
+        Some(rate / times)
+    }
+
+    /// What was sent before `now` tells nothing any more.
+    pub fn answered(&mut self, now: Time) {
+        self.since = now;
+        (self.lost, self.arrived) = (0, 0);
     }
 }
 
@@ -164,14 +162,13 @@ mod tests {
 
     #[test]
     fn a_queue_that_grows_fast_tells_how_much_too_much_is_offered() {
-        for growth in [0.5, 1.0] {
+        for offered in [1.5, 2.0] {
+            // Of what leaves the queue in a second, so much has waited longer for each that has come.
+            let growth = 1.0 - 1.0 / offered;
             let rate = watch(&mut Overload::new(), 20_000..30_000, |at| {
                 f64::from(at - 20_000) * 1e-6 * growth
             });
-            assert!(
-                (rate * (1.0 + growth) - 1.0).abs() < 0.05,
-                "{growth} {rate}"
-            );
+            assert!((rate * offered - 1.0).abs() < 0.05, "{offered} {rate}");
         }
     }
 

@@ -14,6 +14,7 @@ use std::time::Duration;
 use longhaul_emulator::time::Time;
 
 use super::super::{Ack, Loss, Sent};
+use super::EMPTY;
 use super::train::{ASKING, Train};
 
 /// Packets of a train, at most…
@@ -28,12 +29,10 @@ const PART: f64 = 1.0 / 90.0;
 const QUIET: f64 = 0.5;
 /// Quiet round trips before a train. What others make of theirs shows after one, and after another that of this one.
 const INTERVAL: f64 = 2.0;
-/// Round trips after which one is sent whatever the congestion, if others seem to use more than half: what is taken for a queue may be none…
+/// Round trips after which one is sent whatever the congestion, if others seem to use more than [`EMPTY`]: what is taken for a queue may be none…
 const PATIENCE: f64 = 16.0;
 /// … doubled up to this while they do.
 const LONGEST_PATIENCE: f64 = 64.0;
-/// See [`PATIENCE`].
-const HALF: f64 = 0.5;
 /// Round trips before the first: those who started at once have begun to send by then.
 const FIRST_INTERVAL: f64 = 0.25;
 /// The interval doubles up to this while trains find nothing worth taking.
@@ -62,11 +61,11 @@ pub(super) struct Probe {
     /// Quiet round trips, since the last one.
     quiet: f64,
     interval: f64,
-    /// All round trips since then, and how many there may be with a small rate and congestion.
-    unasked: f64,
+    /// How many round trips there may be between two, with a small rate and congestion.
     patience: f64,
-    /// Round trips of the law, and at which of them it is asked again what the bottleneck carries.
+    /// Round trips of the law, at which of them the last was over, and at which it is asked again what the bottleneck carries.
     trips: f64,
+    over: f64,
     again: f64,
     /// How much more of it is waited for this time, 0 to 1: flows that meet congestion at once are not to send trains at once.
     offset: f64,
@@ -105,9 +104,9 @@ impl Probe {
             behind: 0,
             quiet: 0.0,
             interval: INTERVAL,
-            unasked: 0.0,
             patience: PATIENCE,
             trips: 0.0,
+            over: 0.0,
             again: FIRST_AGAIN,
             offset: 0.0,
             first: None,
@@ -139,10 +138,9 @@ impl Probe {
             return;
         };
         self.quiet = (self.quiet + part * (1.0 - congestion / QUIET)).max(0.0);
-        self.unasked += part;
         let length = length(carried, others);
         let patience = self.patience * (1.0 + self.offset);
-        if self.unasked >= patience && others > HALF && length >= SHORTEST_FIRST {
+        if self.trips - self.over >= patience && others > EMPTY && length >= SHORTEST_FIRST {
             self.ask(Asks::Others, length);
             return;
         }
@@ -167,7 +165,7 @@ impl Probe {
 
     fn rest(&mut self, now: Time) {
         self.quiet = 0.0;
-        self.unasked = 0.0;
+        self.over = self.trips;
         // No two flows do anything in the same nanosecond: as good as chance, and the same in each run.
         self.offset = (now.since(Time::default()).as_nanos() as f64 * GOLDEN).fract();
     }

@@ -101,6 +101,35 @@ impl Outcome {
 
     /// How long after `from` all flows together first have `part` of the lanes for `window`; `None` if they never do.
     pub fn reaches(&self, part: f64, from: Duration, window: Duration) -> Option<Duration> {
+        let mut windows = self.windows(part, from, window);
+        windows.find(|(_, enough)| *enough).map(|(after, _)| after)
+    }
+
+    /// How long after `from` they have it again, after the last window without it that begins within `watched`; at once if all have it.
+    pub fn recovers(
+        &self,
+        part: f64,
+        from: Duration,
+        window: Duration,
+        watched: Duration,
+    ) -> Option<Duration> {
+        let windows: Vec<(Duration, bool)> = self.windows(part, from, window).collect();
+        let watched = windows.partition_point(|(after, _)| *after <= watched);
+        let lapse = windows[..watched].iter().rposition(|(_, enough)| !enough);
+        let Some(lapse) = lapse else {
+            return Some(Duration::ZERO);
+        };
+        let back = windows[lapse..].iter().find(|(_, enough)| *enough);
+        back.map(|(after, _)| *after)
+    }
+
+    /// Each window that begins at `from` or after it: how long after, and whether all flows together have `part` of the lanes in it.
+    fn windows(
+        &self,
+        part: f64,
+        from: Duration,
+        window: Duration,
+    ) -> impl Iterator<Item = (Duration, bool)> {
         let width = self.index(window).max(1);
         let total = |at: usize| -> u64 {
             let bytes = |series: &Vec<u64>| series.get(at).copied().unwrap_or(0);
@@ -109,12 +138,11 @@ impl Outcome {
         let enough = part * self.capacity * self.grain.as_secs_f64() * width as f64;
         let (first, last) = (self.index(from), self.queues.len());
         let mut sum: u64 = (first..first + width).map(total).sum();
-        for at in first..last.saturating_sub(width) {
-            if sum as f64 >= enough {
-                return Some(self.grain * u32::try_from(at - first).unwrap_or(u32::MAX));
-            }
+        (first..last.saturating_sub(width)).map(move |at| {
+            let seen = sum;
             sum = sum + total(at + width) - total(at);
-        }
-        None
+            let after = self.grain * u32::try_from(at - first).unwrap_or(u32::MAX);
+            (after, seen as f64 >= enough)
+        })
     }
 }

@@ -211,6 +211,24 @@ fn distance_takes_up_what_it_knew_after_a_cut() {
 }
 
 #[test]
+fn distance_keeps_a_lane_in_use_that_has_to_carry_the_flows_of_one_that_failed() {
+    let mut scenario = scenario(&law("distance"), &[LONG; 8]);
+    scenario.lanes = vec![scenario.lanes[0].clone(); 2];
+    let at = LONG * 60;
+    scenario.changes = vec![(at, Change::Down(1))];
+    for flow in (1..8).step_by(2) {
+        scenario.flows[flow].lane = 1;
+        scenario.changes.push((at, Change::Move(flow, 0)));
+    }
+    // Of both lanes together; with what was under way when the lane failed.
+    let back = scenario
+        .run()
+        .recovers(0.44, at + LONG, LONG, LONG * 20)
+        .unwrap();
+    assert!(back < LONG * 5, "{back:?}");
+}
+
+#[test]
 fn distance_sends_bursts_at_what_it_knows_and_queues_nothing() {
     let mut scenario = scenario(&law("distance"), &[LONG]);
     let bytes = LINE.size_in(LONG * 4).bytes();
