@@ -25,8 +25,8 @@ pub(super) struct Settle {
 
 #[derive(Debug)]
 enum Stage {
-    /// What was sent before the cut arrives: the share, in bytes per second, once it has.
-    Measure { share: Option<f64> },
+    /// What was sent before the cut arrives: bytes that had by then, and the share, in bytes per second, once it has.
+    Measure { before: u64, share: Option<f64> },
     /// The queue drains, until then at the latest: others may fill it.
     Drain { share: f64, until: Time },
     /// The rate is the share; what was sent before tells of the queue.
@@ -47,11 +47,14 @@ pub(super) enum Step {
 }
 
 impl Settle {
-    /// The rate was cut.
-    pub fn new(now: Time) -> Self {
+    /// The rate was cut, for what this told.
+    pub fn new(ack: &Ack<'_>) -> Self {
         Settle {
-            stage: Stage::Measure { share: None },
-            since: now,
+            stage: Stage::Measure {
+                before: ack.delivered,
+                share: None,
+            },
+            since: ack.now,
             queue: 0.0,
         }
     }
@@ -64,12 +67,18 @@ impl Settle {
     /// The rate is this now, and the packet met this queue (in seconds).
     pub fn on_ack(&mut self, ack: &Ack<'_>, rate: f64, queue: f64) {
         self.queue = self.queue.max(queue);
-        if let Stage::Measure { share } = &mut self.stage
+        if let Stage::Measure { before, share } = &mut self.stage
             && share.is_none()
             && ack.sent >= self.since
         {
-            let arrived = ack.delivery_rate.filter(|_| !ack.application_limited);
-            *share = Some(arrived.map_or(rate, |arrived| arrived.bytes_per_second() as f64));
+            let arrived = (ack.delivered - *before) as f64;
+            // Not over the time in which it was sent: what was lost of that had no room in the bottleneck.
+            let took = ack.now.since(self.since).as_secs_f64();
+            *share = Some(if ack.application_limited {
+                rate
+            } else {
+                arrived / took.max(1e-9)
+            });
         }
     }
 
@@ -78,7 +87,9 @@ impl Settle {
         // Nothing has told yet of what drained since its packets left.
         let is_drained = queue <= (1.0 - DRAIN) * (trip + queue);
         match self.stage {
-            Stage::Measure { share: Some(share) } => {
+            Stage::Measure {
+                share: Some(share), ..
+            } => {
                 if is_drained {
                     return self.claim(ack.now, share);
                 }
@@ -118,19 +129,17 @@ mod tests {
         Time::default() + Duration::from_millis(millis)
     }
 
-    /// A packet sent and acknowledged then, before which so much arrived in a second.
+    /// A packet sent and acknowledged then, as all before it at the share.
     fn ack(sent: u64, now: u64) -> Ack<'static> {
         let mut ack = acknowledged(at(now));
         ack.sent = at(sent);
-        ack.delivery_rate = Some(longhaul_topologies::units::Rate::from_bits_per_second(
-            8 * SHARE as u64,
-        ));
+        ack.delivered = SHARE as u64 * now / 1000;
         ack
     }
 
     /// One cut at 100 ms, with a queue of this long, of which the first packet sent after it has told.
     fn measured(queue: f64) -> (Settle, Step) {
-        let mut settle = Settle::new(at(100));
+        let mut settle = Settle::new(&ack(90, 100));
         let before = ack(99, 110);
         settle.on_ack(&before, CUT, queue);
         assert_eq!(settle.step(&before, queue, TRIP), Step::Stay);
@@ -167,7 +176,7 @@ mod tests {
 
     #[test]
     fn what_an_application_sent_is_no_share() {
-        let mut settle = Settle::new(at(100));
+        let mut settle = Settle::new(&ack(90, 100));
         let mut after = ack(101, 120);
         after.application_limited = true;
         settle.on_ack(&after, CUT, 0.0);
