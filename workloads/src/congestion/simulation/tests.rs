@@ -213,7 +213,7 @@ fn distance_takes_up_what_it_knew_after_a_cut() {
 #[test]
 fn distance_keeps_a_lane_in_use_that_has_to_carry_the_flows_of_one_that_failed() {
     let mut scenario = scenario(&law("distance"), &[LONG; 8]);
-    scenario.lanes = vec![scenario.lanes[0].clone(); 2];
+    scenario.lanes = vec![scenario.lanes[0]; 2];
     let at = LONG * 60;
     scenario.changes = vec![(at, Change::Down(1))];
     for flow in (1..8).step_by(2) {
