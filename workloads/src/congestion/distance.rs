@@ -483,23 +483,23 @@ impl Path {
         }
         let least = LARGE * self.full() + self.jitter.delay();
         if let Some(rate) = self.overload.by_queue(ack, delay, least, base, self.rate) {
-            self.cut(rate, ack);
+            self.cut(rate, ack.now);
         }
     }
 
     /// Overload was seen, for which the rate would be this.
-    fn cut(&mut self, rate: f64, ack: &Ack<'_>) {
+    fn cut(&mut self, rate: f64, now: Time) {
         self.set(self.rate.min(rate * CLAIM));
         self.balance = Balance::default();
-        self.phase = Phase::Settle(Settle::new(ack));
-        self.probe.abandon(ack.now);
+        self.phase = Phase::Settle(Settle::new(now));
+        self.probe.abandon(now);
     }
 
     fn end_round(&mut self, ack: &Ack<'_>) {
         if let Some(rate) = self.overload.by_loss(ack, self.rate)
             && matches!(self.phase, Phase::Cruise)
         {
-            self.cut(rate, ack);
+            self.cut(rate, ack.now);
         }
     }
 
@@ -769,8 +769,7 @@ mod tests {
             path.adjust(slice, 1.0);
         }
         assert!(path.balance.decrease() > 1.0);
-        let ack = crate::congestion::testing::acknowledged(Time::default());
-        path.cut(62.5e6, &ack);
+        path.cut(62.5e6, Time::default());
         assert_eq!(path.balance.decrease(), 1.0);
     }
 

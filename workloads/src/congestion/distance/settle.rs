@@ -13,6 +13,8 @@ use super::super::Ack;
 
 /// Part of the share that is sent while the queue drains.
 const DRAIN: f64 = 0.8;
+/// Packets that have to arrive after the cut for a share to be told from them; of fewer, what the cut made of the rate is taken for it.
+const FEWEST: u32 = 8;
 
 /// What is under way.
 #[derive(Debug)]
@@ -25,8 +27,12 @@ pub(super) struct Settle {
 
 #[derive(Debug)]
 enum Stage {
-    /// What was sent before the cut arrives: bytes that had by then, and the share, in bytes per second, once it has.
-    Measure { before: u64, share: Option<f64> },
+    /// What was sent before the cut arrives: so much so far, and the share, in bytes per second, once it all has.
+    Measure {
+        packets: u32,
+        bytes: u64,
+        share: Option<f64>,
+    },
     /// The queue drains, until then at the latest: others may fill it.
     Drain { share: f64, until: Time },
     /// The rate is the share; what was sent before tells of the queue.
@@ -47,14 +53,15 @@ pub(super) enum Step {
 }
 
 impl Settle {
-    /// The rate was cut, for what this told.
-    pub fn new(ack: &Ack<'_>) -> Self {
+    /// The rate was cut.
+    pub fn new(now: Time) -> Self {
         Settle {
             stage: Stage::Measure {
-                before: ack.delivered,
+                packets: 0,
+                bytes: 0,
                 share: None,
             },
-            since: ack.now,
+            since: now,
             queue: 0.0,
         }
     }
@@ -67,18 +74,21 @@ impl Settle {
     /// The rate is this now, and the packet met this queue (in seconds).
     pub fn on_ack(&mut self, ack: &Ack<'_>, rate: f64, queue: f64) {
         self.queue = self.queue.max(queue);
-        if let Stage::Measure { before, share } = &mut self.stage
-            && share.is_none()
-            && ack.sent >= self.since
-        {
-            let arrived = (ack.delivered - *before) as f64;
+        let Stage::Measure {
+            packets,
+            bytes,
+            share: share @ None,
+        } = &mut self.stage
+        else {
+            return;
+        };
+        *packets += ack.packets;
+        *bytes += ack.bytes;
+        if ack.sent >= self.since {
             // Not over the time in which it was sent: what was lost of that had no room in the bottleneck.
             let took = ack.now.since(self.since).as_secs_f64();
-            *share = Some(if ack.application_limited {
-                rate
-            } else {
-                arrived / took.max(1e-9)
-            });
+            let tells = *packets >= FEWEST && !ack.application_limited;
+            *share = Some(if tells { *bytes as f64 / took } else { rate });
         }
     }
 
@@ -129,21 +139,22 @@ mod tests {
         Time::default() + Duration::from_millis(millis)
     }
 
-    /// A packet sent and acknowledged then, as all before it at the share.
-    fn ack(sent: u64, now: u64) -> Ack<'static> {
+    /// The newest of so many packets sent and acknowledged then.
+    fn ack(sent: u64, now: u64, packets: u32) -> Ack<'static> {
         let mut ack = acknowledged(at(now));
         ack.sent = at(sent);
-        ack.delivered = SHARE as u64 * now / 1000;
+        ack.packets = packets;
+        ack.bytes = 125_000 * u64::from(packets);
         ack
     }
 
-    /// One cut at 100 ms, with a queue of this long, of which the first packet sent after it has told.
-    fn measured(queue: f64) -> (Settle, Step) {
-        let mut settle = Settle::new(&ack(90, 100));
-        let before = ack(99, 110);
+    /// One cut at 100 ms, with a queue of this long, of which the first packet sent after it has told, and so many before it.
+    fn measured(queue: f64, packets: u32) -> (Settle, Step) {
+        let mut settle = Settle::new(at(100));
+        let before = ack(99, 110, packets);
         settle.on_ack(&before, CUT, queue);
         assert_eq!(settle.step(&before, queue, TRIP), Step::Stay);
-        let after = ack(101, 120);
+        let after = ack(101, 120, 1);
         settle.on_ack(&after, CUT, queue);
         let step = settle.step(&after, queue, TRIP);
         (settle, step)
@@ -151,33 +162,37 @@ mod tests {
 
     #[test]
     fn the_share_is_what_arrives_after_the_cut_and_the_queue_drains_below_it() {
-        let (mut settle, step) = measured(TRIP);
+        let (mut settle, step) = measured(TRIP, 19);
         assert_eq!(step, Step::Drain(SHARE * DRAIN));
         assert_eq!(settle.queue(), TRIP, "is room in flight");
-        assert_eq!(settle.step(&ack(120, 140), TRIP / 2.0, TRIP), Step::Stay);
+        assert_eq!(settle.step(&ack(120, 140, 1), TRIP / 2.0, TRIP), Step::Stay);
         // A fifth of what is under way drains until more has arrived.
-        let step = settle.step(&ack(138, 150), TRIP / 5.0, TRIP);
+        let step = settle.step(&ack(138, 150, 1), TRIP / 5.0, TRIP);
         assert_eq!(step, Step::Claim(SHARE));
-        assert_eq!(settle.step(&ack(149, 155), TRIP / 8.0, TRIP), Step::Stay);
-        assert_eq!(settle.step(&ack(150, 160), 0.0, TRIP), Step::Done);
+        assert_eq!(settle.step(&ack(149, 155, 1), TRIP / 8.0, TRIP), Step::Stay);
+        assert_eq!(settle.step(&ack(150, 160, 1), 0.0, TRIP), Step::Done);
     }
 
     #[test]
     fn a_short_queue_drains_by_itself() {
-        assert_eq!(measured(TRIP / 8.0).1, Step::Claim(SHARE));
+        assert_eq!(measured(TRIP / 8.0, 19).1, Step::Claim(SHARE));
     }
 
     #[test]
     fn a_queue_that_others_fill_is_not_waited_for() {
-        let (mut settle, _) = measured(TRIP);
-        assert_eq!(settle.step(&ack(150, 169), TRIP, TRIP), Step::Stay);
-        assert_eq!(settle.step(&ack(151, 170), TRIP, TRIP), Step::Claim(SHARE));
+        let (mut settle, _) = measured(TRIP, 19);
+        assert_eq!(settle.step(&ack(150, 169, 1), TRIP, TRIP), Step::Stay);
+        assert_eq!(
+            settle.step(&ack(151, 170, 1), TRIP, TRIP),
+            Step::Claim(SHARE)
+        );
     }
 
     #[test]
-    fn what_an_application_sent_is_no_share() {
-        let mut settle = Settle::new(&ack(90, 100));
-        let mut after = ack(101, 120);
+    fn what_an_application_sent_and_a_few_packets_are_no_share() {
+        assert_eq!(measured(0.0, FEWEST - 2).1, Step::Claim(CUT));
+        let mut settle = Settle::new(at(100));
+        let mut after = ack(101, 120, 20);
         after.application_limited = true;
         settle.on_ack(&after, CUT, 0.0);
         assert_eq!(settle.step(&after, 0.0, TRIP), Step::Claim(CUT));
