@@ -51,8 +51,6 @@ const SCALE: f64 = 1.25e9;
 const EVENNESS: f64 = 0.5;
 /// Both gains are larger, by up to this, for a flow with a small part of the bottleneck: it disturbs less, and shares sooner.
 const LIVELIEST: f64 = 1.4;
-/// … and smaller where growth would be more than this: all flows of a slow line would swing.
-const GENTLEST: f64 = 0.02;
 /// Round trips without congestion after which growth has doubled; it goes on with their square…
 const CLEAR: f64 = 16.0;
 /// … up to this, unless it begins above.
@@ -439,9 +437,8 @@ impl Path {
     /// What a round trip changes, with a loop that is answered so many times in one.
     fn gains(&self, quicker: f64) -> Gains {
         let small = self.smallness();
-        let growth = GROWTH * (SCALE / self.rate).powf(EVENNESS);
-        let lively = small.min(LIVELIEST).min(GENTLEST / growth);
-        let slow = lively * growth;
+        let lively = small.min(LIVELIEST);
+        let slow = lively * GROWTH * (SCALE / self.rate).powf(EVENNESS);
         let fast = slow * (1.0 + quicker * (self.clear / CLEAR).powi(2));
         let fastest = quicker * FASTEST * small.min(SMALLEST);
         Gains {
