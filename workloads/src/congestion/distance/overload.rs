@@ -102,7 +102,7 @@ impl Overload {
         if !(overload && again) {
             return None;
         }
-        // By when they arrive: in the time in which that of one packet leaves, so many are offered.
+        // Of n times what fits, what arrives in a second came in 1 ÷ n of it, and waited for the rest.
         let times = 1.0 / (1.0 - steepness.min(1.0 - 1.0 / LARGEST));
         self.cut(ack, times, rate)
     }
@@ -163,7 +163,7 @@ mod tests {
     #[test]
     fn a_queue_that_grows_fast_tells_how_much_too_much_is_offered() {
         for offered in [1.5, 2.0] {
-            // Of what leaves the queue in a second, so much has waited longer for each that has come.
+            // In a second of arrivals.
             let growth = 1.0 - 1.0 / offered;
             let rate = watch(&mut Overload::new(), 20_000..30_000, |at| {
                 f64::from(at - 20_000) * 1e-6 * growth
