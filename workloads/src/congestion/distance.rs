@@ -49,9 +49,11 @@ const DECREASE: f64 = 0.02;
 const SCALE: f64 = 1.25e9;
 /// Growth falls with the rate's power of this: what makes shares even.
 const EVENNESS: f64 = 0.5;
+/// Near rest growth is this per round trip at most, and decrease as many times less: half of the queue that there is to be at most.
+const CALM: f64 = 0.01;
 /// Both gains are larger, by up to this, for a flow with a small part of the bottleneck: it disturbs less, and shares sooner.
 const LIVELIEST: f64 = 1.4;
-/// Round trips without congestion after which growth has doubled; it goes on with their square…
+/// Round trips without congestion after which growth is as much more as it is at all; it goes on with their square…
 const CLEAR: f64 = 16.0;
 /// … up to this, unless it begins above.
 const FASTEST: f64 = 0.05;
@@ -226,6 +228,13 @@ struct Gains {
     down: f64,
 }
 
+impl Gains {
+    /// The congestion at which slow growth and decrease are even.
+    fn borne(&self) -> f64 {
+        self.slow / (self.slow + self.down)
+    }
+}
+
 /// Delay at which congestion is full where packets take so long, in seconds.
 fn full(packet_time: f64) -> f64 {
     FULL.as_secs_f64().max(FULL_PACKETS * packet_time)
@@ -339,7 +348,7 @@ impl Path {
         let gains = self.gains(quicker);
         // What was not used tells nothing of what more would do.
         let up = if slice.limited { 0.0 } else { gains.up };
-        let borne = gains.slow / (gains.slow + gains.down);
+        let borne = gains.borne();
         if !slice.limited {
             let others = 1.0 - self.rate / self.capacity;
             let carried = self.packets_of_a_round_trip();
@@ -438,13 +447,16 @@ impl Path {
     fn gains(&self, quicker: f64) -> Gains {
         let small = self.smallness();
         let lively = small.min(LIVELIEST);
-        let slow = lively * GROWTH * (SCALE / self.rate).powf(EVENNESS);
-        let fast = slow * (1.0 + quicker * (self.clear / CLEAR).powi(2));
+        let growth = lively * GROWTH * (SCALE / self.rate).powf(EVENNESS);
+        // Unevenness is the root of how many times the rate is the share, or the share is the rate.
+        let calm = (CALM / growth * self.balance.unevenness().powi(2)).min(1.0);
+        let slow = calm * growth;
+        let fast = slow + growth * quicker * (self.clear / CLEAR).powi(2);
         let fastest = quicker * FASTEST * small.min(SMALLEST);
         Gains {
             slow,
             up: fast.min(fastest.max(slow)),
-            down: lively * DECREASE,
+            down: calm * lively * DECREASE,
         }
     }
 
@@ -487,7 +499,10 @@ impl Path {
     /// Overload was seen, for which the rate would be this.
     fn cut(&mut self, rate: f64, now: Time) {
         self.set(self.rate.min(rate * CLAIM));
+        // What follows is the same for all, and tells nothing of shares.
         self.balance = Balance::default();
+        let gains = self.gains(1.0);
+        self.balance = Balance::at_rest(gains.borne() * gains.down, self.round_trip());
         self.phase = Phase::Settle(Settle::new(now));
         self.probe.abandon(now);
     }

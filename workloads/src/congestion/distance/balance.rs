@@ -15,6 +15,8 @@ const ALIKE: f64 = 1.5;
 /// Growth is this many times decrease where the line is not full. A hundredth of the share would grow by as many times what it shrinks by
 /// where it is: the rate's square root.
 const ROOM: f64 = 10.0;
+/// Who is said to be at rest is so for this many times as long as is remembered.
+const FIRMLY: f64 = 3.0;
 /// A flow moves faster by as many times more as that, but by no more than this.
 const FASTEST: f64 = 3.0;
 
@@ -26,10 +28,18 @@ pub(super) struct Balance {
 }
 
 impl Balance {
+    /// At rest, where both are this in each round trip of so many seconds: other than by [`Balance::default`], it takes long to tell otherwise.
+    pub fn at_rest(each: f64, round_trip: f64) -> Self {
+        let felt = FIRMLY * each * memory(round_trip);
+        Balance {
+            growth: felt,
+            decrease: felt,
+        }
+    }
+
     /// Counts what a slice asked for, in a part of a round trip of so many seconds.
     pub fn count(&mut self, growth: f64, decrease: f64, part: f64, round_trip: f64) {
-        let memory = MEMORY.max(MEMORY_TIME / round_trip);
-        let keep = (-part / memory).exp();
+        let keep = (-part / memory(round_trip)).exp();
         self.growth = self.growth * keep + part * growth;
         self.decrease = self.decrease * keep + part * decrease;
     }
@@ -40,6 +50,16 @@ impl Balance {
             self.growth += times.ln();
         } else {
             *self = Balance::default();
+        }
+    }
+
+    /// How many times the one is the other, where both were felt.
+    pub fn unevenness(&self) -> f64 {
+        let times = self.growth / self.decrease;
+        if times.is_normal() {
+            times.max(1.0 / times)
+        } else {
+            1.0
         }
     }
 
@@ -57,6 +77,11 @@ impl Balance {
     pub fn decrease(&self) -> f64 {
         haste(self.decrease, self.growth)
     }
+}
+
+/// Round trips of so many seconds that are remembered.
+fn memory(round_trip: f64) -> f64 {
+    MEMORY.max(MEMORY_TIME / round_trip)
 }
 
 fn haste(more: f64, less: f64) -> f64 {
@@ -105,6 +130,30 @@ mod tests {
         assert!(!balance.has_room() && balance.growth() > 1.0);
         balance.count(0.011, 0.0, 1.0, TRIP);
         assert!(balance.has_room());
+    }
+
+    #[test]
+    fn unevenness_is_the_same_both_ways_and_told_by_both() {
+        let mut balance = Balance::default();
+        assert_eq!(balance.unevenness(), 1.0);
+        balance.count(0.01, 0.0, 1.0, TRIP);
+        assert_eq!(balance.unevenness(), 1.0, "nothing was compared");
+        balance.count(0.0, 0.02, 1.0, TRIP);
+        assert!((balance.unevenness() - 2.0).abs() < 0.1);
+        balance.count(0.03, 0.0, 1.0, TRIP);
+        assert!((balance.unevenness() - 2.0).abs() < 0.1);
+    }
+
+    #[test]
+    fn who_was_at_rest_takes_long_to_be_uneven() {
+        let mut balance = Balance::at_rest(0.01, TRIP);
+        balance.count(0.03, 0.0, 1.0, TRIP);
+        assert_eq!([balance.growth(), balance.decrease()], [1.0, 1.0]);
+        assert!(balance.unevenness() < 1.1);
+        for _ in 0..64 {
+            balance.count(0.03, 0.0, 1.0, TRIP);
+        }
+        assert!(balance.growth() > 2.0);
     }
 
     #[test]

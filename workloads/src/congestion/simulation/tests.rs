@@ -211,18 +211,33 @@ fn distance_takes_up_what_it_knew_after_a_cut() {
 }
 
 #[test]
-fn distance_keeps_a_lane_in_use_that_has_to_carry_the_flow_of_one_that_failed() {
-    let mut scenario = scenario(&law("distance"), &[LONG; 2]);
-    scenario.lanes = vec![scenario.lanes[0]; 2];
-    let at = LONG * 60;
-    scenario.flows[1].lane = 1;
-    scenario.changes = vec![(at, Change::Down(1)), (at, Change::Move(1, 0))];
-    // Of both lanes together; with what was under way when the lane failed.
-    let back = scenario
-        .run()
-        .recovers(0.44, at + LONG, LONG, LONG * 20)
-        .unwrap();
-    assert!(back < LONG * 5, "{back:?}");
+fn distance_keeps_a_lane_in_use_that_has_to_carry_the_flows_of_one_that_failed() {
+    for flows in [2, 8] {
+        let mut scenario = scenario(&law("distance"), &vec![LONG; flows]);
+        scenario.lanes = vec![scenario.lanes[0]; 2];
+        let at = LONG * 60;
+        scenario.changes = vec![(at, Change::Down(1))];
+        for flow in (1..flows).step_by(2) {
+            scenario.flows[flow].lane = 1;
+            scenario.changes.push((at, Change::Move(flow, 0)));
+        }
+        let outcome = scenario.run();
+        // Of both lanes together; with what was under way when the lane failed.
+        let back = outcome.recovers(0.44, at + LONG, LONG, LONG * 20).unwrap();
+        assert!(back < LONG * 5, "{flows}: {back:?}");
+    }
+}
+
+#[test]
+fn distance_is_as_calm_with_slow_flows_as_with_fast_ones() {
+    let mut scenario = scenario(&law("distance"), &[LONG; 8]);
+    scenario.length = LONG * 400;
+    let outcome = scenario.run();
+    let steady = last_half(&scenario);
+    let queue = outcome.queue_delay(0.99, steady.clone());
+    assert!(queue < LONG / 30, "{queue:?}");
+    let utilisation = outcome.utilisation(steady);
+    assert!(utilisation > 0.985, "{utilisation}");
 }
 
 #[test]
