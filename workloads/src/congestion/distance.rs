@@ -53,7 +53,7 @@ const EVENNESS: f64 = 0.5;
 const CALM: f64 = 0.01;
 /// Both gains are larger, by up to this, for a flow with a small part of the bottleneck: it disturbs less, and shares sooner.
 const LIVELIEST: f64 = 1.4;
-/// Round trips without congestion after which growth is as much more as it is at all; it goes on with their square…
+/// Round trips without congestion after which growth is more by what it is at its rate, calm or not; that rises with their square…
 const CLEAR: f64 = 16.0;
 /// … up to this, unless it begins above.
 const FASTEST: f64 = 0.05;
