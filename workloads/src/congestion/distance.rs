@@ -6,7 +6,8 @@
 //! - Then it paces at a rate that grows and shrinks by a little each slice of time. Growth is larger for small rates and a
 //!   decrease is not, so that flows that see the same congestion have the same rate whatever their round trips. Both are counted
 //!   in round trips, so that a loop of any length is as stable, and a round trip of congestion costs what it costs once.
-//! - What it was to grow and to shrink by of late tells whether it has its share: far from it, it moves faster ([`balance`]).
+//! - What it was to grow and to shrink by of late tells whether it has its share: far from it, it moves faster ([`balance`]); near it, a slow
+//!   flow is as calm as a fast one.
 //! - A queue that grows fast, or many losses, cut the rate at once by what is offered too much ([`overload`]).
 //! - Losses alone are no congestion otherwise. After silence it takes up what it had learned, at half the rate until that is confirmed.
 
