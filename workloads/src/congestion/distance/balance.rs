@@ -55,12 +55,7 @@ impl Balance {
 
     /// How many times the one is the other, where both were felt.
     pub fn unevenness(&self) -> f64 {
-        let times = self.growth / self.decrease;
-        if times.is_normal() {
-            times.max(1.0 / times)
-        } else {
-            1.0
-        }
+        times(self.growth, self.decrease).max(times(self.decrease, self.growth))
     }
 
     /// How many times as fast to grow.
@@ -85,12 +80,13 @@ fn memory(round_trip: f64) -> f64 {
 }
 
 fn haste(more: f64, less: f64) -> f64 {
+    (times(more, less) / UNEVEN).clamp(1.0, FASTEST)
+}
+
+/// How many times the one is the other.
+fn times(more: f64, less: f64) -> f64 {
     // Without any of the other nothing was compared.
-    if less > 0.0 {
-        (more / less / UNEVEN).clamp(1.0, FASTEST)
-    } else {
-        1.0
-    }
+    if less > 0.0 { more / less } else { 1.0 }
 }
 
 #[cfg(test)]
