@@ -2,8 +2,9 @@
 //!
 //! `cargo bench -p longhaul-workloads --bench laws -- [TABLE]... [law=NAME]... [flows=N] [rate=RATE] [loss=PART] [marks=off] [line=TIMES]
 //! [packet=BYTES] [trips=N] [jitter=TIME] [bucket=BYTES] [near=TIME] [far=TIME] [together]`
-//! prints the tables asked for, or all: `distances`, `start`, `mixed`, `changes`, `bursts`.
+//! prints the tables asked for, or all: `distances`, `start`, `starts`, `mixed`, `changes`, `bursts`.
 
+use std::ops::{Range, RangeInclusive};
 use std::time::Duration;
 
 use longhaul_topologies::units::{ByteSize, Rate, TimeSpan};
@@ -12,6 +13,9 @@ use longhaul_workloads::congestion::simulation::{Change, Flow, Lane, Outcome, Sc
 
 /// One way, in kilometres; light in fibre goes one in 5 µs.
 const DISTANCES: [u32; 10] = [1, 10, 50, 100, 500, 1000, 2000, 5000, 10_000, 20_000];
+
+/// Times between flows that begin one after the other, in twelfths of a round trip.
+const SPACINGS: RangeInclusive<u32> = 1..=15;
 
 fn main() {
     // `cargo test --benches` runs this too, and wants no tables.
@@ -24,6 +28,9 @@ fn main() {
     }
     if asked.wants("start") {
         start(&asked);
+    }
+    if asked.wants("starts") {
+        starts(&asked);
     }
     if asked.wants("mixed") {
         mixed(&asked);
@@ -253,6 +260,57 @@ fn start(asked: &Asked) {
                     100.0 * outcome.utilisation(Duration::ZERO..rtt * 20),
                 );
             }
+        }
+    }
+}
+
+/// What one flow after the other costs, whatever the time between them.
+fn starts(asked: &Asked) {
+    println!(
+        "\nlaw, rate: eight flows, one after the other by 1/12 to 15/12 of a round trip: mean drops / most of them / utilisation %, fairness from 20 to 40 round trips after the last began, in the mean, by km"
+    );
+    for rate in asked.rates() {
+        for law in asked.laws() {
+            let mut row = format!("{:<9} {rate:>6}:", law.name());
+            for kilometres in DISTANCES {
+                let rtt = round_trip(kilometres);
+                let outcomes: Vec<(Outcome, Range<Duration>)> = SPACINGS
+                    .map(|twelfths| {
+                        let apart = rtt * twelfths / 12;
+                        let last = apart * 7;
+                        let length = last + rtt * 40;
+                        let scenario = Scenario {
+                            lanes: vec![lane(asked, rate, rtt, 0.0)],
+                            flows: (0..8)
+                                .map(|index| Flow {
+                                    start: apart * index,
+                                    ..flow(asked, &law, rate, rtt)
+                                })
+                                .collect(),
+                            changes: Vec::new(),
+                            length,
+                            grain: (rtt / 8).max(Duration::from_micros(10)),
+                            seed: 1,
+                        };
+                        (scenario.run(), last + rtt * 20..length)
+                    })
+                    .collect();
+                let mean = |of: &dyn Fn(&(Outcome, Range<Duration>)) -> f64| {
+                    outcomes.iter().map(of).sum::<f64>() / outcomes.len() as f64
+                };
+                row += &format!(
+                    " {:.0}/{}/{:.1}/{:.2}",
+                    mean(&|(outcome, _)| outcome.drops as f64),
+                    outcomes
+                        .iter()
+                        .map(|(outcome, _)| outcome.drops)
+                        .max()
+                        .unwrap_or(0),
+                    100.0 * mean(&|(outcome, steady)| outcome.utilisation(steady.clone())),
+                    mean(&|(outcome, steady)| outcome.fairness(steady.clone())),
+                );
+            }
+            println!("{row}");
         }
     }
 }

@@ -33,8 +33,10 @@ const INTERVAL: f64 = 2.0;
 const PATIENCE: f64 = 16.0;
 /// … doubled up to this while they do.
 const LONGEST_PATIENCE: f64 = 64.0;
-/// Round trips before the first: those who started at once have begun to send by then.
+/// Round trips before the first: those who started at once have begun to send by then…
 const FIRST_INTERVAL: f64 = 0.25;
+/// … and up to so many more, as it is drawn.
+const FIRST_SPREAD: f64 = 0.125;
 /// The interval doubles up to this while trains find nothing worth taking.
 const LONGEST_INTERVAL: f64 = 64.0;
 /// Round trips after the start, and after it was found to be more, before what the bottleneck carries is asked again: most of what is found
@@ -118,7 +120,7 @@ impl Probe {
     pub fn begin(&mut self, now: Time, round_trip: Duration, carried: f64) {
         *self = Probe::new();
         self.rest(now);
-        let wait = round_trip.mul_f64(FIRST_INTERVAL * (1.0 + self.offset));
+        let wait = round_trip.mul_f64(FIRST_INTERVAL + FIRST_SPREAD * self.offset);
         self.first = Some((now + wait, length(carried, 1.0).max(SHORTEST_FIRST)));
     }
 

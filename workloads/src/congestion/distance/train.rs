@@ -23,32 +23,28 @@ pub(super) struct Train {
     settled: u32,
     lost: u32,
     arrivals: Vec<Arrival>,
-    first: Option<Seen>,
-    line: Line,
-}
-
-/// One of its packets.
-#[derive(Clone, Copy, Debug)]
-struct Seen {
-    /// The way there, or the round trip.
-    way: Duration,
-    sent: Time,
 }
 
 /// What one acknowledgement told of.
 #[derive(Clone, Copy, Debug)]
 struct Arrival {
-    /// There, or of the acknowledgement if that is not told.
-    at: Time,
+    sent: Time,
+    /// The way there, or the round trip if that is not told.
+    way: Duration,
     bytes: u64,
     /// Those that had arrived by then.
     packets: u32,
 }
 
 impl Arrival {
+    /// There, or of the acknowledgement.
+    fn at(self) -> Time {
+        self.sent + self.way
+    }
+
     /// In bytes per second; without end if it came with, or before, the other.
     fn pace_after(self, before: Time) -> f64 {
-        self.bytes as f64 / self.at.since(before).as_secs_f64()
+        self.bytes as f64 / self.at().since(before).as_secs_f64()
     }
 }
 
@@ -61,8 +57,6 @@ impl Train {
             settled: 0,
             lost: 0,
             arrivals: Vec::new(),
-            first: None,
-            line: Line::default(),
         }
     }
 
@@ -118,19 +112,11 @@ impl Train {
         }
         self.settled += ack.packets;
         self.arrivals.push(Arrival {
-            at: ack.one_way.map_or(ack.now, |way| ack.sent + way),
+            sent: ack.sent,
+            way: ack.one_way.unwrap_or(ack.rtt),
             bytes: ack.bytes,
             packets: self.settled - self.lost,
         });
-        let seen = Seen {
-            way: ack.one_way.unwrap_or(ack.rtt),
-            sent: ack.sent,
-        };
-        let first = *self.first.get_or_insert(seen);
-        self.line.add(
-            seen.sent.since(first.sent).as_secs_f64(),
-            seen.way.as_secs_f64() - first.way.as_secs_f64(),
-        );
         // An application that had less to send ends a train early.
         self.settled >= self.length || (ack.in_flight == 0 && self.settled >= self.sent)
     }
@@ -140,7 +126,7 @@ impl Train {
         let arrivals = self.arrivals.iter();
         let at_once = arrivals.take_while(|arrival| arrival.packets <= 1 + AT_ONCE);
         let (before, paced) = self.arrivals.split_at_checked(at_once.count().max(1))?;
-        let spacing = paced.last()?.at.since(before.last()?.at).as_secs_f64();
+        let spacing = paced.last()?.at().since(before.last()?.at()).as_secs_f64();
         let bytes: u64 = paced.iter().map(|arrival| arrival.bytes).sum();
         (spacing > 0.0 && bytes > 0).then(|| bytes as f64 / spacing)
     }
@@ -149,7 +135,7 @@ impl Train {
     /// between the rest, where [`Train::arrived_at`] is what they left of it. Nothing if the next one is not [`ALIKE`].
     pub fn fastest(&self) -> Option<f64> {
         let arrivals = self.arrivals.windows(2);
-        let mut paces: Vec<f64> = arrivals.map(|two| two[1].pace_after(two[0].at)).collect();
+        let mut paces: Vec<f64> = arrivals.map(|two| two[1].pace_after(two[0].at())).collect();
         paces.sort_by(|one, other| other.total_cmp(one));
         let &[fastest, next] = paces.get(AT_ONCE as usize..)?.first_chunk()?;
         (fastest.is_finite() && next > ALIKE * fastest).then_some(fastest)
@@ -160,38 +146,39 @@ impl Train {
     pub fn others(&self) -> f64 {
         let all = f64::from(self.settled.max(1));
         let arrived = (all - f64::from(self.lost)).max(1.0);
-        ((1.0 + self.line.slope()) * all / arrived - 1.0).max(0.0)
+        let rise = slope(&self.ways());
+        ((1.0 + rise) * all / arrived - 1.0).max(0.0)
+    }
+
+    /// When each packet left and what its way took, in seconds, from the last one on that left before the pace held them: after a pause
+    /// some leave at once, and wait for each other.
+    fn ways(&self) -> Vec<(f64, f64)> {
+        let (Some(first), Some(last)) = (self.arrivals.first(), self.arrivals.last()) else {
+            return Vec::new();
+        };
+        let left = |arrival: &Arrival| arrival.sent.since(first.sent).as_secs_f64();
+        let behind = |arrival: &Arrival| f64::from(arrival.packets - first.packets);
+        let gap = left(last) / behind(last).max(1.0);
+        let is_early = |arrival: &&Arrival| left(arrival) < gap * behind(arrival) / 2.0;
+        let early = self.arrivals.iter().skip(1).take_while(is_early).count();
+        let paced = self.arrivals[early..].iter();
+        paced
+            .map(|arrival| (left(arrival), arrival.way.as_secs_f64()))
+            .collect()
     }
 }
 
-/// A straight line through points, by least squares.
-#[derive(Debug, Default)]
-struct Line {
-    points: f64,
-    x: f64,
-    y: f64,
-    xx: f64,
-    xy: f64,
-}
-
-impl Line {
-    fn add(&mut self, x: f64, y: f64) {
-        self.points += 1.0;
-        self.x += x;
-        self.y += y;
-        self.xx += x * x;
-        self.xy += x * y;
-    }
-
-    /// 0 if all points are at one place.
-    fn slope(&self) -> f64 {
-        let spread = self.points * self.xx - self.x * self.x;
-        if spread > 0.0 {
-            (self.points * self.xy - self.x * self.y) / spread
-        } else {
-            0.0
-        }
-    }
+/// The slope of a straight line through points, by least squares; 0 if all are at one place.
+fn slope(points: &[(f64, f64)]) -> f64 {
+    let mean =
+        |of: fn(&(f64, f64)) -> f64| points.iter().map(of).sum::<f64>() / points.len() as f64;
+    let (x, y) = (mean(|point| point.0), mean(|point| point.1));
+    let spread: f64 = points.iter().map(|point| (point.0 - x).powi(2)).sum();
+    let rise: f64 = points
+        .iter()
+        .map(|point| (point.0 - x) * (point.1 - y))
+        .sum();
+    if spread > 0.0 { rise / spread } else { 0.0 }
 }
 
 #[cfg(test)]
@@ -215,6 +202,7 @@ mod tests {
         for (packet, gaps) in at.into_iter().enumerate() {
             let mut ack = acknowledged(Time::from_nanos(1_000_000) + GAP.mul_f64(gaps));
             ack.sent = Time::default();
+            ack.rtt = ack.now.since(ack.sent);
             ack.in_flight = 1500;
             assert_eq!(train.on_ack(&ack), packet + 1 == at.len());
         }
@@ -239,6 +227,29 @@ mod tests {
         let train = arriving([0.0, 1.0, 3.0, 4.0, 6.0, 7.0, 10.0, 11.0]);
         assert_is_the_bottlenecks(train.fastest());
         assert!(train.arrived_at().unwrap() < 90e6);
+    }
+
+    #[test]
+    fn packets_that_left_at_once_after_a_pause_wait_for_each_other_and_not_for_others() {
+        let mut train = Train::new(16);
+        // Four leave at once, the rest one by one.
+        let left = |packet: u32| GAP * packet.saturating_sub(3);
+        for packet in 0..16 {
+            train.on_sent(&Sent {
+                now: Time::default() + left(packet),
+                bytes: 1500,
+                in_flight: 1500,
+                backlogged: true,
+            });
+        }
+        for packet in 0..16 {
+            let mut ack = acknowledged(Time::from_nanos(1_000_000) + GAP * packet);
+            ack.sent = Time::default() + left(packet);
+            ack.rtt = ack.now.since(ack.sent);
+            ack.in_flight = 1500;
+            train.on_ack(&ack);
+        }
+        assert!(train.others() < 1e-6, "{}", train.others());
     }
 
     #[test]
