@@ -228,18 +228,24 @@ impl Document {
             .any(|set| set.place.contains(&place) || place.contains(&set.place))
     }
 
+    /// What was laid over the value at `place`, if anything: over it or around it; or into it, where the text has none of it.
+    fn source_of(&self, place: &DocumentPath) -> Option<&Override> {
+        let mut sets = self.overrides.iter().rev();
+        let over = sets.clone().find(|set| set.place.contains(place));
+        over.or_else(|| sets.find(|set| place.contains(&set.place) && !self.source.has(place)))
+    }
+
     fn point(&self, path: &DocumentPath, part: Part, message: String) -> InputError {
         let place = self.here.join(path);
-        let mut error = InputError::new(self.name(), message);
-        match self
-            .overrides
-            .iter()
-            .rev()
-            .find(|set| set.place.contains(&place))
-        {
-            Some(set) => error = error.at_setting(&set.setting),
-            None => error = self.source.point(error, &place, part),
-        }
+        let error = InputError::new(self.name(), message);
+        let mut error = match (self.source_of(&place), part) {
+            (Some(set), Part::Key) if place.contains(&set.place) => {
+                let below = set.place.segments().len() - place.segments().len();
+                error.at_key(&set.setting, below)
+            }
+            (Some(set), _) => error.at_setting(&set.setting),
+            (None, part) => self.source.point(error, &place, part),
+        };
         error.path = place;
         error
     }

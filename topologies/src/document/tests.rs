@@ -142,6 +142,33 @@ fn an_override_wins_and_is_named_when_it_is_wrong() {
 }
 
 #[test]
+fn an_unknown_field_of_an_override_is_told_at_its_part_of_the_key() {
+    for (key, unknown) in [
+        ("unknown", 0..7),
+        ("unknown.deep.0", 0..7),
+        ("links.0.los", 8..11),
+        ("links.virginia-dublin.los.deep", 22..25),
+    ] {
+        let mut document = document();
+        document.set(key, "1").unwrap();
+        let error = document.parse::<Whole>().unwrap_err();
+        let told = format!("two.yaml with --set {key}=1: unknown field ");
+        assert!(error.to_string().starts_with(&told), "{error}");
+        let label = miette::Diagnostic::labels(&error).unwrap().next().unwrap();
+        assert_eq!(
+            label.offset()..label.offset() + label.len(),
+            unknown,
+            "{key}"
+        );
+    }
+    // What the file has wrong is the file's.
+    let mut document = Document::from_text("two.yaml", &format!("{TEXT}more: {{a: 1}}\n")).unwrap();
+    document.set("more.b", "2").unwrap();
+    let error = document.parse::<Whole>().unwrap_err();
+    assert_eq!(error.to_string(), "two.yaml:9:1: unknown field `more`");
+}
+
+#[test]
 fn list_entries_are_set_by_index_by_name_and_all_at_once() {
     let mut document = document();
     document.set("sites.dublin.hosts", "3").unwrap();
