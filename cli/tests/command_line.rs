@@ -737,6 +737,14 @@ fn doctor_always_has_an_answer() {
         .code(one_of_both);
     let answer: Value = serde_json::from_slice(&output.get_output().stdout).unwrap();
     assert_eq!(answer["labs"], output.get_output().status.success());
+    if nix::unistd::geteuid().is_root() {
+        let root_s = desk.longhaul(&["doctor"]).assert();
+        root_s.stdout(
+            contains("sudo ")
+                .not()
+                .and(contains("run longhaul as root").not()),
+        );
+    }
 }
 
 #[test]
