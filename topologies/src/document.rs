@@ -317,9 +317,29 @@ fn in_plain_words(message: &str) -> String {
         ("invalid type: map", "invalid type: mapping"),
         ("invalid type: sequence", "invalid type: list"),
     ];
-    WORDS.iter().fold(message.to_owned(), |text, (from, to)| {
+    let message = match message.split_once(", expected struct ") {
+        Some((found, _)) => format!("{found}, expected a mapping"),
+        None => message.to_owned(),
+    };
+    WORDS.iter().fold(shortened(message), |text, (from, to)| {
         text.replace(from, to)
     })
+}
+
+/// The message without most of a long text in it: serde quotes all of it, which can be a whole file.
+fn shortened(message: String) -> String {
+    /// Characters that are enough to know it again.
+    const KEPT: usize = 40;
+    let quoted = message
+        .split_once("string \"")
+        .and_then(|(before, rest)| Some((before, rest.rsplit_once("\", expected ")?)));
+    match quoted {
+        Some((before, (text, expected))) if text.chars().count() > 2 * KEPT => {
+            let kept: String = text.chars().take(KEPT).collect();
+            format!("{before}string \"{kept}…\", expected {expected}")
+        }
+        _ => message,
+    }
 }
 
 /// The names between backticks.

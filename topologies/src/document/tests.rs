@@ -96,6 +96,26 @@ fn an_unknown_field_is_told_at_its_key_with_the_closest_name() {
 }
 
 #[test]
+fn a_text_in_a_mapping_s_place_is_told_in_plain_words_and_not_whole() {
+    let told = |text: &str| {
+        let document = Document::from_text("two.yaml", text).unwrap();
+        document.parse::<Whole>().unwrap_err().to_string()
+    };
+    assert_eq!(
+        told("two"),
+        "two.yaml:1:1: invalid type: string \"two\", expected a mapping"
+    );
+    let long = told(&"words ".repeat(1000));
+    assert_eq!(
+        long,
+        format!(
+            "two.yaml:1:1: invalid type: string \"{}word…\", expected a mapping",
+            "words ".repeat(6)
+        )
+    );
+}
+
+#[test]
 fn an_unknown_variant_is_told_at_its_value() {
     let text = format!("{TEXT}kind: norml\n");
     let error = Document::from_text("two.yaml", &text)
