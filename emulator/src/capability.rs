@@ -15,8 +15,10 @@ mod remedy;
 mod tools;
 mod trial;
 
+use std::fs;
 use std::path::Path;
 
+use longhaul_topologies::did_you_mean;
 use serde::Serialize;
 use socket2::{Domain, Socket, Type};
 
@@ -77,6 +79,19 @@ pub fn host_capabilities() -> Vec<Capability> {
     capabilities.push(kernel_law(KernelLaw::try_out()));
     capabilities.push(lab_kernel(LabKernel::find()));
     capabilities
+}
+
+/// The congestion controls that the kernel has loaded.
+pub fn congestion_controls() -> Vec<String> {
+    let list = fs::read_to_string("/proc/sys/net/ipv4/tcp_available_congestion_control");
+    let list = list.unwrap_or_default();
+    list.split_whitespace().map(str::to_owned).collect()
+}
+
+/// What comes before the advice to load the congestion control `name`: it may be a slip.
+pub fn in_doubt(name: &str) -> String {
+    did_you_mean(name, congestion_controls())
+        .map_or_else(String::new, |question| format!("{question} if not, "))
 }
 
 /// What programs and devices of others this machine has, by the names that `doctor` calls them; for [`tool`].
