@@ -33,6 +33,8 @@ pub struct Document {
     source: Arc<Source>,
     /// The whole document's values, overrides included.
     root: Value,
+    /// The same without overrides.
+    original: Arc<Value>,
     overrides: Vec<Override>,
     /// The file's folder, if it is one.
     folder: Option<PathBuf>,
@@ -87,6 +89,7 @@ impl Document {
         let root = source.value();
         Ok(Document {
             source: Arc::new(source),
+            original: Arc::new(root.clone()),
             root,
             overrides: Vec::new(),
             folder: None,
@@ -100,6 +103,7 @@ impl Document {
         let source = Source::read(name, "{}").expect("an empty mapping is YAML");
         Document {
             source: Arc::new(source),
+            original: Arc::new(value.clone()),
             root: value,
             overrides: Vec::new(),
             folder: None,
@@ -228,11 +232,12 @@ impl Document {
             .any(|set| set.place.contains(&place) || place.contains(&set.place))
     }
 
-    /// What was laid over the value at `place`, if anything: over it or around it; or into it, where the text has none of it.
+    /// What was laid over the value at `place`, if anything: over it or around it; or into it, if it was not there.
     fn source_of(&self, place: &DocumentPath) -> Option<&Override> {
+        let is_there = get(&self.original, place).is_some();
         let mut sets = self.overrides.iter().rev();
         let over = sets.clone().find(|set| set.place.contains(place));
-        over.or_else(|| sets.find(|set| place.contains(&set.place) && !self.source.has(place)))
+        over.or_else(|| sets.find(|set| !is_there && place.contains(&set.place)))
     }
 
     fn point(&self, path: &DocumentPath, part: Part, message: String) -> InputError {

@@ -1,6 +1,6 @@
 //! Whether what a claim expects is of points that its experiment has: told before hours are spent on running it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use longhaul_topologies::document::DocumentPath;
 use longhaul_topologies::{Document, InputError, way_on};
@@ -31,12 +31,13 @@ impl Claim {
         let all = DocumentPath::root().key("expect");
         for (index, expectation) in self.expect.iter().enumerate() {
             let at = all.index(index);
-            let of = (at.key("of"), Some(expectation.of.clone()));
-            let over = expectation.over.as_ref();
-            let over = over.map(|over| over.within(&expectation.of));
-            for (at, selection) in [of, (at.key("over"), over)] {
-                let fault = selection.and_then(|selection| points.fault(&selection, &at));
-                fault.map_or(Ok(()), |fault| Err(fault.told(document)))?;
+            let of = &expectation.of;
+            let over = expectation.over.as_ref().map(|over| over.within(of));
+            for (key, selection) in [("of", Some(of)), ("over", over.as_ref())] {
+                let fault = selection.and_then(|selection| points.fault(selection, &at.key(key)));
+                if let Some(fault) = fault {
+                    return Err(fault.told(document));
+                }
             }
             if let Some(axis) = &expectation.along
                 && axis != "size"
@@ -104,18 +105,14 @@ impl Points {
     }
 
     fn not_swept(&self, name: &str, at: DocumentPath) -> Fault {
-        let mut names: Vec<&str> = Vec::new();
-        for place in &self.0 {
-            let others = place.settings.keys().map(String::as_str);
-            let new: Vec<&str> = others.filter(|name| !names.contains(name)).collect();
-            names.extend(new);
-        }
+        let names = self.0.iter().flat_map(|place| place.settings.keys());
+        let names: BTreeSet<&str> = names.map(String::as_str).collect();
         Fault {
             at,
             message: format!("the sweep has no `{name}`"),
             help: match names.is_empty() {
                 true => "the experiment sweeps over nothing".to_owned(),
-                false => way_on(name, names.into_iter()),
+                false => way_on(name, names.iter().copied()),
             },
         }
     }

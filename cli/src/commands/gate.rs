@@ -34,7 +34,7 @@ pub fn run(args: &GateArgs, output: Output) -> Result<Exit, Failure> {
         if let Some(history) = &args.history {
             spare_history(history)?;
         }
-        told_apart(args)?;
+        spare_each_other(args)?;
         Ok::<_, Failure>((
             tolerances(&args.tolerance)?,
             Baseline::open(&args.baseline)?,
@@ -110,7 +110,7 @@ fn written(args: &GateArgs, judgement: &Judgement, output: Output) -> Option<Fai
 }
 
 /// Nothing that is written goes over the baseline, nor over another of them.
-fn told_apart(args: &GateArgs) -> Result<(), Failure> {
+fn spare_each_other(args: &GateArgs) -> Result<(), Failure> {
     let files = [
         ("--baseline", Some(&args.baseline)),
         ("--junit", args.junit.as_ref()),

@@ -179,8 +179,10 @@ impl Place {
 
     /// Whether `other` is the same namespace.
     fn is(&self, other: &Self) -> bool {
-        let id =
-            |place: &Self| Some(place.net.metadata().ok()?).map(|file| (file.dev(), file.ino()));
+        let id = |place: &Self| {
+            let file = place.net.metadata();
+            file.map(|file| (file.dev(), file.ino())).ok()
+        };
         id(self) == id(other)
     }
 
@@ -267,19 +269,21 @@ pub fn addresses(
     wanted: Option<[IpAddr; 2]>,
 ) -> Result<[IpAddr; 2], BetweenError> {
     let (of_a, of_b) = (a.addresses()?, b.addresses()?);
-    let names = || (a.name.clone(), b.name.clone());
+    let [a_name, b_name] = [a, b].map(|place| place.name.clone());
     if a.is(b) {
-        let (a, b) = names();
-        return Err(BetweenError::Same { a, b });
+        return Err(BetweenError::Same {
+            a: a_name,
+            b: b_name,
+        });
     }
     if let Some([at_a, at_b]) = wanted {
         a.check(&of_a, at_a)?;
         b.check(&of_b, at_b)?;
         return Ok([at_a, at_b]);
     }
-    pair(&of_a, &of_b).ok_or_else(|| {
-        let (a, b) = names();
-        BetweenError::NoAddresses { a, b }
+    pair(&of_a, &of_b).ok_or(BetweenError::NoAddresses {
+        a: a_name,
+        b: b_name,
     })
 }
 

@@ -63,15 +63,6 @@ impl Source {
         self.root.value.to_value()
     }
 
-    /// Whether there is an entry at `path`.
-    pub(super) fn has(&self, path: &DocumentPath) -> bool {
-        let mut segments = path.segments();
-        let end = segments.try_fold(&self.root, |node, segment| {
-            Some(node.value.entry(segment)?.1)
-        });
-        end.is_some()
-    }
-
     /// Points `error` at the `part` of the entry at `path`, or at what there is on the way to it.
     pub(super) fn point(&self, error: InputError, path: &DocumentPath, part: Part) -> InputError {
         let mut node = &self.root;
