@@ -3,12 +3,14 @@
 //! - [`Claim`]: what is claimed, by whom, how it was scaled, the experiment, what is expected of its figures.
 //! - [`Measure`]: what is read from a run.
 //! - `expectation`: one expectation held against the figures.
+//! - `planned`: whether the experiment has what is expected of it, before it runs.
 //! - [`Judgement`]: all of them, and the verdict.
 
 mod catalogue;
 mod expectation;
 mod judgement;
 mod measure;
+mod planned;
 mod ramp;
 #[cfg(test)]
 mod tests;
@@ -22,6 +24,7 @@ pub use catalogue::{entries, open};
 pub use expectation::{Expectation, Must, Selection};
 pub use judgement::{Finding, Judgement, Reading, Verdict};
 pub use measure::Measure;
+pub use planned::PlannedPoint;
 
 /// A claim as its file has it.
 #[derive(Clone, Debug, Serialize, Deserialize)]

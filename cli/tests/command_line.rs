@@ -373,10 +373,10 @@ fn a_wrong_setting_is_shown_as_it_was_typed() {
     ");
     insta::assert_snapshot!(set("workload.itterations=3"), @r"
     error: tiny.yaml with --set workload.itterations=3: unknown field `itterations`
-       ,-[--set:1:22]
+       ,-[--set:1:10]
      1 | workload.itterations=3
-       :                      |
-       :                      `-- here
+       :          ^^^^^|^^^^^
+       :               `-- here
        `----
       help: did you mean `iterations`? There are: `collective`, `replay`, `command`, `iperf3`, `ping`, `torch`, `mpi`, `nccl-tests`, `perftest`, `algorithm`, `data_type`, `op`, `root`, `sizes`, `placements`, `rank_order`, `iterations`, `warmup`, `patience`
     ");
@@ -737,6 +737,22 @@ fn doctor_always_has_an_answer() {
         .code(one_of_both);
     let answer: Value = serde_json::from_slice(&output.get_output().stdout).unwrap();
     assert_eq!(answer["labs"], output.get_output().status.success());
+    if answer.to_string().contains(r#""present":"as root""#) {
+        let of_root = desk.longhaul(&["doctor"]).assert();
+        of_root.stdout(contains("sudo ").not());
+    }
+}
+
+#[test]
+fn a_cause_is_told_once() {
+    let desk = Desk::new();
+    let command = desk
+        .longhaul(&["status"])
+        .env("LONGHAUL_RUNTIME_DIR", "/etc/passwd")
+        .assert();
+    let output = command.code(3).get_output().stderr.clone();
+    let told = String::from_utf8(output).unwrap();
+    assert_eq!(told.matches("Not a directory").count(), 1, "{told}");
 }
 
 #[test]

@@ -469,3 +469,27 @@ fn compare_shows_ratios_without_a_verdict() {
         .success()
         .stdout(contains("# note: the lab: host against virtual"));
 }
+
+#[test]
+fn nothing_is_written_over_the_baseline_nor_twice_into_a_file() {
+    let desk = Desk::baseline("host");
+    let gate = ["gate", "old", "--baseline", "baseline.json"];
+    let before = fs::read(desk.path("baseline.json")).unwrap();
+    for (files, told) in [
+        (
+            &["--markdown", "./baseline.json"][..],
+            "--markdown ./baseline.json: this is the file of --baseline",
+        ),
+        (
+            &["--junit", "x", "--markdown", "x"],
+            "--markdown x: this is the file of --junit",
+        ),
+    ] {
+        desk.longhaul(&[&gate[..], files].concat())
+            .assert()
+            .code(2)
+            .stderr(contains(told));
+    }
+    assert_eq!(fs::read(desk.path("baseline.json")).unwrap(), before);
+    assert!(!desk.path("x").exists());
+}

@@ -209,6 +209,12 @@ fn what_cannot_be_drawn_says_why_and_what_to_do() {
         &["run", "--chart", "delay-cdf", "--to", "a.pdf"],
         "--format",
     );
+    let contrary = ["--format", "png", "--to", "a.svg"];
+    refused(
+        &[&["run", "--chart", "delay-cdf"], &contrary[..]].concat(),
+        "--to a.svg: its ending is .svg, and --format is png",
+    );
+    assert!(!desk.path("a.svg").exists());
     let over = ["--format", "svg", "--to", "a.csv"];
     refused(
         &[&["run", "--chart", "delay-cdf"], &over[..]].concat(),

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use assert_cmd::Command;
 use host::{Host, lines, only_child_of, wait_until};
-use longhaul_ci::claim::{self, Selection};
-use longhaul_workloads::experiment::{self, PointPlan};
+use longhaul_ci::claim::{self, PlannedPoint};
+use longhaul_workloads::experiment;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use predicates::prelude::PredicateBooleanExt;
@@ -69,18 +69,6 @@ fn every_claim_is_listed() {
     }));
 }
 
-/// Whether `selection` takes a point of the experiment.
-fn is_of(selection: &Selection, point: &PointPlan) -> bool {
-    let settings = &selection.settings;
-    selection
-        .stack
-        .as_ref()
-        .is_none_or(|stack| *stack == point.stack.name)
-        && settings
-            .iter()
-            .all(|(name, value)| point.settings.get(name) == Some(value))
-}
-
 #[test]
 fn every_claim_is_of_points_that_its_experiment_has() {
     let folder = tempfile::tempdir().unwrap();
@@ -89,26 +77,14 @@ fn every_claim_is_of_points_that_its_experiment_has() {
         fs::write(&file, entry.text).unwrap();
         let source = experiment::open(file.to_str().unwrap()).unwrap();
         let experiment = source.load().unwrap_or_else(|error| panic!("{error}"));
-        let (claim, _) = claim::open(entry.name).unwrap();
-        for expectation in &claim.expect {
-            for selection in [Some(&expectation.of), expectation.over.as_ref()] {
-                let Some(selection) = selection else { continue };
-                let found = experiment
-                    .points
-                    .iter()
-                    .any(|point| is_of(selection, point));
-                assert!(found, "{}: there is no {selection}", entry.name);
-            }
-            let known = |axis: &str| {
-                ["size", "stack"].contains(&axis)
-                    || experiment
-                        .points
-                        .iter()
-                        .all(|point| point.settings.contains_key(axis))
-            };
-            let axis = expectation.along.as_deref();
-            assert!(axis.is_none_or(known), "{}: along {axis:?}", entry.name);
-        }
+        let (claim, document) = claim::open(entry.name).unwrap();
+        let points = experiment.points.iter().map(|point| PlannedPoint {
+            stack: point.stack.name.clone(),
+            settings: point.settings.clone(),
+        });
+        let points: Vec<PlannedPoint> = points.collect();
+        let checked = claim.check_points(&document, &points);
+        checked.unwrap_or_else(|error| panic!("{error}"));
     }
 }
 
@@ -121,6 +97,40 @@ fn an_unknown_claim_gets_the_way_on() {
         .code(2)
         .stderr(contains("did you mean `deep-buffers`?"));
     longhaul(folder.path()).assert().code(2);
+}
+
+#[test]
+fn what_is_expected_of_no_point_is_told_by_line_before_anything_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = claim(folder.path(), 1.0);
+    let text = fs::read_to_string(&file).unwrap();
+    fs::write(&file, text.replace("{stack: any}", "{stack: nosuch}")).unwrap();
+    let refused = |arguments: &[&str]| {
+        longhaul(folder.path())
+            .arg(&file)
+            .args(arguments)
+            .assert()
+            .code(2)
+            .stderr(contains("made-up-claim.yaml:7:"))
+            .stderr(contains("the experiment has no stack `nosuch`"))
+            .stderr(contains("there are: `any`"));
+        assert!(!folder.path().join("longhaul-results").exists());
+    };
+    refused(&[]);
+    refused(&["--set", "repeats=2"]);
+    // What the command line adds is there; and what it leaves out is left undecided. Too large an array is what is wrong next.
+    let large = ["--set", "workload.sizes=[64TiB]"];
+    for (claim, stacks) in [
+        (file.to_str().unwrap(), "stacks=[{name: nosuch}]"),
+        ("deep-buffers", "stacks=[cubic]"),
+    ] {
+        longhaul(folder.path())
+            .args([claim, "--set", stacks])
+            .args(large)
+            .assert()
+            .code(2)
+            .stderr(contains("the links allow this workload no less than"));
+    }
 }
 
 #[test]

@@ -228,6 +228,41 @@ fn what_others_built_is_told_and_held_against_what_is_asked() {
 }
 
 #[test]
+fn namespaces_and_addresses_that_do_not_fit_are_named_with_what_there_is() {
+    let Some(host) = Host::new() else { return };
+    if !join("va", "vb") || !ip("netns add unjoined") {
+        return;
+    }
+    let address = |a, b| ["va", "vb", "--address", a, b];
+    for (places, said) in [
+        (&["va", "unjoint"][..], "did you mean `unjoined`?"),
+        (&["va", "xy"], "there are: `unjoined`, `va`, `vb`"),
+        (
+            &["va", "/etc/passwd"],
+            "/etc/passwd: this is no network namespace",
+        ),
+        (&["va", "/proc/self/ns/mnt"], "this is no network namespace"),
+        (
+            &["va", "/run/netns/va"],
+            "va and /run/netns/va are one network namespace",
+        ),
+        (&["va", "unjoined"], "have no addresses in one subnet"),
+        (
+            &address("192.168.77.2", "192.168.77.1"),
+            "va has no address 192.168.77.2; it has 192.168.77.1",
+        ),
+        (
+            &["va", "unjoined", "--address", "192.168.77.1", "10.0.0.1"],
+            "unjoined has no address 10.0.0.1; it has none",
+        ),
+    ] {
+        let ended = host.longhaul(&[&["verify", "--between"], places].concat());
+        assert_eq!(ended.code, 2, "{places:?}: {ended:?}");
+        assert!(ended.stderr.contains(said), "{places:?}: {}", ended.stderr);
+    }
+}
+
+#[test]
 fn what_is_wrong_is_said_before_anything_is_built() {
     let Some(host) = Host::new() else { return };
     let file = topology(&host);

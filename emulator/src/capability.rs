@@ -15,8 +15,10 @@ mod remedy;
 mod tools;
 mod trial;
 
+use std::fs;
 use std::path::Path;
 
+use longhaul_topologies::did_you_mean;
 use serde::Serialize;
 use socket2::{Domain, Socket, Type};
 
@@ -72,10 +74,24 @@ pub fn families() -> Families {
 pub fn host_capabilities() -> Vec<Capability> {
     let machine = Machine::at(Path::new("/"));
     let mut capabilities = machine.capabilities();
-    capabilities.extend(trial::on_the_host());
+    let privilege = Privilege::of_this_process();
+    capabilities.extend(trial::on_the_host(privilege));
     capabilities.push(kernel_law(KernelLaw::try_out()));
     capabilities.push(lab_kernel(LabKernel::find()));
     capabilities
+}
+
+/// The congestion controls that the kernel has loaded.
+pub fn congestion_controls() -> Vec<String> {
+    let list = fs::read_to_string("/proc/sys/net/ipv4/tcp_available_congestion_control");
+    let list = list.unwrap_or_default();
+    list.split_whitespace().map(str::to_owned).collect()
+}
+
+/// What comes before the advice to load the congestion control `name`: it may be a slip.
+pub fn in_doubt(name: &str) -> String {
+    did_you_mean(name, congestion_controls())
+        .map_or_else(String::new, |question| format!("{question} if not, "))
 }
 
 /// What programs and devices of others this machine has, by the names that `doctor` calls them; for [`tool`].
@@ -123,9 +139,9 @@ pub fn sandbox_capability(outcome: Result<&Sandbox, &SandboxError>) -> Capabilit
     Capability::new("labs", state, "everything but physical labs")
 }
 
-/// What can only be told inside a sandbox. Call it in the lab process.
-pub fn lab_capabilities() -> Vec<Capability> {
-    trial::in_the_sandbox(&Machine::at(Path::new("/")).remedies())
+/// What can only be told inside a sandbox. Call it in the lab process, with the privilege that the sandbox was entered with.
+pub fn lab_capabilities(privilege: Privilege) -> Vec<Capability> {
+    trial::in_the_sandbox(&Machine::at(Path::new("/")).remedies(), privilege)
 }
 
 /// What trying the law out has shown.
@@ -168,6 +184,19 @@ pub(crate) fn module_remedy(module: &str, option: &str) -> String {
 }
 
 impl Capability {
+    /// With remedies for root, who needs no `sudo`, and in a container has none.
+    #[must_use]
+    pub fn for_root(mut self) -> Self {
+        if let State::Missing {
+            remedy: Some(remedy),
+            ..
+        } = &mut self.state
+        {
+            *remedy = remedy.replace("sudo ", "");
+        }
+        self
+    }
+
     fn new(name: impl Into<String>, state: State, needed_for: &'static str) -> Self {
         Self {
             name: name.into(),
@@ -195,6 +224,17 @@ mod tests {
         let missing = State::missing("this kernel does not have it", Some("apt install x".into()));
         let capability = Capability::new("netem", missing, "the netem engine");
         insta::assert_snapshot!(serde_json::to_string(&capability).unwrap(), @r#"{"name":"netem","state":{"missing":{"reason":"this kernel does not have it","remedy":"apt install x"}},"needed_for":"the netem engine"}"#);
+    }
+
+    #[test]
+    fn root_is_told_the_same_commands_without_sudo() {
+        let remedy = "sudo modprobe x; if there is none: sudo apt install y".to_owned();
+        let capability = Capability::new("x", State::missing("no", Some(remedy)), "y");
+        let plain = "modprobe x; if there is none: apt install y".to_owned();
+        assert_eq!(
+            capability.for_root().state,
+            State::missing("no", Some(plain))
+        );
     }
 
     #[test]

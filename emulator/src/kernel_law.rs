@@ -55,7 +55,7 @@ impl KernelLawError {
         let way = match self {
             Self::NotBuilt => {
                 "build it with `cargo build --release --features bpf`, which takes clang, pkg-config and the headers of libelf and \
-                 zlib (`apt install clang pkg-config libelf-dev zlib1g-dev`)"
+                 zlib (`sudo apt install clang pkg-config libelf-dev zlib1g-dev`), and run it as root"
             }
             Self::NoTypes => {
                 "run a kernel with CONFIG_DEBUG_INFO_BTF, as those of distributions are; that of virtual labs is not one"

@@ -108,7 +108,8 @@ impl LabError {
             Self::KernelLaw(error) => Some(error.help()),
             Self::CongestionControl { name, source, .. } => match source.kind() {
                 io::ErrorKind::NotFound => Some(format!(
-                    "load it as root with `modprobe tcp_{name}`, or name one that the kernel has"
+                    "{}load it as root with `modprobe tcp_{name}`, or name one that the kernel has",
+                    capability::in_doubt(name)
                 )),
                 _ => None,
             },

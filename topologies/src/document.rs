@@ -33,6 +33,8 @@ pub struct Document {
     source: Arc<Source>,
     /// The whole document's values, overrides included.
     root: Value,
+    /// The same without overrides.
+    original: Arc<Value>,
     overrides: Vec<Override>,
     /// The file's folder, if it is one.
     folder: Option<PathBuf>,
@@ -87,6 +89,7 @@ impl Document {
         let root = source.value();
         Ok(Document {
             source: Arc::new(source),
+            original: Arc::new(root.clone()),
             root,
             overrides: Vec::new(),
             folder: None,
@@ -100,6 +103,7 @@ impl Document {
         let source = Source::read(name, "{}").expect("an empty mapping is YAML");
         Document {
             source: Arc::new(source),
+            original: Arc::new(value.clone()),
             root: value,
             overrides: Vec::new(),
             folder: None,
@@ -228,18 +232,25 @@ impl Document {
             .any(|set| set.place.contains(&place) || place.contains(&set.place))
     }
 
+    /// What was laid over the value at `place`, if anything: over it or around it; or into it, if it was not there.
+    fn source_of(&self, place: &DocumentPath) -> Option<&Override> {
+        let is_there = get(&self.original, place).is_some();
+        let mut sets = self.overrides.iter().rev();
+        let over = sets.clone().find(|set| set.place.contains(place));
+        over.or_else(|| sets.find(|set| !is_there && place.contains(&set.place)))
+    }
+
     fn point(&self, path: &DocumentPath, part: Part, message: String) -> InputError {
         let place = self.here.join(path);
-        let mut error = InputError::new(self.name(), message);
-        match self
-            .overrides
-            .iter()
-            .rev()
-            .find(|set| set.place.contains(&place))
-        {
-            Some(set) => error = error.at_setting(&set.setting),
-            None => error = self.source.point(error, &place, part),
-        }
+        let error = InputError::new(self.name(), message);
+        let mut error = match (self.source_of(&place), part) {
+            (Some(set), Part::Key) if place.contains(&set.place) => {
+                let below = set.place.segments().len() - place.segments().len();
+                error.at_key(&set.setting, below)
+            }
+            (Some(set), _) => error.at_setting(&set.setting),
+            (None, part) => self.source.point(error, &place, part),
+        };
         error.path = place;
         error
     }
@@ -311,9 +322,29 @@ fn in_plain_words(message: &str) -> String {
         ("invalid type: map", "invalid type: mapping"),
         ("invalid type: sequence", "invalid type: list"),
     ];
-    WORDS.iter().fold(message.to_owned(), |text, (from, to)| {
+    let message = match message.split_once(", expected struct ") {
+        Some((found, _)) => format!("{found}, expected a mapping"),
+        None => message.to_owned(),
+    };
+    WORDS.iter().fold(shortened(message), |text, (from, to)| {
         text.replace(from, to)
     })
+}
+
+/// The message without most of a long text in it: serde quotes all of it, which can be a whole file.
+fn shortened(message: String) -> String {
+    /// Characters that are enough to know it again.
+    const KEPT: usize = 40;
+    let quoted = message
+        .split_once("string \"")
+        .and_then(|(before, rest)| Some((before, rest.rsplit_once("\", expected ")?)));
+    match quoted {
+        Some((before, (text, expected))) if text.chars().count() > 2 * KEPT => {
+            let kept: String = text.chars().take(KEPT).collect();
+            format!("{before}string \"{kept}…\", expected {expected}")
+        }
+        _ => message,
+    }
 }
 
 /// The names between backticks.

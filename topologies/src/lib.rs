@@ -35,4 +35,4 @@ pub mod validate;
 pub use document::{Document, InputError};
 pub use inventory::Inventory;
 pub use model::Topology;
-pub use suggest::did_you_mean;
+pub use suggest::{did_you_mean, way_on};

@@ -13,7 +13,7 @@ pub fn did_you_mean(
 }
 
 /// The same, or else all the names there are.
-pub(crate) fn way_on<'a>(name: &str, known: impl Iterator<Item = &'a str> + Clone) -> String {
+pub fn way_on<'a>(name: &str, known: impl Iterator<Item = &'a str> + Clone) -> String {
     did_you_mean(name, known.clone()).unwrap_or_else(|| format!("there are: {}", list(known)))
 }
 

@@ -92,10 +92,10 @@ pub(super) enum Unanswered {
 
 /// Where a figure stands in a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Place {
-    stack: String,
-    size: Option<u64>,
-    settings: BTreeMap<String, String>,
+pub(super) struct Place {
+    pub(super) stack: String,
+    pub(super) size: Option<u64>,
+    pub(super) settings: BTreeMap<String, String>,
 }
 
 impl Expectation {
@@ -220,7 +220,7 @@ fn median(values: &mut [f64]) -> f64 {
 
 impl Selection {
     /// This, with what is absent as in `other`.
-    fn within(&self, other: &Self) -> Self {
+    pub(super) fn within(&self, other: &Self) -> Self {
         let mut settings = other.settings.clone();
         settings.extend(self.settings.clone());
         Self {
@@ -230,7 +230,7 @@ impl Selection {
         }
     }
 
-    fn takes(&self, place: &Place) -> bool {
+    pub(super) fn takes(&self, place: &Place) -> bool {
         self.stack
             .as_ref()
             .is_none_or(|stack| *stack == place.stack)
@@ -260,7 +260,7 @@ impl fmt::Display for Selection {
 
 impl Place {
     /// Its coordinate on `axis`.
-    fn take(&self, axis: &str) -> Option<String> {
+    pub(super) fn take(&self, axis: &str) -> Option<String> {
         match axis {
             "size" => self.size.map(|size| ByteSize::from_bytes(size).to_string()),
             "stack" => Some(self.stack.clone()),

@@ -1,5 +1,7 @@
 //! Claims held against results that are made up.
 
+use std::collections::BTreeMap;
+
 use longhaul_reports::folder::ResultFolder;
 use longhaul_reports::result::{
     DelaySummary, Entity, LabKind, LinkShares, Outcome, Percentiles, Point, RunResult,
@@ -159,6 +161,74 @@ fn what_the_run_does_not_have_or_tell_apart_is_no_verdict() {
             }
         );
     }
+}
+
+#[test]
+fn what_no_planned_point_has_is_told_at_its_line_with_what_there_is() {
+    let point = |stack: &str, delay: &str| PlannedPoint {
+        stack: stack.to_owned(),
+        settings: [("links.0.delay".to_owned(), delay.to_owned())].into(),
+    };
+    let points = [
+        point("slow", "1ms"),
+        point("slow", "10ms"),
+        point("fast", "1ms"),
+    ];
+    let told = |selections: &str, points: &[PlannedPoint]| {
+        let expect =
+            format!("- {{says: s, measure: busbw, {selections}, must: {{be_at_least: 1}}}}");
+        let text = format!(
+            "name: made-up\ntitle: t\nclaim: c\nsource: s\nscaling: none\nexperiment: {{}}\nexpect:\n{expect}"
+        );
+        let document = Document::from_text("made-up", &text).unwrap();
+        let checked = Claim::of(&document)
+            .unwrap()
+            .check_points(&document, points);
+        checked.err().map(|error| {
+            assert_eq!(error.position.unwrap().0, 8);
+            format!("{} [{}]", error.message, error.help.unwrap())
+        })
+    };
+    let fine =
+        "of: {stack: fast, settings: {links.0.delay: 1ms}}, over: {stack: slow}, along: stack";
+    assert_eq!(told(fine, &points), None);
+    for (selections, why) in [
+        (
+            "of: {stack: fats}",
+            "the experiment has no stack `fats` [did you mean `fast`?]",
+        ),
+        (
+            "of: {stack: fast}, over: {stack: x}",
+            "the experiment has no stack `x` [there are: `slow`, `fast`]",
+        ),
+        (
+            "of: {settings: {delay: 1ms}}",
+            "the sweep has no `delay` [there are: `links.0.delay`]",
+        ),
+        (
+            "of: {settings: {links.0.delay: 7s}}",
+            "`links.0.delay` is never 7s in this sweep [there are: `1ms`, `10ms`]",
+        ),
+        (
+            "along: links.0.dely",
+            "the sweep has no `links.0.dely` [did you mean `links.0.delay`?]",
+        ),
+        (
+            "of: {stack: slow, settings: {links.0.delay: 10ms}}, over: {stack: fast}",
+            "the experiment has no point of fast, links.0.delay 10ms [these never come together: see the stacks' `only`, and what the sweep \
+             sets together]",
+        ),
+    ] {
+        assert_eq!(told(selections, &points).as_deref(), Some(why));
+    }
+    let unswept = PlannedPoint {
+        stack: "slow".to_owned(),
+        settings: BTreeMap::new(),
+    };
+    assert_eq!(
+        told("along: delay", &[unswept]).as_deref(),
+        Some("the sweep has no `delay` [the experiment sweeps over nothing]")
+    );
 }
 
 #[test]

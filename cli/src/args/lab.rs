@@ -156,7 +156,7 @@ pub struct TopArgs {
     pub interval: longhaul_topologies::units::TimeSpan,
 
     /// Serve a page with the live map, charts and /metrics for Prometheus, to this machine alone; a port of 0 is any that is free
-    #[arg(long, value_name = "ADDR", num_args = 0..=1, default_missing_value = "127.0.0.1:7878")]
+    #[arg(long, value_name = "ADDR", num_args = 0..=1, default_missing_value = "127.0.0.1:7878", value_parser = address)]
     pub web: Option<std::net::SocketAddr>,
 
     /// Let the page set links, for those who know this token; @FILE reads it from a file, which keeps it out of the process list
@@ -275,4 +275,10 @@ pub enum Links {
     Netem,
     /// longhaul's user-space data plane
     Relay,
+}
+
+/// Where to listen.
+fn address(text: &str) -> Result<std::net::SocketAddr, String> {
+    let wrong = |_| "write an address and a port, as in 127.0.0.1:7878".to_owned();
+    text.parse().map_err(wrong)
 }

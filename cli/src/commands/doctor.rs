@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use longhaul_emulator::capability::{self, Capability, State};
-use longhaul_emulator::sandbox;
+use longhaul_emulator::sandbox::{self, Privilege};
 use serde_json::json;
 
 use crate::exit::Exit;
@@ -12,11 +12,15 @@ use crate::output::Output;
 
 /// Looks at the machine from outside, then tries out inside a sandbox what can only be tried.
 pub fn run(output: Output) -> Result<Exit, Failure> {
+    let privilege = Privilege::of_this_process();
     let mut capabilities = capability::host_capabilities();
     let entered = sandbox::enter();
     capabilities.push(capability::sandbox_capability(entered.as_ref()));
     if entered.is_ok() {
-        capabilities.extend(capability::lab_capabilities());
+        capabilities.extend(capability::lab_capabilities(privilege));
+    }
+    if privilege == Privilege::Root {
+        capabilities = capabilities.into_iter().map(Capability::for_root).collect();
     }
     let labs = entered.is_ok() && sandbox::has_own_proc();
     output.either(

@@ -9,6 +9,7 @@ use longhaul_ci::gate::{self, GateError, Judgement, Ruling, Tolerances};
 use longhaul_ci::history::{self, Entry, HistoryError};
 use longhaul_ci::metric::{Metric, Tolerance};
 use longhaul_reports::chart::{self, Trend};
+use longhaul_reports::file;
 use longhaul_reports::folder::ResultFolder;
 use serde_json::json;
 
@@ -33,6 +34,7 @@ pub fn run(args: &GateArgs, output: Output) -> Result<Exit, Failure> {
         if let Some(history) = &args.history {
             spare_history(history)?;
         }
+        spare_each_other(args)?;
         Ok::<_, Failure>((
             tolerances(&args.tolerance)?,
             Baseline::open(&args.baseline)?,
@@ -105,6 +107,35 @@ fn written(args: &GateArgs, judgement: &Judgement, output: Output) -> Option<Fai
         .as_ref()
         .map_or(Ok(()), |path| write(path, &judgement.markdown(&trails)));
     [history, junit, markdown].into_iter().find_map(Result::err)
+}
+
+/// Nothing that is written goes over the baseline, nor over another of them.
+fn spare_each_other(args: &GateArgs) -> Result<(), Failure> {
+    let files = [
+        ("--baseline", Some(&args.baseline)),
+        ("--junit", args.junit.as_ref()),
+        ("--markdown", args.markdown.as_ref()),
+        ("--history", args.history.as_ref()),
+    ];
+    let whole = |path: &PathBuf| {
+        path.canonicalize()
+            .or_else(|_| std::path::absolute(path))
+            .ok()
+    };
+    let mut earlier = BTreeMap::new();
+    for (option, path) in files {
+        let Some(path) = path.filter(|path| !file::is_stream(path)) else {
+            continue;
+        };
+        if let Some(other) = earlier.insert(whole(path), option) {
+            return Err(Failure::with_help(
+                Exit::Usage,
+                format!("{option} {}: this is the file of {other}", path.display()),
+                "give each a file of its own",
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// The trend is drawn into pictures that are named for the history.

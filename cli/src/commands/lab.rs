@@ -146,11 +146,27 @@ impl From<KeeperError> for Failure {
                 format!("the lab {name} did not come up: {message}"),
                 help,
             ),
+            KeeperError::Lab {
+                action: "talk to" | "reach",
+                ref name,
+                ..
+            } => Failure::with_help(
+                Exit::Lacking,
+                error.to_string(),
+                format!("`longhaul down {name}` ends it, whether it answers or not"),
+            ),
             error => {
                 let exit = match (&error, error.program_exit_code()) {
                     (_, Some(code)) => Exit::Program(u8::try_from(code).unwrap_or(u8::MAX)),
-                    (KeeperError::NotUp { .. }, None) => Exit::Lacking,
                     (KeeperError::Ended { .. }, None) => Exit::NotHeld,
+                    // What was typed is right, and this machine does not do it.
+                    (
+                        KeeperError::NotUp { .. }
+                        | KeeperError::Enter { .. }
+                        | KeeperError::Lab { .. }
+                        | KeeperError::Path { .. },
+                        None,
+                    ) => Exit::Lacking,
                     (_, None) => Exit::Usage,
                 };
                 Failure::new(exit, &error)

@@ -165,6 +165,17 @@ fn format(look: &LookArgs, to: Option<&Path>) -> Result<Format, Failure> {
             .map(|(_, format)| *format)
     });
     match (look.format, by_ending, to) {
+        // Who opens it goes by the ending.
+        (Some(format), Some(other), Some(to)) if format != other => Err(Failure::with_help(
+            Exit::Usage,
+            format!(
+                "--to {}: its ending is .{}, and --format is {}",
+                to.display(),
+                other.ending(),
+                format.ending()
+            ),
+            "leave out --format, or let the file end as it says",
+        )),
         (Some(format), _, _) | (None, Some(format), _) => Ok(format),
         (None, None, None) => Ok(Format::default()),
         (None, None, Some(to)) => Err(Failure::with_help(

@@ -5,7 +5,7 @@ use std::process::Stdio;
 
 use clap::ValueEnum;
 use clap::builder::PossibleValue;
-use longhaul_ci::claim::{self, Claim, Judgement, Verdict};
+use longhaul_ci::claim::{self, Claim, Judgement, PlannedPoint, Verdict};
 use longhaul_reports::folder::{RESULT_FILE, ResultFolder, ResultWriter};
 use longhaul_reports::result::RunResult;
 use longhaul_topologies::Document;
@@ -113,15 +113,33 @@ fn claims(args: &ReproduceArgs) -> Result<Vec<Asked>, Failure> {
 }
 
 impl Asked {
-    /// Says what `run` would find wrong with the experiment.
+    /// Says what `run` would find wrong with the experiment, and what of it is expected and not there.
     fn check(&self, args: &ReproduceArgs, out: &Path) -> Result<(), Failure> {
+        let as_it_is = self.source();
+        let mut source = as_it_is.clone();
+        lay(&mut source, &args.set, args.seed)?;
+        let experiment = source.load()?;
+        // Who runs a part of it, as with `--set stacks=[cubic]`, knows that the rest cannot be judged.
+        let whole = as_it_is.load().ok();
+        let points = whole.iter().chain([&experiment]);
+        let points = points.flat_map(|experiment| &experiment.points);
+        let points: Vec<PlannedPoint> = points
+            .map(|point| PlannedPoint {
+                stack: point.stack.name.clone(),
+                settings: point.settings.clone(),
+            })
+            .collect();
+        self.claim.check_points(&self.document, &points)?;
+        let folder = out.join(&self.claim.name);
+        Ok(experiment::check(&experiment, &folder)?)
+    }
+
+    /// The experiment as the claim's file has it.
+    fn source(&self) -> ExperimentSource {
         let at = DocumentPath::root().key("experiment");
         let part = self.document.at(&at).expect("every claim has one");
         let folder = self.file.as_deref().and_then(Path::parent);
-        let mut source = ExperimentSource::new(part, folder.unwrap_or(Path::new(".")));
-        lay(&mut source, &args.set, args.seed)?;
-        let folder = out.join(&self.claim.name);
-        Ok(experiment::check(&source.load()?, &folder)?)
+        ExperimentSource::new(part, folder.unwrap_or(Path::new(".")))
     }
 }
 

@@ -3,6 +3,7 @@
 mod asked;
 
 use std::future::Future;
+use std::io::ErrorKind;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -181,15 +182,16 @@ fn of_lab(name: &str, task: &Task) -> Result<Exit, Failure> {
 fn of_places(places: [&String; 2], args: &VerifyArgs, task: &Task) -> Result<Exit, Failure> {
     let asked = asked::parse(&args.asked)?;
     let places = [Place::open(places[0])?, Place::open(places[1])?];
-    let addresses: [IpAddr; 2] = match args.address[..] {
-        [a, b] if a.is_ipv4() == b.is_ipv4() => [a, b],
+    let wanted: Option<[IpAddr; 2]> = match args.address[..] {
+        [a, b] if a.is_ipv4() == b.is_ipv4() => Some([a, b]),
         [a, b] => {
             return Err(Failure::new_usage(&format!(
                 "--address {a} {b}: these are of two families"
             )));
         }
-        _ => between::addresses(&places[0], &places[1])?,
+        _ => None,
     };
+    let addresses = between::addresses([&places[0], &places[1]], wanted)?;
     let mut progress = Progress::new(task.output);
     let duration = task.duration;
     let measured = task.on_a_runtime(async move |stop: Arc<AtomicBool>| {
@@ -400,25 +402,18 @@ impl From<LabError> for Failure {
 
 impl From<BetweenError> for Failure {
     fn from(error: BetweenError) -> Self {
-        match &error {
-            BetweenError::Open { source, .. }
-                if source.kind() == std::io::ErrorKind::PermissionDenied =>
-            {
-                Failure::with_help(Exit::Lacking, error.to_string(), ROOT)
-            }
-            BetweenError::Enter { .. } => {
-                Failure::with_help(Exit::Lacking, error.to_string(), ROOT)
-            }
-            BetweenError::Open { .. } => Failure::with_help(
-                Exit::Usage,
-                error.to_string(),
-                "write a name that `ip netns` shows, the path of a namespace's file, or a process id",
-            ),
-            BetweenError::NoAddresses { .. } => Failure::with_help(
-                Exit::Usage,
-                error.to_string(),
-                "give both an address, or say which to take with --address A B",
-            ),
+        let is_forbidden = match &error {
+            BetweenError::Open { source, .. } => source.kind() == ErrorKind::PermissionDenied,
+            BetweenError::Enter { .. } => true,
+            _ => false,
+        };
+        if is_forbidden {
+            return Failure::with_help(Exit::Lacking, error.to_string(), ROOT);
+        }
+        Failure::Other {
+            exit: Exit::Usage,
+            message: error.to_string(),
+            help: error.help(),
         }
     }
 }

@@ -169,6 +169,22 @@ links: [{between: [east, west], rate: 50Mbit, rtt: 20ms, queue: 100KB, lanes: 2}
 }
 
 #[test]
+fn a_lab_that_cannot_be_reached_is_no_fault_of_the_command_line() {
+    let Some(host) = Host::new() else { return };
+    host.succeed(&["up", "metro"]);
+    fs::remove_file(host.runtime_folder().join("metro/control")).unwrap();
+    let ended = host.longhaul(&["link", "show"]);
+    assert_eq!(ended.code, 3, "{ended:?}");
+    for said in [
+        "cannot reach the lab metro: ",
+        "`longhaul down metro` ends it",
+    ] {
+        assert!(ended.stderr.contains(said), "{said}: {ended:?}");
+    }
+    host.succeed(&["down"]);
+}
+
+#[test]
 fn the_schedule_of_a_lab_begins_when_it_is_up() {
     let Some(host) = Host::new() else { return };
     let topology = "

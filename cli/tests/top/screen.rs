@@ -167,6 +167,7 @@ fn without_a_terminal_top_says_what_else_there_is() {
     assert_eq!(reading["reading"]["channels"].as_array().unwrap().len(), 2);
     for (arguments, why) in [
         (&["top", "--web", "0.0.0.0:0"][..], "others could reach it"),
+        (&["top", "--web", "localhost"], "as in 127.0.0.1:7878"),
         (&["top", "--otlp", "https://a"], "TLS"),
         (&["top", "--interval", "1ms"], "100ms"),
         (&["top", "--web", "--token", "short"], "guessed"),

@@ -7,12 +7,15 @@ use super::remedy::{Family, Remedies, field};
 use super::{Capability, State, hardware, tools};
 use crate::hardware::inventory::inventory;
 use crate::hardware::tree::Tree;
+use crate::sandbox::Privilege;
 
 /// A machine's files below a root folder: `/`, or a fixture.
 pub(super) struct Machine {
     root: PathBuf,
     /// Where programs are looked for, below the root.
     pub(super) path: Vec<PathBuf>,
+    /// Whose modules the kernel loads as they are asked for: root's only (`tcp_ca_find_autoload` in net/ipv4/tcp_cong.c).
+    pub(super) user: Privilege,
 }
 
 impl Machine {
@@ -30,6 +33,7 @@ impl Machine {
         Self {
             root: root.to_owned(),
             path: path.collect(),
+            user: Privilege::of_this_process(),
         }
     }
 
@@ -165,14 +169,17 @@ impl Machine {
             );
         };
         let mut names: Vec<String> = loaded.split_whitespace().map(str::to_owned).collect();
-        let loadable = self.loadable_congestion_controls(&remedies.release);
-        names.extend(
-            loadable
-                .into_iter()
-                .filter(|name| !loaded.split_whitespace().any(|one| one == name)),
-        );
-        let state = if names.iter().any(|name| name == "bbr") {
+        let mut others = self.loadable_congestion_controls(&remedies.release);
+        others.retain(|name| !names.contains(name));
+        if self.user == Privilege::Root {
+            names.append(&mut others);
+        }
+        let is_bbr = |name: &String| name == "bbr";
+        let state = if names.iter().any(is_bbr) {
             State::Present(names.join(", "))
+        } else if others.iter().any(is_bbr) {
+            let reason = format!("only {}: bbr is there for root to load", names.join(", "));
+            State::missing(reason, Some("sudo modprobe tcp_bbr".to_owned()))
         } else {
             let reason = format!("only {}: no bbr", names.join(", "));
             State::missing(
@@ -252,6 +259,7 @@ pub(super) mod tests {
         }
         let mut machine = Machine::at(root.path());
         machine.path = vec!["/usr/bin".into()];
+        machine.user = Privilege::Root;
         (root, machine)
     }
 
@@ -303,10 +311,18 @@ pub(super) mod tests {
         let modules = "lib/modules/6.1.0/kernel/net/ipv4";
         let bbr = (&*format!("{modules}/tcp_bbr.ko.xz"), "");
         let diag = (&*format!("{modules}/tcp_diag.ko.xz"), "");
-        let (_root, with) = machine(&[available, release, bbr, diag]);
+        let (_root, mut with) = machine(&[available, release, bbr, diag]);
         assert_eq!(
             state(&with, "congestion controls"),
             State::Present("reno, cubic, bbr".into())
+        );
+        with.user = Privilege::Rootless;
+        assert_eq!(
+            state(&with, "congestion controls"),
+            State::missing(
+                "only reno, cubic: bbr is there for root to load",
+                Some("sudo modprobe tcp_bbr".into())
+            )
         );
     }
 

@@ -3,6 +3,7 @@
 use std::fs::OpenOptions;
 use std::io;
 use std::mem::size_of;
+use std::path::Path;
 use std::thread;
 
 use netlink_packet_core::{NLM_F_ACK, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REQUEST, NetlinkMessage};
@@ -17,6 +18,7 @@ use std::os::fd::AsRawFd;
 use super::remedy::Remedies;
 use super::{Capability, State};
 use crate::netem::probe::{DISCIPLINES, NEEDS, Need, explained, in_scratch_namespace};
+use crate::sandbox::Privilege;
 use crate::tc::socket::Socket;
 use crate::tc::{LOOPBACK, Object, Qdisc, ROOT_HANDLE};
 
@@ -55,7 +57,7 @@ const TRIALS: [Need; 6] = [
         needed_for: "engines on layer 3",
         module: "tun",
         option: "CONFIG_TUN",
-        try_out: |_| open_device("/dev/net/tun"),
+        try_out: |_| open_device(TUN),
     },
     Need {
         name: "AF_XDP",
@@ -69,8 +71,11 @@ const TRIALS: [Need; 6] = [
     },
 ];
 
+const TUN: &str = "/dev/net/tun";
+const LATENCY: &str = "/dev/cpu_dma_latency";
+
 /// Tries everything that needs a network namespace of its own and the rights to fill it.
-pub(super) fn in_the_sandbox(remedies: &Remedies) -> Vec<Capability> {
+pub(super) fn in_the_sandbox(remedies: &Remedies, privilege: Privilege) -> Vec<Capability> {
     let trials = NEEDS.iter().chain(&DISCIPLINES).chain(&TRIALS).map(|need| {
         let state = match in_scratch_namespace(need.try_out) {
             Ok(()) => State::Present("works".into()),
@@ -78,7 +83,11 @@ pub(super) fn in_the_sandbox(remedies: &Remedies) -> Vec<Capability> {
                 // It says which of several qdiscs failed; where there is one, the line has its name already.
                 let prefix = format!("{}: ", need.name);
                 let reason = reason.strip_prefix(&prefix).unwrap_or(&reason);
-                State::missing(reason, Some(remedies.module(need.module, need.option)))
+                let remedy = match need.name {
+                    "TUN" if Path::new(TUN).exists() => permission_for(TUN, privilege),
+                    _ => remedies.module(need.module, need.option),
+                };
+                State::missing(reason, Some(remedy))
             }
         };
         Capability::new(need.name, state, need.needed_for)
@@ -87,29 +96,39 @@ pub(super) fn in_the_sandbox(remedies: &Remedies) -> Vec<Capability> {
 }
 
 /// Tries what labs can use of the machine itself.
-pub(super) fn on_the_host() -> Vec<Capability> {
-    let state = |outcome: Result<(), String>, remedy: &str| match outcome {
+pub(super) fn on_the_host(privilege: Privilege) -> Vec<Capability> {
+    let state = |outcome: Result<(), String>, remedy: String| match outcome {
         Ok(()) => State::Present("permitted".into()),
-        Err(reason) => State::missing(reason, Some(remedy.into())),
+        Err(reason) => State::missing(reason, Some(remedy)),
+    };
+    let priority = match privilege {
+        Privilege::Root => "in a container, start it with `--cap-add SYS_NICE`",
+        Privilege::Rootless => {
+            "run longhaul as root; or write `NAME - rtprio 1`, with your user's name, into /etc/security/limits.conf and log in again"
+        }
     };
     vec![
         Capability::new(
             "SCHED_FIFO",
-            state(
-                real_time(),
-                "run as root, or allow it to your user: rtprio 10 in /etc/security/limits.conf",
-            ),
+            state(real_time(), priority.to_owned()),
             "a relay that is on time on busy machines",
         ),
         Capability::new(
-            "/dev/cpu_dma_latency",
-            state(
-                open_device("/dev/cpu_dma_latency"),
-                "run as root, or: sudo chmod a+rw /dev/cpu_dma_latency",
-            ),
+            LATENCY,
+            state(open_device(LATENCY), permission_for(LATENCY, privilege)),
             "CPUs that wake up at once",
         ),
     ]
+}
+
+/// How to be allowed to use a device.
+fn permission_for(device: &str, privilege: Privilege) -> String {
+    match privilege {
+        Privilege::Root => format!("in a container, start it with `--device {device}`"),
+        Privilege::Rootless => {
+            format!("run longhaul as root; or, until the next boot: sudo chmod a+rw {device}")
+        }
+    }
 }
 
 /// Whether the kernel has a qdisc of that kind. One that it refuses for want of options (`red`) it has.
@@ -222,7 +241,7 @@ mod tests {
             family: Family::Other,
             release: "6.1".into(),
         };
-        for capability in in_the_sandbox(&remedies) {
+        for capability in in_the_sandbox(&remedies, Privilege::of_this_process()) {
             println!("{}: {:?}", capability.name, capability.state);
             match capability.state {
                 State::Missing { reason, .. } if reason.starts_with(&capability.name) => {
@@ -233,6 +252,22 @@ mod tests {
                     assert!(!reason.is_empty() && remedy.is_some());
                 }
                 State::Unknown(reason) => panic!("{}: {reason}", capability.name),
+            }
+        }
+    }
+
+    #[test]
+    fn root_is_not_told_to_become_root_nor_a_user_to_load_what_is_there() {
+        let of = |privilege| permission_for(TUN, privilege);
+        assert_eq!(
+            of(Privilege::Root),
+            "in a container, start it with `--device /dev/net/tun`"
+        );
+        let user = of(Privilege::Rootless);
+        assert!(user.contains("sudo chmod a+rw /dev/net/tun"), "{user}");
+        for capability in on_the_host(Privilege::Root) {
+            if let State::Missing { remedy, .. } = capability.state {
+                assert!(remedy.unwrap().starts_with("in a container"));
             }
         }
     }

@@ -1,15 +1,17 @@
 //! Two network namespaces that somebody else made: found by name, path or process, and their addresses.
 
 use std::collections::BTreeSet;
-use std::fs::File;
+use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::net::IpAddr;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use futures::TryStreamExt;
 use longhaul_topologies::model::{Channel, Direction, Lane};
+use longhaul_topologies::way_on;
 use netlink_packet_route::address::{AddressAttribute, AddressScope};
 
 use super::quantity::Quantity;
@@ -25,7 +27,7 @@ const NAMES: &str = "/run/netns";
 pub struct Place {
     /// As the user wrote it.
     pub name: String,
-    net: OwnedFd,
+    net: File,
 }
 
 /// Why two namespaces cannot be measured.
@@ -40,6 +42,12 @@ pub enum BetweenError {
         path: PathBuf,
         /// What the kernel answered.
         source: io::Error,
+    },
+    /// There is a file, and it is something else.
+    #[error("{name}: this is no network namespace")]
+    Other {
+        /// As the user wrote it.
+        name: String,
     },
     /// It cannot be entered.
     #[error("cannot enter the network namespace {name}: {source}")]
@@ -59,6 +67,56 @@ pub enum BetweenError {
         /// The other.
         b: String,
     },
+    /// There is nothing between the two.
+    #[error("{a} and {b} are one network namespace")]
+    Same {
+        /// One.
+        a: String,
+        /// The same.
+        b: String,
+    },
+    /// One has not the address that was asked for.
+    #[error("{name} has no address {address}; it has {known}")]
+    NoAddress {
+        /// As the user wrote it.
+        name: String,
+        /// What was asked for.
+        address: IpAddr,
+        /// What there is.
+        known: String,
+    },
+}
+
+impl BetweenError {
+    /// The way out, where what the user wrote is wrong.
+    pub fn help(&self) -> Option<String> {
+        match self {
+            Self::Open { name, .. } | Self::Other { name } => Some(names_there_are(name)),
+            Self::NoAddresses { .. } => {
+                Some("give both an address, or say which to take with --address A B".to_owned())
+            }
+            Self::Same { .. } => Some("name the two ends of a way".to_owned()),
+            Self::Enter { .. } | Self::NoAddress { .. } => None,
+        }
+    }
+}
+
+/// What to write in place of `wrong`.
+fn names_there_are(wrong: &str) -> String {
+    const FORMS: &str =
+        "a name that `ip netns` shows, the path of a namespace's file, or a process id";
+    let entries = fs::read_dir(NAMES).into_iter().flatten().flatten();
+    let mut names: Vec<String> = entries
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .collect();
+    names.sort();
+    match names.is_empty() {
+        true => format!("write {FORMS}"),
+        false => format!(
+            "{}; write {FORMS}",
+            way_on(wrong, names.iter().map(String::as_str))
+        ),
+    }
 }
 
 /// What is asked of the way between two namespaces.
@@ -103,8 +161,11 @@ impl Place {
         } else {
             named
         };
-        let opened = File::open(&path).map(OwnedFd::from);
+        // A pipe that nobody writes to is no reason to wait: it is no namespace either.
+        let mut options = OpenOptions::new();
+        let opened = options.read(true).custom_flags(libc::O_NONBLOCK);
         opened
+            .open(&path)
             .map(|net| Place {
                 name: what.to_owned(),
                 net,
@@ -114,6 +175,15 @@ impl Place {
                 path,
                 source,
             })
+    }
+
+    /// Whether `other` is the same namespace.
+    fn is(&self, other: &Self) -> bool {
+        let id = |place: &Self| {
+            let file = place.net.metadata();
+            file.map(|file| (file.dev(), file.ino())).ok()
+        };
+        id(self) == id(other)
     }
 
     /// Its addresses, loopback left out, with the length of their prefixes.
@@ -155,25 +225,65 @@ impl Place {
                 Ok(own.collect())
             })
         };
+        let name = || self.name.clone();
         let entered = namespace::run_in(self.net.as_fd(), list);
+        // As setns(2) says of other files.
+        if let Err(error) = &entered
+            && error.raw_os_error() == Some(libc::EINVAL)
+        {
+            return Err(BetweenError::Other { name: name() });
+        }
         entered
             .and_then(|list| list)
             .map_err(|source| BetweenError::Enter {
-                name: self.name.clone(),
+                name: name(),
                 source,
             })
     }
+
+    /// Refuses an `address` that is not one of `own`.
+    fn check(&self, own: &[(IpAddr, u8)], address: IpAddr) -> Result<(), BetweenError> {
+        let usable = own.iter().map(|(own, _)| own).filter(|own| is_usable(own));
+        if usable.clone().any(|own| *own == address) {
+            return Ok(());
+        }
+        let known: Vec<String> = usable.map(ToString::to_string).collect();
+        Err(BetweenError::NoAddress {
+            name: self.name.clone(),
+            address,
+            known: match known.is_empty() {
+                true => "none to measure from".to_owned(),
+                false => known.join(", "),
+            },
+        })
+    }
 }
 
-/// Addresses that `a` and `b` reach each other by: in one subnet if there is one, IPv4 before IPv6.
+/// The addresses to measure between: those `wanted`, of `a` and of `b`; else such that they reach each other by: in one subnet if there
+/// is one, IPv4 before IPv6.
 ///
 /// # Errors
-/// If one cannot be entered, or there are none.
-pub fn addresses(a: &Place, b: &Place) -> Result<[IpAddr; 2], BetweenError> {
+/// If one cannot be entered, or they have no such addresses.
+pub fn addresses(
+    [a, b]: [&Place; 2],
+    wanted: Option<[IpAddr; 2]>,
+) -> Result<[IpAddr; 2], BetweenError> {
     let (of_a, of_b) = (a.addresses()?, b.addresses()?);
-    pair(&of_a, &of_b).ok_or_else(|| BetweenError::NoAddresses {
-        a: a.name.clone(),
-        b: b.name.clone(),
+    let [a_name, b_name] = [a, b].map(|place| place.name.clone());
+    if a.is(b) {
+        return Err(BetweenError::Same {
+            a: a_name,
+            b: b_name,
+        });
+    }
+    if let Some([at_a, at_b]) = wanted {
+        a.check(&of_a, at_a)?;
+        b.check(&of_b, at_b)?;
+        return Ok([at_a, at_b]);
+    }
+    pair(&of_a, &of_b).ok_or(BetweenError::NoAddresses {
+        a: a_name,
+        b: b_name,
     })
 }
 
@@ -221,18 +331,21 @@ fn pair(of_a: &[(IpAddr, u8)], of_b: &[(IpAddr, u8)]) -> Option<[IpAddr; 2]> {
         ipv4.or_else(|| pairs.first().copied())
     };
     let near = pairs().filter(|((a, length), (b, _))| subnet(*a, *length) == subnet(*b, *length));
-    // A link-local address says nothing without its interface.
-    let usable = |address: &IpAddr| match address {
-        IpAddr::V4(_) => true,
-        IpAddr::V6(address) => !address.is_unicast_link_local(),
-    };
     let near = near
         .map(|((a, _), (b, _))| [a, b])
-        .filter(|[a, _]| usable(a));
+        .filter(|[a, _]| is_usable(a));
     by_family(near.collect()).or_else(|| {
         let far = pairs().map(|((a, _), (b, _))| [a, b]);
-        by_family(far.filter(|[a, b]| usable(a) && usable(b)).collect())
+        by_family(far.filter(|[a, b]| is_usable(a) && is_usable(b)).collect())
     })
+}
+
+/// A link-local address says nothing without its interface.
+fn is_usable(address: &IpAddr) -> bool {
+    match address {
+        IpAddr::V4(_) => true,
+        IpAddr::V6(address) => !address.is_unicast_link_local(),
+    }
 }
 
 /// The first `length` bits.

@@ -146,6 +146,18 @@ impl InputError {
         self.excerpt = Some(Box::new(excerpt));
         self
     }
+
+    /// Points the error at the part of its key that `below` others follow.
+    pub(super) fn at_key(self, setting: &Setting, below: usize) -> Self {
+        let key = &setting.key;
+        let led_to = key.rsplitn(below + 1, '.').last().unwrap_or(key);
+        let begin = led_to.rfind('.').map_or(0, |dot| dot + 1);
+        let mut error = self.at_setting(setting);
+        if let Some(excerpt) = &mut error.excerpt {
+            (excerpt.offset, excerpt.length) = (begin, led_to.len() - begin);
+        }
+        error
+    }
 }
 
 impl fmt::Display for Setting {

@@ -96,6 +96,26 @@ fn an_unknown_field_is_told_at_its_key_with_the_closest_name() {
 }
 
 #[test]
+fn a_text_in_a_mapping_s_place_is_told_in_plain_words_and_not_whole() {
+    let told = |text: &str| {
+        let document = Document::from_text("two.yaml", text).unwrap();
+        document.parse::<Whole>().unwrap_err().to_string()
+    };
+    assert_eq!(
+        told("two"),
+        "two.yaml:1:1: invalid type: string \"two\", expected a mapping"
+    );
+    let long = told(&"words ".repeat(1000));
+    assert_eq!(
+        long,
+        format!(
+            "two.yaml:1:1: invalid type: string \"{}word…\", expected a mapping",
+            "words ".repeat(6)
+        )
+    );
+}
+
+#[test]
 fn an_unknown_variant_is_told_at_its_value() {
     let text = format!("{TEXT}kind: norml\n");
     let error = Document::from_text("two.yaml", &text)
@@ -139,6 +159,33 @@ fn an_override_wins_and_is_named_when_it_is_wrong() {
         error.to_string(),
         "two.yaml with --set links.virginia-dublin.loss=120%: `120%` is too large: at most 100%, which is certain"
     );
+}
+
+#[test]
+fn an_unknown_field_of_an_override_is_told_at_its_part_of_the_key() {
+    for (key, unknown) in [
+        ("unknown", 0..7),
+        ("unknown.deep.0", 0..7),
+        ("links.0.los", 8..11),
+        ("links.virginia-dublin.los.deep", 22..25),
+    ] {
+        let mut document = document();
+        document.set(key, "1").unwrap();
+        let error = document.parse::<Whole>().unwrap_err();
+        let told = format!("two.yaml with --set {key}=1: unknown field ");
+        assert!(error.to_string().starts_with(&told), "{error}");
+        let label = miette::Diagnostic::labels(&error).unwrap().next().unwrap();
+        assert_eq!(
+            label.offset()..label.offset() + label.len(),
+            unknown,
+            "{key}"
+        );
+    }
+    // What the file has wrong is the file's.
+    let mut document = Document::from_text("two.yaml", &format!("{TEXT}more: {{a: 1}}\n")).unwrap();
+    document.set("more.b", "2").unwrap();
+    let error = document.parse::<Whole>().unwrap_err();
+    assert_eq!(error.to_string(), "two.yaml:9:1: unknown field `more`");
 }
 
 #[test]

@@ -1,9 +1,9 @@
 //! Whether the kernel has a congestion control, before a lab is brought up for it.
 
 use std::ffi::OsString;
-use std::fs;
 use std::net::{Ipv4Addr, TcpListener};
 
+use longhaul_emulator::capability::{congestion_controls, in_doubt};
 use longhaul_emulator::kernel_law::KernelLawError;
 use nix::errno::Errno;
 use nix::sys::socket::{setsockopt, sockopt};
@@ -36,25 +36,20 @@ pub(super) fn check(name: &str) -> Result<(), CongestionControlError> {
         message: match error {
             Errno::ENOENT => format!(
                 "the kernel has no congestion control `{name}` (it has {})",
-                available()
+                congestion_controls().join(", ")
             ),
             Errno::EPERM => format!("the kernel keeps the congestion control `{name}` to root"),
             error => format!("the kernel refuses the congestion control `{name}`: {error}"),
         },
         help: format!(
-            "load it as root with `modprobe tcp_{name}`, or use one that it has: `--set stacks=[reno]`"
+            "{}load it as root with `modprobe tcp_{name}`, or use one that it has: `--set stacks=[reno]`",
+            in_doubt(name)
         ),
     };
     let socket = TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0))
         .map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or_default()))
         .map_err(refused)?;
     setsockopt(&socket, sockopt::TcpCongestion, &OsString::from(name)).map_err(refused)
-}
-
-fn available() -> String {
-    let list = fs::read_to_string("/proc/sys/net/ipv4/tcp_available_congestion_control")
-        .unwrap_or_default();
-    list.split_whitespace().collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]
@@ -70,6 +65,12 @@ mod tests {
                 .to_string()
                 .starts_with("the kernel has no congestion control `no-such-cc` (it has "),
             "{error}"
+        );
+        assert!(error.help.starts_with("load it as root"), "{}", error.help);
+        let help = check("rneo").unwrap_err().help;
+        assert!(
+            help.starts_with("did you mean `reno`? if not, load it"),
+            "{help}"
         );
     }
 }
