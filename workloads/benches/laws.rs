@@ -4,7 +4,7 @@
 //! [packet=BYTES] [trips=N] [jitter=TIME] [bucket=BYTES] [near=TIME] [far=TIME] [together]`
 //! prints the tables asked for, or all: `distances`, `start`, `starts`, `mixed`, `changes`, `bursts`.
 
-use std::ops::{Range, RangeInclusive};
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use longhaul_topologies::units::{ByteSize, Rate, TimeSpan};
@@ -274,12 +274,13 @@ fn starts(asked: &Asked) {
             let mut row = format!("{:<9} {rate:>6}:", law.name());
             for kilometres in DISTANCES {
                 let rtt = round_trip(kilometres);
-                let outcomes: Vec<(Outcome, Range<Duration>)> = SPACINGS
+                // Drops, utilisation and fairness for each spacing.
+                let found: Vec<[f64; 3]> = SPACINGS
                     .map(|twelfths| {
                         let apart = rtt * twelfths / 12;
                         let last = apart * 7;
                         let length = last + rtt * 40;
-                        let scenario = Scenario {
+                        let outcome = Scenario {
                             lanes: vec![lane(asked, rate, rtt, 0.0)],
                             flows: (0..8)
                                 .map(|index| Flow {
@@ -291,24 +292,21 @@ fn starts(asked: &Asked) {
                             length,
                             grain: (rtt / 8).max(Duration::from_micros(10)),
                             seed: 1,
-                        };
-                        (scenario.run(), last + rtt * 20..length)
+                        }
+                        .run();
+                        let steady = last + rtt * 20..length;
+                        [
+                            outcome.drops as f64,
+                            100.0 * outcome.utilisation(steady.clone()),
+                            outcome.fairness(steady),
+                        ]
                     })
                     .collect();
-                let mean = |of: &dyn Fn(&(Outcome, Range<Duration>)) -> f64| {
-                    outcomes.iter().map(of).sum::<f64>() / outcomes.len() as f64
-                };
-                row += &format!(
-                    " {:.0}/{}/{:.1}/{:.2}",
-                    mean(&|(outcome, _)| outcome.drops as f64),
-                    outcomes
-                        .iter()
-                        .map(|(outcome, _)| outcome.drops)
-                        .max()
-                        .unwrap_or(0),
-                    100.0 * mean(&|(outcome, steady)| outcome.utilisation(steady.clone())),
-                    mean(&|(outcome, steady)| outcome.fairness(steady.clone())),
-                );
+                let [drops, utilisation, fairness] = [0, 1, 2].map(|figure| {
+                    found.iter().map(|figures| figures[figure]).sum::<f64>() / found.len() as f64
+                });
+                let most = found.iter().map(|figures| figures[0]).fold(0.0, f64::max);
+                row += &format!(" {drops:.0}/{most:.0}/{utilisation:.1}/{fairness:.2}");
             }
             println!("{row}");
         }
