@@ -8,7 +8,7 @@ mod interface;
 mod nic_clock;
 mod sounder;
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
 use std::path::Path;
@@ -24,6 +24,7 @@ use serde_json::Value;
 use self::sounder::Sounder;
 use super::protocol::{Interface, Reply, Request};
 use super::{digest, now_ns, streams};
+use crate::capability;
 use crate::fidelity::CpuTime;
 use crate::hardware::counters::{self, Count};
 use crate::hardware::inventory::{Nic, carriers};
@@ -186,7 +187,7 @@ impl Host {
                 clock: sounder.clock(),
                 ..interface::facts(&name)
             },
-            congestion_controls: congestion_controls(),
+            congestion_controls: capability::congestion_controls(),
         };
         self.sounder = Some(sounder);
         self.nics = carriers(&this_machine(), &name);
@@ -221,11 +222,4 @@ fn named(data: &Data) -> String {
         Data::Address(address) => format!("address {address}"),
         Data::Interface(name) => format!("interface {name}"),
     }
-}
-
-/// What kernel TCP has here, as far as it is loaded.
-fn congestion_controls() -> Vec<String> {
-    let text = fs::read_to_string("/proc/sys/net/ipv4/tcp_available_congestion_control");
-    let text = text.unwrap_or_default();
-    text.split_whitespace().map(str::to_owned).collect()
 }
