@@ -260,9 +260,12 @@ fn a_program_ends_as_it_would_here() {
     let (missing, said) = code("a-0", &["no-such-program"]);
     assert_eq!(missing, 127);
     assert!(said.contains("no-such-program"), "{said}");
-    let (nowhere, said) = code("c-0", &["true"]);
+    let (nowhere, said) = code("nowhere", &["true"]);
     assert_eq!(nowhere, 2);
-    assert!(said.contains("it has a-0"), "{said}");
+    assert!(
+        said.contains("has no host `nowhere`: there are: `a-0`"),
+        "{said}"
+    );
     let both = longhaul.run(&["exec", "a-0", "--", "sh", "-c", "echo out; echo err >&2"]);
     assert_eq!(
         (text(&both.stdout), text(&both.stderr)),

@@ -109,14 +109,14 @@ pub enum KeeperError {
         names: Vec<LabName>,
     },
     /// No host or gateway has the name.
-    #[error("the lab {lab} has no host {node}; it has {nodes}")]
+    #[error("the lab {lab} has no host `{node}`: {way_on}")]
     NoSuchNode {
         /// The lab.
         lab: LabName,
         /// What was asked for.
         node: String,
-        /// What there is.
-        nodes: String,
+        /// What is like it, or all there are.
+        way_on: String,
     },
     /// The lab is there, and did not do what it was asked.
     #[error("{refusal}")]
@@ -161,6 +161,14 @@ pub enum KeeperError {
         /// What the kernel answered.
         source: io::Error,
     },
+    /// It lives, and cannot be talked to.
+    #[error("cannot talk to the lab {name}: {source}")]
+    Unresponsive {
+        /// The lab.
+        name: LabName,
+        /// What came of it.
+        source: io::Error,
+    },
     /// Something went wrong between this process and a lab.
     #[error("cannot {action} the lab {name}: {source}")]
     Lab {
@@ -199,6 +207,13 @@ impl KeeperError {
     fn lab(action: &'static str, name: &LabName, source: io::Error) -> Self {
         KeeperError::Lab {
             action,
+            name: name.clone(),
+            source,
+        }
+    }
+
+    fn unresponsive(name: &LabName, source: io::Error) -> Self {
+        KeeperError::Unresponsive {
             name: name.clone(),
             source,
         }

@@ -146,11 +146,7 @@ impl From<KeeperError> for Failure {
                 format!("the lab {name} did not come up: {message}"),
                 help,
             ),
-            KeeperError::Lab {
-                action: "talk to" | "reach",
-                ref name,
-                ..
-            } => Failure::with_help(
+            KeeperError::Unresponsive { ref name, .. } => Failure::with_help(
                 Exit::Lacking,
                 error.to_string(),
                 format!("`longhaul down {name}` ends it, whether it answers or not"),

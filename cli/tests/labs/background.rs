@@ -29,14 +29,15 @@ fn a_lab_in_the_background_from_up_to_down() {
     assert_eq!(code(&["sh", "-c", "kill -TERM $$"]), 128 + 15);
     assert_eq!(code(&["/nowhere"]), 127);
     assert_eq!(code(&["/etc/passwd"]), 126);
-    let ended = host.longhaul(&["exec", "nosuch", "--", "hostname"]);
-    assert_eq!(ended.code, 2);
-    assert!(
-        ended
-            .stderr
-            .contains("no host nosuch; it has frankfurt-0, "),
-        "{ended:?}"
-    );
+    for (name, way_on) in [
+        ("nosuch", "there are: `frankfurt-0`, "),
+        ("frankfort-0", "did you mean `frankfurt-0`?"),
+    ] {
+        let ended = host.longhaul(&["exec", name, "--", "hostname"]);
+        assert_eq!(ended.code, 2);
+        let said = format!("has no host `{name}`: {way_on}");
+        assert!(ended.stderr.contains(&said), "{ended:?}");
+    }
 
     let paced = host.longhaul(&["exec", "frankfurt-0", "--pace", "free", "--", "hostname"]);
     assert_eq!(paced.code, 2);
@@ -176,7 +177,7 @@ fn a_lab_that_cannot_be_reached_is_no_fault_of_the_command_line() {
     let ended = host.longhaul(&["link", "show"]);
     assert_eq!(ended.code, 3, "{ended:?}");
     for said in [
-        "cannot reach the lab metro: ",
+        "cannot talk to the lab metro: ",
         "`longhaul down metro` ends it",
     ] {
         assert!(ended.stderr.contains(said), "{said}: {ended:?}");

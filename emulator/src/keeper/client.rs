@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use longhaul_topologies::adjust::{Adjustment, Named};
 use longhaul_topologies::spec::TopologySpec;
+use longhaul_topologies::way_on;
 use nix::sys::signal::Signal;
 use serde::{Deserialize, Serialize};
 
@@ -286,7 +287,7 @@ impl Connection {
             .and_then(|stream| Wire::new(stream, PATIENCE));
         Ok(Connection {
             name: name.clone(),
-            wire: wire.map_err(|e| KeeperError::lab("reach", name, e))?,
+            wire: wire.map_err(|e| KeeperError::unresponsive(name, e))?,
         })
     }
 
@@ -307,7 +308,7 @@ impl Connection {
             (Answer::NoSuchNode(nodes), _) => Err(KeeperError::NoSuchNode {
                 lab: self.name.clone(),
                 node: node.to_owned(),
-                nodes: nodes.join(", "),
+                way_on: way_on(node, nodes.iter().map(String::as_str)),
             }),
             (answer, _) => Err(self.unexpected(answer)),
         }
@@ -345,7 +346,7 @@ impl Connection {
             (answer, _) => return Err(self.unexpected(answer)),
         }
         let stream = self.wire.into_stream();
-        stream.map_err(|e| KeeperError::lab("talk to", &self.name, e))
+        stream.map_err(|e| KeeperError::unresponsive(&self.name, e))
     }
 
     fn ask(&mut self, request: &Request) -> Result<(Answer, Vec<OwnedFd>), KeeperError> {
@@ -364,7 +365,7 @@ impl Connection {
         };
         // One that has died meanwhile: what from says more.
         Registry::open()?.live(&self.name)?;
-        Err(KeeperError::lab("talk to", &self.name, error))
+        Err(KeeperError::unresponsive(&self.name, error))
     }
 
     fn unexpected(&self, answer: Answer) -> KeeperError {
@@ -379,7 +380,7 @@ impl Connection {
                 format!("it answers {other:?}, which this version of longhaul does not understand")
             }
         };
-        KeeperError::lab("talk to", &self.name, io::Error::other(reason))
+        KeeperError::unresponsive(&self.name, io::Error::other(reason))
     }
 }
 

@@ -14,10 +14,7 @@ pub struct LabName(String);
 
 /// Why a text is no lab's name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "`{}` cannot name a lab: it {fault}; a name is of lower-case letters, digits and dashes, begins with a letter and has at most {} characters",
-    name.escape_debug(), LabName::LONGEST
-)]
+#[error("`{}` cannot name a lab: it {fault}", name.escape_debug())]
 pub struct LabNameError {
     name: String,
     fault: String,
