@@ -1,6 +1,7 @@
 //! A figure: title, panels that share a legend, the legend below them where it covers no data.
 
 mod numbers;
+mod overlap;
 mod panel;
 mod text;
 
