@@ -144,7 +144,10 @@ fn a_chart_is_a_file_with_its_numbers_beside_it() {
     let charts = [
         ("busbw-vs-size", "bus bandwidth"),
         ("iteration-time-cdf", "cumulative share"),
-        ("iteration-time-box", "first quartile"),
+        (
+            "iteration-time-box",
+            "series,values,least (ms),first quartile (ms),median (ms)",
+        ),
         ("throughput-over-time", "throughput (Mbit/s)"),
         ("queue-over-time", "queued (KiB)"),
         ("delay-over-time", "one-way delay (ms)"),

@@ -4,7 +4,7 @@ use crate::canvas::{Across, Canvas, Direction, Frame, Label, Place, Plot};
 use crate::chart::figure::overlap::{self, Line};
 use crate::chart::figure::text::{shorten, shorten_label};
 use crate::chart::figure::{Area, Curve, KEY, KEY_GAP, LEFT, Layout, Panel, Part, RIGHT};
-use crate::format::significant;
+use crate::format::{plural, significant};
 use crate::theme::{self, BODY, GRID, INK, MUTED, SMALL, Stroke};
 
 /// What stands above a panel's frame.
@@ -268,7 +268,15 @@ impl Panel {
             Part::Range => return String::new(),
             // It may hang from the axis.
             Part::Bar => significant(if high > 0.0 { high } else { low }),
-            Part::Quartiles => format!("{} to {}", significant(low), significant(high)),
+            Part::Quartiles(of) => format!(
+                "half from {} to {}, all from {} to {}, median {}, of {}",
+                significant(of.first),
+                significant(of.third),
+                significant(of.least),
+                significant(of.greatest),
+                significant(of.median),
+                plural(of.values, "value")
+            ),
         };
         let places = area.outline.iter().map(|corner| corner.0);
         let middle = places.sum::<f64>() / area.outline.len().max(1) as f64;
