@@ -60,7 +60,7 @@ pub(super) fn hidden(lines: &[Line]) -> Vec<Piece> {
     for (line, one) in lines.iter().enumerate() {
         for run in &one.runs {
             let steps: Vec<Step> = segments(run)
-                .flat_map(|segment| segment.steps())
+                .flat_map(Segment::steps)
                 .map(|ends| Step {
                     ends,
                     company: places.company(line, middle(ends)),
