@@ -443,8 +443,13 @@ fn parquet_is_written_or_said_to_be_missing() {
         return;
     }
     let assert = desk.report(&export).assert().success();
-    assert.stdout("run.parquet\nrun.telemetry.parquet\n");
-    for file in ["run.parquet", "run.telemetry.parquet"] {
+    let files = [
+        "run.parquet",
+        "run.telemetry.parquet",
+        "run.measures.parquet",
+    ];
+    assert.stdout(files.join("\n") + "\n");
+    for file in files {
         // The magic number at either end (Apache Parquet, file format).
         let bytes = fs::read(desk.path(file)).unwrap();
         assert!(bytes.starts_with(b"PAR1") && bytes.ends_with(b"PAR1"));
