@@ -21,6 +21,9 @@ const STEP: f64 = 1.0;
 /// Segments longer than any picture lead out of it.
 const LONGEST: f64 = 20_000.0;
 
+/// Of lines longer than this together, which are a surface, none is looked for: time and memory grow with their length.
+const MOST_LENGTH: f64 = 1e6;
+
 /// The side of a square of the index by place.
 const CELL: f64 = 4.0;
 
@@ -55,6 +58,14 @@ pub(super) struct Piece {
 
 /// What to draw again of `lines`, which are drawn in their order.
 pub(super) fn hidden(lines: &[Line]) -> Vec<Piece> {
+    let runs = lines.iter().flat_map(|line| &line.runs);
+    let length: f64 = runs
+        .flat_map(|run| segments(run))
+        .map(|one| one.length())
+        .sum();
+    if lines.len() < 2 || length > MOST_LENGTH {
+        return Vec::new();
+    }
     let places = Places::of(lines);
     let mut pieces = Vec::new();
     for (line, one) in lines.iter().enumerate() {
@@ -178,51 +189,55 @@ fn segments(run: &[Place]) -> impl Iterator<Item = Segment> {
 /// Which segments of which lines pass by a place.
 struct Places<'a> {
     lines: &'a [Line],
-    /// By cell, in the order of the lines.
-    near: HashMap<(i64, i64), Vec<(usize, Segment)>>,
+    /// In the order of the lines.
+    segments: Vec<(usize, Segment)>,
+    /// By cell, those that pass by it, ascending.
+    near: HashMap<(i64, i64), Vec<u32>>,
 }
 
 impl<'a> Places<'a> {
     fn of(lines: &'a [Line]) -> Self {
         let reach = lines.iter().map(Line::reach).fold(0.0, f64::max) + STEP;
-        let mut near: HashMap<_, Vec<(usize, Segment)>> = HashMap::new();
         let all = lines.iter().enumerate().flat_map(|(index, line)| {
             let segments = line.runs.iter().flat_map(|run| segments(run));
             segments.map(move |segment| (index, segment))
         });
-        for (line, segment) in all {
+        let segments: Vec<(usize, Segment)> = all.collect();
+        let mut near: HashMap<_, Vec<u32>> = HashMap::new();
+        for ((_, segment), number) in segments.iter().zip(0..) {
             let mut last = None;
             for (x, y) in segment.steps().map(middle) {
                 let corners = (cell((x - reach, y - reach)), cell((x + reach, y + reach)));
-                if last == Some(corners) {
+                if last.replace(corners) == Some(corners) {
                     continue;
                 }
-                last = Some(corners);
                 for across in corners.0.0..=corners.1.0 {
                     for down in corners.0.1..=corners.1.1 {
                         let there = near.entry((across, down)).or_default();
-                        let is_known = there.last().is_some_and(|known| {
-                            (known.0, known.1.from, known.1.to) == (line, segment.from, segment.to)
-                        });
-                        if !is_known {
-                            there.push((line, segment));
+                        if there.last() != Some(&number) {
+                            there.push(number);
                         }
                     }
                 }
             }
         }
-        Self { lines, near }
+        Self {
+            lines,
+            segments,
+            near,
+        }
     }
 
     /// With which others `line` lies at a place of its own, if one of them hides it.
     fn company(&self, line: usize, place: Place) -> Option<Company> {
         let own = &self.lines[line];
         let there = self.near.get(&cell(place))?;
+        let segment = |number: &u32| &self.segments[*number as usize];
         let (mut lower, mut later) = (0, 0);
         // The one on top, and how far along it the place is: all count their turns along that one.
         let mut top = (line, 0.0);
-        for same in there.chunk_by(|a, b| a.0 == b.0) {
-            let index = same[0].0;
+        for same in there.chunk_by(|a, b| segment(a).0 == segment(b).0) {
+            let index = segment(&same[0]).0;
             let other = &self.lines[index];
             let (upper, under) = if index < line {
                 (own, other)
@@ -232,7 +247,7 @@ impl<'a> Places<'a> {
             if index == line || !upper.covers(under) {
                 continue;
             }
-            let nearest = same.iter().map(|(_, segment)| segment.nearest(place));
+            let nearest = same.iter().map(|number| segment(number).1.nearest(place));
             let nearest = nearest.min_by(|a, b| a.0.total_cmp(&b.0));
             match nearest {
                 Some((away, _)) if away > upper.reach() => {}
@@ -413,5 +428,9 @@ mod tests {
         let pieces = hidden(&[odd.clone(), odd]);
         assert!(length(&pieces, 0) < 40.0);
         assert_eq!(hidden(&[line(&[]), line(&[(1.0, 1.0)])]), []);
+        // Up and down over the whole picture in every column.
+        let tooth = |x: i32| (f64::from(x) / 4.0, if x % 2 == 0 { 0.0 } else { 400.0 });
+        let dense = line(&(0..3200).map(tooth).collect::<Vec<_>>());
+        assert_eq!(hidden(&[dense.clone(), dense]), []);
     }
 }
