@@ -5,7 +5,7 @@
 //! - `nccl_tests`: what nccl-tests prints, to the column, for what parses that.
 //! - `markdown`: tables for a page or a pull request.
 //! - `flent`: series over time, for flent's plots.
-//! - `parquet`: every iteration and every observed value, for data frames; with the feature `parquet`.
+//! - `parquet`: every iteration, every observed value and every one that programs told, for data frames; with the feature `parquet`.
 
 mod flent;
 mod markdown;
@@ -35,7 +35,7 @@ pub enum Export {
     NcclTests,
     /// Series over time of each point, as flent has them.
     Flent,
-    /// Every sample and every observed value, in columns.
+    /// Every sample, every observed value and every one that programs told, in columns.
     Parquet,
 }
 

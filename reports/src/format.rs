@@ -1,7 +1,7 @@
 //! Quantities as people read them.
 
-/// A rate with its unit: `500 Mbit/s`.
-pub(crate) fn rate(bits_per_second: f64) -> String {
+/// A rate with its unit, in three significant digits: `500 Mbit/s`.
+pub fn rate(bits_per_second: f64) -> String {
     let (unit, scale) = [("Gbit/s", 1e9), ("Mbit/s", 1e6), ("kbit/s", 1e3)]
         .into_iter()
         .find(|(_, scale)| bits_per_second.abs() >= *scale)

@@ -12,6 +12,7 @@
 //! - [`html`]: a report of one result or several as one file that opens anywhere.
 //! - [`export`]: results as what other programs read.
 //! - [`combine`]: several results as one, for charts and tables that compare them.
+//! - [`rate`]: a rate as people read it.
 //! - [`Theme`]: what a picture is for; with it, the font, the colours and the sizes that charts and maps share.
 
 mod canvas;
@@ -36,5 +37,6 @@ mod theme;
 mod timeaxis;
 pub mod verification;
 
+pub use format::rate;
 pub use side_by_side::combine;
 pub use theme::Theme;

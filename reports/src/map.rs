@@ -5,6 +5,7 @@
 
 mod globe;
 mod graph;
+mod groups;
 mod labels;
 
 use std::ffi::OsStr;
@@ -103,6 +104,9 @@ pub(crate) fn picture(topology: &Topology, width: f64, tips: &[String]) -> Canva
                 None => canvas.line(piece.clone(), stroke),
             }
         }
+    }
+    for (from, to) in annotations.leaders {
+        canvas.line(vec![from, to], Stroke::solid(MUTED, 1.0));
     }
     for &site in &layout.sites {
         canvas.dot(site, 6.0, crate::theme::PAPER);
@@ -227,6 +231,81 @@ mod tests {
                 };
                 assert!(texts.iter().any(tells), "{width}: {}", site.name);
             }
+        }
+    }
+
+    /// A topology of the catalogue with so many more sites at its first one, each so many degrees north and east of the one before.
+    fn with_buildings(name: &str, buildings: usize, apart: f64, place: Option<&str>) -> Topology {
+        let mut all = catalogue_topologies().into_iter();
+        let mut topology = all.find(|one| one.name == name).unwrap();
+        for number in 1..=buildings {
+            let mut site = topology.sites[0].clone();
+            site.name = format!("building-{number}");
+            site.place = place.map(str::to_owned).or(site.place);
+            if let Some(at) = &mut site.coordinates {
+                at.latitude += apart * number as f64;
+                at.longitude += apart * number as f64;
+            }
+            topology.sites.push(site);
+        }
+        topology
+    }
+
+    /// `LONGHAUL_KEEP_CHARTS=DIR` draws them there, to be looked at.
+    #[test]
+    fn sites_whose_dots_touch_are_named_together_and_all_can_be_read() {
+        let keep = std::env::var_os("LONGHAUL_KEEP_CHARTS").map(std::path::PathBuf::from);
+        // At one place, hundreds of metres apart, and kilometres; on an ocean, and at the edge of a map.
+        for topology in ["three-continents", "us-coasts", "five-continents"] {
+            for apart in [0.0, 0.003, 0.05] {
+                for place in [None, Some("A campus")] {
+                    let topology = with_buildings(topology, 5, apart, place);
+                    for width in [WIDTH, 880.0, 380.0, LEAST_WIDTH] {
+                        let canvas = picture(&topology, width, &[]);
+                        let told = format!("{} {apart} {place:?} {width}", topology.name);
+                        canvas.assert_texts_apart(&told);
+                        // On the map, not below it.
+                        let bottom = (canvas.height - 40.0).min(canvas.height * 0.95);
+                        for site in &topology.sites[topology.sites.len() - 5..] {
+                            let named = |(text, frame): &(&str, Frame)| {
+                                text.starts_with(&site.name) && frame.bottom < bottom
+                            };
+                            assert_eq!(canvas.labels().filter(named).count(), 1, "{told}");
+                        }
+                        if let Some(out) = &keep {
+                            let name =
+                                format!("near-{told}.png").replace(['"', '(', ')', ' '], "-");
+                            canvas.write_png(&out.join(name), Paint::PNG).unwrap();
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn of_more_near_sites_than_have_room_the_map_says_how_many_and_the_list_which() {
+        let topology = with_buildings("three-continents", 60, 0.01, None);
+        let canvas = picture(&topology, WIDTH, &[]);
+        canvas.assert_texts_apart("many buildings");
+        let texts: Vec<&str> = canvas.labels().map(|(text, _)| text).collect();
+        assert!(texts.contains(&"61 sites, told below"), "{texts:?}");
+        for number in 1..=60 {
+            let name = format!("building-{number}: ");
+            assert!(texts.iter().any(|text| text.starts_with(&name)), "{name}");
+        }
+    }
+
+    #[test]
+    fn sites_of_the_catalogue_are_told_apart_by_their_labels() {
+        for topology in catalogue_topologies() {
+            let canvas = picture(&topology, WIDTH, &[]);
+            let hosts = |text: &str| text.ends_with("hosts)") || text.ends_with("host)");
+            let mut texts: Vec<&str> = canvas.labels().map(|(text, _)| text).collect();
+            texts.retain(|text| hosts(text));
+            texts.sort_unstable();
+            texts.dedup();
+            assert_eq!(texts.len(), topology.sites.len(), "{}", topology.name);
         }
     }
 

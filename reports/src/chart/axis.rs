@@ -151,6 +151,15 @@ impl Axis {
         self.high
     }
 
+    /// What values are in whose ticks name their own units; empty where the label says it.
+    pub fn unit(&self) -> &'static str {
+        match self.ticks {
+            Ticks::Times => "ms",
+            Ticks::Bytes => "B",
+            Ticks::Round | Ticks::Named(_) => "",
+        }
+    }
+
     /// What its places stand for.
     pub fn scale(&self) -> Scale {
         Scale {
@@ -158,11 +167,7 @@ impl Axis {
             low: self.low,
             high: self.high,
             is_log: self.spread == Spread::Log,
-            unit: match self.ticks {
-                Ticks::Times => "ms",
-                Ticks::Bytes => "B",
-                Ticks::Round | Ticks::Named(_) => "",
-            },
+            unit: self.unit(),
             names: match &self.ticks {
                 Ticks::Named(names) => names.clone(),
                 Ticks::Round | Ticks::Times | Ticks::Bytes => Vec::new(),

@@ -2,7 +2,7 @@
 
 use crate::chart::axis::{Axis, Spread};
 use crate::chart::bandwidth::{largest_sizes, placement, times_ms};
-use crate::chart::figure::{Area, Curve, Figure, Key, Layout, Panel, Part, Run};
+use crate::chart::figure::{Area, Curve, Figure, Key, Layout, Panel, Part, Quartiles, Run};
 use crate::chart::many;
 use crate::chart::subject;
 use crate::folder::ResultFolder;
@@ -106,12 +106,17 @@ pub(super) fn panel(
     let (mut areas, mut medians, mut whiskers) = (Vec::new(), Vec::<Run>::new(), Vec::<Run>::new());
     for (place, (index, name, sorted)) in series.iter().enumerate() {
         let at = place as f64;
-        let of = |percent| stats::percentile(sorted, percent);
-        let (Some(low), Some(first), Some(median), Some(third), Some(high)) =
-            (of(0.0), of(25.0), of(50.0), of(75.0), of(100.0))
-        else {
+        let Some(figures) = Quartiles::of(sorted) else {
             continue;
         };
+        let Quartiles {
+            least,
+            first,
+            median,
+            third,
+            greatest,
+            ..
+        } = figures;
         areas.push(Area {
             outline: vec![
                 (at - HALF_BOX, first),
@@ -121,14 +126,14 @@ pub(super) fn panel(
             ],
             colour: theme::stroke(*index).colour,
             opacity: 0.55,
-            part: Part::Quartiles,
+            part: Part::Quartiles(figures),
             name: (*name).to_owned(),
         });
         medians.push(vec![(at - HALF_BOX, median), (at + HALF_BOX, median)]);
-        for (from, to) in [(low, first), (third, high)] {
+        for (from, to) in [(least, first), (third, greatest)] {
             whiskers.push(vec![(at, from), (at, to)]);
         }
-        for end in [low, high] {
+        for end in [least, greatest] {
             whiskers.push(vec![(at - HALF_END, end), (at + HALF_END, end)]);
         }
     }
@@ -211,5 +216,55 @@ mod tests {
         let figure = iteration_time_box(&ResultFolder { result, telemetry }).unwrap();
         assert_eq!(figure.panels.len(), 4);
         figure.draw().assert_texts_apart("boxes");
+    }
+    #[test]
+    fn the_numbers_of_boxes_are_their_figures_in_a_unit() {
+        let ascending: Vec<f64> = (1..=100).map(f64::from).collect();
+        let figure = |panels| Figure {
+            name: String::new(),
+            title: String::new(),
+            subtitle: String::new(),
+            layout: Layout::Grid,
+            warning: None,
+            panels,
+            legend: Vec::new(),
+            notes: Vec::new(),
+        };
+        let of = |title: &str, label: &str, told: &[(usize, &str, Vec<f64>)]| {
+            panel(told, false, title.to_owned(), label)
+        };
+        // One value is all of its own figures; of none there is no box.
+        let told = [
+            (0, "cubic", ascending.clone()),
+            (1, "bbr, \"a\"", vec![7.5]),
+            (2, "none", vec![]),
+        ];
+        let times = figure(vec![of("1 MiB", ITERATION_TIME, &told)]);
+        insta::assert_snapshot!(times.to_csv(), @r#"
+        panel,series,values,least (ms),first quartile (ms),median (ms),third quartile (ms),greatest (ms)
+        1 MiB,cubic,100,1,25,50,75,100
+        1 MiB,"bbr, ""a""",1,7.5,7.5,7.5,7.5,7.5
+        "#);
+        // Ticks that name units are in milliseconds all the same.
+        let far = [(0, "cubic", vec![1.0, 200.0])];
+        let times = figure(vec![of("1 MiB", ITERATION_TIME, &far)]);
+        assert!(
+            times.to_csv().contains(",median (ms),"),
+            "{}",
+            times.to_csv()
+        );
+        let mixed = figure(vec![
+            of("rtt", "rtt (ms)", &told[1..]),
+            of("retries", "retries", &told[1..]),
+        ]);
+        insta::assert_snapshot!(mixed.to_csv(), @r#"
+        panel,series,values,unit,least,first quartile,median,third quartile,greatest
+        rtt,"bbr, ""a""",1,ms,7.5,7.5,7.5,7.5,7.5
+        retries,"bbr, ""a""",1,,7.5,7.5,7.5,7.5,7.5
+        "#);
+        let plain = figure(vec![of("retries", "retries", &told[1..])]);
+        assert!(plain.to_csv().starts_with("panel,series,values,least,"));
+        let none = figure(vec![of("rtt", "rtt (ms)", &told[2..])]);
+        assert_eq!(none.to_csv(), "panel,series,part,x,y,axes\n");
     }
 }

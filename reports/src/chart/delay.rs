@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::chart::distribution::{line_legend, range_of, share_axis, steps};
 use crate::chart::figure::{Curve, Figure, Layout, Panel};
-use crate::chart::over_time::{self, About, Floor, Pair, Stretch};
+use crate::chart::over_time::{self, About, Floor, Observation, Pair, Stretch};
 use crate::chart::{many, subject};
 use crate::folder::ResultFolder;
 use crate::result::{Entity, Percentiles, TelemetryRow, metric};
@@ -53,18 +53,27 @@ pub(super) fn jitter_over_time(folder: &ResultFolder, width: f64) -> Option<Figu
         described: "",
         width,
     };
-    let (pairs, notes) = varied_pairs(folder, |delays| {
-        // It is defined over arrivals, which may be in another order.
-        let arrived = |&(sent, delay): &(f64, f64)| (sent + delay / 1e3, delay);
-        let mut arrived: Vec<_> = delays.iter().map(arrived).collect();
-        arrived.sort_by(|a, b| a.0.total_cmp(&b.0));
-        let mut jitter = InterarrivalJitter::default();
-        let jitters = arrived
-            .iter()
-            .map(|&(time, delay)| (time, jitter.observe(delay)));
-        over_time::instants(&jitters.collect::<Vec<_>>())
-    });
+    let (pairs, notes) = varied_pairs(folder, jitters);
     over_time::figure(folder, about, &pairs, notes)
+}
+
+/// The jitter after each probe, at its arrival, with a gap where none was sent: between arrivals a queue that drains may leave none.
+fn jitters(delays: &Delays) -> Vec<Stretch> {
+    let sent = over_time::stretches(delays);
+    let mut stretches = vec![Stretch::new(); sent.len()];
+    // It is defined over arrivals, which may be in another order.
+    let mut arrived: Vec<(f64, f64, usize)> = Vec::with_capacity(delays.len());
+    for (stretch, delays) in sent.iter().enumerate() {
+        let arrival = |&(sent, delay): &(f64, f64)| (sent + delay / 1e3, delay, stretch);
+        arrived.extend(delays.iter().map(arrival));
+    }
+    arrived.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let mut jitter = InterarrivalJitter::default();
+    for (time, delay, stretch) in arrived {
+        let value = jitter.observe(delay);
+        stretches[stretch].push(Observation::at(time, value));
+    }
+    stretches
 }
 
 /// How far delays lie above the described one, all paths pooled, per series.
@@ -267,5 +276,64 @@ fn described_delay(
     match described[..] {
         [same] => Some(same),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chart::figure::{Run, WIDTH};
+    use crate::example::{self, Shape};
+
+    #[test]
+    fn jitter_has_a_gap_where_nothing_was_sent() {
+        let (result, mut telemetry) = example::run(&Shape {
+            stacks: &["cubic"],
+            sites: &["virginia", "dublin"],
+            seconds: 3.0,
+            ..Shape::default()
+        });
+        let began = result.points[0].began_s;
+        let gap = (began + 1.0, began + 1.4);
+        telemetry.retain(|row| {
+            row.entity != Entity::Probe || !(gap.0 < row.time_s && row.time_s < gap.1)
+        });
+        // A queue before it: what was sent last arrives when what is sent next does.
+        for row in &mut telemetry {
+            if row.metric == metric::ONE_WAY_DELAY_US && row.time_s <= gap.0 {
+                row.value += 400e3 * (row.time_s - began);
+            }
+        }
+        let folder = ResultFolder { result, telemetry };
+        let runs = |figure: Option<Figure>| -> Vec<Run> {
+            let curves = &figure.unwrap().panels[0].curves;
+            curves[..2]
+                .iter()
+                .flat_map(|way| way.runs.clone())
+                .collect()
+        };
+        let jitter = runs(jitter_over_time(&folder, WIDTH));
+        let lengths = |runs: &[Run]| runs.iter().map(Vec::len).collect::<Vec<_>>();
+        let delays = runs(delay_over_time(&folder, WIDTH));
+        assert_eq!(lengths(&jitter), lengths(&delays));
+        assert_eq!(jitter.len(), 4, "two of each way");
+        // The estimate goes on: it is one of all arrivals.
+        assert!(jitter[1][0].1 > 0.0);
+    }
+
+    #[test]
+    fn jitter_of_few_probes_is_that_of_those_there_are() {
+        assert!(jitters(&vec![]).is_empty());
+        let one = jitters(&vec![(1.0, 20.0)]);
+        assert_eq!(one, [vec![Observation::at(1.02, 0.0)]]);
+        // One that overtakes another counts first.
+        let two = jitters(&vec![(1.0, 200.0), (1.01, 20.0)]);
+        assert_eq!(
+            two,
+            [vec![
+                Observation::at(1.03, 0.0),
+                Observation::at(1.2, 11.25)
+            ]]
+        );
     }
 }

@@ -1,6 +1,7 @@
 //! A figure: title, panels that share a legend, the legend below them where it covers no data.
 
 mod numbers;
+mod overlap;
 mod panel;
 mod text;
 
@@ -9,6 +10,7 @@ use crate::chart::axis::Axis;
 use crate::chart::figure::panel::Header;
 pub(crate) use crate::chart::figure::text::shorten;
 use crate::chart::figure::text::wrap;
+use crate::stats;
 use crate::theme::{ALARM, BODY, Colour, INK, MUTED, Marker, SMALL, Stroke, TITLE, text_width};
 
 /// As wide as a page, and as a line of charts in a report.
@@ -140,14 +142,43 @@ pub(super) struct Area {
 }
 
 /// What an area stands for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Part {
     /// Between the greatest values, in the order of the axis, and back along the least.
     Range,
     /// A value from the axis upwards.
     Bar,
-    /// From the first to the third quartile.
-    Quartiles,
+    /// From the first to the third quartile of these.
+    Quartiles(Quartiles),
+}
+
+/// What a box with its whiskers shows, in the unit of the upright axis.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Quartiles {
+    /// How many values it is of.
+    pub values: usize,
+    /// Where the lower whisker ends.
+    pub least: f64,
+    pub first: f64,
+    pub median: f64,
+    pub third: f64,
+    /// Where the upper whisker ends.
+    pub greatest: f64,
+}
+
+impl Quartiles {
+    /// Of ascending values; nothing of none.
+    pub fn of(sorted: &[f64]) -> Option<Self> {
+        let at = |percent| stats::percentile(sorted, percent);
+        Some(Self {
+            values: sorted.len(),
+            least: at(0.0)?,
+            first: at(25.0)?,
+            median: at(50.0)?,
+            third: at(75.0)?,
+            greatest: at(100.0)?,
+        })
+    }
 }
 
 /// How a curve looks, on the panel and in the legend.

@@ -38,6 +38,16 @@ pub(super) struct Observation {
     pub value: f64,
 }
 
+impl Observation {
+    pub fn at(time: f64, value: f64) -> Self {
+        Self {
+            from: time,
+            to: time,
+            value,
+        }
+    }
+}
+
 /// Observations in time order without a gap.
 pub(super) type Stretch = Vec<Observation>;
 
@@ -168,12 +178,8 @@ pub(super) fn stretches(samples: &[(f64, f64)]) -> Vec<Vec<(f64, f64)>> {
 
 /// Samples as observations of instants.
 pub(super) fn instants(samples: &[(f64, f64)]) -> Vec<Stretch> {
-    let instant = |&(time, value): &(f64, f64)| Observation {
-        from: time,
-        to: time,
-        value,
-    };
-    let stretch = |samples: Vec<_>| samples.iter().map(instant).collect();
+    let instant = |(time, value): (f64, f64)| Observation::at(time, value);
+    let stretch = |samples: Vec<_>| samples.into_iter().map(instant).collect();
     stretches(samples).into_iter().map(stretch).collect()
 }
 

@@ -28,6 +28,9 @@ const LOG_FROM: f64 = 5.0;
 /// Share of the room of a name that its bars fill.
 const BARS_WIDTH: f64 = 0.8;
 
+/// A setting of links that is measured, too.
+const DELAY: &str = "delay";
+
 /// A panel has room for this many bars.
 const LEAST_BARS: f64 = 4.0;
 
@@ -125,7 +128,7 @@ fn titled(folder: &ResultFolder, mut sweep: Sweep<'_>, short: &str) -> Option<Fi
     figure.notes.extend(left_out);
     Some(Figure {
         name: format!("against-{}", file_name(short)),
-        title: format!("{} against {short}", figure.title),
+        title: format!("{} against {}", figure.title, sweep.called(short)),
         ..figure
     })
 }
@@ -253,6 +256,22 @@ impl<'a> Sweep<'a> {
             scale,
             groups,
         })
+    }
+
+    /// Whether it is over a delay, beside which "delay" would not say which.
+    fn is_of_delay(&self) -> bool {
+        self.label.rsplit('.').next() == Some(DELAY)
+    }
+
+    /// What the setting is called in a title, where `short` is its name: a delay that is set by whose it is, as another is measured.
+    fn called(&self, short: &str) -> String {
+        let is_of_link = self.label.split('.').any(|part| part == "links");
+        match short {
+            DELAY if is_of_link => "the link's delay".to_owned(),
+            DELAY => "the delay that was set".to_owned(),
+            // With whose it is.
+            short => short.to_owned(),
+        }
     }
 
     /// Keeps as many groups as have lines that differ, by their mean bandwidth; what to tell the reader, if that is not all.
@@ -433,9 +452,11 @@ fn figure(folder: &ResultFolder, sweep: &Sweep<'_>) -> Option<Figure> {
         |_| None,
     );
     if delay.is_some() {
-        shown.push(match shown.is_empty() {
-            true => "Delay",
-            false => "delay",
+        shown.push(match (shown.is_empty(), sweep.is_of_delay()) {
+            (true, false) => "Delay",
+            (false, false) => "delay",
+            (true, true) => "One-way delay",
+            (false, true) => "one-way delay",
         });
     }
     panels.extend(delay);
@@ -524,6 +545,8 @@ fn file_name(setting: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
     use crate::example::{self, Shape};
     use crate::folder::Opened;
@@ -559,9 +582,13 @@ mod tests {
             point.summaries.retain(|row| row.size_bytes == size);
             point.samples.retain(|sample| sample.size_bytes == size);
         }
-        let figures = against_settings(&ResultFolder { result, telemetry });
+        let mut folder = ResultFolder { result, telemetry };
+        let figures = against_settings(&folder);
         let names: Vec<&str> = figures.iter().map(|figure| &*figure.name).collect();
         assert_eq!(names, ["against-delay"]);
+        // The one that is measured is told from the one that is set.
+        let title = "Bus bandwidth and one-way delay against the link's delay";
+        assert_eq!(figures[0].title, title);
         let panels = figures[0].panels.iter();
         let titles: Vec<&str> = panels.map(|panel| &*panel.title).collect();
         let delay = "one-way delay, 99th percentile";
@@ -573,6 +600,17 @@ mod tests {
             .collect();
         assert_eq!(told, [("cubic", 3), ("bbr", 3), (BOUND, 3)]);
         figures[0].draw().assert_texts_apart("a size that follows");
+
+        let mut title = |full: &str| {
+            for point in &mut folder.result.points {
+                let delay = point.settings.values().find(|value| value.ends_with("ms"));
+                point.settings = BTreeMap::from([(full.to_owned(), delay.unwrap().clone())]);
+            }
+            against_settings(&folder)[0].title.clone()
+        };
+        let of = "Bus bandwidth and one-way delay against";
+        assert_eq!(title("delay"), format!("{of} the delay that was set"));
+        assert_eq!(title("links.0.rtt"), "Bus bandwidth and delay against rtt");
     }
 
     /// A sweep of queues, with a rate that moves with it, and one of a loss.

@@ -201,3 +201,75 @@ fn described_rate(folder: &ResultFolder, from: &str, to: &str) -> Option<f64> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+    use crate::canvas::Paint;
+    use crate::chart::figure::WIDTH;
+    use crate::example::{self, Shape};
+    use crate::theme;
+
+    /// A run whose links carry the same both ways.
+    fn symmetric(shape: &Shape) -> ResultFolder {
+        let (result, mut telemetry) = example::run(shape);
+        let channel = |row: &TelemetryRow| row.entity == Entity::Channel;
+        let back = |name: &str| {
+            let (path, lane) = name.rsplit_once('/')?;
+            let (from, to) = path.split_once('>')?;
+            (from > to).then(|| format!("{to}>{from}/{lane}"))
+        };
+        let forth: BTreeMap<_, f64> = telemetry
+            .iter()
+            .filter(|row| channel(row) && back(&row.name).is_none())
+            .map(|row| {
+                let of = (row.name.clone(), row.metric.clone(), row.time_s.to_bits());
+                (of, row.value)
+            })
+            .collect();
+        for row in telemetry.iter_mut().filter(|row| channel(row)) {
+            let twin = back(&row.name)
+                .and_then(|name| forth.get(&(name, row.metric.clone(), row.time_s.to_bits())));
+            row.value = twin.copied().unwrap_or(row.value);
+        }
+        ResultFolder { result, telemetry }
+    }
+
+    /// `LONGHAUL_KEEP_CHARTS=DIR` keeps the pictures, to be looked at.
+    #[test]
+    fn both_directions_of_a_link_that_carries_the_same_both_ways_are_seen() {
+        let keep = std::env::var_os("LONGHAUL_KEEP_CHARTS").map(PathBuf::from);
+        let temporary = tempfile::tempdir().unwrap();
+        let out = keep.as_deref().unwrap_or(temporary.path());
+        for (name, seconds) in [("samples", 3.0), ("means", 60.0)] {
+            let folder = symmetric(&Shape {
+                sites: &["virginia", "dublin"],
+                seconds,
+                ..Shape::default()
+            });
+            let figure = throughput_over_time(&folder, WIDTH).unwrap();
+            let canvas = figure.draw();
+            let [png, svg] = ["png", "svg"].map(|end| out.join(format!("symmetric-{name}.{end}")));
+            canvas.write_png(&png, Paint::PNG).unwrap();
+            canvas.write_svg(&svg, Paint::SVG).unwrap();
+
+            // Below the legend of the only panel.
+            let image = image::open(&png).unwrap().to_rgb8();
+            let rows = image.rows().skip(260);
+            let pixels: Vec<[u8; 3]> = rows.flatten().map(|pixel| pixel.0).collect();
+            let svg = std::fs::read_to_string(&svg).unwrap();
+            let [first, second] = [0, 1].map(|way| {
+                let theme::Colour(red, green, blue) = theme::stroke(way).colour;
+                let painted = pixels.iter().filter(|one| **one == [red, green, blue]);
+                let hex = format!("#{red:02X}{green:02X}{blue:02X}");
+                (painted.count(), svg.matches(&hex).count())
+            });
+            assert!(first.0 > 300 && second.0 > 300, "{first:?} {second:?}");
+            assert!(first.0 < 2 * second.0 && second.0 < 2 * first.0);
+            // The legend has one of each.
+            assert!(first.1 > 20 && second.1 >= 2, "{first:?} {second:?}");
+        }
+    }
+}

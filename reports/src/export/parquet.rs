@@ -1,6 +1,7 @@
-//! Every iteration and every observed value, in columns for data frames: a file of samples, and beside it one of telemetry.
+//! Every iteration and every observed value, in columns for data frames: a file of samples, and beside it one of telemetry and one of what
+//! programs measured.
 //!
-//! Columns are called as in `samples.csv` and `telemetry.csv`, with `result` before them.
+//! Columns are called as in `samples.csv`, `telemetry.csv` and the export `csv`, with `result` before them.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,7 +16,7 @@ use parquet::schema::parser::parse_message_type;
 use crate::export::rows::settings;
 use crate::file;
 use crate::folder::Opened;
-use crate::result::{Entity, Point, Sample, TelemetryRow};
+use crate::result::{Better, Entity, Measure, MeasuredValue, Point, Sample, TelemetryRow};
 use crate::side_by_side;
 
 /// Rows of a group: some tens of megabytes in memory.
@@ -32,6 +33,12 @@ const TELEMETRY: &str = "message telemetry {
     required binary name (UTF8); required binary metric (UTF8); required double value;
 }";
 
+const MEASURES: &str = "message measures {
+    required binary result (UTF8); required int64 point; required binary stack (UTF8); required binary settings (UTF8);
+    required int64 repeat; required binary figure (UTF8); required binary host (UTF8); required binary unit (UTF8);
+    required binary better (UTF8); optional double time_s; required double value;
+}";
+
 /// Why there is no file.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot write {}: {source}", path.display())]
@@ -40,12 +47,15 @@ pub struct ParquetError {
     source: Refusal,
 }
 
-/// Writes `file`, and the telemetry beside it as `NAME.telemetry.parquet`; both files.
+/// Writes `file`, and beside it the telemetry as `NAME.telemetry.parquet` and what programs or a replay's steps measured as
+/// `NAME.measures.parquet`, a row per value; all files. Each is written also where it has no rows: readers find its columns, and nothing of
+/// an export before.
 ///
 /// # Errors
 /// If a file cannot be written.
 pub fn write_parquet(results: &[Opened], file: &Path) -> Result<Vec<PathBuf>, ParquetError> {
-    let beside = file.with_extension("telemetry.parquet");
+    let beside =
+        ["telemetry", "measures"].map(|what| file.with_extension(format!("{what}.parquet")));
     let names = side_by_side::names(results);
     let samples: Vec<(&str, &Point, &Sample)> = results
         .iter()
@@ -81,7 +91,7 @@ pub fn write_parquet(results: &[Opened], file: &Path) -> Result<Vec<PathBuf>, Pa
             rows.map(move |row| (name.as_str(), row))
         })
         .collect();
-    write(&beside, TELEMETRY, &telemetry, |group, rows| {
+    write(&beside[0], TELEMETRY, &telemetry, |group, rows| {
         texts(group, rows, |row| row.0)?;
         numbers(group, rows, |row| row.1.time_s)?;
         whole(group, rows, |row| row.1.point as u64)?;
@@ -90,7 +100,35 @@ pub fn write_parquet(results: &[Opened], file: &Path) -> Result<Vec<PathBuf>, Pa
         texts(group, rows, |row| &row.1.metric)?;
         numbers(group, rows, |row| row.1.value)
     })?;
-    Ok(vec![file.to_owned(), beside])
+    let measures: Vec<(&str, &Point, &Measure, MeasuredValue)> = results
+        .iter()
+        .zip(&names)
+        .flat_map(|(opened, name)| {
+            let points = opened.folder.result.points.iter();
+            points.flat_map(move |point| {
+                let measures = point.measures.iter();
+                measures.flat_map(move |one| {
+                    let values = one.values.iter();
+                    values.map(move |value| (name.as_str(), point, one, *value))
+                })
+            })
+        })
+        .collect();
+    write(&beside[1], MEASURES, &measures, |group, rows| {
+        texts(group, rows, |row| row.0)?;
+        whole(group, rows, |row| row.1.index as u64)?;
+        texts(group, rows, |row| &row.1.stack)?;
+        texts(group, rows, |row| settings(row.1))?;
+        whole(group, rows, |row| row.1.repeat as u64)?;
+        texts(group, rows, |row| &row.2.name)?;
+        texts(group, rows, |row| &row.2.host)?;
+        texts(group, rows, |row| &row.2.unit)?;
+        texts(group, rows, |row| better(row.2.better))?;
+        known_numbers(group, rows, |row| row.3.time_s)?;
+        numbers(group, rows, |row| row.3.value)
+    })?;
+    let [telemetry, measures] = beside;
+    Ok(vec![file.to_owned(), telemetry, measures])
 }
 
 type Group<'a> = SerializedRowGroupWriter<'a, Vec<u8>>;
@@ -145,6 +183,22 @@ fn numbers<T>(group: &mut Group<'_>, rows: &[T], of: impl Fn(&T) -> f64) -> Resu
     column.close()
 }
 
+/// With nothing where it is not known.
+fn known_numbers<T>(
+    group: &mut Group<'_>,
+    rows: &[T],
+    of: impl Fn(&T) -> Option<f64>,
+) -> Result<(), Refusal> {
+    let all: Vec<Option<f64>> = rows.iter().map(of).collect();
+    let levels: Vec<i16> = all.iter().map(|one| i16::from(one.is_some())).collect();
+    let values: Vec<f64> = all.into_iter().flatten().collect();
+    let mut column = next(group)?;
+    column
+        .typed::<DoubleType>()
+        .write_batch(&values, Some(&levels), None)?;
+    column.close()
+}
+
 fn whole<T>(group: &mut Group<'_>, rows: &[T], of: impl Fn(&T) -> u64) -> Result<(), Refusal> {
     let value = |row| i64::try_from(of(row)).unwrap_or(i64::MAX);
     let values: Vec<i64> = rows.iter().map(value).collect();
@@ -180,5 +234,14 @@ fn entity(entity: Entity) -> &'static str {
         Entity::Probe => "probe",
         Entity::Host => "host",
         Entity::Nic => "nic",
+    }
+}
+
+/// As `result.json` has it.
+fn better(better: Better) -> &'static str {
+    match better {
+        Better::Higher => "higher",
+        Better::Lower => "lower",
+        Better::Neither => "neither",
     }
 }

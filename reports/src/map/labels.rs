@@ -8,7 +8,7 @@ use longhaul_topologies::model::{Direction, Link, Site};
 use crate::canvas::{Across, Frame, Label, Place};
 use crate::chart::shorten;
 use crate::format::{plural, rate, time};
-use crate::map::Layout;
+use crate::map::{Layout, groups};
 use crate::theme::{BODY, INK, SMALL, text_width};
 
 /// On a narrower map sites have their bare names.
@@ -17,10 +17,15 @@ const COMPACT: f64 = 600.0;
 /// The longest name of a site on the map, as a share of its width.
 const LONGEST: f64 = 0.35;
 
+/// A dot with a little paper around it.
+const DOT: f64 = 7.0;
+
 /// Labels with their places, and the sites and links that had no room for all of theirs.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Annotations {
     pub placed: Vec<Placed>,
+    /// From dots to labels that stand away from them.
+    pub leaders: Vec<(Place, Place)>,
     pub unplaced: Vec<String>,
 }
 
@@ -33,59 +38,24 @@ pub(super) struct Placed {
     pub over_lines: bool,
 }
 
-/// Places greedily: sites first, then links, each where it covers the fewest lines and no dot or label.
+/// What is left of the map.
+pub(super) struct Room<'a> {
+    layout: &'a Layout,
+    taken: Vec<Frame>,
+}
+
+/// Places greedily: sites first, those named together before others, then links, each where it covers the fewest lines and no dot or label.
 pub(super) fn place(topology: &Topology, layout: &Layout) -> Annotations {
-    let mut taken: Vec<Frame> = layout
-        .sites
-        .iter()
-        .map(|&(x, y)| around((x, y), 7.0))
-        .collect();
-    let mut annotations = Annotations {
-        placed: Vec::new(),
-        unplaced: Vec::new(),
-    };
-    for (site, &at) in topology.sites.iter().zip(&layout.sites) {
-        let width = layout.frame.right - layout.frame.left;
-        let is_compact = width < COMPACT;
-        let full = match is_compact {
-            true => site.name.clone(),
-            false => site_text(site),
-        };
-        let places = [
-            ((11.0, 0.0), Across::Left),
-            ((-11.0, 0.0), Across::Right),
-            ((0.0, -18.0), Across::Middle),
-            ((0.0, 19.0), Across::Middle),
-            ((9.0, -16.0), Across::Left),
-            ((9.0, 17.0), Across::Left),
-            ((-9.0, -16.0), Across::Right),
-            ((-9.0, 17.0), Across::Right),
-            ((0.0, -38.0), Across::Middle),
-            ((0.0, 39.0), Across::Middle),
-        ];
-        // A long name would take the room of others; the list below the map has it.
-        let most = width * LONGEST;
-        let texts = [full.clone(), shorten(&site.name, BODY, most)];
-        let fitting = texts.iter().filter(|text| text_width(text, BODY) <= most);
-        let chosen = fitting
-            .filter_map(|text| {
-                let label = |across| Label::new(text, BODY, INK, across);
-                let candidates =
-                    places.map(|((dx, dy), across)| ((at.0 + dx, at.1 + dy), label(across)));
-                best(candidates.into_iter(), &taken, layout, None)
-            })
-            .next();
-        let is_told = (chosen.as_ref()).is_some_and(|placed| placed.label.text == full);
-        if !is_told {
-            annotations.unplaced.push(match &site.place {
-                Some(_) if !is_compact => format!("{}: {full}", site.name),
-                _ => full,
-            });
-        }
-        if let Some(chosen) = chosen {
-            taken.push(padded(chosen.label.frame(chosen.at)));
-            annotations.placed.push(chosen);
-        }
+    let mut room = Room::of(layout);
+    let mut annotations = Annotations::default();
+    let (alone, together): (Vec<_>, Vec<_>) = groups::touching(&layout.sites)
+        .into_iter()
+        .partition(|group| group.len() == 1);
+    for group in together {
+        place_group(topology, &group, &mut room, &mut annotations);
+    }
+    for site in alone.into_iter().flatten() {
+        place_site(topology, site, &mut room, &mut annotations);
     }
     for (index, link) in topology.links.iter().enumerate() {
         let points: Vec<Place> = layout.paths[index].iter().flatten().copied().collect();
@@ -99,8 +69,8 @@ pub(super) fn place(topology: &Topology, layout: &Layout) -> Annotations {
                 ((x, y + aside), Label::new(text, SMALL, INK, Across::Middle))
             })
         });
-        if let Some(chosen) = best(candidates, &taken, layout, Some(index)) {
-            taken.push(padded(chosen.label.frame(chosen.at)));
+        if let Some(chosen) = room.best(candidates, Some(index)) {
+            room.take(&chosen);
             annotations.placed.push(chosen);
         } else {
             let (a, b) = (&topology.site(link.a).name, &topology.site(link.b).name);
@@ -108,6 +78,170 @@ pub(super) fn place(topology: &Topology, layout: &Layout) -> Annotations {
         }
     }
     annotations
+}
+
+fn place_site(topology: &Topology, site: usize, room: &mut Room<'_>, into: &mut Annotations) {
+    let at = room.layout.sites[site];
+    let places = [
+        ((11.0, 0.0), Across::Left),
+        ((-11.0, 0.0), Across::Right),
+        ((0.0, -18.0), Across::Middle),
+        ((0.0, 19.0), Across::Middle),
+        ((9.0, -16.0), Across::Left),
+        ((9.0, 17.0), Across::Left),
+        ((-9.0, -16.0), Across::Right),
+        ((-9.0, 17.0), Across::Right),
+        ((0.0, -38.0), Across::Middle),
+        ((0.0, 39.0), Across::Middle),
+    ];
+    let full = site_text(topology, site, room.is_compact());
+    let texts = room.fitting(&full, &topology.sites[site].name);
+    let chosen = texts.iter().find_map(|text| {
+        let label = |across| Label::new(text, BODY, INK, across);
+        let candidates = places.map(|((dx, dy), across)| ((at.0 + dx, at.1 + dy), label(across)));
+        room.best(candidates.into_iter(), None)
+    });
+    if (chosen.as_ref()).is_none_or(|placed| placed.label.text != full) {
+        let told = listed(topology, site, room.is_compact());
+        into.unplaced.push(told);
+    }
+    if let Some(chosen) = chosen {
+        room.take(&chosen);
+        into.placed.push(chosen);
+    }
+}
+
+/// A line for each, below what their place is called if it is the same for all; where there is no room, how many there are.
+fn place_group(topology: &Topology, group: &[usize], room: &mut Room<'_>, into: &mut Annotations) {
+    let dots: Vec<Place> = group.iter().map(|&site| room.layout.sites[site]).collect();
+    let place = |site: usize| topology.sites[site].place.as_ref();
+    let common =
+        place(group[0]).filter(|first| group.iter().all(|&site| place(site) == Some(first)));
+    let heading = common.filter(|_| !room.is_compact());
+    let (mut texts, mut cut) = (Vec::new(), Vec::new());
+    if let Some(heading) = heading {
+        texts.push(shorten(heading, BODY, room.longest()));
+    }
+    for &site in group {
+        let name = &topology.sites[site].name;
+        let full = match heading {
+            Some(_) => with_hosts(name, &topology.sites[site]),
+            None => site_text(topology, site, room.is_compact()),
+        };
+        let text = room.fitting(&full, name).into_iter().next();
+        let text = text.unwrap_or_default();
+        if text != full {
+            cut.push(site);
+        }
+        texts.push(text);
+    }
+    let whole = groups::block(&dots, &texts, room);
+    let block = whole.or_else(|| {
+        cut = group.to_vec();
+        let told = format!("{}, told below", plural(group.len(), "site"));
+        groups::block(&dots, &[told], room)
+    });
+    let told = cut
+        .iter()
+        .map(|&site| listed(topology, site, room.is_compact()));
+    into.unplaced.extend(told);
+    for line in block.iter().flat_map(|block| &block.lines) {
+        room.take(line);
+        into.placed.push(line.clone());
+    }
+    if let Some(leader) = block.and_then(|block| block.leader) {
+        room.take_line(leader);
+        into.leaders.push(leader);
+    }
+}
+
+impl<'a> Room<'a> {
+    /// All but the sites' dots.
+    pub fn of(layout: &'a Layout) -> Self {
+        let dots = layout.sites.iter().map(|&at| around(at, DOT));
+        Self {
+            layout,
+            taken: dots.collect(),
+        }
+    }
+
+    fn width(&self) -> f64 {
+        self.layout.frame.right - self.layout.frame.left
+    }
+
+    /// Sites have their bare names.
+    fn is_compact(&self) -> bool {
+        self.width() < COMPACT
+    }
+
+    /// A long name would take the room of others; the list below the map has it.
+    fn longest(&self) -> f64 {
+        self.width() * LONGEST
+    }
+
+    /// What may stand on the map, best first: the whole if it is not too long, and the name, cut if it is.
+    fn fitting(&self, full: &str, name: &str) -> Vec<String> {
+        let mut texts = vec![full.to_owned(), shorten(name, BODY, self.longest())];
+        texts.retain(|text| text_width(text, BODY) <= self.longest());
+        texts
+    }
+
+    /// Whether nothing that may not be covered is there.
+    pub fn is_free(&self, frame: &Frame) -> bool {
+        let is_inside = self.layout.frame.contains(frame);
+        is_inside && self.taken.iter().all(|other| !other.overlaps(frame))
+    }
+
+    /// Whether a line from inside `own` passes nothing else.
+    pub fn is_clear(&self, from: Place, to: Place, own: &Frame) -> bool {
+        let mut others = self.taken.iter().filter(|other| !is_within(other, own));
+        others.all(|other| !crosses(other, from, to))
+    }
+
+    /// The links that a frame covers, but for one of them.
+    pub fn covered(&self, frame: &Frame, own: Option<usize>) -> Vec<usize> {
+        let covers = |link: &usize| {
+            let mut pieces = self.layout.paths[*link].iter();
+            pieces.any(|piece| {
+                let mut pairs = piece.windows(2);
+                pairs.any(|pair| crosses(frame, pair[0], pair[1]))
+            })
+        };
+        let links = (0..self.layout.paths.len()).filter(|&link| Some(link) != own);
+        links.filter(covers).collect()
+    }
+
+    /// The candidate that covers the fewest lines other than its own, the first of equals; none if all cover a label.
+    fn best(
+        &self,
+        candidates: impl Iterator<Item = (Place, Label)>,
+        own: Option<usize>,
+    ) -> Option<Placed> {
+        candidates
+            .map(|(at, label)| (padded(label.frame(at)), at, label))
+            .filter(|(frame, ..)| self.is_free(frame))
+            .map(|(frame, at, label)| {
+                let others = self.covered(&frame, own).len();
+                let over_lines = others > 0 || !self.covered(&frame, None).is_empty();
+                let placed = Placed {
+                    at,
+                    label,
+                    over_lines,
+                };
+                (others, placed)
+            })
+            .min_by_key(|(others, _)| *others)
+            .map(|(_, placed)| placed)
+    }
+
+    fn take(&mut self, placed: &Placed) {
+        self.taken.push(padded(placed.label.frame(placed.at)));
+    }
+
+    fn take_line(&mut self, (from, to): (Place, Place)) {
+        let steps = along(from, to).map(|at| around(at, 1.0));
+        self.taken.extend(steps);
+    }
 }
 
 /// The area of a label with a little paper around it.
@@ -120,54 +254,31 @@ pub(super) fn padded(frame: Frame) -> Frame {
     }
 }
 
-/// The candidate that covers the fewest lines other than its own, the first of equals; none if all cover a label.
-fn best(
-    candidates: impl Iterator<Item = (Place, Label)>,
-    taken: &[Frame],
-    layout: &Layout,
-    own: Option<usize>,
-) -> Option<Placed> {
-    let covers = |frame: &Frame, pieces: &Vec<Vec<Place>>| {
-        pieces
-            .iter()
-            .flat_map(|piece| piece.windows(2))
-            .any(|pair| crosses(frame, pair[0], pair[1]))
-    };
-    candidates
-        .map(|(at, label)| (padded(label.frame(at)), at, label))
-        .filter(|(frame, ..)| {
-            layout.frame.contains(frame) && taken.iter().all(|other| !other.overlaps(frame))
-        })
-        .map(|(frame, at, label)| {
-            let covered: Vec<usize> = (0..layout.paths.len())
-                .filter(|&link| covers(&frame, &layout.paths[link]))
-                .collect();
-            let others = covered.iter().filter(|&&link| Some(link) != own).count();
-            (
-                others,
-                Placed {
-                    at,
-                    label,
-                    over_lines: !covered.is_empty(),
-                },
-            )
-        })
-        .min_by_key(|(others, _)| *others)
-        .map(|(_, placed)| placed)
+/// Whether a line touches the frame, told by its ends and what lies between them at every two pixels.
+fn crosses(frame: &Frame, from: Place, to: Place) -> bool {
+    along(from, to)
+        .any(|(x, y)| frame.left <= x && x <= frame.right && frame.top <= y && y <= frame.bottom)
 }
 
-/// Whether a short line touches the frame, told by its ends and what lies between them at every two pixels.
-fn crosses(frame: &Frame, from: Place, to: Place) -> bool {
+/// The ends of a line, and what lies between them at every two pixels.
+fn along(from: Place, to: Place) -> impl Iterator<Item = Place> {
     let steps = ((to.0 - from.0).hypot(to.1 - from.1) / 2.0).ceil().max(1.0);
-    (0..=steps as usize)
-        .map(|step| step as f64 / steps)
-        .any(|share| {
-            let (x, y) = (
-                from.0 + (to.0 - from.0) * share,
-                from.1 + (to.1 - from.1) * share,
-            );
-            frame.left <= x && x <= frame.right && frame.top <= y && y <= frame.bottom
-        })
+    (0..=steps as usize).map(move |step| {
+        let share = step as f64 / steps;
+        (
+            from.0 + (to.0 - from.0) * share,
+            from.1 + (to.1 - from.1) * share,
+        )
+    })
+}
+
+/// Whether the middle of `inner` lies in `outer`, or on its edge.
+fn is_within(inner: &Frame, outer: &Frame) -> bool {
+    let (x, y) = (
+        f64::midpoint(inner.left, inner.right),
+        f64::midpoint(inner.top, inner.bottom),
+    );
+    outer.left <= x && x <= outer.right && outer.top <= y && y <= outer.bottom
 }
 
 fn around((x, y): Place, radius: f64) -> Frame {
@@ -179,13 +290,34 @@ fn around((x, y): Place, radius: f64) -> Frame {
     }
 }
 
-/// `Dublin, Ireland (4 hosts)`.
-fn site_text(site: &Site) -> String {
-    format!(
-        "{} ({})",
-        site.place.as_ref().unwrap_or(&site.name),
-        plural(site.hosts, "host")
-    )
+/// `Dublin, Ireland (4 hosts)`, with its name where others are of that place too; or its bare name.
+fn site_text(topology: &Topology, site: usize, is_compact: bool) -> String {
+    let own = &topology.sites[site];
+    let Some(place) = own.place.as_ref().filter(|_| !is_compact) else {
+        return match is_compact {
+            true => own.name.clone(),
+            false => with_hosts(&own.name, own),
+        };
+    };
+    let same = |other: &&Site| other.place.as_ref() == Some(place);
+    match topology.sites.iter().filter(same).count() {
+        0 | 1 => with_hosts(place, own),
+        _ => with_hosts(&format!("{}, {place}", own.name), own),
+    }
+}
+
+fn with_hosts(text: &str, site: &Site) -> String {
+    format!("{text} ({})", plural(site.hosts, "host"))
+}
+
+/// What the list below the map tells of a site.
+fn listed(topology: &Topology, site: usize, is_compact: bool) -> String {
+    let own = &topology.sites[site];
+    match (&own.place, is_compact) {
+        (Some(place), false) => format!("{}: {}", own.name, with_hosts(place, own)),
+        (_, true) => own.name.clone(),
+        (None, false) => with_hosts(&own.name, own),
+    }
 }
 
 /// `2 × 500 Mbit/s, 80 ms`; each direction's rate where they differ.

@@ -251,10 +251,11 @@ fn reason(
         format!(", and {parity} of parity for {data}")
     });
     let lanes = load.rates.len();
+    let told = |rate: Rate| longhaul_reports::rate(rate.bits_per_second() as f64);
     let rate = match &load.rates[..] {
-        [first, .., last] if first == last => format!("{first} on each of {lanes} lanes"),
-        [_, _, ..] => format!("{} on {lanes} lanes together", total(&load.rates)),
-        rates => total(rates).to_string(),
+        [first, .., last] if first == last => format!("{} on each of {lanes} lanes", told(*first)),
+        [_, _, ..] => format!("{} on {lanes} lanes together", told(total(&load.rates))),
+        rates => told(total(rates)),
     };
     format!(
         "{} by {} over {} ranks sends {:.3} bytes per byte of the array over {}, at {rate}; \
@@ -371,7 +372,7 @@ mod tests {
         assert!((bound.times[0].time_us / 1e6 - serialisation - 0.01).abs() < 1e-6);
         assert_eq!(
             bound.reason,
-            "all_reduce by ring over 2 ranks sends 1.000 bytes per byte of the array over a>b, at 500Mbit; \
+            "all_reduce by ring over 2 ranks sends 1.000 bytes per byte of the array over a>b, at 500 Mbit/s; \
              each takes 1.0456 bytes on the wire (1448 of payload in a frame of 1514)"
         );
     }
@@ -454,9 +455,9 @@ mod tests {
         assert_eq!(
             [told(1), told(2), told(3)],
             [
-                "500Mbit",
-                "500Mbit on each of 2 lanes",
-                "1.05Gbit on 3 lanes together"
+                "500 Mbit/s",
+                "500 Mbit/s on each of 2 lanes",
+                "1.05 Gbit/s on 3 lanes together"
             ]
         );
     }

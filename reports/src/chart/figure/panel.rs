@@ -1,9 +1,10 @@
 //! One panel: its header, its axes, and what lies between them.
 
 use crate::canvas::{Across, Canvas, Direction, Frame, Label, Place, Plot};
+use crate::chart::figure::overlap::{self, Line};
 use crate::chart::figure::text::{shorten, shorten_label};
-use crate::chart::figure::{Area, KEY, KEY_GAP, LEFT, Layout, Panel, Part, RIGHT};
-use crate::format::significant;
+use crate::chart::figure::{Area, Curve, KEY, KEY_GAP, LEFT, Layout, Panel, Part, RIGHT};
+use crate::format::{plural, significant};
 use crate::theme::{self, BODY, GRID, INK, MUTED, SMALL, Stroke};
 
 /// What stands above a panel's frame.
@@ -211,22 +212,39 @@ impl Panel {
             let outline = outline.map(|&point| self.place(frame, point)).collect();
             canvas.told_area(outline, area.colour, area.opacity, self.tip(area));
         }
-        for curve in &self.curves {
+        // What is no number is a gap.
+        let runs = |curve: &Curve| -> Vec<Vec<Place>> {
+            let runs = curve.runs.iter();
+            runs.flat_map(|run| run.split(|point| !is_number(point)))
+                .map(|run| run.iter().map(|&point| self.place(frame, point)))
+                .map(|places| thin(&places.collect::<Vec<_>>()))
+                .collect()
+        };
+        let lines: Vec<Line> = self
+            .curves
+            .iter()
+            .map(|curve| Line {
+                runs: runs(curve),
+                stroke: curve.key.stroke,
+            })
+            .collect();
+        let hidden = overlap::hidden(&lines);
+        for (index, (curve, line)) in self.curves.iter().zip(&lines).enumerate() {
             // A run of one value is a dot.
             let mut lone = Vec::new();
-            // What is no number is a gap.
-            let runs = curve.runs.iter();
-            for run in runs.flat_map(|run| run.split(|point| !is_number(point))) {
-                let places = run.iter().map(|&point| self.place(frame, point));
-                let points = thin(&places.collect::<Vec<_>>());
+            for points in &line.runs {
                 match points[..] {
                     [] => {}
                     [only] if curve.key.marker.is_none() => lone.push(only),
-                    _ => canvas.curve(points, curve.key.stroke, &curve.name),
+                    _ => canvas.curve(points.clone(), line.stroke, &curve.name),
                 }
             }
             for place in thin(&lone) {
-                canvas.dot(place, 2.0, curve.key.stroke.colour);
+                canvas.dot(place, 2.0, line.stroke.colour);
+            }
+            for piece in hidden.iter().filter(|piece| piece.above == index) {
+                let Stroke { colour, width, .. } = lines[piece.line].stroke;
+                canvas.line(piece.points.clone(), Stroke::solid(colour, width));
             }
         }
         // Markers above all lines, so that none is hidden.
@@ -250,7 +268,15 @@ impl Panel {
             Part::Range => return String::new(),
             // It may hang from the axis.
             Part::Bar => significant(if high > 0.0 { high } else { low }),
-            Part::Quartiles => format!("{} to {}", significant(low), significant(high)),
+            Part::Quartiles(of) => format!(
+                "half from {} to {}, all from {} to {}, median {}, of {}",
+                significant(of.first),
+                significant(of.third),
+                significant(of.least),
+                significant(of.greatest),
+                significant(of.median),
+                plural(of.values, "value")
+            ),
         };
         let places = area.outline.iter().map(|corner| corner.0);
         let middle = places.sum::<f64>() / area.outline.len().max(1) as f64;

@@ -19,10 +19,15 @@ pub(crate) fn shorten(text: &str, size: f64, width: f64) -> String {
 
 /// The label of an axis, its name cut before its unit is: `exposed comm… (s)`.
 pub(super) fn shorten_label(label: &str, size: f64, width: f64) -> String {
-    let unit = label.rfind(" (").filter(|_| label.ends_with(')'));
-    let (name, unit) = label.split_at(unit.unwrap_or(label.len()));
+    let (name, unit) = split_unit(label);
     let name = shorten(name, size, width - text_width(unit, size));
     shorten(&(name + unit), size, width)
+}
+
+/// A label's name, and its unit as it stands behind it: ` (ms)`, or nothing.
+pub(super) fn split_unit(label: &str) -> (&str, &str) {
+    let unit = label.rfind(" (").filter(|_| label.ends_with(')'));
+    label.split_at(unit.unwrap_or(label.len()))
 }
 
 /// Lines of at most `width`, broken between words.
