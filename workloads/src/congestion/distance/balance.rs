@@ -15,6 +15,9 @@ const ALIKE: f64 = 1.5;
 /// Growth is this many times decrease where the line is not full. A hundredth of the share would grow by as many times what it shrinks by
 /// where it is: the rate's square root.
 const ROOM: f64 = 10.0;
+/// Round trips for which the line is taken to have room after the first congestion: all come to its end at once, and what tells shares has not
+/// begun.
+const LATELY: f64 = 16.0;
 /// Who is said to be at rest is so for this many times as long as is remembered.
 const FIRMLY: f64 = 3.0;
 /// A flow moves faster by as many times more as that, but by no more than this.
@@ -25,6 +28,8 @@ const FASTEST: f64 = 3.0;
 pub(super) struct Balance {
     growth: f64,
     decrease: f64,
+    /// Round trips since the line had room.
+    full: f64,
 }
 
 impl Balance {
@@ -34,6 +39,7 @@ impl Balance {
         Balance {
             growth: felt,
             decrease: felt,
+            full: 0.0,
         }
     }
 
@@ -42,6 +48,8 @@ impl Balance {
         let keep = (-part / memory(round_trip)).exp();
         self.growth = self.growth * keep + part * growth;
         self.decrease = self.decrease * keep + part * decrease;
+        let has_room = self.growth > ROOM * self.decrease;
+        self.full = if has_room { 0.0 } else { self.full + part };
     }
 
     /// The rate became so many times what it was, at once.
@@ -63,9 +71,9 @@ impl Balance {
         haste(self.growth, self.decrease)
     }
 
-    /// Whether there was so little to shrink by that the line has room for all: that tells nothing of shares.
+    /// Whether there was so little to shrink by that the line has room for all, or had it [`LATELY`]: that tells nothing of shares.
     pub fn has_room(&self) -> bool {
-        self.growth > ROOM * self.decrease
+        self.full < LATELY
     }
 
     /// How many times as fast to shrink.
@@ -121,11 +129,17 @@ mod tests {
     #[test]
     fn hardly_any_congestion_tells_of_room_and_not_of_a_share() {
         let mut balance = Balance::default();
-        assert!(!balance.has_room(), "nothing is known");
-        balance.count(0.010, 0.002, 1.0, TRIP);
-        assert!(!balance.has_room() && balance.growth() > 1.0);
-        balance.count(0.011, 0.0, 1.0, TRIP);
-        assert!(balance.has_room());
+        let mut has_room_after = |trips: u32, growth, decrease| {
+            for _ in 0..trips {
+                balance.count(growth, decrease, 1.0, TRIP);
+            }
+            balance.has_room()
+        };
+        // From the first congestion on it lasts for a while.
+        assert!(has_room_after(100, 0.010, 0.0));
+        assert!(has_room_after(20, 0.010, 0.005));
+        assert!(!has_room_after(10, 0.010, 0.005));
+        assert!(has_room_after(200, 0.010, 0.0005));
     }
 
     #[test]

@@ -326,3 +326,25 @@ fn distance_shares_evenly_between_flows_that_begin_at_once() {
         assert!(queue < bound, "{rtt:?}: {queue:?}");
     }
 }
+
+#[test]
+fn distance_comes_up_to_a_full_line_without_haste() {
+    // What all grow by in a round trip is a queue before any of them sees it.
+    let rtt = Duration::from_millis(5);
+    let mut scenario = scenario(&law("distance"), &[rtt; 8]);
+    let lane = &mut scenario.lanes[0];
+    lane.rate = Rate::from_bits_per_second(LINE.bits_per_second() * 100);
+    lane.queue = ByteSize::from_bytes(2 << 20);
+    lane.marks = None;
+    for flow in &mut scenario.flows {
+        flow.packet = 4160;
+        flow.line_rate = Some(Rate::from_bits_per_second(LINE.bits_per_second() * 400));
+    }
+    scenario.length = rtt * 40;
+    let outcome = scenario.run();
+    let steady = last_half(&scenario);
+    let queue = outcome.queue_delay(0.99, steady.clone());
+    assert!(queue < rtt / 65, "{queue:?}");
+    let utilisation = outcome.utilisation(steady);
+    assert!(utilisation > 0.97, "{utilisation}");
+}
