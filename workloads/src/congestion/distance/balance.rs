@@ -15,9 +15,8 @@ const ALIKE: f64 = 1.5;
 /// Growth is this many times decrease where the line is not full. A hundredth of the share would grow by as many times what it shrinks by
 /// where it is: the rate's square root.
 const ROOM: f64 = 10.0;
-/// Round trips for which the line is taken to have room after the first congestion: all come to its end at once, and what tells shares has not
-/// begun.
-const LATELY: f64 = 16.0;
+/// A line that had room for some round trips is taken to have it for as many more, up to this: all come to its end at once.
+const COMING: f64 = 16.0;
 /// Who is said to be at rest is so for this many times as long as is remembered.
 const FIRMLY: f64 = 3.0;
 /// A flow moves faster by as many times more as that, but by no more than this.
@@ -28,8 +27,8 @@ const FASTEST: f64 = 3.0;
 pub(super) struct Balance {
     growth: f64,
     decrease: f64,
-    /// Round trips since the line had room.
-    full: f64,
+    /// Round trips for which the line had room, less those since.
+    room: f64,
 }
 
 impl Balance {
@@ -39,7 +38,7 @@ impl Balance {
         Balance {
             growth: felt,
             decrease: felt,
-            full: 0.0,
+            room: 0.0,
         }
     }
 
@@ -49,7 +48,8 @@ impl Balance {
         self.growth = self.growth * keep + part * growth;
         self.decrease = self.decrease * keep + part * decrease;
         let has_room = self.growth > ROOM * self.decrease;
-        self.full = if has_room { 0.0 } else { self.full + part };
+        let more = if has_room { part } else { -part };
+        self.room = (self.room + more).clamp(0.0, COMING);
     }
 
     /// The rate became so many times what it was, at once.
@@ -71,9 +71,9 @@ impl Balance {
         haste(self.growth, self.decrease)
     }
 
-    /// Whether there was so little to shrink by that the line has room for all, or had it [`LATELY`]: that tells nothing of shares.
+    /// Whether there was so little to shrink by that the line has room for all, or had until just now: that tells nothing of shares.
     pub fn has_room(&self) -> bool {
-        self.full < LATELY
+        self.room > 0.0
     }
 
     /// How many times as fast to shrink.
@@ -135,8 +135,9 @@ mod tests {
             }
             balance.has_room()
         };
-        // From the first congestion on it lasts for a while.
+        assert!(!has_room_after(2, 0.010, 0.002), "nothing was compared");
         assert!(has_room_after(100, 0.010, 0.0));
+        // It is over after seven with congestion, and all come to the line's end for sixteen.
         assert!(has_room_after(20, 0.010, 0.005));
         assert!(!has_room_after(10, 0.010, 0.005));
         assert!(has_room_after(200, 0.010, 0.0005));
