@@ -15,7 +15,7 @@ const ALIKE: f64 = 1.5;
 /// Growth is this many times decrease where the line is not full. A hundredth of the share would grow by as many times what it shrinks by
 /// where it is: the rate's square root.
 const ROOM: f64 = 10.0;
-/// A line that had room for some round trips is taken to have it for as many more, up to this: all come to its end at once.
+/// Round trips of a full line after a probe has found room in it, before anything tells of shares: all who found it come to its end at once.
 const COMING: f64 = 16.0;
 /// Who is said to be at rest is so for this many times as long as is remembered.
 const FIRMLY: f64 = 3.0;
@@ -27,8 +27,8 @@ const FASTEST: f64 = 3.0;
 pub(super) struct Balance {
     growth: f64,
     decrease: f64,
-    /// Round trips for which the line had room, less those since.
-    room: f64,
+    /// What is left of [`COMING`].
+    coming: f64,
 }
 
 impl Balance {
@@ -38,7 +38,7 @@ impl Balance {
         Balance {
             growth: felt,
             decrease: felt,
-            room: 0.0,
+            coming: 0.0,
         }
     }
 
@@ -47,9 +47,9 @@ impl Balance {
         let keep = (-part / memory(round_trip)).exp();
         self.growth = self.growth * keep + part * growth;
         self.decrease = self.decrease * keep + part * decrease;
-        let has_room = self.growth > ROOM * self.decrease;
-        let more = if has_room { part } else { -part };
-        self.room = (self.room + more).clamp(0.0, COMING);
+        if !self.is_clear() {
+            self.coming = (self.coming - part).max(0.0);
+        }
     }
 
     /// The rate became so many times what it was, at once.
@@ -58,6 +58,9 @@ impl Balance {
             self.growth += times.ln();
         } else {
             *self = Balance::default();
+        }
+        if times > 1.0 {
+            self.coming = COMING;
         }
     }
 
@@ -71,9 +74,14 @@ impl Balance {
         haste(self.growth, self.decrease)
     }
 
-    /// Whether there was so little to shrink by that the line has room for all, or had until just now: that tells nothing of shares.
+    /// Whether the line has room for all, or had until just now: that tells nothing of shares.
     pub fn has_room(&self) -> bool {
-        self.room > 0.0
+        self.is_clear() || self.coming > 0.0
+    }
+
+    /// Whether there was hardly anything to shrink by.
+    fn is_clear(&self) -> bool {
+        self.growth > ROOM * self.decrease
     }
 
     /// How many times as fast to shrink.
@@ -129,18 +137,27 @@ mod tests {
     #[test]
     fn hardly_any_congestion_tells_of_room_and_not_of_a_share() {
         let mut balance = Balance::default();
-        let mut has_room_after = |trips: u32, growth, decrease| {
+        assert!(!balance.has_room(), "nothing is known");
+        balance.count(0.010, 0.002, 1.0, TRIP);
+        assert!(!balance.has_room() && balance.growth() > 1.0);
+        balance.count(0.011, 0.0, 1.0, TRIP);
+        assert!(balance.has_room());
+    }
+
+    #[test]
+    fn room_that_a_probe_found_lasts_for_a_while_after_the_line_is_full() {
+        let mut balance = Balance::default();
+        balance.step(2.0);
+        let mut has_room_after = |trips: u32, decrease| {
             for _ in 0..trips {
-                balance.count(growth, decrease, 1.0, TRIP);
+                balance.count(0.010, decrease, 1.0, TRIP);
             }
             balance.has_room()
         };
-        assert!(!has_room_after(2, 0.010, 0.002), "nothing was compared");
-        assert!(has_room_after(100, 0.010, 0.0));
-        // It is over after seven with congestion, and all come to the line's end for sixteen.
-        assert!(has_room_after(20, 0.010, 0.005));
-        assert!(!has_room_after(10, 0.010, 0.005));
-        assert!(has_room_after(200, 0.010, 0.0005));
+        // After seven with congestion that is what counts.
+        assert!(has_room_after(100, 0.0));
+        assert!(has_room_after(20, 0.005));
+        assert!(!has_room_after(10, 0.005));
     }
 
     #[test]
