@@ -361,6 +361,7 @@ impl Path {
         if !slice.limited {
             let trip = self.round_trip();
             self.balance.count(growth, decrease, part, trip);
+            self.balance.fill(part * congestion);
         }
         let back = self.take_back(congestion, change, part);
         self.set(self.rate * (part * change - back).exp());

@@ -15,8 +15,9 @@ const ALIKE: f64 = 1.5;
 /// Growth is this many times decrease where the line is not full. A hundredth of the share would grow by as many times what it shrinks by
 /// where it is: the rate's square root.
 const ROOM: f64 = 10.0;
-/// Round trips of a full line after a probe has found room in it, before anything tells of shares: all who found it come to its end at once.
-const COMING: f64 = 16.0;
+/// Round trips of full congestion, or as many more of less, after a probe has found room, before anything tells of shares: all who found it come to
+/// the line's end at once, and others' trains on the way there are a little congestion beside much growth.
+const COMING: f64 = 1.2;
 /// Who is said to be at rest is so for this many times as long as is remembered.
 const FIRMLY: f64 = 3.0;
 /// A flow moves faster by as many times more as that, but by no more than this.
@@ -47,9 +48,11 @@ impl Balance {
         let keep = (-part / memory(round_trip)).exp();
         self.growth = self.growth * keep + part * growth;
         self.decrease = self.decrease * keep + part * decrease;
-        if !self.is_clear() {
-            self.coming = (self.coming - part).max(0.0);
-        }
+    }
+
+    /// The line was full for so many round trips; of less congestion, for as many less.
+    pub fn fill(&mut self, trips: f64) {
+        self.coming = (self.coming - trips).max(0.0);
     }
 
     /// The rate became so many times what it was, at once.
@@ -148,16 +151,11 @@ mod tests {
     fn room_that_a_probe_found_lasts_for_a_while_after_the_line_is_full() {
         let mut balance = Balance::default();
         balance.step(2.0);
-        let mut has_room_after = |trips: u32, decrease| {
-            for _ in 0..trips {
-                balance.count(0.010, decrease, 1.0, TRIP);
-            }
-            balance.has_room()
-        };
-        // After seven with congestion that is what counts.
-        assert!(has_room_after(100, 0.0));
-        assert!(has_room_after(20, 0.005));
-        assert!(!has_room_after(10, 0.005));
+        balance.count(0.010, 0.005, 1.0, TRIP);
+        balance.fill(1.0);
+        assert!(balance.has_room());
+        balance.fill(0.5);
+        assert!(!balance.has_room());
     }
 
     #[test]
