@@ -32,7 +32,7 @@ pub fn a_program_runs_inside_the_host() -> Outcome {
 
         let complaint = fail(&stage, "exec", &["inside", "right-0", "true"], 2);
         assert!(
-            complaint.contains("no host right-0; it has left-0, left-gw"),
+            complaint.contains("no host `right-0`: there are: `left-0`, `left-gw`"),
             "{complaint}"
         );
         succeed(&stage, "down", &["inside"]);
