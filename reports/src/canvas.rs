@@ -13,6 +13,19 @@ use crate::theme::{self, Colour, Marker, Stroke};
 /// A place on the canvas: pixels right and down of the upper left corner.
 pub(crate) type Place = (f64, f64);
 
+/// How far two places are from each other.
+pub(crate) fn distance(from: Place, to: Place) -> f64 {
+    (to.0 - from.0).hypot(to.1 - from.1)
+}
+
+/// The place at this share, 0 to 1, of the way from one to another.
+pub(crate) fn between(from: Place, to: Place, share: f64) -> Place {
+    (
+        from.0 + (to.0 - from.0) * share,
+        from.1 + (to.1 - from.1) * share,
+    )
+}
+
 /// Shapes, in the order they are painted.
 #[derive(Clone, Debug)]
 pub(crate) struct Canvas {

@@ -1,6 +1,6 @@
 //! What lines are made of where a backend cannot draw them: dashes, and thick segments.
 
-use crate::canvas::Place;
+use crate::canvas::{Place, between, distance};
 use crate::theme::Stroke;
 
 /// The drawn pieces of a line.
@@ -15,13 +15,10 @@ pub(super) fn dashes(points: &[Place], stroke: Stroke) -> Vec<Vec<Place>> {
     let (mut step, mut left) = (0, rhythm[0]);
     for pair in points.windows(2) {
         let (mut from, to) = (pair[0], pair[1]);
-        let mut length = (to.0 - from.0).hypot(to.1 - from.1);
+        let mut length = distance(from, to);
         while length > left {
             let share = left / length;
-            from = (
-                from.0 + (to.0 - from.0) * share,
-                from.1 + (to.1 - from.1) * share,
-            );
+            from = between(from, to, share);
             length -= left;
             if step % 2 == 0 {
                 piece.push(from);
@@ -51,7 +48,7 @@ pub(super) fn segments(line: &[Place], width: f64) -> impl Iterator<Item = [Plac
         .enumerate()
         .filter_map(move |(index, pair)| {
             let (from, to) = (pair[0], pair[1]);
-            let length = (to.0 - from.0).hypot(to.1 - from.1);
+            let length = distance(from, to);
             if length == 0.0 {
                 return None;
             }

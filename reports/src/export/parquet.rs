@@ -69,11 +69,7 @@ pub fn write_parquet(results: &[Opened], file: &Path) -> Result<Vec<PathBuf>, Pa
         })
         .collect();
     write(file, SAMPLES, &samples, |group, rows| {
-        texts(group, rows, |row| row.0)?;
-        whole(group, rows, |row| row.1.index as u64)?;
-        texts(group, rows, |row| &row.1.stack)?;
-        texts(group, rows, |row| settings(row.1))?;
-        whole(group, rows, |row| row.1.repeat as u64)?;
+        whose(group, rows, |row| (row.0, row.1))?;
         whole(group, rows, |row| row.2.size_bytes)?;
         whole(group, rows, |row| row.2.count)?;
         texts(group, rows, |row| row.2.placement.name())?;
@@ -115,11 +111,7 @@ pub fn write_parquet(results: &[Opened], file: &Path) -> Result<Vec<PathBuf>, Pa
         })
         .collect();
     write(&beside[1], MEASURES, &measures, |group, rows| {
-        texts(group, rows, |row| row.0)?;
-        whole(group, rows, |row| row.1.index as u64)?;
-        texts(group, rows, |row| &row.1.stack)?;
-        texts(group, rows, |row| settings(row.1))?;
-        whole(group, rows, |row| row.1.repeat as u64)?;
+        whose(group, rows, |row| (row.0, row.1))?;
         texts(group, rows, |row| &row.2.name)?;
         texts(group, rows, |row| &row.2.host)?;
         texts(group, rows, |row| &row.2.unit)?;
@@ -156,6 +148,20 @@ fn write<T>(
         path: path.to_owned(),
         source,
     })
+}
+
+/// The columns that rows of points begin with: the result's name, and which of its points it is.
+fn whose<'a, T>(
+    group: &mut Group<'_>,
+    rows: &'a [T],
+    of: impl Fn(&'a T) -> (&'a str, &'a Point),
+) -> Result<(), Refusal> {
+    let all: Vec<(&str, &Point)> = rows.iter().map(of).collect();
+    texts(group, &all, |row| row.0)?;
+    whole(group, &all, |row| row.1.index as u64)?;
+    texts(group, &all, |row| &row.1.stack)?;
+    texts(group, &all, |row| settings(row.1))?;
+    whole(group, &all, |row| row.1.repeat as u64)
 }
 
 fn texts<'a, T, S: AsRef<str> + 'a>(

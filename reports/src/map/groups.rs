@@ -1,7 +1,7 @@
 //! Sites so near each other that their dots touch: buildings of a campus on a map of the world. One block of lines names them all, beside
 //! them or, where there is no room, farther away at the end of a thin line.
 
-use crate::canvas::{Across, Frame, Label, Place};
+use crate::canvas::{Across, Frame, Label, Place, distance};
 use crate::map::labels::{Placed, Room, padded};
 use crate::theme::{BODY, INK, text_width};
 
@@ -40,7 +40,7 @@ pub(super) fn touching(sites: &[Place]) -> Vec<Vec<usize>> {
     for (site, at) in sites.iter().enumerate() {
         let touches = |group: &Vec<usize>| {
             let mut others = group.iter().map(|&other| sites[other]);
-            others.any(|other| (other.0 - at.0).hypot(other.1 - at.1) < TOUCHING)
+            others.any(|other| distance(*at, other) < TOUCHING)
         };
         // It may join groups that were apart.
         let (near, mut apart): (Vec<_>, Vec<_>) = groups.into_iter().partition(touches);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use longhaul_topologies::Topology;
 use longhaul_topologies::model::{Direction, Link, Site};
 
-use crate::canvas::{Across, Frame, Label, Place};
+use crate::canvas::{Across, Frame, Label, Place, between, distance};
 use crate::chart::shorten;
 use crate::format::{plural, rate, time};
 use crate::map::{Layout, groups};
@@ -262,14 +262,8 @@ fn crosses(frame: &Frame, from: Place, to: Place) -> bool {
 
 /// The ends of a line, and what lies between them at every two pixels.
 fn along(from: Place, to: Place) -> impl Iterator<Item = Place> {
-    let steps = ((to.0 - from.0).hypot(to.1 - from.1) / 2.0).ceil().max(1.0);
-    (0..=steps as usize).map(move |step| {
-        let share = step as f64 / steps;
-        (
-            from.0 + (to.0 - from.0) * share,
-            from.1 + (to.1 - from.1) * share,
-        )
-    })
+    let steps = (distance(from, to) / 2.0).ceil().max(1.0);
+    (0..=steps as usize).map(move |step| between(from, to, step as f64 / steps))
 }
 
 /// Whether the middle of `inner` lies in `outer`, or on its edge.

@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 
-use crate::canvas::Place;
+use crate::canvas::{Place, between, distance};
 use crate::theme::{Dash, Stroke};
 
 /// How long a piece is: shorter ones are dots, longer ones might not come in turn on a short stretch.
@@ -79,7 +79,10 @@ pub(super) fn hidden(lines: &[Line]) -> Vec<Piece> {
                 .collect();
             let is_hidden = |step: &Step| step.company.is_some();
             for stretch in steps.chunk_by(|a, b| is_hidden(a) == is_hidden(b)) {
-                let length: f64 = stretch.iter().map(|step| distance(step.ends)).sum();
+                let length: f64 = stretch
+                    .iter()
+                    .map(|step| distance(step.ends.0, step.ends.1))
+                    .sum();
                 if length >= LEAST_STRETCH {
                     pieces.extend(in_turn(line, stretch));
                 }
@@ -145,18 +148,12 @@ struct Segment {
 
 impl Segment {
     fn length(&self) -> f64 {
-        distance((self.from, self.to))
+        distance(self.from, self.to)
     }
 
     fn steps(self) -> impl Iterator<Item = (Place, Place)> {
         let count = (self.length() / STEP).ceil();
-        let at = move |step: f64| {
-            let share = step / count;
-            (
-                self.from.0 + (self.to.0 - self.from.0) * share,
-                self.from.1 + (self.to.1 - self.from.1) * share,
-            )
-        };
+        let at = move |step: f64| between(self.from, self.to, step / count);
         (0..count as usize).map(move |step| (at(step as f64), at((step + 1) as f64)))
     }
 
@@ -165,9 +162,9 @@ impl Segment {
         let (dx, dy) = (self.to.0 - self.from.0, self.to.1 - self.from.1);
         let along = (place.0 - self.from.0) * dx + (place.1 - self.from.1) * dy;
         let share = (along / (dx * dx + dy * dy)).clamp(0.0, 1.0);
-        let nearest = (self.from.0 + dx * share, self.from.1 + dy * share);
+        let nearest = between(self.from, self.to, share);
         let along = self.begins + share * self.length();
-        (distance((place, nearest)), along)
+        (distance(place, nearest), along)
     }
 }
 
@@ -274,16 +271,9 @@ fn middle((from, to): (Place, Place)) -> Place {
     (f64::midpoint(from.0, to.0), f64::midpoint(from.1, to.1))
 }
 
-fn distance((from, to): (Place, Place)) -> f64 {
-    (to.0 - from.0).hypot(to.1 - from.1)
-}
-
-fn direction(ends: (Place, Place)) -> Place {
-    let length = distance(ends).max(f64::MIN_POSITIVE);
-    (
-        (ends.1.0 - ends.0.0) / length,
-        (ends.1.1 - ends.0.1) / length,
-    )
+fn direction((from, to): (Place, Place)) -> Place {
+    let length = distance(from, to).max(f64::MIN_POSITIVE);
+    ((to.0 - from.0) / length, (to.1 - from.1) / length)
 }
 
 #[cfg(test)]
@@ -306,7 +296,7 @@ mod tests {
     fn length(pieces: &[Piece], line: usize) -> f64 {
         let own = pieces.iter().filter(|piece| piece.line == line);
         own.flat_map(|piece| piece.points.windows(2))
-            .map(|pair| distance((pair[0], pair[1])))
+            .map(|pair| distance(pair[0], pair[1]))
             .sum()
     }
 
